@@ -1,0 +1,308 @@
+"""The facade: one asynchronous session with the API, from request to file on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from types import TracebackType
+from typing import Any, Self
+
+from attrs import evolve, frozen
+
+from .downloads import Progress, SavedFile, target_of
+from .errors import ConfigurationError, DownloadError
+from .jobs import Generation, Job, read_handle
+from .policy.explaining import cannot_read, no_answer, said_no
+from .policy.polling import PollPolicy, PollState
+from .policy.transferring import DownloadPolicy
+from .protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
+from .protocol.requests import MAX_TRACK_ID, MusicGen
+from .protocol.trust import api_origin, slug
+from .runtime import now, to_the_end
+from .secret import Secret
+from .session import Session
+from .submits import prepare
+from .transport.api import Answer, Network
+
+DEFAULT_BASE_URL = "https://modelslab.com"
+_KEY_NAMES = ("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY")
+
+
+@frozen
+class Balance:
+    """What is in the account's wallet, in its own currency."""
+
+    amount: float
+    currency: str
+
+
+class ModelsLab:
+    """A session with the ModelsLab music API. Use it with ``async with``, again if you like.
+
+    Args:
+        api_key: the key; from ``MODELSLAB_API_KEY``, then ``MODELS_LAB_API_KEY``, when not given.
+        base_url: origin of the API; from ``MODELSLAB_BASE_URL``, else ``https://modelslab.com``.
+            ``http://`` is for loopback only.
+        max_jobs: jobs that may be in the account's queue at once: 5, 10 or 15 by plan (ModelsLab
+            docs, rate limits page). Clients of one event loop with one key share them.
+        max_downloads: downloads at once.
+        poll: how often to ask about a job.
+        download: how hard to try for a file.
+        timeout: seconds to wait for a job from its acceptance on; waiting for a slot does not
+            count. ``None``: no limit.
+        submit_timeout: seconds for one submit. The server may generate while we wait; a submit
+            that is given up leaves a job that may exist and be billed.
+        network: your own connector or proxy.
+
+    Raises:
+        ConfigurationError: no key, or a setting that cannot be used.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        max_jobs: int = 5,
+        max_downloads: int = 8,
+        poll: PollPolicy | None = None,
+        download: DownloadPolicy | None = None,
+        timeout: float | None = 900.0,
+        submit_timeout: float = 180.0,
+        network: Network | None = None,
+    ) -> None:
+        self._secret = Secret(api_key or _key_from_environment())
+        self._origin = api_origin(
+            base_url or os.environ.get("MODELSLAB_BASE_URL") or DEFAULT_BASE_URL
+        )
+        self._max_jobs = _at_least_one("max_jobs", max_jobs)
+        self._max_downloads = _at_least_one("max_downloads", max_downloads)
+        self._poll = poll or PollPolicy()
+        self._download = download or DownloadPolicy()
+        self._timeout = timeout
+        self._submit_timeout = submit_timeout
+        self._network = network or Network()
+        self._opened: Session | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._opened is not None:
+            raise ConfigurationError("this client is open already; make one for each event loop")
+        self._opened = await Session.open(
+            self._secret,
+            self._origin,
+            max_jobs=self._max_jobs,
+            max_downloads=self._max_downloads,
+            poll=self._poll,
+            download=self._download,
+            timeout=self._timeout,
+            submit_timeout=self._submit_timeout,
+            network=self._network,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        session, self._opened = self._session, None
+        closing = asyncio.ensure_future(session.close())
+        cancelled = await to_the_end(closing)
+        closing.result()
+        if cancelled is not None and error is None:
+            raise cancelled
+
+    async def submit(self, request: MusicGen) -> Job:
+        """Send a request, once a slot is free, and return the job that the API made of it.
+
+        A full queue (429 in any form) is waited out. If the caller is cancelled while the request
+        is on its way, the answer is awaited first, and the job is on the ``CancelledError`` as
+        ``.job``, in a note of it, in the log, and in `jobs`.
+
+        Raises:
+            RequestError: the request cannot be sent as it is.
+            SubmitUnknown: no readable answer; a job may exist. It is not sent again.
+            APIError: the API refuses; nothing was accepted.
+            TransportError: the API cannot be reached; nothing was sent.
+        """
+        session = self._session
+        track_id = request.track_id
+        if track_id is None:
+            track_id = 1 + secrets.randbelow(MAX_TRACK_ID - 1)
+        return await session.submitter.submit(await prepare(request, track_id))
+
+    async def generate(self, request: MusicGen, timeout: float | None = None) -> Generation:
+        """Submit, and wait for what comes of it.
+
+        Args:
+            request: what to generate.
+            timeout: seconds from the job's acceptance; ``None``: the client's.
+
+        Raises:
+            ModelsLabError: as `submit` and `Job.result`.
+        """
+        job = await self.submit(request)
+        try:
+            return await job.result(timeout)
+        except asyncio.CancelledError as cancelled:
+            cancelled.job = job.to_json()  # type: ignore[attr-defined]
+            cancelled.add_note(f"job {job.id} goes on; client.job({job.id!r}) takes it up again")
+            raise
+
+    async def download(
+        self,
+        what: Generation | RemoteFile | Job,
+        to: str | os.PathLike[str] = "./",
+        *,
+        progress: Progress | None = None,
+    ) -> SavedFile:
+        """Bring a file to disk, whole, and never over another file.
+
+        Args:
+            what: a generation with one file, one of its files, or a job, which is waited for.
+            to: an existing directory (or text that ends with a slash), where the file gets the
+                job's id as its name, or the file's path. The ending follows what the bytes are.
+            progress: called with bytes received and bytes expected, or ``None``.
+
+        Raises:
+            DownloadError: it did not arrive, or the disk does not take it. It can be tried again.
+        """
+        if isinstance(what, Job):
+            what = await what.result()
+        if isinstance(what, Generation):
+            what = _only_file(what)
+        return await self._bring(what, to, progress)
+
+    async def download_all(
+        self, what: Generation | Job, to: str | os.PathLike[str] = "./"
+    ) -> list[SavedFile]:
+        """Bring all files of a generation into a directory, one after the other.
+
+        Raises:
+            DownloadError: as `download`.
+        """
+        if isinstance(what, Job):
+            what = await what.result()
+        directory = f"{os.fspath(to)}{os.sep}"
+        return [await self._bring(file, directory, None) for file in what.files]
+
+    def job(self, handle: str | int) -> Job:
+        """A job that is known by its id, or by what `Job.to_json` gave, in any process.
+
+        Raises:
+            RequestError: it is neither.
+        """
+        known = read_handle(handle)
+        state = PollState(started=now(), expected=0.0, deadline=now())
+        return Job(self._session.poller, state=state, **known)
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """Jobs of this session that the server has not finished. Keep their `Job.to_json`."""
+        return self._session.poller.watched
+
+    async def balance(self) -> Balance:
+        """What is left in the wallet (``POST /api/wallet_balance``).
+
+        Raises:
+            APIError, TransportError, UnexpectedReply: no balance to be had.
+        """
+        data = (await self._ask("balance", "/api/wallet_balance")).get("data")
+        if not isinstance(data, dict) or not isinstance(data.get("balance"), int | float):
+            raise cannot_read("balance", read_reply(b"{}"), 200)
+        return Balance(float(data["balance"]), str(data.get("currency", ""))[:8])
+
+    async def queue_depth(self) -> int:
+        """Requests in the account's queue now (``request_count``; 30 questions a minute).
+
+        Raises:
+            APIError, TransportError, UnexpectedReply: no count to be had.
+        """
+        path = "/api/v6/processing/request_count"
+        count = (await self._ask("queue depth", path)).get("processing_count")
+        if not isinstance(count, int):
+            raise cannot_read("queue depth", read_reply(b"{}"), 200)
+        return count
+
+    def __repr__(self) -> str:
+        state = "closed" if self._opened is None else "open"
+        return f"<ModelsLab {self._origin} {state}, {self._max_jobs} jobs at once>"
+
+    # --- inside -----------------------------------------------------------------------------
+
+    @property
+    def _session(self) -> Session:
+        if self._opened is None:
+            raise ConfigurationError(
+                "the client is not open: use it inside `async with ModelsLab() as client:`"
+            )
+        if self._opened.loop is not asyncio.get_running_loop():
+            raise ConfigurationError(
+                "the client is open on another event loop; make one client for each loop"
+            )
+        return self._opened
+
+    async def _bring(
+        self, file: RemoteFile, to: str | os.PathLike[str], progress: Progress | None
+    ) -> SavedFile:
+        number = f"-{file.index + 1}" if file.index else ""
+        target = target_of(to, f"{slug(file.job_id or 'track')}{number}")
+
+        async def refresh() -> RemoteFile | None:
+            return await self._fresh(file)
+
+        return await self._session.downloader.download(
+            file, target, refresh=refresh, progress=progress
+        )
+
+    async def _fresh(self, file: RemoteFile) -> RemoteFile | None:
+        """Links as the API names them now, before those we had."""
+        if not file.job_id:
+            return None
+        job = self.job(file.job_id)
+        await job.refresh()
+        for other in job.links.files(file.job_id):
+            if other.index == file.index:
+                return evolve(file, urls=tuple(dict.fromkeys((*other.urls, *file.urls))))
+        return None
+
+    async def _ask(self, what: str, path: str) -> dict[str, Any]:
+        """A question that costs nothing, about the account."""
+        answer = await self._session.transport.post(path, {}, timeout=self._poll.timeout)
+        if not isinstance(answer, Answer):
+            raise no_answer(what, answer.reason, timed_out=answer.timed_out)
+        reply = read_reply(answer.body, answer.status)
+        match reply:
+            case Refused() | Failed():
+                raise said_no(what, reply, answer.status)
+            case Finished(raw=raw):
+                return raw
+        raise cannot_read(what, reply, answer.status)
+
+
+def _key_from_environment() -> str:
+    for name in _KEY_NAMES:
+        if os.environ.get(name, "").strip():
+            return os.environ[name]
+    raise ConfigurationError(
+        "no API key: set MODELSLAB_API_KEY (your ModelsLab dashboard shows it), or pass api_key=; "
+        "without an account, use modelslab_async.sandbox"
+    )
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise ConfigurationError(f"{name} is {value}, but must be 1 or more")
+    return value
+
+
+def _only_file(generation: Generation) -> RemoteFile:
+    if len(generation.files) == 1:
+        return generation.files[0]
+    raise DownloadError(
+        f"job {generation.id} made {len(generation.files)} files; "
+        "name one of generation.files, or use download_all",
+        job_id=generation.id,
+    )

@@ -1,0 +1,361 @@
+"""Bring a job's file to disk, whole, from whichever of its links gives it.
+
+Where to try next and whether to publish is decided in `policy.transferring`; here bytes are moved,
+in large buffers, with one hop to a thread for each buffer.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+
+import anyio
+from attrs import evolve, frozen
+
+from .errors import DownloadError
+from .partfile import PartFile
+from .policy.explaining import no_file
+from .policy.transferring import (
+    DownloadPolicy,
+    Get,
+    GiveUp,
+    Integrity,
+    Refresh,
+    Setback,
+    Transfer,
+    Trouble,
+    integrity_of,
+    next_step,
+)
+from .protocol.audio import NotSound, Sound, sniff
+from .protocol.replies import RemoteFile
+from .runtime import in_thread, now
+from .transport.storage import READ_BUFFER, Body, LinkFailed, Storage
+
+Progress = Callable[[int, int | None], None]
+"""``progress(received, total)`` in bytes; ``total`` is ``None`` where the server names none."""
+
+_log = logging.getLogger("modelslab_async.downloads")
+
+
+@frozen(kw_only=True)
+class SavedFile:
+    """A whole file on disk.
+
+    Attributes:
+        path: where it is.
+        size: bytes.
+        sha256: of its bytes, in hex.
+        seconds: length of the audio; ``None`` where the format does not tell.
+        sample_rate: Hz.
+        channels: 1 is mono.
+        integrity: what vouches for its being whole.
+        silent: there is nothing but silence in it.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    seconds: float | None
+    sample_rate: int
+    channels: int
+    integrity: Integrity
+    silent: bool
+
+
+@frozen
+class Target:
+    """Where a file shall go: a directory, a name without ending, and whether it is insisted on."""
+
+    directory: Path
+    stem: str
+    exact: bool
+
+
+def target_of(to: str | os.PathLike[str], stem: str) -> Target:
+    """What the caller's ``to`` means.
+
+    An existing directory, or text that ends with a slash, is a directory, and the file gets
+    ``stem`` as its name. Anything else is the file's own path; its ending gives way to what the
+    bytes are.
+    """
+    path = Path(to)
+    if os.fspath(to).endswith(("/", os.sep)) or path.is_dir():
+        return Target(path, stem, exact=False)
+    named = path.stem if path.suffix.lower() in (".wav", ".mp3", ".flac") else path.name
+    return Target(path.parent, named, exact=True)
+
+
+class Downloader:
+    """Downloads, so many at once.
+
+    Args:
+        storage: where the links are followed.
+        policy: how hard to try.
+        max_downloads: how many at once.
+    """
+
+    def __init__(self, storage: Storage, policy: DownloadPolicy, max_downloads: int) -> None:
+        self._storage = storage
+        self._policy = policy
+        self._places = anyio.CapacityLimiter(max_downloads)
+        self._threads = anyio.CapacityLimiter(max_downloads)
+
+    async def download(
+        self,
+        file: RemoteFile,
+        target: Target,
+        *,
+        refresh: Callable[[], Awaitable[RemoteFile | None]],
+        progress: Progress | None = None,
+    ) -> SavedFile:
+        """Bring one file to disk.
+
+        Args:
+            file: what to fetch.
+            target: where to put it.
+            refresh: asks the API for new links, when all that we have are dead.
+            progress: is told as bytes arrive.
+
+        Raises:
+            DownloadError: it did not arrive, or the disk does not take it.
+        """
+        part = PartFile(target.directory, target.stem)
+        async with self._places:
+            try:
+                await in_thread(part.open, self._threads)
+                return await _Run(self, file, target, part, refresh, progress).run()
+            except OSError as error:
+                raise _disk(error, file, target.directory) from error
+            finally:
+                await in_thread(part.discard, self._threads)
+
+    async def leads_to_audio(self, url: str) -> bool:
+        """Whether there is audio behind a link; reads no more than its beginning."""
+        try:
+            async with self._storage.get(url) as body:
+                return not isinstance(sniff(await body.read()), str)
+        except LinkFailed:
+            return False
+
+
+class _Run:
+    """One file's tries."""
+
+    def __init__(
+        self,
+        downloader: Downloader,
+        file: RemoteFile,
+        target: Target,
+        part: PartFile,
+        refresh: Callable[[], Awaitable[RemoteFile | None]],
+        progress: Progress | None,
+    ) -> None:
+        self._storage = downloader._storage
+        self._policy = downloader._policy
+        self._threads = downloader._threads
+        self._file = file
+        self._target = target
+        self._part = part
+        self._refresh = refresh
+        self._progress = progress
+        self._from: tuple[str, str | None] = ("", None)
+        self._furthest = 0
+        self._tries = 0
+
+    async def run(self) -> SavedFile:
+        transfer = Transfer(links=len(self._file.urls), last_progress=now())
+        link = 0
+        while True:
+            self._tries += 1
+            try:
+                return await self._try(self._file.urls[link], transfer)
+            except LinkFailed as failed:
+                setback = failed.setback
+            _log.info(
+                "job %s: try %d: %s (%s)",
+                self._file.job_id,
+                self._tries,
+                setback.trouble.value,
+                setback.detail,
+                extra={"job_id": self._file.job_id},
+            )
+            transfer, link = await self._next(transfer, setback)
+
+    async def _next(self, transfer: Transfer, setback: Setback) -> tuple[Transfer, int]:
+        transfer, step = next_step(transfer, setback, now(), self._policy)
+        match step:
+            case Get(link, delay):
+                await anyio.sleep(delay)
+                return transfer, link
+            case Refresh():
+                self._file = await self._refresh() or self._file
+                return evolve(transfer, links=len(self._file.urls)), 0
+            case GiveUp():
+                raise no_file(step, self._file.job_id, self._tries)
+
+    async def _try(self, url: str, transfer: Transfer) -> SavedFile:
+        if url.startswith("data:"):
+            await self._take_inline(url)
+            return await self._publish(announced=True, transfer=transfer)
+        known, validator = self._from
+        resumable = known == url and validator is not None
+        async with self._storage.get(
+            url, offset=self._part.size if resumable else 0, validator=validator
+        ) as body:
+            announced = await self._receive(url, body)
+        return await self._publish(announced=announced, transfer=transfer)
+
+    async def _take_inline(self, url: str) -> None:
+        """Some answers carry the file itself, as a data: URL."""
+        head, _, text = url.partition(",")
+        try:
+            data = base64.b64decode(text, validate=True) if head.endswith(";base64") else b""
+        except binascii.Error:
+            data = b""
+        self._part.restart()
+        await in_thread(partial(self._part.append, data), self._threads)
+
+    async def _receive(self, url: str, body: Body) -> bool:
+        """Write what arrives; True if the server had announced just so many bytes."""
+        if body.offset != self._part.size:
+            await in_thread(self._part.restart, self._threads)
+        self._from = (url, body.validator)
+        self._refuse_over(body.size or 0)
+        try:
+            await self._write_all(body)
+        except LinkFailed as failed:
+            # Only what was never reached before is progress, or a link that always breaks at the
+            # same place, and cannot go on from there, would be tried for ever.
+            further = body.validator is not None and self._part.size > self._furthest
+            self._furthest = max(self._furthest, self._part.size)
+            raise LinkFailed(evolve(failed.setback, progressed=further)) from None
+        if body.size is not None and self._part.size != body.size:
+            raise LinkFailed(Setback(Trouble.CUT, "fewer bytes than announced"))
+        return body.size is not None
+
+    async def _write_all(self, body: Body) -> None:
+        pace = _Pace(self._policy)
+        buffer = bytearray()
+        try:
+            while data := await pace.watch(body.read):
+                if not self._part.size and not buffer:
+                    _refuse_other(data)
+                buffer += data
+                self._refuse_over(self._part.size + len(buffer))
+                self._report(self._part.size + len(buffer), body.size)
+                if len(buffer) >= READ_BUFFER:
+                    await self._flush(buffer)
+        except LinkFailed:
+            await self._flush(buffer)  # the next try may go on from here
+            raise
+        await self._flush(buffer)
+
+    async def _flush(self, buffer: bytearray) -> None:
+        data = bytes(buffer)
+        buffer.clear()
+        await in_thread(partial(self._part.append, data), self._threads)
+
+    def _refuse_over(self, size: int) -> None:
+        if size > self._policy.max_bytes:
+            raise LinkFailed(
+                Setback(Trouble.WRONG, f"over {self._policy.max_bytes} bytes (max_bytes)")
+            )
+
+    def _report(self, received: int, total: int | None) -> None:
+        if self._progress is None:
+            return
+        try:
+            self._progress(received, total)
+        except Exception:  # noqa: BLE001  a broken display must not cost a file that is paid for
+            _log.exception("the progress callback raised; it is not called again")
+            self._progress = None
+
+    async def _publish(self, *, announced: bool, transfer: Transfer) -> SavedFile:
+        sound = await in_thread(self._part.examine, self._threads)
+        if isinstance(sound, NotSound):
+            self._forget()
+            raise LinkFailed(Setback(Trouble.WRONG, sound.reason))
+        sha256 = self._part.sha256
+        confirmed = any(setback.fingerprint == sha256 for setback in transfer.seen)
+        integrity = integrity_of(sound, announced=announced, confirmed=confirmed)
+        if isinstance(integrity, Setback):
+            self._forget()
+            fingerprint = sha256 if announced else None
+            raise LinkFailed(evolve(integrity, fingerprint=fingerprint))
+        return await in_thread(partial(self._save, sound, integrity), self._threads)
+
+    def _forget(self) -> None:
+        """What is in the part file is no beginning of the file."""
+        self._from = ("", None)
+
+    def _save(self, sound: Sound, integrity: Integrity) -> SavedFile:
+        """Blocking: name the file after what it is."""
+        silent = self._part.is_silent()
+        size, sha256 = self._part.size, self._part.sha256
+        path = self._name(sound.format.extension)
+        return SavedFile(
+            path=path,
+            size=size,
+            sha256=sha256,
+            seconds=sound.seconds,
+            sample_rate=sound.sample_rate,
+            channels=sound.channels,
+            integrity=integrity,
+            silent=silent,
+        )
+
+    def _name(self, extension: str) -> Path:
+        for number in range(1, 10_000):
+            suffix = "" if number == 1 else f"-{number}"
+            path = self._part.publish(f"{self._target.stem}{suffix}{extension}")
+            if path is not None:
+                return path
+            if self._target.exact:
+                break
+        taken = self._target.directory / f"{self._target.stem}{extension}"
+        raise DownloadError(
+            f"{taken} exists and holds something else; nothing was overwritten: "
+            f"move it, or download job {self._file.job_id} to another name",
+            job_id=self._file.job_id or None,
+        )
+
+
+class _Pace:
+    """Gives up a link that trickles."""
+
+    def __init__(self, policy: DownloadPolicy) -> None:
+        self._policy = policy
+        self._since = now()
+        self._bytes = 0
+
+    async def watch(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
+        data = await read()
+        self._bytes += len(data)
+        elapsed = now() - self._since
+        if elapsed >= self._policy.timeout:
+            if self._bytes < self._policy.min_rate * elapsed:
+                raise LinkFailed(Setback(Trouble.NETWORK, "slower than min_rate"))
+            self._since, self._bytes = now(), 0
+        return data
+
+
+def _refuse_other(head: bytes) -> None:
+    """Stop at the first bytes of a page or a text: nothing of it is written."""
+    kind = sniff(head)
+    if isinstance(kind, str) and len(head) >= 16:
+        raise LinkFailed(Setback(Trouble.WRONG, kind))
+
+
+def _disk(error: OSError, file: RemoteFile, directory: Path) -> DownloadError:
+    return DownloadError(
+        f"the file of job {file.job_id} cannot be written to {directory}: {error.strerror}; "
+        "it is paid for and stays on the server: make room or choose another directory, "
+        "then download it again",
+        job_id=file.job_id or None,
+    )

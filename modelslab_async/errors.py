@@ -1,0 +1,248 @@
+"""Everything that can go wrong, as one tree. Nothing here imports the rest of the package.
+
+::
+
+    ModelsLabError
+    ├── ConfigurationError  (ValueError)     no key, http:// to a foreign host, a bad setting
+    ├── RequestError        (ValueError)     a request value out of bounds; nothing was sent
+    ├── TransportError                       no usable answer from the network
+    │   └── RequestTimeout  (TimeoutError)
+    ├── APIError                             the API said no
+    │   ├── BadRequest            400, 405, 413, 414, 415, 422
+    │   ├── AuthenticationError   401
+    │   ├── InsufficientCredits   402
+    │   ├── PermissionDenied      403
+    │   ├── NotFound              404, or "Request not found"
+    │   ├── RateLimited           429, queue full, spam filter
+    │   └── ServerError           5xx
+    ├── UnexpectedReply                      an answer that cannot be read
+    ├── SubmitUnknown                        a job may exist and may be billed
+    ├── JobError
+    │   ├── JobFailed                        the server says the job failed
+    │   └── JobTimeout      (TimeoutError)   we stopped waiting; the job still runs
+    ├── DownloadError
+    │   ├── IncompleteDownload               the bytes stopped early, on every link
+    │   ├── NotAudio                         the bytes are something else, on every link
+    │   └── OutputLost                       paid for, but no link leads to a file
+    ├── WebhookError
+    ├── LedgerError
+    └── BatchError          (ExceptionGroup) several of the above
+
+Every message says what happened, to which job, and what to do next. Every error pickles, and none
+holds the API key: the transport removes it from an answer before anything else reads the answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+
+class ModelsLabError(Exception):
+    """The root of the tree: catch it to catch everything this package raises on purpose.
+
+    Attributes:
+        retryable: whether the same call may be made again as it is, at no risk of paying twice.
+        job: the handle of the job concerned, as the text that ``client.job()`` takes, or ``None``.
+        job_id: the server's id of that job, or ``None`` when it has none that we know.
+        track_id: the ``track_id`` that was sent with the job, or ``None``.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        job: str | None = None,
+        job_id: str | None = None,
+        track_id: int | str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.job = job
+        self.job_id = job_id
+        self.track_id = track_id
+
+
+class ConfigurationError(ModelsLabError, ValueError):
+    """A setting is missing or cannot be used. Nothing was sent."""
+
+
+class RequestError(ModelsLabError, ValueError):
+    """A request value is out of its documented bounds or of the wrong type. Nothing was sent.
+
+    Attributes:
+        field: the name of the field, as the API spells it.
+        value: the value that was refused.
+    """
+
+    def __init__(self, message: str, *, field: str = "", value: object = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.value = value
+
+
+class TransportError(ModelsLabError):
+    """The network gave no usable answer."""
+
+    retryable = True
+
+
+class RequestTimeout(TransportError, TimeoutError):
+    """No complete answer to one HTTP request within its own deadline."""
+
+
+class APIError(ModelsLabError):
+    """The API answered, and said no.
+
+    Attributes:
+        status_code: the HTTP status; often 200, for this API reports errors with 200 too.
+        server_message: what the server said, made printable and cut to a sane length.
+        retry_after: seconds that the server asked us to wait, or ``None`` when it named none.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int = 0,
+        server_message: str = "",
+        retry_after: float | None = None,
+        job: str | None = None,
+        job_id: str | None = None,
+        track_id: int | str | None = None,
+    ) -> None:
+        super().__init__(message, job=job, job_id=job_id, track_id=track_id)
+        self.status_code = status_code
+        self.server_message = server_message
+        self.retry_after = retry_after
+
+
+class BadRequest(APIError):
+    """The API found the request itself wrong."""
+
+
+class AuthenticationError(APIError):
+    """The API does not accept the key."""
+
+
+class InsufficientCredits(APIError):
+    """The account has no credits left for this."""
+
+
+class PermissionDenied(APIError):
+    """The account's plan does not include this."""
+
+
+class NotFound(APIError):
+    """The API does not know the job that was asked for."""
+
+
+class RateLimited(APIError):
+    """The API asked for a longer wait than this package is willing to sleep through."""
+
+    retryable = True
+
+
+class ServerError(APIError):
+    """The API, or something in front of it, broke down while answering."""
+
+
+class UnexpectedReply(ModelsLabError):
+    """An answer arrived that cannot be read as any answer this API gives.
+
+    Attributes:
+        status_code: the HTTP status of that answer.
+        excerpt: its first characters, made printable.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int = 0,
+        excerpt: str = "",
+        job: str | None = None,
+        job_id: str | None = None,
+        track_id: int | str | None = None,
+    ) -> None:
+        super().__init__(message, job=job, job_id=job_id, track_id=track_id)
+        self.status_code = status_code
+        self.excerpt = excerpt
+
+
+class SubmitUnknown(ModelsLabError):
+    """A submit left this machine and no readable answer came back: a job may exist and be billed.
+
+    It is never sent again by this package. ``track_id`` is what the job carries if it exists.
+    """
+
+
+class JobError(ModelsLabError):
+    """Something about one job that the API has accepted."""
+
+
+class JobFailed(JobError):
+    """The server says that the job failed.
+
+    Attributes:
+        server_message: why, in the server's words, made printable.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        server_message: str = "",
+        job: str | None = None,
+        job_id: str | None = None,
+        track_id: int | str | None = None,
+    ) -> None:
+        super().__init__(message, job=job, job_id=job_id, track_id=track_id)
+        self.server_message = server_message
+
+
+class JobTimeout(JobError, TimeoutError):
+    """We stopped waiting; the job goes on and stays paid for. ``client.job(error.job)`` goes on."""
+
+    retryable = True
+
+
+class DownloadError(ModelsLabError):
+    """A finished file could not be brought to disk. It is paid for; downloading again is free."""
+
+    retryable = True
+
+
+class IncompleteDownload(DownloadError):
+    """Every link stopped before the whole file had arrived."""
+
+
+class NotAudio(DownloadError):
+    """Every link gave something that is not the audio that was asked for."""
+
+
+class OutputLost(DownloadError):
+    """The job is finished and paid for, and none of its links leads to a file."""
+
+
+class WebhookError(ModelsLabError):
+    """The webhook receiver cannot do what was asked."""
+
+
+class LedgerError(ModelsLabError):
+    """The ledger of a batch cannot be read or written; nothing more is submitted."""
+
+
+class BatchError(ModelsLabError, ExceptionGroup[Exception]):
+    """Several jobs of one batch failed; ``exceptions`` holds one error for each."""
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], **_: Any) -> Self:
+        return super().__new__(cls, message, exceptions)
+
+    def __init__(self, message: str, exceptions: Sequence[Exception], **about: Any) -> None:
+        super().__init__(message, **about)
+        self.args = (message, list(exceptions))  # what pickle hands back to __new__
+
+    def derive(self, excs: Sequence[Exception], /) -> BatchError:  # type: ignore[override]
+        return BatchError(self.message, excs)

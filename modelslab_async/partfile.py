@@ -1,0 +1,154 @@
+"""Write one file so that its final name only ever names the whole of it. Plain blocking code.
+
+The bytes go to a part file beside the target, under a name of its own. It is synced, and then
+linked to the final name, which fails rather than replaces what stands there.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from .protocol.audio import NotSound, Sound, examine, is_silent
+
+_BLOCK = 1024 * 1024
+_HEADER = 64 * 1024
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK})
+
+
+class PartFile:
+    """The bytes of one file on their way. Used by one thread at a time."""
+
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._stem = f".{name[:100]}."
+        self.path = directory / f"{self._stem}{secrets.token_hex(6)}.part"
+        self._fd = -1
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    def open(self) -> None:
+        """Make the part file, and sweep away those that dead processes left for this name.
+
+        Raises:
+            OSError: the directory cannot be written to.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        _sweep(self._directory, self._stem)
+        # 0666 less the umask, as any file that the user makes: linking keeps the mode.
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._fd = os.open(self.path, flags, 0o666)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)  # says to others: the owner lives
+
+    def append(self, data: bytes | bytearray) -> None:
+        """Add bytes at the end."""
+        view = memoryview(data)
+        while view:
+            written = os.write(self._fd, view)
+            self._hash.update(view[:written])
+            self.size += written
+            view = view[written:]
+
+    def restart(self) -> None:
+        """Begin again with nothing."""
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    def examine(self) -> Sound | NotSound:
+        """What the bytes so far are."""
+        return examine(lambda offset, count: os.pread(self._fd, count, offset), self.size)
+
+    def is_silent(self) -> bool:
+        """Whether nothing but zeros follows the header. Ends at the first sound."""
+        start = min(_HEADER, self.size // 2)
+        return all(
+            is_silent(os.pread(self._fd, _BLOCK, offset))
+            for offset in range(start, self.size, _BLOCK)
+        )
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes so far, in hex."""
+        return self._hash.hexdigest()
+
+    def publish(self, name: str) -> Path | None:
+        """Give the file its final name, durably; ``None`` if something else has that name.
+
+        A regular file of the same bytes under that name is taken for ours.
+        """
+        os.fsync(self._fd)
+        target = self._directory / name
+        if not self._link(target) and not self._is_same(target):
+            return None
+        self.discard()
+        _sync(self._directory)
+        return target
+
+    def _link(self, target: Path) -> bool:
+        try:
+            os.link(self.path, target, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            # A file system without hard links has no way to refuse in the same step.
+            if target.exists() or target.is_symlink():
+                return False
+            self.path.rename(target)
+        return True
+
+    def _is_same(self, target: Path) -> bool:
+        try:
+            fd = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False
+        with os.fdopen(fd, "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode) or about.st_size != self.size:
+                return False
+            return hashlib.file_digest(file, "sha256").digest() == self._hash.digest()
+
+    def discard(self) -> None:
+        """Remove the part file, if it is still there, and close it."""
+        if self._fd < 0:
+            return
+        self.path.unlink(missing_ok=True)
+        os.close(self._fd)
+        self._fd = -1
+
+
+def _sweep(directory: Path, stem: str) -> None:
+    """Remove part files for the same name whose owner has died: their lock is free."""
+    for entry in os.scandir(directory):
+        if entry.name.startswith(stem) and entry.name.endswith(".part"):
+            _remove_if_dead(directory / entry.name)
+
+
+def _remove_if_dead(path: Path) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink(missing_ok=True)
+    except OSError:
+        return
+    finally:
+        os.close(fd)
+
+
+def _sync(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

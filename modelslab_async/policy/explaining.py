@@ -1,0 +1,189 @@
+"""Put what was decided into the error that a caller sees: what, which job, and what to do next."""
+
+from __future__ import annotations
+
+from ..errors import (
+    APIError,
+    AuthenticationError,
+    BadRequest,
+    DownloadError,
+    IncompleteDownload,
+    InsufficientCredits,
+    JobFailed,
+    JobTimeout,
+    ModelsLabError,
+    NotAudio,
+    NotFound,
+    OutputLost,
+    PermissionDenied,
+    RateLimited,
+    RequestTimeout,
+    ServerError,
+    SubmitUnknown,
+    TransportError,
+    UnexpectedReply,
+)
+from ..protocol.replies import Failed, Failure, Finished, Refusal, Refused, Reply, Unreadable
+from .polling import Stop
+from .transferring import GiveUp, Trouble
+
+_REFUSALS: dict[Refusal, tuple[type[APIError], str]] = {
+    Refusal.KEY: (
+        AuthenticationError,
+        "check the key (MODELSLAB_API_KEY) against your ModelsLab dashboard",
+    ),
+    Refusal.CREDITS: (InsufficientCredits, "add credits to the account, then send it again"),
+    Refusal.PLAN: (PermissionDenied, "the account's plan does not include this; see your plan"),
+    Refusal.REQUEST: (BadRequest, "change the request; it was not accepted and costs nothing"),
+    Refusal.RATE: (RateLimited, "send it again after that time; it costs nothing"),
+    Refusal.SERVER: (ServerError, "try again later"),
+}
+
+
+def no_answer(
+    what: str, reason: str, *, timed_out: bool, track_id: int | str | None = None
+) -> TransportError:
+    """The error for a request of which nothing came back, and which cost nothing."""
+    kind = RequestTimeout if timed_out else TransportError
+    return kind(
+        f"{what}: {reason}; nothing was accepted, so it can be tried again", track_id=track_id
+    )
+
+
+def said_no(
+    what: str,
+    reply: Refused | Failed,
+    status: int,
+    *,
+    job: str | None = None,
+    job_id: str | None = None,
+    track_id: int | str | None = None,
+) -> APIError:
+    """The error for an answer that turns a request away."""
+    kind, remedy = _kind(reply)
+    wait = reply.retry_after if isinstance(reply, Refused) else None
+    message = f"{what}: {reply.message or 'refused without a reason'} (HTTP {status}); {remedy}"
+    return kind(
+        message if wait is None else f"{message} (it asks to wait {wait:.0f} s)",
+        status_code=status,
+        server_message=reply.message,
+        retry_after=wait,
+        job=job,
+        job_id=job_id,
+        track_id=track_id,
+    )
+
+
+def _kind(reply: Refused | Failed) -> tuple[type[APIError], str]:
+    if isinstance(reply, Refused):
+        return _REFUSALS[reply.reason]
+    if reply.reason is Failure.NOT_FOUND:
+        return NotFound, "check the id, and that the key belongs to the account that made it"
+    return _REFUSALS[Refusal.REQUEST]
+
+
+def cannot_read(what: str, reply: Reply, status: int) -> UnexpectedReply:
+    """The error for an answer that has no meaning where it came."""
+    reason = reply.reason if isinstance(reply, Unreadable) else "an answer to something else"
+    return UnexpectedReply(
+        f"{what}: the answer is {reason} (HTTP {status}); try again later, and if it stays so, "
+        "check MODELSLAB_BASE_URL",
+        status_code=status,
+        excerpt=reply.excerpt if isinstance(reply, Unreadable) else "",
+    )
+
+
+def may_exist(reason: str, track_id: int | str, hint: str | None) -> SubmitUnknown:
+    """The error for a submit that may have made a job which we do not know."""
+    named = f" (a broken answer named id {hint}: try client.job({hint!r}))" if hint else ""
+    return SubmitUnknown(
+        f"a job may exist and be billed, with track_id {track_id}: {reason}{named}; "
+        "look for it in your ModelsLab dashboard before you send the request again",
+        track_id=track_id,
+        job_id=hint,
+    )
+
+
+def stopped(
+    stop: Stop, *, job: str, job_id: str, track_id: int | str | None, waited: float, last: str
+) -> ModelsLabError:
+    """The error for a job that will not be waited for any longer.
+
+    Args:
+        stop: why.
+        job: its handle.
+        job_id: its id.
+        track_id: its track_id.
+        waited: seconds since it was accepted.
+        last: what the last poll brought, in words; empty when it was a plain "processing".
+    """
+    match stop.reply:
+        case None:
+            return JobTimeout(
+                f"job {job_id} is still processing after {waited:.0f} s"
+                + (f" (last answer: {last})" if last else "")
+                + f"; it keeps running: resume with client.job({job_id!r})",
+                job=job,
+                job_id=job_id,
+                track_id=track_id,
+            )
+        case Failed(reason=Failure.NOT_FOUND) as reply:
+            return NotFound(
+                f"job {job_id}: the API does not know it any more: {reply.message}; it may still "
+                f"appear: ask again later with client.job({job_id!r})",
+                status_code=404,
+                server_message=reply.message,
+                job=job,
+                job_id=job_id,
+                track_id=track_id,
+            )
+        case Failed() as reply:
+            return JobFailed(
+                f"job {job_id} failed: {reply.message or 'the server gives no reason'}; "
+                "whether it was billed is in your ModelsLab wallet; a new request is a new job",
+                server_message=reply.message,
+                job=job,
+                job_id=job_id,
+                track_id=track_id,
+            )
+        case Refused() as reply:
+            return said_no(
+                f"asking for job {job_id}",
+                reply,
+                _STATUS[reply.reason],
+                job=job,
+                job_id=job_id,
+                track_id=track_id,
+            )
+        case Finished():
+            return OutputLost(
+                f"job {job_id} is finished, but the API names no file; it is paid for: ask again "
+                f"later with client.job({job_id!r}), then ModelsLab support",
+                job=job,
+                job_id=job_id,
+                track_id=track_id,
+            )
+
+
+_STATUS = {
+    Refusal.KEY: 401,
+    Refusal.CREDITS: 402,
+    Refusal.PLAN: 403,
+    Refusal.REQUEST: 400,
+    Refusal.RATE: 429,
+    Refusal.SERVER: 500,
+}
+"""The documented status of each refusal, for those that came with a 200."""
+
+
+def no_file(give_up: GiveUp, job_id: str, tries: int) -> DownloadError:
+    """The error for a file that no link led to."""
+    kind = {Trouble.WRONG: NotAudio, Trouble.GONE: OutputLost, Trouble.REFUSED: OutputLost}.get(
+        give_up.trouble, IncompleteDownload
+    )
+    return kind(
+        f"the file of job {job_id or '(unknown)'} did not arrive in {tries} tries: "
+        f"{give_up.trouble.value} ({give_up.detail}); it is paid for, and downloading again is "
+        "free: client.download(client.job(id), to=...)",
+        job_id=job_id or None,
+    )

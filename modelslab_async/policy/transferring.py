@@ -1,0 +1,194 @@
+"""Decide where to get a file from next, and whether what arrived may be published.
+
+Nothing here waits, opens a file or a socket.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+from attrs import evolve, field, frozen
+
+from ..protocol.audio import Completeness, Sound
+from ..protocol.waiting import longer
+from .settings import at_least
+
+_MAX_ROUND_WAIT = 15.0
+_WRONG_ROUNDS = 3
+
+
+@frozen(kw_only=True)
+class DownloadPolicy:
+    """How hard to try for a file.
+
+    Attributes:
+        patience: seconds without a new byte after which a file is given up. Links of a finished
+            job answer 404 for a while (CDN lag), sometimes for minutes.
+        first_wait: seconds after the first round over all links; doubles up to 15.
+        timeout: seconds for connecting, and for the first byte of an answer.
+        min_rate: bytes a second; a link that is slower for 30 s is given up for the next.
+        max_bytes: a larger file is refused.
+        allow_private: also download from private and loopback addresses.
+    """
+
+    patience: float = field(default=120.0, validator=at_least(0))
+    first_wait: float = field(default=0.5, validator=at_least(0, more=True))
+    timeout: float = field(default=30.0, validator=at_least(0, more=True))
+    min_rate: float = field(default=1024.0, validator=at_least(0))
+    max_bytes: int = field(default=512 * 1024 * 1024, validator=at_least(0, more=True))
+    allow_private: bool = False
+
+
+class Integrity(enum.StrEnum):
+    """What vouches for a published file being whole."""
+
+    EXACT = "exact"
+    """The file's own header and the length that the server announced both agree."""
+    LENGTH = "length"
+    """The announced length; the format, or its streaming header, says nothing."""
+    RIFF = "riff"
+    """The file's own header; the server announced no length."""
+    SOURCE_SHORT = "source_short"
+    """Two whole transfers gave the same bytes, and they end before the header says so."""
+
+
+class Trouble(enum.Enum):
+    """Why one try at one link gave no file."""
+
+    NETWORK = "the connection failed"
+    CUT = "the file stopped early"
+    BUSY = "the host is busy"
+    GONE = "the link leads nowhere"
+    WRONG = "it is not the audio asked for"
+    REFUSED = "the link may not be used"
+
+
+@frozen
+class Setback:
+    """One try that failed.
+
+    Attributes:
+        trouble: its kind.
+        detail: in words of ours.
+        progressed: whether it brought bytes that the next try can build on.
+        retry_after: seconds that the host asked for.
+        fingerprint: sha256 of a whole transfer that was shorter than its header says.
+    """
+
+    trouble: Trouble
+    detail: str = ""
+    progressed: bool = False
+    retry_after: float | None = None
+    fingerprint: str | None = None
+
+
+@frozen
+class Transfer:
+    """How far one file's tries have come."""
+
+    links: int
+    last_progress: float
+    link: int = 0
+    rounds: int = 0
+    wait: float | None = None
+    refreshed: bool = False
+    seen: tuple[Setback, ...] = ()
+
+
+@frozen
+class Get:
+    """Try this link after ``delay`` seconds, from the byte where the part file ends."""
+
+    link: int
+    delay: float
+
+
+@frozen
+class Refresh:
+    """All links are dead: ask the API for new ones, once."""
+
+
+@frozen
+class GiveUp:
+    """No link leads to the file; the trouble that says most."""
+
+    trouble: Trouble
+    detail: str
+
+
+Step: TypeAlias = Get | Refresh | GiveUp
+
+
+def next_step(
+    transfer: Transfer, setback: Setback, now: float, policy: DownloadPolicy
+) -> tuple[Transfer, Step]:
+    """What to do after a try that failed."""
+    if setback.progressed:
+        again = evolve(transfer, last_progress=now, rounds=0, wait=None, seen=())
+        return again, Get(transfer.link, setback.retry_after or 0.0)
+    tried = evolve(
+        transfer,
+        link=(transfer.link + 1) % transfer.links,
+        wait=longer(transfer.wait, setback.retry_after),
+        seen=(*transfer.seen, setback)[-16:],
+    )
+    if tried.link:
+        return tried, Get(tried.link, 0.0)
+    return _next_round(evolve(tried, rounds=transfer.rounds + 1), now, policy)
+
+
+def _next_round(transfer: Transfer, now: float, policy: DownloadPolicy) -> tuple[Transfer, Step]:
+    kinds = {setback.trouble for setback in transfer.seen}
+    hopeless = kinds <= {Trouble.REFUSED, Trouble.WRONG} and transfer.rounds >= _WRONG_ROUNDS
+    if kinds == {Trouble.REFUSED} or hopeless or now - transfer.last_progress >= policy.patience:
+        return transfer, _give_up(transfer.seen)
+    if Trouble.GONE in kinds and not transfer.refreshed and transfer.rounds >= 2:
+        return evolve(transfer, refreshed=True), Refresh()
+    wait = min(_MAX_ROUND_WAIT, policy.first_wait * 2.0 ** min(transfer.rounds - 1, 10))
+    return evolve(transfer, wait=None), Get(0, longer(wait, transfer.wait) or wait)
+
+
+_MOST_TELLING = (
+    Trouble.CUT,
+    Trouble.WRONG,
+    Trouble.GONE,
+    Trouble.BUSY,
+    Trouble.NETWORK,
+    Trouble.REFUSED,
+)
+
+
+def _give_up(seen: tuple[Setback, ...]) -> GiveUp:
+    worst = min(reversed(seen), key=lambda setback: _MOST_TELLING.index(setback.trouble))
+    return GiveUp(worst.trouble, worst.detail)
+
+
+def judge_status(status: int, *, resuming: bool) -> Trouble | None:
+    """What the status of a download means; ``None``: its body may be read."""
+    if status == 200 or (status == 206 and resuming):
+        return None
+    if status in (408, 425, 429) or status >= 500:
+        return Trouble.BUSY
+    if status in (401, 403, 404, 410, 451):
+        return Trouble.GONE
+    return Trouble.WRONG
+
+
+def integrity_of(sound: Sound, *, announced: bool, confirmed: bool = False) -> Integrity | Setback:
+    """What vouches for a transfer that ended by itself, or why it may not be published.
+
+    Args:
+        sound: what the bytes are.
+        announced: the server announced a length, and so many bytes came.
+        confirmed: an earlier whole transfer gave the same bytes.
+    """
+    if sound.completeness is Completeness.SHORT:
+        if announced and confirmed:
+            return Integrity.SOURCE_SHORT
+        return Setback(Trouble.CUT, "the file is shorter than its header says")
+    if sound.completeness is Completeness.EXACT:
+        return Integrity.EXACT if announced else Integrity.RIFF
+    if announced:
+        return Integrity.LENGTH
+    return Setback(Trouble.CUT, "nothing says whether the file is whole")

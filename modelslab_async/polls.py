@@ -1,0 +1,144 @@
+"""Ask the API about jobs: the one poll loop, under one budget for the whole client."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import anyio
+
+from .jobs import Job
+from .policy.polling import (
+    Budget,
+    Experience,
+    Finish,
+    News,
+    NoAnswer,
+    PollAfter,
+    PollPolicy,
+    Stop,
+    is_about,
+)
+from .protocol.replies import Failed, Failure, Finished, Links, read_reply
+from .runtime import now
+from .transport.api import Answer, KeyedTransport, Silence
+
+
+class Poller:
+    """Asks about every job of one client, each by itself, all within one rate.
+
+    Args:
+        transport: to the API.
+        policy: how often to ask.
+        timeout: seconds that a job is asked about when nobody says otherwise; ``None``: no limit.
+        probe: whether a link leads to audio.
+        spawn: starts a task that the client ends when it closes.
+    """
+
+    def __init__(
+        self,
+        transport: KeyedTransport,
+        policy: PollPolicy,
+        *,
+        timeout: float | None,
+        probe: Callable[[str], Awaitable[bool]],
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self.policy = policy
+        self.experience = Experience()
+        self._transport = transport
+        self._timeout = timeout
+        self._probe = probe
+        self._spawn = spawn
+        self._budget = Budget(policy.rate)
+        self._watched: WeakSet[Job] = WeakSet()
+        self._asking: WeakKeyDictionary[Job, anyio.Lock] = WeakKeyDictionary()
+
+    @property
+    def watched(self) -> tuple[Job, ...]:
+        """The jobs that are asked about now."""
+        return tuple(self._watched)
+
+    def deadline(self) -> float | None:
+        """Until when a job is asked about that is accepted now."""
+        return None if self._timeout is None else now() + self._timeout
+
+    def ensure(self, job: Job, timeout: float | None) -> None:
+        """See to it that the job is asked about, for ``timeout`` seconds at least."""
+        if job.ending is not None:
+            return
+        if timeout is not None:
+            job.extend(now() + timeout)
+        elif job not in self._watched:
+            job.extend(self.deadline())
+        if job not in self._watched:
+            self._spawn(self.watch(job))
+
+    async def watch(self, job: Job) -> None:
+        """Ask about the job until it has ended, or its time is over."""
+        self._watched.add(job)
+        try:
+            while job.ending is None:
+                action = job.next_action()
+                if isinstance(action, PollAfter):
+                    await self._wait_and_ask(job, action)
+                else:
+                    job.end(action)
+        finally:
+            self._watched.discard(job)
+            if job.ending is None:  # the client closes: whoever still waits is told so
+                job.end(Stop(None))
+
+    async def _wait_and_ask(self, job: Job, action: PollAfter) -> None:
+        if action.everyone:
+            self._budget = self._budget.paused(now() + action.delay)
+        if await job.nap(action.delay):
+            await self.ask(job)
+
+    async def ask(self, job: Job) -> None:
+        """Ask once, and tell the job. Whoever asks at the same time shares the one answer."""
+        polls = job.state.polls
+        async with self._asking.setdefault(job, anyio.Lock()):
+            if job.state.polls == polls and job.ending is None:
+                await self._ask(job)
+
+    async def _ask(self, job: Job) -> None:
+        at, self._budget = self._budget.reserve(now())
+        await anyio.sleep(max(0.0, at - now()))
+        answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
+        news = _news(answer)
+        if not is_about(news, job.ids):
+            news = NoAnswer("the answer is about another job")
+        told = answer.retry_after if isinstance(answer, Answer) else None
+        action = job.heard(news, told)
+        if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
+            await self._end(job, action)
+
+    async def _end(self, job: Job, ending: Finish | Stop) -> None:
+        if isinstance(ending, Finish) and job.kind is not None:
+            self.experience.learnt(job.kind, now() - job.state.started)
+        job.end(await self._found_behind(job, ending) or ending)
+
+    async def _found_behind(self, job: Job, ending: Finish | Stop) -> Finish | None:
+        """A job that the API has forgotten may have left its file where its ticket said."""
+        match ending:
+            case Stop(reply=Failed(reason=Failure.NOT_FOUND)):
+                links = (*job.links.output, *job.links.proxy, *job.links.future)
+            case Stop(reply=Finished()):
+                links = (*job.links.proxy, *job.links.future)
+            case _:
+                return None
+        for url in dict.fromkeys(links):
+            if await self._probe(url):
+                return Finish(Finished(links=Links(output=(url,))))
+        return None
+
+
+def _news(answer: Answer | Silence) -> News:
+    match answer:
+        case Silence():
+            return NoAnswer(answer.reason)
+        case Answer() if 300 <= answer.status < 400:
+            return NoAnswer(f"a redirect (HTTP {answer.status}), which is not followed")
+    return read_reply(answer.body, answer.status)

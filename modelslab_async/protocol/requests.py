@@ -1,0 +1,297 @@
+"""Say what may be asked for. A request is a frozen value that was checked when it was made.
+
+Fields carry the API's own names, and an unset field is not sent. Nothing here opens a file: a
+`Path` is only noted, and whoever submits reads it and hands the bytes to `encode_audio`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
+
+from attrs import Attribute, field, fields, frozen
+
+from ..errors import RequestError
+from .audio import NotSound, examine_bytes
+from .trust import is_loopback
+
+MAX_INIT_AUDIO_SECONDS = 30.0
+"""Longest clip that `init_audio` takes (ModelsLab docs, music-gen page)."""
+
+MAX_INIT_AUDIO_BYTES = 32 * 1024 * 1024
+"""More than 30 s of any PCM that is in use; a larger file is not a clip."""
+
+MAX_TRACK_ID = 2**53
+"""Integers from here on do not survive a JSON reader that stores numbers as doubles."""
+
+_OLD_PAGE = "ModelsLab docs, music-gen page of 2025"
+_NEW_PAGE = "ModelsLab docs, music-gen page since 2026-03-27"
+_NOT_SENT = frozenset({"extra", "unchecked"})
+
+_AUDIO_SUFFIXES = {".wav": ".wav", ".wave": ".wav", ".mp3": ".mp3", ".flac": ".flac"}
+
+
+@frozen
+class _Bound:
+    """One documented bound: what is allowed, in words too, and who says so."""
+
+    allowed: Callable[[Any], bool]
+    words: str
+    source: str
+
+
+def _between(low: int, high: float, words: str, source: str) -> _Bound:
+    return _Bound(lambda value: low <= value <= high, words, source)
+
+
+def _one_of(*allowed: str, source: str) -> _Bound:
+    return _Bound(lambda value: value in allowed, f"one of {', '.join(allowed)}", source)
+
+
+_BOUNDS = {
+    "sampling_rate": _between(10_000, float("inf"), "at least 10000", _OLD_PAGE),
+    "max_new_token": _between(256, 1024, "256 to 1024", _OLD_PAGE),
+    "duration": _between(30, 480, "30 to 480 seconds", _NEW_PAGE),
+    "output_format": _one_of("wav", "mp3", "flac", source=_NEW_PAGE),
+    "bitrate": _one_of("128k", "192k", "320k", source=_NEW_PAGE),
+}
+
+
+def _typed(*types: type, optional: bool = True) -> Callable[[Any, Attribute[Any], Any], None]:
+    """A validator that takes exactly these types: `True` is no int here, and 3.0 is not 3."""
+    names = " or ".join(t.__name__ for t in types)
+
+    def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
+        if value is None and optional:
+            return
+        if type(value) in types or (Path in types and isinstance(value, Path)):
+            return
+        raise RequestError(
+            f"{attribute.name} is {value!r:.80}, but must be {names}",
+            field=attribute.name,
+            value=value,
+        )
+
+    return check
+
+
+def _option(*types: type, **settings: Any) -> Any:
+    return field(default=None, kw_only=True, validator=_typed(*types), **settings)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]}...({len(text)} characters)"
+
+
+@frozen
+class MusicGen:
+    """One generation to ask for: ``POST /api/v6/voice/music_gen``.
+
+    Both eras of the endpoint are here: ``sampling_rate`` and ``max_new_token`` (documented until
+    2026-03), ``duration``, ``output_format`` and ``bitrate`` (documented since). ``None`` means
+    that the field is not sent and the server's default holds.
+
+    Args:
+        prompt: what the music should be like.
+        init_audio: a clip to condition on, of 30 s at most: a URL or base64 text as ``str``, a
+            local file as ``pathlib.Path`` or ``bytes``. A ``str`` is never opened as a file.
+        sampling_rate: Hz, at least 10000; the server's default is 32000.
+        max_new_token: length of the music in tokens, 256 to 1024, about 50 a second.
+        duration: length of the music in seconds, 30 to 480; the server's default is 30.
+        output_format: ``wav``, ``mp3`` or ``flac``; the server's default is ``wav``.
+        bitrate: ``128k``, ``192k`` or ``320k``; the server's default is ``320k``.
+        base64: whether ``init_audio`` is base64 text; set by itself for local audio.
+        temp: ask for links that die after 24 h, for regions that block the storage host.
+        webhook: ``https://`` URL to be told on (``http://`` on loopback only).
+        track_id: your own id, echoed by the server; one is made when you give none.
+        extra: further fields, sent as they are.
+        unchecked: send values beyond the documented bounds. The documents contradict themselves:
+            their own example sends ``sampling_rate`` 5000 under a bound of 10000.
+
+    Raises:
+        RequestError: a value is of the wrong type or out of bounds; names field, bound and source.
+    """
+
+    ENDPOINT: ClassVar[str] = "/api/v6/voice/music_gen"
+
+    prompt: str = field(validator=_typed(str, optional=False))
+    init_audio: str | Path | bytes | None = _option(str, Path, bytes, repr=_short)
+    sampling_rate: int | None = _option(int)
+    max_new_token: int | None = _option(int)
+    duration: int | None = _option(int)
+    output_format: Literal["wav", "mp3", "flac"] | None = _option(str)
+    bitrate: Literal["128k", "192k", "320k"] | None = _option(str)
+    base64: bool | None = _option(bool)
+    temp: bool | None = _option(bool)
+    webhook: str | None = _option(str, repr=False)
+    track_id: int | str | None = _option(int, str)
+    extra: Mapping[str, Any] = field(factory=dict, kw_only=True, converter=dict, hash=False)
+    unchecked: bool = field(default=False, kw_only=True, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        _check_text("prompt", self.prompt)
+        _check_track_id(self.track_id)
+        _check_init_audio(self)
+        _check_webhook(self.webhook)
+        _check_extra(self.extra)
+        if not self.unchecked:
+            _check_bounds(self)
+
+    @property
+    def kind(self) -> tuple[int | None, int | None]:
+        """What decides how long a generation takes: equal kinds take about equally long."""
+        return (self.duration, self.max_new_token)
+
+
+def encode(request: MusicGen, *, track_id: int | str, audio: str | None = None) -> dict[str, Any]:
+    """The JSON fields of a submit, without the key.
+
+    Args:
+        request: what to ask for.
+        track_id: the one to send, given by the user or made by the client.
+        audio: base64 text of the local ``init_audio``, for a request that has one.
+    """
+    wire = {
+        attribute.name: getattr(request, attribute.name)
+        for attribute in fields(MusicGen)
+        if attribute.name not in _NOT_SENT
+    }
+    wire["track_id"] = track_id
+    if audio is not None:
+        wire |= {"init_audio": audio, "base64": True}
+    return {name: value for name, value in wire.items() if value is not None} | dict(request.extra)
+
+
+def encode_audio(data: bytes, *, name: str = "", unchecked: bool = False) -> str:
+    """Base64 text of a local clip, once its bytes have shown that it is one.
+
+    Args:
+        data: the file, whole.
+        name: its file name, whose ending must not contradict the bytes.
+        unchecked: send it whatever it is.
+
+    Raises:
+        RequestError: not WAV, MP3 or FLAC; another type than the name says; longer than 30 s.
+    """
+    if not unchecked:
+        _check_clip(data, name)
+    return base64.b64encode(data).decode("ascii")
+
+
+def _check_clip(data: bytes, name: str) -> None:
+    if len(data) > MAX_INIT_AUDIO_BYTES:
+        raise _refused("init_audio", name, "is over 32 MiB", "send a clip of 30 s at most")
+    sound = examine_bytes(data)
+    if isinstance(sound, NotSound):
+        raise _refused("init_audio", name, f"is not audio: {sound.reason}", "send WAV, MP3 or FLAC")
+    promised = _AUDIO_SUFFIXES.get(Path(name).suffix.lower())
+    if promised not in (None, sound.format.extension):
+        raise _refused(
+            "init_audio", name, f"holds {sound.format.name}", "rename it to what it really is"
+        )
+    if sound.seconds is not None and sound.seconds > MAX_INIT_AUDIO_SECONDS:
+        raise _refused(
+            "init_audio",
+            name,
+            f"is {sound.seconds:.1f} s long, but must be 30 s at most ({_NEW_PAGE})",
+            "cut it",
+        )
+
+
+def _refused(name: str, value: object, what: str, remedy: str) -> RequestError:
+    return RequestError(
+        f"{name} {value!r:.80} {what}; {remedy}, or pass unchecked=True to send it as it is",
+        field=name,
+        value=value,
+    )
+
+
+def _check_bounds(request: MusicGen) -> None:
+    for name, bound in _BOUNDS.items():
+        value = getattr(request, name)
+        if value is not None and not bound.allowed(value):
+            raise _refused(
+                name, value, f"is out of bounds: {bound.words} ({bound.source})", "change it"
+            )
+
+
+def _check_text(name: str, text: str) -> None:
+    if not text.strip():
+        raise RequestError(f"{name} is empty; say what to generate", field=name, value=text)
+    if not _encodable(text):
+        raise RequestError(f"{name} holds text that UTF-8 cannot carry", field=name, value=text)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_track_id(track_id: int | str | None) -> None:
+    match track_id:
+        case None:
+            return
+        case int() if 0 <= track_id < MAX_TRACK_ID:
+            return
+        case str() if 0 < len(track_id) <= 191 and track_id.isprintable():
+            return
+    raise RequestError(
+        f"track_id is {track_id!r:.80}, but must be an integer from 0 to below 2**53 "
+        "or printable text of 1 to 191 characters",
+        field="track_id",
+        value=track_id,
+    )
+
+
+def _check_init_audio(request: MusicGen) -> None:
+    audio = request.init_audio
+    if not isinstance(audio, str) or request.base64 is True:
+        return
+    if urlsplit(audio).scheme in ("http", "https"):
+        return
+    raise RequestError(
+        "init_audio is text, but no http(s) URL; pass base64=True if it is base64 text, "
+        "or a pathlib.Path to send a local file",
+        field="init_audio",
+        value=audio[:80],
+    )
+
+
+def _check_webhook(webhook: str | None) -> None:
+    if webhook is None:
+        return
+    try:
+        url = urlsplit(webhook)
+        host = url.hostname or ""
+    except ValueError:
+        url, host = urlsplit(""), ""
+    if host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(host))):
+        return
+    raise RequestError(
+        "webhook must be an https:// URL (ModelsLab docs, webhooks page; "
+        "http:// is for loopback only)",
+        field="webhook",
+    )
+
+
+def _check_extra(extra: Mapping[str, Any]) -> None:
+    known = {attribute.name for attribute in fields(MusicGen)} | {"key"}
+    for name in extra:
+        if name in known:
+            raise RequestError(
+                f"extra holds {name!r}, which is a field of its own"
+                + ("; the key is the client's" if name == "key" else f"; pass {name}= instead"),
+                field=str(name),
+            )
+    try:
+        json.dumps(extra, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise RequestError(f"extra cannot be sent as JSON: {error}", field="extra") from None

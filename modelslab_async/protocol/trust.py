@@ -1,0 +1,258 @@
+"""Decide which ids, URLs and names from outside may be used, and for what.
+
+Nothing here resolves a name, opens a socket or touches a file. Whatever the server sent becomes a
+path, a host or a line on a terminal only after one of these functions has passed it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from typing import Final
+from urllib.parse import urlsplit
+
+from modelslab_async.errors import ConfigurationError
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_ROUTE: Final = re.compile(
+    r"(?P<family>/api/(?:v6/voice|v6/whisper|v7/voice|v1/enterprise/voice)/fetch)/"
+    rf"(?P<id>{_ID.pattern})"
+)
+_AUTHORITY: Final = re.compile(
+    r"(?:(?P<name>[a-z0-9_.-]{1,253})|\[(?P<ip>[0-9a-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE | re.ASCII,  # without ASCII, [a-z] takes the Kelvin sign for a k
+)
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
+_PORTS: Final = {"http": 80, "https": 443}
+_MAX_URL: Final = 2048
+
+
+# Ids
+
+
+def job_id(value: object) -> str | None:
+    """The id of a job as text, or ``None`` when the value cannot be one.
+
+    The API gives ids as integers (ModelsLab docs, voice-cloning OpenAPI file) and as short words
+    (quickstart page), so ``1`` and ``"1"`` are the same job. An id becomes a part of the path of a
+    request that carries the API key, so nothing that could walk a path passes.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if 0 < value < 2**63 else None
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    return None
+
+
+def fetch_route(fetch_result: object, base_url: str) -> tuple[str, str] | None:
+    """Path family and id of a ``fetch_result``, such as ``("/api/v6/voice/fetch", "43730")``.
+
+    ``None`` unless it is a URL on the origin of ``base_url`` whose whole path is a known fetch
+    family and one id, with no user, query or fragment. Only the family and the id are of use: the
+    key is sent to the configured origin and never to where an answer points.
+    """
+    if not isinstance(fetch_result, str) or "?" in fetch_result or "#" in fetch_result:
+        return None
+    try:
+        if origin(fetch_result) != origin(base_url):
+            return None
+    except ValueError:
+        return None
+    match = _ROUTE.fullmatch(urlsplit(fetch_result).path)
+    return (match["family"], match["id"]) if match else None
+
+
+def fetch_id(fetch_result: object, base_url: str) -> str | None:
+    """The id at the end of a ``fetch_result``, by the rules of :func:`fetch_route`.
+
+    It is the id to poll with when it differs from the answer's ``id`` (ModelsLab docs,
+    create-dubbing page).
+    """
+    route = fetch_route(fetch_result, base_url)
+    return route[1] if route else None
+
+
+# URLs
+
+
+def _is_plain(url: str) -> bool:
+    """Whether no two parsers can disagree about it: short, printable, no backslash, no margin."""
+    return 0 < len(url) <= _MAX_URL and url.isprintable() and "\\" not in url and url == url.strip()
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an absolute http or https URL; an IPv6 host comes unbracketed.
+
+    Raises:
+        ValueError: it is no such URL, or parsers may disagree about it, or it names a user, or its
+            host is an odd form of a number.
+    """
+    if not _is_plain(url):
+        raise ValueError("not a printable URL of sane length")
+    parts = urlsplit(url)
+    match = _AUTHORITY.fullmatch(parts.netloc)
+    if parts.scheme not in _PORTS or match is None:
+        raise ValueError("not an absolute http or https URL with a plain host")
+    port = int(match["port"] or _PORTS[parts.scheme])
+    if not 0 < port < 2**16:
+        raise ValueError("a port is a number from 1 to 65535")
+    host = str(ipaddress.IPv6Address(match["ip"])) if match["ip"] else _named_host(match["name"])
+    return parts.scheme, host, port
+
+
+def _named_host(name: str) -> str:
+    labels = name.removesuffix(".").split(".")
+    if "" in labels:
+        raise ValueError("a host name has no empty label")
+    if _NUMBER.fullmatch(labels[-1]):
+        # 127.1, 2130706433 and 0x7f000001 are addresses to some resolvers and names to others.
+        return str(ipaddress.IPv4Address(name))
+    return name.lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host (unbracketed, as :func:`origin` gives it) is this machine by its spelling."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback and not getattr(address, "ipv4_mapped", None)
+
+
+def api_origin(base_url: str) -> str:
+    """The origin that the API key may be sent to, as ``https://host`` or ``https://host:port``.
+
+    Raises:
+        ConfigurationError: it is not ``https://``, nor ``http://`` on loopback, or holds more than
+            an origin. The message does not repeat it, for it may hold a password.
+    """
+    advice = "write it as https://host or https://host:port"
+    try:
+        scheme, host, port = origin(base_url)
+    except ValueError:
+        raise ConfigurationError(f"base_url is not a plain URL of a host: {advice}") from None
+    parts = urlsplit(base_url)
+    if parts.path not in ("", "/") or "?" in base_url or "#" in base_url:
+        raise ConfigurationError(f"base_url has a path, query or fragment: {advice} alone")
+    if scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(
+            "base_url would send the API key unencrypted: use https://, "
+            "or http:// with localhost, 127.0.0.1 or [::1]"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}" + ("" if port == _PORTS[scheme] else f":{port}")
+
+
+def storage_url(url: object, *, allow_loopback: bool) -> str | None:
+    """The URL if a file may be downloaded from it without any key, else ``None``.
+
+    It must be https (http only on an allowed loopback host), at most 2048 characters, without user
+    and without control characters; a host given as an address must be a public one. What a host
+    *name* leads to is not known here: the socket has to ask :func:`forbidden_address`.
+    """
+    if not isinstance(url, str):
+        return None
+    try:
+        scheme, host, _ = origin(url)
+    except ValueError:
+        return None
+    if is_loopback(host):
+        return url if allow_loopback else None
+    if scheme != "https" or (_is_address(host) and forbidden_address(host, allow_loopback=False)):
+        return None
+    return url
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+# Beside these, ``is_global`` decides. For IPv6 only 2000::/3 has ever been given out to the public
+# (RFC 4291, IANA IPv6 address space), so that translators, site-local, multicast and the
+# IPv4-compatible forms fall away with everything else outside it.
+_PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
+_DENIED: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "224.0.0.0/4",  # multicast
+        "192.88.99.0/24",  # 6to4 relays
+        "2001::/32",  # Teredo: holds an IPv4 address
+        "2002::/16",  # 6to4: holds an IPv4 address
+        "3fff::/20",  # documentation
+    )
+)
+
+
+def forbidden_address(ip: str, *, allow_loopback: bool) -> bool:
+    """Whether a socket for a download must not connect to this address.
+
+    Takes the address of a sockaddr, scope id (``fe80::1%eth0``) included. What is not an address is
+    forbidden. IPv4-mapped addresses are judged as the IPv4 address inside.
+    """
+    try:
+        address = ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return True
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if address.is_loopback:
+        return not allow_loopback
+    if address.version == 6 and address not in _PUBLIC_V6:
+        return True
+    return not address.is_global or any(address in network for network in _DENIED)
+
+
+# Names and text
+
+
+_DEVICES: Final = frozenset(
+    {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
+)
+_SLUG_INPUT: Final = 4096
+
+
+def slug(text: str, limit: int = 60) -> str:
+    """A file name component made from foreign text: ``[a-z0-9._-]``, at most ``limit`` bytes.
+
+    Letters lose their accents and other scripts fall away. It never starts with a dot or a dash,
+    never names a device of Windows, and is ``"track"`` (cut to ``limit``, which is at least 1) when
+    nothing usable is left.
+    """
+    letters = unicodedata.normalize("NFKD", text[:_SLUG_INPUT]).casefold()
+    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    words = re.sub(r"\.{2,}", ".", re.sub(r"[^a-z0-9._-]+", "-", bare))
+    name = words.strip(".-")[:limit].rstrip(".-") or "track"[:limit]
+    return f"_{name}"[:limit].rstrip(".-") if name.partition(".")[0] in _DEVICES else name
+
+
+def safe_text(text: object, limit: int = 300) -> str:
+    """Foreign text as one printable line of at most ``limit`` characters, cut with ``...``.
+
+    Controls, line ends, bidirectional and zero-width marks, odd spaces and surrogates become
+    ``\\xNN``, ``\\uNNNN`` or ``\\UNNNNNNNN``, so that no terminal and no log acts on them.
+    """
+    line = "".join(map(_shown, _as_text(text)[: limit + 1]))
+    return line if len(line) <= limit else line[: max(limit - 3, 0)] + "..."
+
+
+def _as_text(value: object) -> str:
+    try:
+        return str(value)
+    except (ValueError, RecursionError):  # an int of 5,000 digits, a list of 100,000 levels
+        return f"<{type(value).__name__}>"
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    code = ord(letter)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

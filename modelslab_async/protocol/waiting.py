@@ -1,0 +1,37 @@
+"""Read `Retry-After`: how long a server wants us to stay away, in seconds."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Seconds that the header asks for, or ``None`` when it is absent or unreadable.
+
+    Args:
+        header: a number of seconds, or a date in one of the three formats of RFC 9110.
+        now: seconds since the epoch. A date that has passed asks for 0.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    when = _date(text)
+    return None if when is None else max(0.0, when - now)
+
+
+def _date(text: str) -> float | None:
+    try:
+        when = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if when.tzinfo is None:  # asctime carries no zone, and RFC 9110 says it is UTC
+        when = when.replace(tzinfo=UTC)
+    return (when - datetime.fromtimestamp(0, UTC)).total_seconds()
+
+
+def longer(*hints: float | None) -> float | None:
+    """The longest of several waits; a server that says it twice is obeyed twice."""
+    return max((hint for hint in hints if hint is not None), default=None)

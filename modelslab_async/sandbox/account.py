@@ -1,0 +1,190 @@
+"""Keep the account: its queue, its money and the book of all that happened.
+
+Nothing here waits, reads a clock or draws a random number: the time and a job's length are
+handed in, so the whole future of a job is known when it is accepted.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Literal
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+State = Literal["queued", "processing", "success", "failed"]
+
+
+@define(eq=False)
+class Job:
+    """One job on the server. Times are seconds of the sandbox's clock; inf means not known yet."""
+
+    id: int
+    track_id: str | int | None
+    prompt: str
+    request: Mapping[str, Any] = field(repr=False)
+    submitted_at: float
+    seconds: float
+    sample_rate: int
+    extension: str
+    state: State = "queued"
+    started_at: float = math.inf
+    finished_at: float = math.inf
+    generation_seconds: float = 0.0
+    polls_to_finish: int | None = None
+    fails: bool = False
+    wav: str = "pcm16"
+    token: str = ""
+    task_id: str = ""
+    shown_id: int | str = 0
+    polls: int = 0
+    ready_polls: int = 0
+    pinned: str | None = None
+    family: str = "voice"
+    endless: bool = False
+    names: Mapping[str, str] = field(factory=dict, repr=False)
+
+    @property
+    def done(self) -> bool:
+        return self.state in ("success", "failed")
+
+    @property
+    def webhook(self) -> str | None:
+        return self.request.get("webhook") or None
+
+    @property
+    def temp(self) -> bool:
+        return bool(self.request.get("temp"))
+
+
+@define(eq=False)
+class RequestRecord:
+    """One request as the sandbox saw it; `status` is None when no status line was sent."""
+
+    host: str
+    method: str
+    path: str
+    time: float
+    connection: int
+    has_key: bool = False
+    status: int | None = None
+
+
+@define(eq=False)
+class Delivery:
+    """One webhook delivery; `status` is None when the receiver did not answer."""
+
+    job_id: int
+    url: str
+    time: float
+    payload: bytes = field(repr=False)
+    status: int | None = None
+    error: str | None = None
+
+
+@define(eq=False)
+class AccountBook:
+    """What happened, for a test to read: jobs, money, requests and deliveries."""
+
+    balance: float
+    jobs: dict[int, Job] = field(factory=dict, repr=False)
+    debits: list[tuple[int, float]] = field(factory=list, repr=False)
+    requests: list[RequestRecord] = field(factory=list, repr=False)
+    webhooks: list[Delivery] = field(factory=list, repr=False)
+    connections: Counter[str] = field(factory=Counter)
+    peak_queue: int = 0
+
+    def count(self, host: str | None = None, path_prefix: str | None = None) -> int:
+        """Return how many requests came, to this host and below this path when given."""
+        return sum(
+            host in (None, record.host) and record.path.startswith(path_prefix or "")
+            for record in self.requests
+        )
+
+    def key_seen_on(self) -> set[str]:
+        """Return the hosts that were sent the key's bytes; anything but `api` is a leak."""
+        return {record.host for record in self.requests if record.has_key}
+
+
+class Account:
+    """A first-in-first-out queue in front of some workers, and a purse."""
+
+    def __init__(self, book: AccountBook, *, slots: int, first_id: int) -> None:
+        self.book = book
+        self.slots = slots
+        self._first_id = first_id
+        self._next_id = first_id
+        self._waiting: list[tuple[float, int]] = []
+        self._ends: list[tuple[float, int]] = []
+        self._polled: set[int] = set()
+        self._aliases: dict[str, Job] = {}
+
+    @property
+    def in_queue(self) -> int:
+        """Jobs that are not terminal, as of the last `settle`."""
+        return len(self._ends) + len(self._polled)
+
+    def next_id(self) -> int:
+        return self._next_id
+
+    def settle(self, now: float) -> None:
+        """Bring every job's state up to `now`."""
+        while self._waiting and self._waiting[0][0] <= now:
+            self.book.jobs[heapq.heappop(self._waiting)[1]].state = "processing"
+        while self._ends and self._ends[0][0] <= now:
+            self._finish(self.book.jobs[heapq.heappop(self._ends)[1]])
+
+    def accept(self, job: Job, *, now: float, workers: int, price: float) -> None:
+        """Queue a job and take its price; the caller has made sure that there is room."""
+        self._next_id += 1
+        self.book.jobs[job.id] = job
+        for alias in (str(job.id), job.token, job.task_id):
+            self._aliases[alias] = job
+        self.book.debits.append((job.id, price))
+        self.book.balance = round(self.book.balance - price, 6)
+        self._schedule(job, now, workers)
+        self.book.peak_queue = max(self.book.peak_queue, self.in_queue)
+        self.settle(now)
+
+    def _schedule(self, job: Job, now: float, workers: int) -> None:
+        if job.polls_to_finish is not None and not job.endless:
+            job.started_at, job.state = now, "processing"
+            self._polled.add(job.id)
+            return
+        job.started_at = self._worker_free_at(now, workers)
+        ends = math.inf if job.endless else job.generation_seconds
+        job.finished_at = job.started_at + ends
+        heapq.heappush(self._waiting, (job.started_at, job.id))
+        heapq.heappush(self._ends, (job.finished_at, job.id))
+
+    def _worker_free_at(self, now: float, workers: int) -> float:
+        """A job starts when all but `workers - 1` of the jobs before it have ended."""
+        if len(self._ends) < workers:
+            return now
+        return sorted(end for end, _ in self._ends)[-workers]
+
+    def polled(self, job: Job, now: float) -> bool:
+        """Count one fetch of a job; say whether it is the one that `polls_to_finish` wants."""
+        job.polls += 1
+        ends = job.id in self._polled and job.polls >= (job.polls_to_finish or 0)
+        if ends:
+            self._polled.remove(job.id)
+            job.finished_at = now
+            self._finish(job)
+        job.ready_polls += job.done
+        return ends
+
+    def find(self, name: str | int) -> Job | None:
+        """Return the job of an id in any of its spellings."""
+        return self._aliases.get(str(name))
+
+    def first(self) -> Job | None:
+        return self.book.jobs.get(self._first_id)
+
+    @staticmethod
+    def _finish(job: Job) -> None:
+        job.state = "failed" if job.fails else "success"

@@ -1,0 +1,106 @@
+"""Put together, and take apart, all that an open client has on its event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from .downloads import Downloader
+from .policy.polling import PollPolicy
+from .policy.transferring import DownloadPolicy
+from .polls import Poller
+from .protocol.trust import is_loopback, origin
+from .secret import Secret
+from .slots import slots_of
+from .submits import Submitter
+from .transport.api import KeyedTransport, Network
+from .transport.storage import Storage
+
+_log = logging.getLogger("modelslab_async.session")
+
+
+class Session:
+    """An open client: its connections, its tasks, and its share of the account's slots."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
+        self.transport: KeyedTransport
+        self.poller: Poller
+        self.submitter: Submitter
+        self.downloader: Downloader
+
+    @classmethod
+    async def open(
+        cls,
+        secret: Secret,
+        base_url: str,
+        *,
+        max_jobs: int,
+        max_downloads: int,
+        poll: PollPolicy,
+        download: DownloadPolicy,
+        timeout: float | None,
+        submit_timeout: float,
+        network: Network,
+    ) -> Self:
+        """Open the connections of a client; see `ModelsLab` for what the settings mean."""
+        self = cls()
+        loopback = is_loopback(origin(base_url)[1])
+        self.transport = await self._stack.enter_async_context(
+            KeyedTransport(secret, base_url, network)
+        )
+        storage = await self._stack.enter_async_context(
+            Storage(network, download, allow_loopback=loopback)
+        )
+        slots = slots_of((base_url, secret.fingerprint))
+        slots.join(max_jobs)
+        self._stack.callback(slots.leave, max_jobs)
+        self.downloader = Downloader(storage, download, max_downloads)
+        self.poller = Poller(
+            self.transport,
+            poll,
+            timeout=timeout,
+            probe=self.downloader.leads_to_audio,
+            spawn=self._spawn,
+        )
+        self.submitter = Submitter(
+            self.transport,
+            origin=base_url,
+            slots=slots,
+            poller=self.poller,
+            timeout=submit_timeout,
+            spawn=self._spawn,
+        )
+        return self
+
+    async def close(self) -> None:
+        """Wait for submits that are on their way, stop asking about jobs, close connections."""
+        await self.submitter.close()
+        for job in self.poller.watched:
+            _log.warning(
+                "job %s is not finished; it keeps running: client.job(%r) takes it up again",
+                job.id,
+                job.id,
+                extra={"job_id": job.id, "track_id": job.track_id},
+            )
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._stack.aclose()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task that lives as long as the client at most."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a task of the client broke; please report this", exc_info=error)

@@ -1,0 +1,140 @@
+"""Keep the account's queue full and never overfull: the semaphore around submits.
+
+A slot is a place in the account's queue on the server. It is taken before the submit leaves and
+given back when the job has ended, before its download. How many there are is decided in
+`policy.pacing`; here is only the waiting, first come first served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from weakref import WeakKeyDictionary
+
+from .policy.pacing import Pace
+from .runtime import now
+
+
+class Slot:
+    """One place in the account's queue. Giving it back twice gives it back once."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots: Slots | None = slots
+        self.taken_at = now()
+
+    def give_back(self) -> None:
+        """Let the next job have this place."""
+        slots, self._slots = self._slots, None
+        if slots is not None:
+            slots._returned()
+
+
+class Slots:
+    """All places that one account has, shared by the clients of one event loop with one key."""
+
+    def __init__(self) -> None:
+        self._members: list[int] = []
+        self._pace = Pace.of(1)
+        self._taken = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def join(self, max_jobs: int) -> None:
+        """One more client; the smallest setting among those that are open holds for all."""
+        first = not self._members
+        self._members.append(max_jobs)
+        lowest = min(self._members)
+        self._pace = Pace.of(lowest) if first else self._pace.asking(lowest)
+
+    def leave(self, max_jobs: int) -> None:
+        """One client less."""
+        self._members.remove(max_jobs)
+        if not self._members and self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def limit(self) -> int:
+        """Places there are now."""
+        return self._pace.limit
+
+    @property
+    def taken(self) -> int:
+        """Places in use now."""
+        return self._taken
+
+    async def take(self, *, again: bool = False) -> Slot:
+        """Wait for a place. ``again``: this job was refused before, and goes before newcomers."""
+        if self._waiting or not self._free():
+            await self._turn(again)
+        else:
+            self._taken += 1
+        return Slot(self)
+
+    def adopt(self) -> Slot:
+        """A place for a job that is in the queue already, whether or not there was room."""
+        self._taken += 1
+        return Slot(self)
+
+    def accepted(self) -> None:
+        """A submit was accepted."""
+        self._pace = self._pace.accepted()
+        self._wake()
+
+    def refused(self, slot: Slot, *, maximum: int | None, retry_after: float | None) -> None:
+        """A submit was turned away: its place is given back, and all wait as they were told."""
+        self._pace = self._pace.refused(
+            maximum=maximum,
+            retry_after=retry_after,
+            sent_at=slot.taken_at,
+            now=now(),
+            draw=random.random(),
+        )
+        slot.give_back()
+
+    def _free(self) -> bool:
+        return self._taken < self._pace.limit and now() >= self._pace.not_before
+
+    async def _turn(self, first: bool) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if first:
+            self._waiting.appendleft(turn)
+        else:
+            self._waiting.append(turn)
+        self._wake()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # the place was handed over in the same instant
+                self._returned()
+            elif turn in self._waiting:
+                self._waiting.remove(turn)
+            raise
+
+    def _returned(self) -> None:
+        self._taken -= 1
+        self._wake()
+
+    def _wake(self) -> None:
+        while self._waiting and self._free():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._taken += 1
+                turn.set_result(None)
+        if self._waiting and self._taken < self._pace.limit:
+            self._wake_later()
+
+    def _wake_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(self._pace.not_before, self._wake)
+
+
+_accounts: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Slots]]
+_accounts = WeakKeyDictionary()
+
+
+def slots_of(account: tuple[str, str]) -> Slots:
+    """The slots of an account (origin and fingerprint of the key) on the running event loop."""
+    return _accounts.setdefault(asyncio.get_running_loop(), {}).setdefault(account, Slots())

@@ -1,0 +1,290 @@
+"""Send paid requests, each once: the section that a cancelled caller must not tear in half.
+
+A submit runs in a task of its own, bounded by its own deadline, and its caller waits for it through
+it even when cancelled: what the server answered is known before anything else can
+happen. The same task then watches the job and gives its slot back when the job has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+from attrs import evolve, frozen
+
+from .errors import ConfigurationError, ModelsLabError, RequestError
+from .jobs import FETCH_PATH, Job
+from .policy.explaining import may_exist, no_answer, said_no
+from .policy.pacing import MAX_WAIT, backoff
+from .policy.polling import Finish, PollState
+from .policy.submitting import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
+from .polls import Poller
+from .protocol.replies import Finished, Refused, Ticket, read_reply
+from .protocol.requests import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_audio
+from .protocol.trust import fetch_route
+from .protocol.waiting import longer
+from .runtime import now, to_the_end
+from .slots import Slot, Slots
+from .transport.api import Answer, KeyedTransport, Silence
+
+_MAX_UNSENT_TRIES = 5
+_MAX_KNOWN = 10_000
+
+_log = logging.getLogger("modelslab_async.submits")
+
+
+@frozen
+class _Result:
+    """What one attempt came to, and the HTTP status of its answer, if it had one."""
+
+    outcome: Job | Outcome
+    status: int = 0
+
+
+@frozen
+class Submission:
+    """One request, ready to be sent: its fields on the wire, without the key."""
+
+    request: MusicGen
+    fields: dict[str, Any]
+
+    @property
+    def track_id(self) -> int | str:
+        """As it is sent."""
+        track_id: int | str = self.fields["track_id"]
+        return track_id
+
+
+async def prepare(request: MusicGen, track_id: int | str) -> Submission:
+    """Read the local clip, if there is one, and encode the request.
+
+    Raises:
+        RequestError: the clip cannot be read, or is not what the API takes.
+    """
+    audio = request.init_audio
+    if audio is None or isinstance(audio, str):
+        return Submission(request, encode(request, track_id=track_id))
+    if isinstance(audio, bytes):
+        name, data = "", audio
+    else:
+        name, data = audio.name, await _read(anyio.Path(audio))
+    text = await anyio.to_thread.run_sync(
+        lambda: encode_audio(data, name=name, unchecked=request.unchecked)
+    )
+    return Submission(request, encode(request, track_id=track_id, audio=text))
+
+
+async def _read(path: anyio.Path) -> bytes:
+    try:
+        async with await path.open("rb") as file:
+            return await file.read(MAX_INIT_AUDIO_BYTES + 1)
+    except OSError as error:
+        raise RequestError(
+            f"init_audio {str(path)!r} cannot be read: {error.strerror}; check the path",
+            field="init_audio",
+            value=str(path),
+        ) from None
+
+
+class Submitter:
+    """Sends requests within the account's slots.
+
+    Args:
+        transport: to the API.
+        origin: of the API, for judging where a ticket wants to be fetched.
+        slots: of the account.
+        poller: watches what was accepted.
+        timeout: seconds for one submit; a server that generates while we wait may take minutes.
+        spawn: starts a task; the client waits for it before it closes.
+    """
+
+    def __init__(
+        self,
+        transport: KeyedTransport,
+        *,
+        origin: str,
+        slots: Slots,
+        poller: Poller,
+        timeout: float,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._slots = slots
+        self._poller = poller
+        self._timeout = timeout
+        self._spawn = spawn
+        self._known: dict[str, None] = {}
+        self._sending: set[asyncio.Future[_Result]] = set()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Send nothing more, and wait for the answers to what was sent."""
+        self._closed = True
+        if self._sending:
+            await asyncio.wait(self._sending)
+
+    async def submit(self, submission: Submission) -> Job:
+        """Send until the API accepts or refuses for good; waits of any length are no failure.
+
+        Raises:
+            SubmitUnknown: a job may exist.
+            APIError: refused for good.
+            TransportError: the API cannot be reached; nothing was sent.
+        """
+        tries = unsent = 0
+        while True:
+            slot = await self._slots.take(again=tries > 0)
+            tries += 1
+            if self._closed:
+                slot.give_back()
+                raise ConfigurationError("the client was closed before this request was sent")
+            result = await self._to_its_end(submission, slot)
+            if isinstance(result.outcome, Job):
+                return result.outcome
+            error = _error(result, submission.track_id)
+            if error is not None:
+                raise error
+            if isinstance(result.outcome, NotSent):
+                unsent += 1
+                if unsent == _MAX_UNSENT_TRIES:
+                    raise _unreachable(result.outcome, submission.track_id)
+                await anyio.sleep(backoff(unsent - 1, random.random()))
+
+    async def _to_its_end(self, submission: Submission, slot: Slot) -> _Result:
+        """One attempt, awaited to its end even by a caller who is cancelled meanwhile."""
+        answered: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._sending.add(answered)
+        answered.add_done_callback(self._sending.discard)
+        self._spawn(self._attempt(submission, slot, answered))
+        cancelled = await to_the_end(answered)
+        if cancelled is not None:
+            _tell(cancelled, answered.result(), submission.track_id)
+            raise cancelled
+        return answered.result()
+
+    async def _attempt(
+        self, submission: Submission, slot: Slot, answered: asyncio.Future[_Result]
+    ) -> None:
+        """One POST, and the whole life on the server of the job that it makes."""
+        try:
+            result = await self._post(submission, slot)
+        except BaseException as error:
+            slot.give_back()
+            reason = f"this process stopped it ({type(error).__name__})"
+            answered.set_result(_Result(Unknown(reason)))
+            raise
+        answered.set_result(result)
+        try:
+            if isinstance(result.outcome, Job):
+                await self._poller.watch(result.outcome)
+        finally:
+            slot.give_back()
+
+    async def _post(self, submission: Submission, slot: Slot) -> _Result:
+        answer = await self._transport.post(
+            MusicGen.ENDPOINT, submission.fields, timeout=self._timeout, paid=True
+        )
+        outcome, status = _outcome(answer)
+        _log.debug("submit of %s: %r", submission.track_id, outcome)
+        match outcome:
+            case Busy(reply):
+                self._slots.refused(slot, maximum=reply.maximum, retry_after=reply.retry_after)
+            case Accepted(reply):
+                self._slots.accepted()
+                return _Result(self._job(submission, reply), status)
+        return _Result(outcome, status)
+
+    def _job(self, submission: Submission, reply: Ticket | Finished) -> Job | Unknown:
+        job_id = reply.id or ""
+        if job_id in self._known:
+            return Unknown(f"the server named job {job_id} for two submits", job_id)
+        self._remember(job_id)
+        eta = reply.eta if isinstance(reply, Ticket) else None
+        kind = submission.request.kind
+        path, fetch_id = self._route(reply) or (FETCH_PATH, job_id)
+        job = Job(
+            self._poller,
+            id=job_id,
+            track_id=submission.track_id,
+            path=path,
+            fetch_id=fetch_id,
+            links=reply.links,
+            kind=kind,
+            eta=eta,
+            state=PollState(
+                started=now(),
+                expected=self._poller.experience.expected(kind, eta),
+                deadline=self._poller.deadline(),
+            ),
+        )
+        _log.info("job %s accepted", job_id, extra={"job_id": job_id, "track_id": job.track_id})
+        if isinstance(reply, Finished) and reply.links.output:
+            job.end(Finish(reply))
+        return job
+
+    def _route(self, reply: Ticket | Finished) -> tuple[str, str] | None:
+        """Where the ticket says to ask, if it says so in a way that can be trusted with the key."""
+        route = fetch_route(reply.fetch_result, self._origin)
+        if route is None and reply.fetch_result:
+            _log.warning(
+                "job %s: its fetch_result leads elsewhere and is not used",
+                reply.id,
+                extra={"job_id": reply.id},
+            )
+        return route
+
+    def _remember(self, job_id: str) -> None:
+        if not job_id:
+            return
+        self._known[job_id] = None
+        if len(self._known) > _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+
+def _outcome(answer: Answer | Silence) -> tuple[Outcome, int]:
+    if isinstance(answer, Answer):
+        reply = read_reply(answer.body, answer.status)
+        if isinstance(reply, Refused):
+            reply = evolve(reply, retry_after=longer(reply.retry_after, answer.retry_after))
+        return classify(reply, answer.status), answer.status
+    if answer.sent:
+        return Unknown(answer.reason), 0
+    return NotSent(answer.reason, answer.permanent, answer.timed_out), 0
+
+
+def _error(result: _Result, track_id: int | str) -> ModelsLabError | None:
+    """The error for an attempt after which there is no other; ``None``: try again."""
+    match result.outcome:
+        case Unknown(reason, hint):
+            return may_exist(reason, track_id, hint)
+        case Rejected(reply):
+            return said_no("submit", reply, result.status, track_id=track_id)
+        case Busy(reply) if (reply.retry_after or 0.0) > MAX_WAIT:
+            return said_no("submit", reply, result.status, track_id=track_id)
+        case NotSent(permanent=True):
+            return _unreachable(result.outcome, track_id)
+    return None
+
+
+def _unreachable(outcome: NotSent, track_id: int | str) -> ModelsLabError:
+    return no_answer("submit", outcome.reason, timed_out=outcome.timed_out, track_id=track_id)
+
+
+def _tell(cancelled: asyncio.CancelledError, result: _Result, track_id: int | str) -> None:
+    """Put on a cancellation what would be lost with it: the job that was paid for meanwhile."""
+    if isinstance(result.outcome, Job):
+        job = result.outcome
+        cancelled.job = job.to_json()  # type: ignore[attr-defined]
+        text = f"job {job.id} was accepted while its caller was cancelled; client.job({job.id!r})"
+    else:
+        error = _error(result, track_id)
+        if error is None:
+            return
+        text = str(error)
+    cancelled.add_note(text)
+    _log.warning("%s", text, extra={"track_id": track_id})

@@ -1,0 +1,229 @@
+"""Speak to the one origin that may see the key: no redirects, no cookies, capped answers.
+
+What comes back is a value, also when nothing came back: exceptions of the HTTP library hold bytes
+of the request, and the request holds the key, so they end here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from types import SimpleNamespace, TracebackType
+from typing import Any, Self
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+from attrs import field, frozen
+
+from ..protocol.trust import safe_text
+from ..protocol.waiting import retry_after
+from ..secret import Secret
+
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
+_CONNECT_TIMEOUT = 30.0
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+
+_log = logging.getLogger("modelslab_async.transport")
+
+
+@frozen(kw_only=True)
+class Network:
+    """The caller's own way to the network, for whom the default is not right.
+
+    Attributes:
+        connector: used for everything, and never closed by us; what it connects to is the
+            caller's responsibility then.
+        proxy: URL of an HTTP proxy for everything.
+        trust_env: take proxies from ``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` and ``.netrc``.
+    """
+
+    connector: aiohttp.BaseConnector | None = field(default=None, repr=False)
+    proxy: str | None = field(default=None, repr=False)
+    trust_env: bool = False
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether we open the connections to the hosts themselves."""
+        return self.connector is None and self.proxy is None and not self.trust_env
+
+    def session(self, connector: aiohttp.BaseConnector, **settings: Any) -> aiohttp.ClientSession:
+        """A session that keeps no cookies and unpacks nothing by itself."""
+        return aiohttp.ClientSession(
+            connector=self.connector or connector,
+            connector_owner=self.connector is None,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=self.trust_env,
+            proxy=self.proxy,
+            **settings,
+        )
+
+
+@frozen
+class Answer:
+    """One complete answer: HTTP status, body without the key, seconds of ``Retry-After``."""
+
+    status: int
+    body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
+    retry_after: float | None = None
+
+
+@frozen
+class Silence:
+    """No complete answer. ``sent`` is False only if not one byte of the request left."""
+
+    reason: str
+    sent: bool
+    timed_out: bool = False
+    permanent: bool = False
+
+
+class KeyedTransport:
+    """POSTs JSON with the key to paths of one origin. An async context manager, of one use."""
+
+    def __init__(self, secret: Secret, origin: str, network: Network) -> None:
+        self._secret = secret
+        self._origin = origin
+        self._network = network
+
+    async def __aenter__(self) -> Self:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_note_sent)
+        self._asking = self._network.session(aiohttp.TCPConnector(limit=0), trace_configs=[trace])
+        # A paid call never meets a stale keep-alive connection: each opens its own.
+        self._paying = self._network.session(
+            aiohttp.TCPConnector(limit=0, force_close=True), trace_configs=[trace]
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._asking.close()
+        await self._paying.close()
+
+    async def post(
+        self, path: str, fields: Mapping[str, Any], *, timeout: float, paid: bool = False
+    ) -> Answer | Silence:
+        """One attempt at one request, never repeated and never redirected.
+
+        Args:
+            path: starts with a slash; ids in it have passed `trust.job_id`.
+            fields: JSON fields beside the key.
+            timeout: seconds for all of it.
+            paid: open a connection of its own.
+        """
+        session = self._paying if paid else self._asking
+        trace = SimpleNamespace(sent=False)
+        try:
+            async with session.post(
+                self._origin + path,
+                data=_Sealed(self._secret, fields),
+                headers=_HEADERS,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT),
+                trace_request_ctx=trace,
+            ) as response:
+                return await self._answer(response)
+        except Exception as error:  # noqa: BLE001  whatever broke, the request may have arrived
+            silence = _silence(error, sent=trace.sent)
+        _log.debug("POST %s: %s", path, silence.reason)
+        return silence
+
+    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding.strip().lower() not in ("identity", ""):
+            raise _Unusable("the answer is compressed, though that was not asked for")
+        body = await _read(response.content)
+        _log.debug("POST %s: HTTP %d, %d bytes", response.url.path, response.status, len(body))
+        return Answer(
+            response.status,
+            self._secret.removed_from(body),
+            retry_after(response.headers.get("Retry-After"), time.time()),
+        )
+
+
+class _Sealed(Payload):
+    """A body that is put together only while it is written, so that no repr or frame shows it."""
+
+    def __init__(self, secret: Secret, fields: Mapping[str, Any]) -> None:
+        super().__init__(None, content_type="application/json")
+        self._secret = secret
+        self._rest = json.dumps(fields, separators=(",", ":")).encode("ascii")
+        self._size = secret.sealed_size(self._rest)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return "***"
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await writer.write(self._secret.sealed(self._rest))
+
+
+class _Unusable(Exception):
+    """An answer that is not read on. Its text is ours."""
+
+
+async def _note_sent(
+    session: aiohttp.ClientSession,
+    context: SimpleNamespace,
+    params: aiohttp.TraceRequestHeadersSentParams,
+) -> None:
+    context.trace_request_ctx.sent = True
+
+
+async def _read(stream: aiohttp.StreamReader) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in stream.iter_any():
+        size += len(part)
+        if size > MAX_ANSWER_BYTES:
+            raise _Unusable("the answer is over 4 MiB")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _silence(error: Exception, *, sent: bool) -> Silence:
+    return Silence(
+        describe(error),
+        sent=sent,
+        timed_out=isinstance(error, TimeoutError),
+        permanent=isinstance(
+            error,
+            aiohttp.ClientConnectorCertificateError
+            | aiohttp.ClientConnectorSSLError
+            | aiohttp.InvalidURL,
+        ),
+    )
+
+
+def describe(error: Exception) -> str:
+    """What went wrong on the wire, in words without a byte of what was sent.
+
+    The library's own parse errors quote the answer and are only named by their kind.
+    """
+    match error:
+        case _Unusable():
+            return str(error)
+        case aiohttp.ServerTimeoutError() if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return "no connection within the time allowed"
+        case TimeoutError():
+            return "no complete answer within the time allowed"
+        case aiohttp.ClientConnectorDNSError():
+            return f"the host name cannot be resolved: {safe_text(error.host)}"
+        case aiohttp.ClientConnectorError():
+            return f"no connection to {safe_text(error.host)}: {safe_text(error.os_error, 120)}"
+        case aiohttp.ClientPayloadError():
+            return "the answer stopped before its end"
+        case aiohttp.ServerDisconnectedError():
+            return "the server closed the connection without an answer"
+        case aiohttp.ClientResponseError():
+            return "the answer is not valid HTTP"
+        case OSError():
+            return f"the connection broke: {safe_text(error.strerror or type(error).__name__, 120)}"
+    return f"the connection broke ({type(error).__name__})"

@@ -1,0 +1,193 @@
+"""Fetch files from wherever a job's links lead. The key is not within reach of this module.
+
+A link is foreign text: its spelling is checked before each hop, and the address that it leads to at
+the moment of connecting, so that no name can turn into a machine of this network in between.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from attrs import field, frozen
+from yarl import URL
+
+from ..policy.transferring import DownloadPolicy, Setback, Trouble, judge_status
+from ..protocol.trust import forbidden_address, storage_url
+from ..protocol.waiting import retry_after
+from .api import Network, describe
+
+READ_BUFFER = 1024 * 1024
+_MAX_REDIRECTS = 3
+_FORBIDDEN = "this address may not be connected to"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+class LinkFailed(Exception):
+    """One try at one link failed; what that means is for `policy.transferring` to say."""
+
+    def __init__(self, setback: Setback) -> None:
+        super().__init__(setback.detail)
+        self.setback = setback
+
+
+@frozen
+class Body:
+    """The body of a download, whose first byte is wanted now.
+
+    Attributes:
+        offset: where in the file it begins: 0, or what was asked for.
+        size: of the whole file in bytes, if the server announced it.
+        validator: an ETag or date by which this very file can be gone on with, or ``None``.
+    """
+
+    _stream: aiohttp.StreamReader = field(repr=False)
+    offset: int
+    size: int | None
+    validator: str | None
+
+    async def read(self) -> bytes:
+        """Some more bytes; none at the end.
+
+        Raises:
+            LinkFailed: the rest does not come.
+        """
+        try:
+            return await self._stream.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            failure = LinkFailed(_setback(error))
+        raise failure
+
+
+class Storage:
+    """GETs files from anywhere that is not a private network. An async context manager."""
+
+    def __init__(self, network: Network, policy: DownloadPolicy, *, allow_loopback: bool) -> None:
+        self._network = network
+        self._policy = policy
+        self._allow_loopback = allow_loopback or policy.allow_private
+
+    async def __aenter__(self) -> Self:
+        factory = self._guarded_socket if self._network.is_direct else None
+        self._session = self._network.session(
+            aiohttp.TCPConnector(limit=0, socket_factory=factory), read_bufsize=READ_BUFFER
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._session.close()
+
+    @asynccontextmanager
+    async def get(
+        self, url: str, *, offset: int = 0, validator: str | None = None
+    ) -> AsyncIterator[Body]:
+        """The body behind a link, from ``offset`` on where the server can and the file is the same.
+
+        Raises:
+            LinkFailed: there is no such body to be had.
+        """
+        headers = {"Accept": "audio/*, */*;q=0.1", "Accept-Encoding": "identity"}
+        if offset and validator:
+            headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
+        async with await self._follow(url, headers) as response:
+            yield _body(response, offset if "Range" in headers else 0)
+
+    async def _follow(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """The first answer that is no redirect; a redirect to plain http is refused."""
+        for _ in range(_MAX_REDIRECTS + 1):
+            response = await self._request(url, headers)
+            if response.status not in _REDIRECTS:
+                return response
+            location = response.headers.get("Location", "")
+            response.release()
+            url = _joined(url, location)
+        raise LinkFailed(Setback(Trouble.WRONG, "too many redirects"))
+
+    async def _request(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        checked = storage_url(url, allow_loopback=self._allow_loopback)
+        if checked is None:
+            raise LinkFailed(Setback(Trouble.REFUSED, "the link is no https:// URL"))
+        timeout = self._policy.timeout
+        try:
+            return await self._session.get(
+                URL(checked, encoded=True),
+                headers=headers,
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout),
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = LinkFailed(_setback(error))
+        raise failure
+
+    def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """A socket for one resolved address: what is checked here is what is connected to."""
+        family, kind, protocol, _, address = info
+        allowed = self._policy.allow_private or not forbidden_address(
+            str(address[0]), allow_loopback=self._allow_loopback
+        )
+        if not allowed:
+            raise OSError(_FORBIDDEN)
+        return socket.socket(family, kind, protocol)
+
+
+def _joined(url: str, location: str) -> str:
+    try:
+        joined = URL(url).join(URL(location))
+    except ValueError:
+        joined = URL()
+    if not location or not joined.absolute:
+        raise LinkFailed(Setback(Trouble.WRONG, "a redirect to nowhere"))
+    if url.startswith("https:") and joined.scheme != "https":
+        raise LinkFailed(Setback(Trouble.REFUSED, "a redirect from https away from it"))
+    return str(joined)
+
+
+def _body(response: aiohttp.ClientResponse, asked_offset: int) -> Body:
+    status = response.status
+    trouble = judge_status(status, resuming=asked_offset > 0)
+    if trouble is not None:
+        wait = retry_after(response.headers.get("Retry-After"), time.time())
+        raise LinkFailed(Setback(trouble, f"HTTP {status}", retry_after=wait))
+    if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+        raise LinkFailed(Setback(Trouble.WRONG, "compressed, though that was not asked for"))
+    length = response.content_length
+    if status == 206:
+        return _partial(response, asked_offset, length)
+    return Body(response.content, 0, length, _validator(response))
+
+
+def _partial(response: aiohttp.ClientResponse, asked: int, length: int | None) -> Body:
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if found is None or int(found[1]) != asked:
+        raise LinkFailed(Setback(Trouble.WRONG, "another part of the file than was asked for"))
+    size = None if length is None else asked + length
+    if size is not None and found[2] not in ("*", str(size)):
+        raise LinkFailed(Setback(Trouble.WRONG, "a part that does not reach the end of the file"))
+    return Body(response.content, asked, size, _validator(response))
+
+
+def _validator(response: aiohttp.ClientResponse) -> str | None:
+    """Only a strong ETag or a date says that bytes are the same (RFC 9110, If-Range)."""
+    etag = response.headers.get("ETag", "")
+    return etag if etag.startswith('"') else response.headers.get("Last-Modified")
+
+
+def _setback(error: Exception) -> Setback:
+    if _FORBIDDEN in str(error):
+        return Setback(Trouble.REFUSED, _FORBIDDEN)
+    if isinstance(error, ValueError):  # aiohttp.InvalidURL is one
+        return Setback(Trouble.REFUSED, "the link is no URL")
+    trouble = Trouble.CUT if isinstance(error, aiohttp.ClientPayloadError) else Trouble.NETWORK
+    return Setback(trouble, describe(error))

@@ -1,0 +1,20 @@
+"""A client whose waits fit a test: the same decisions as in production, on a shorter scale."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelslab_async import DownloadPolicy, ModelsLab, PollPolicy
+from modelslab_async.sandbox import Sandbox
+
+POLL = PollPolicy(first=0.02, min_interval=0.02, max_interval=0.1, rate=2000, patience=0.3)
+DOWNLOAD = DownloadPolicy(patience=0.5, first_wait=0.02, timeout=0.5)
+
+
+def client_of(box: Sandbox, **settings: Any) -> ModelsLab:
+    """A client of this sandbox."""
+    return ModelsLab(
+        box.key,
+        base_url=box.url,
+        **{"poll": POLL, "download": DOWNLOAD, "submit_timeout": 2.0, **settings},
+    )
