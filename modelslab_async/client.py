@@ -80,8 +80,8 @@ class ModelsLab:
         self._max_downloads = _at_least_one("max_downloads", max_downloads)
         self._poll = poll or PollPolicy()
         self._download = download or DownloadPolicy()
-        self._timeout = timeout
-        self._submit_timeout = submit_timeout
+        self._timeout = None if timeout is None else _above_zero("timeout", timeout)
+        self._submit_timeout = _above_zero("submit_timeout", submit_timeout)
         self._network = network or Network()
         self._opened: Session | None = None
 
@@ -296,6 +296,12 @@ def _at_least_one(name: str, value: int) -> int:
     if value < 1:
         raise ConfigurationError(f"{name} is {value}, but must be 1 or more")
     return value
+
+
+def _above_zero(name: str, seconds: float) -> float:
+    if not seconds > 0:
+        raise ConfigurationError(f"{name} is {seconds}, but must be more than 0 seconds")
+    return seconds
 
 
 def _only_file(generation: Generation) -> RemoteFile:

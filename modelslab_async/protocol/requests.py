@@ -88,6 +88,10 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:40]}...({len(text)} characters)"
 
 
+def _copied(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(extra)
+
+
 @frozen
 class MusicGen:
     """One generation to ask for: ``POST /api/v6/voice/music_gen``.
@@ -130,7 +134,7 @@ class MusicGen:
     temp: bool | None = _option(bool)
     webhook: str | None = _option(str, repr=False)
     track_id: int | str | None = _option(int, str)
-    extra: Mapping[str, Any] = field(factory=dict, kw_only=True, converter=dict, hash=False)
+    extra: Mapping[str, Any] = field(factory=dict, kw_only=True, converter=_copied, hash=False)
     unchecked: bool = field(default=False, kw_only=True, repr=False)
 
     def __attrs_post_init__(self) -> None:

@@ -246,7 +246,8 @@ class _Writer:
         motif = self._motifs["chorus" if phrase == "chorus" else "verse"]
         contour = [(at, rise) for at, rise in motif if at < self.steps]
         if index == 3:
-            contour = [(0, contour[0][1]), (self.steps // 2, 0)]
+            home = 2 if phrase == "verse" else 0  # a verse asks, the others answer
+            contour = [(0, self._turn), (self.steps // 4, 1), (self.steps // 2, home)]
         elif index == 2 or (phrase == "answer" and index == 1):
             contour = [*contour[:-1], (contour[-1][0], contour[-1][1] + self._turn)]
         register = self._center + (3 if phrase == "chorus" else 0)

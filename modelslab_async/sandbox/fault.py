@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from attrs import define, field, frozen, validators
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 Where = Literal[
     "connect",

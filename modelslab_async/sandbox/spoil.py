@@ -160,9 +160,9 @@ async def _raw(fault: Fault, wire: Wire, _: Answer) -> None:
 
 async def _endless(fault: Fault, wire: Wire, answer: Answer) -> None:
     """A body without end, at the client's speed or one piece every `seconds`."""
-    await wire.send(head(answer) + answer.body)
+    await wire.send(head(answer, extra=["Transfer-Encoding: chunked"]) + _chunk(answer.body))
     while True:
-        await wire.send(ENDLESS_PIECE)
+        await wire.send(_chunk(ENDLESS_PIECE))
         await asyncio.sleep(fault.seconds or 0)
 
 

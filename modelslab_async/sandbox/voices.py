@@ -284,8 +284,8 @@ def _repeated(cycle: list[int], gains: list[int], onset: int) -> int:
     length = len(cycle)
     steady = _wide(cycle)
     sliding = _wide([sample * i // length for i, sample in enumerate(cycle)])
-    opening = [min(1.0, i / onset) for i in range(length)]
-    first = _wide([int(c * o) for c, o in zip(cycle, opening, strict=True)])
+    opening = [sample * i // onset for i, sample in enumerate(cycle[:onset])]
+    first = _wide(opening + cycle[onset:])
     centre = int.from_bytes(b"\x00\x80\x00\x80" * length, "little")
     blocks = []
     for index, gain in enumerate(gains[:-1]):
