@@ -195,6 +195,9 @@ class ModelsLab:
             RequestError: it is neither.
         """
         known = read_handle(handle)
+        watched = self._session.poller.watching(known["id"])
+        if watched is not None:
+            return watched
         state = PollState(started=now(), expected=0.0, deadline=now())
         return Job(self._session.poller, state=state, **known)
 

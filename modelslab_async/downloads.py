@@ -177,6 +177,8 @@ class _Run:
                 return await self._try(self._file.urls[link], transfer)
             except LinkFailed as failed:
                 setback = failed.setback
+            if setback.trouble is Trouble.WRONG:
+                self._forget()
             _log.info(
                 "job %s: try %d: %s (%s)",
                 self._file.job_id,
@@ -279,7 +281,6 @@ class _Run:
     async def _publish(self, *, announced: bool, transfer: Transfer) -> SavedFile:
         sound = await in_thread(self._part.examine, self._threads)
         if isinstance(sound, NotSound):
-            self._forget()
             raise LinkFailed(Setback(Trouble.WRONG, sound.reason))
         sha256 = self._part.sha256
         confirmed = any(setback.fingerprint == sha256 for setback in transfer.seen)

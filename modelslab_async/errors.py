@@ -37,6 +37,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+_PLAIN = (type(None), bool, int, float, str, bytes)
+
 
 class ModelsLabError(Exception):
     """The root of the tree: catch it to catch everything this package raises on purpose.
@@ -73,13 +75,14 @@ class RequestError(ModelsLabError, ValueError):
 
     Attributes:
         field: the name of the field, as the API spells it.
-        value: the value that was refused.
+        value: the value that was refused; its ``repr`` when it is no plain value.
     """
 
     def __init__(self, message: str, *, field: str = "", value: object = None) -> None:
         super().__init__(message)
         self.field = field
-        self.value = value
+        # Errors travel between processes, and a value of any type might not.
+        self.value = value if type(value) in _PLAIN else repr(value)
 
 
 class TransportError(ModelsLabError):

@@ -130,6 +130,7 @@ class Job:
         self._ending: Finish | Stop | None = None
         self._ended_at: float | None = None
         self._changed = anyio.Event()
+        self.asking = anyio.Lock()
 
     # --- what callers use -------------------------------------------------------------------
 

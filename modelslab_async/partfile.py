@@ -6,10 +6,12 @@ linked to the final name, which fails rather than replaces what stands there.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -19,6 +21,9 @@ from .protocol.audio import NotSound, Sound, examine, is_silent
 _BLOCK = 1024 * 1024
 _HEADER = 64 * 1024
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK})
+_RANDOM_BYTES = 6
+# Without NONBLOCK, opening a pipe that somebody put there would wait for ever.
+_PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class PartFile:
@@ -26,8 +31,8 @@ class PartFile:
 
     def __init__(self, directory: Path, name: str) -> None:
         self._directory = directory
-        self._stem = f".{name[:100]}."
-        self.path = directory / f"{self._stem}{secrets.token_hex(6)}.part"
+        self._stem = f".{os.fsencode(name)[:100].decode(errors='ignore')}."
+        self.path = self._fresh_path()
         self._fd = -1
         self.size = 0
         self._hash = hashlib.sha256()
@@ -40,10 +45,23 @@ class PartFile:
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         _sweep(self._directory, self._stem)
+        while not self._create():
+            self.path = self._fresh_path()
+
+    def _fresh_path(self) -> Path:
+        return self._directory / f"{self._stem}{secrets.token_hex(_RANDOM_BYTES)}.part"
+
+    def _create(self) -> bool:
+        """Create and lock the file; False if another's sweep came between the two."""
         # 0666 less the umask, as any file that the user makes: linking keeps the mode.
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o666)
         fcntl.flock(self._fd, fcntl.LOCK_EX)  # says to others: the owner lives
+        if os.fstat(self._fd).st_nlink:
+            return True
+        os.close(self._fd)
+        self._fd = -1
+        return False
 
     def append(self, data: bytes | bytearray) -> None:
         """Add bytes at the end."""
@@ -107,7 +125,7 @@ class PartFile:
 
     def _is_same(self, target: Path) -> bool:
         try:
-            fd = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            fd = os.open(target, _PEEK)
         except OSError:
             return False
         with os.fdopen(fd, "rb") as file:
@@ -120,21 +138,23 @@ class PartFile:
         """Remove the part file, if it is still there, and close it."""
         if self._fd < 0:
             return
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stays is swept by the next download
+            self.path.unlink(missing_ok=True)
         os.close(self._fd)
         self._fd = -1
 
 
 def _sweep(directory: Path, stem: str) -> None:
     """Remove part files for the same name whose owner has died: their lock is free."""
+    ours = re.compile(rf"{re.escape(stem)}[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.part")
     for entry in os.scandir(directory):
-        if entry.name.startswith(stem) and entry.name.endswith(".part"):
+        if ours.fullmatch(entry.name):
             _remove_if_dead(directory / entry.name)
 
 
 def _remove_if_dead(path: Path) -> None:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, _PEEK)
     except OSError:
         return
     try:

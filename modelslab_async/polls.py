@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
 
 import anyio
 
@@ -52,13 +51,16 @@ class Poller:
         self._probe = probe
         self._spawn = spawn
         self._budget = Budget(policy.rate)
-        self._watched: WeakSet[Job] = WeakSet()
-        self._asking: WeakKeyDictionary[Job, anyio.Lock] = WeakKeyDictionary()
+        self._watched: dict[str, Job] = {}
 
     @property
     def watched(self) -> tuple[Job, ...]:
         """The jobs that are asked about now."""
-        return tuple(self._watched)
+        return tuple(self._watched.values())
+
+    def watching(self, job_id: str) -> Job | None:
+        """The job with this id, if it is asked about now: one job is asked about once."""
+        return self._watched.get(job_id)
 
     def deadline(self) -> float | None:
         """Until when a job is asked about that is accepted now."""
@@ -70,14 +72,15 @@ class Poller:
             return
         if timeout is not None:
             job.extend(now() + timeout)
-        elif job not in self._watched:
+        elif self._watched.get(job.id) is not job:
             job.extend(self.deadline())
-        if job not in self._watched:
+        if self._watched.get(job.id) is not job:
+            self._watched[job.id] = job
             self._spawn(self.watch(job))
 
     async def watch(self, job: Job) -> None:
         """Ask about the job until it has ended, or its time is over."""
-        self._watched.add(job)
+        self._watched[job.id] = job
         try:
             while job.ending is None:
                 action = job.next_action()
@@ -86,34 +89,42 @@ class Poller:
                 else:
                     job.end(action)
         finally:
-            self._watched.discard(job)
+            if self._watched.get(job.id) is job:
+                del self._watched[job.id]
             if job.ending is None:  # the client closes: whoever still waits is told so
                 job.end(Stop(None))
 
     async def _wait_and_ask(self, job: Job, action: PollAfter) -> None:
-        if action.everyone:
-            self._budget = self._budget.paused(now() + action.delay)
         if await job.nap(action.delay):
             await self.ask(job)
 
     async def ask(self, job: Job) -> None:
         """Ask once, and tell the job. Whoever asks at the same time shares the one answer."""
         polls = job.state.polls
-        async with self._asking.setdefault(job, anyio.Lock()):
+        async with job.asking:
             if job.state.polls == polls and job.ending is None:
                 await self._ask(job)
 
     async def _ask(self, job: Job) -> None:
-        at, self._budget = self._budget.reserve(now())
-        await anyio.sleep(max(0.0, at - now()))
+        await self._turn()
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
         news = _news(answer)
         if not is_about(news, job.ids):
             news = NoAnswer("the answer is about another job")
         told = answer.retry_after if isinstance(answer, Answer) else None
         action = job.heard(news, told)
+        if isinstance(action, PollAfter) and action.everyone:
+            self._budget = self._budget.paused(now() + action.delay)
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
             await self._end(job, action)
+
+    async def _turn(self) -> None:
+        """Wait for a time to ask; one that was given before a pause began is given again."""
+        while True:
+            at, self._budget = self._budget.reserve(now())
+            await anyio.sleep(max(0.0, at - now()))
+            if now() >= self._budget.not_before:
+                return
 
     async def _end(self, job: Job, ending: Finish | Stop) -> None:
         if isinstance(ending, Finish) and job.kind is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import html
 import json
+import re
+from collections.abc import Iterator
 from typing import NoReturn
 from urllib.parse import quote
 
@@ -78,15 +81,31 @@ class Secret:
 def _forms(value: str) -> tuple[bytes, ...]:
     """Every spelling under which a server may hand the key back to us."""
     raw = value.encode("ascii")
+    quoted = quote(value, safe="")
+    in_json = json.dumps(value)[1:-1]
     forms = {
         raw,
         raw[::-1],
         raw.hex().encode(),
-        quote(value, safe="").encode(),
-        json.dumps(value)[1:-1].encode(),
-        base64.b64encode(raw).rstrip(b"="),
-        base64.urlsafe_b64encode(raw).rstrip(b"="),
+        raw.hex().upper().encode(),
+        quoted.encode(),
+        re.sub("%..", lambda code: code[0].lower(), quoted).encode(),
+        in_json.encode(),
+        in_json.replace("/", "\\/").encode(),  # as PHP, which this API runs on, writes it
+        html.escape(value).encode(),
         value.encode("utf-16-le"),
+        value.encode("utf-16-be"),
+        *_base64_forms(raw),
     }
     # A form of a few characters would be found in any text by chance, and is no secret anyway.
     return tuple(sorted((form for form in forms if len(form) >= 8), key=len, reverse=True))
+
+
+def _base64_forms(raw: bytes) -> Iterator[bytes]:
+    """What stays the same of the key's base64 text wherever the key stands in what was encoded."""
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + raw)
+        # A character at either end also holds bits of the neighbours, or is padding.
+        core = text[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
+        yield core
+        yield core.translate(bytes.maketrans(b"+/", b"-_"))

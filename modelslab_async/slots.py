@@ -37,21 +37,24 @@ class Slots:
         self._members: list[int] = []
         self._pace = Pace.of(1)
         self._taken = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[asyncio.Future[bool]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, max_jobs: int) -> None:
         """One more client; the smallest setting among those that are open holds for all."""
-        first = not self._members
         self._members.append(max_jobs)
-        lowest = min(self._members)
-        self._pace = Pace.of(lowest) if first else self._pace.asking(lowest)
+        self._pace = self._pace.asking(min(self._members))
 
     def leave(self, max_jobs: int) -> None:
-        """One client less."""
+        """One client less. When it was the last, whoever still waits is sent away."""
         self._members.remove(max_jobs)
-        if not self._members and self._timer is not None:
+        if self._members:
+            self._pace = self._pace.asking(min(self._members))
+            self._wake()
+            return
+        if self._timer is not None:
             self._timer.cancel()
+        self._send_away()
 
     @property
     def limit(self) -> int:
@@ -63,16 +66,19 @@ class Slots:
         """Places in use now."""
         return self._taken
 
-    async def take(self, *, again: bool = False) -> Slot:
-        """Wait for a place. ``again``: this job was refused before, and goes before newcomers."""
-        if self._waiting or not self._free():
-            await self._turn(again)
-        else:
-            self._taken += 1
-        return Slot(self)
+    @property
+    def parked(self) -> float | None:
+        """Seconds for which the server wants nothing, if it is more than anyone sleeps through."""
+        return self._pace.parked(now())
 
-    def adopt(self) -> Slot:
-        """A place for a job that is in the queue already, whether or not there was room."""
+    async def take(self, *, again: bool = False) -> Slot | None:
+        """Wait for a place; ``None``: there is none to wait for (`parked`, or all have left).
+
+        Args:
+            again: this job was refused before, and goes before newcomers.
+        """
+        if self._waiting or not self._free():
+            return Slot(self) if await self._turn(again) else None
         self._taken += 1
         return Slot(self)
 
@@ -95,20 +101,22 @@ class Slots:
     def _free(self) -> bool:
         return self._taken < self._pace.limit and now() >= self._pace.not_before
 
-    async def _turn(self, first: bool) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def _turn(self, first: bool) -> bool:
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if first:
             self._waiting.appendleft(turn)
         else:
             self._waiting.append(turn)
         self._wake()
         try:
-            await turn
+            return await turn
         except asyncio.CancelledError:
-            if not turn.cancelled():  # the place was handed over in the same instant
-                self._returned()
-            elif turn in self._waiting:
+            if turn in self._waiting:
                 self._waiting.remove(turn)
+            elif (
+                not turn.cancelled() and turn.result()
+            ):  # the place was handed over in the same instant
+                self._returned()
             raise
 
     def _returned(self) -> None:
@@ -116,13 +124,21 @@ class Slots:
         self._wake()
 
     def _wake(self) -> None:
+        if self.parked is not None:
+            self._send_away()
         while self._waiting and self._free():
             turn = self._waiting.popleft()
             if not turn.done():
                 self._taken += 1
-                turn.set_result(None)
+                turn.set_result(True)
         if self._waiting and self._taken < self._pace.limit:
             self._wake_later()
+
+    def _send_away(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(False)
 
     def _wake_later(self) -> None:
         if self._timer is not None:

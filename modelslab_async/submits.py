@@ -14,11 +14,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from attrs import evolve, frozen
 
 from .errors import ConfigurationError, ModelsLabError, RequestError
 from .jobs import FETCH_PATH, Job
-from .policy.explaining import may_exist, no_answer, said_no
+from .policy.explaining import may_exist, no_answer, parked, said_no
 from .policy.pacing import MAX_WAIT, backoff
 from .policy.polling import Finish, PollState
 from .policy.submitting import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
@@ -138,11 +139,8 @@ class Submitter:
         """
         tries = unsent = 0
         while True:
-            slot = await self._slots.take(again=tries > 0)
+            slot = await self._slot(submission, again=tries > 0)
             tries += 1
-            if self._closed:
-                slot.give_back()
-                raise ConfigurationError("the client was closed before this request was sent")
             result = await self._to_its_end(submission, slot)
             if isinstance(result.outcome, Job):
                 return result.outcome
@@ -154,6 +152,17 @@ class Submitter:
                 if unsent == _MAX_UNSENT_TRIES:
                     raise _unreachable(result.outcome, submission.track_id)
                 await anyio.sleep(backoff(unsent - 1, random.random()))
+
+    async def _slot(self, submission: Submission, *, again: bool) -> Slot:
+        await anyio.lowlevel.checkpoint()  # who is cancelled already shall not pay for it
+        slot = await self._slots.take(again=again)
+        if self._closed:
+            if slot is not None:
+                slot.give_back()
+            raise ConfigurationError("the client was closed before this request was sent")
+        if slot is None:
+            raise parked(self._slots.parked or 0.0, submission.track_id)
+        return slot
 
     async def _to_its_end(self, submission: Submission, slot: Slot) -> _Result:
         """One attempt, awaited to its end even by a caller who is cancelled meanwhile."""

@@ -27,11 +27,6 @@ from tests.callers import SHORT, SUBMIT, Caller
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def test_a_ticket_has_the_documented_fields_in_order() -> None:
     async with Sandbox() as box, Caller(box) as call:
         ticket = await call.submit()
@@ -423,7 +418,7 @@ async def test_a_scenario_that_cannot_be_read_is_refused_by_name(source: Any, wo
 
 
 async def _until_asked(box: Sandbox, times: int) -> None:
-    while box.book.count() < times:  # noqa: ASYNC110  the book has no event to wait for
+    while box.book.count() < times:
         await asyncio.sleep(0)
 
 
@@ -453,3 +448,34 @@ async def test_stopping_is_clean_with_connections_open_and_stalled() -> None:
             await call.submit()
     assert asyncio.all_tasks() == before
     gc.collect()
+
+
+async def test_misuse_of_the_sandbox_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="at least one slot"):
+        Sandbox(slots=0)
+    async with Sandbox() as box, Caller(box) as call:
+        with pytest.raises(KeyError, match="no job 5"):
+            box.canonical(5)
+        with pytest.raises(ValueError, match="only moves forward"):
+            box.advance(-1)
+        assert (await call.get(box.storage_url, method="DELETE"))[0] == 405
+
+
+async def test_another_process_can_look_into_the_book() -> None:
+    async with Sandbox() as box, aiohttp.ClientSession() as caller:
+        fields = {"key": box.key, "prompt": "bells", "track_id": 7, "max_new_token": 256}
+        async with caller.post(f"{box.url}/api/v6/voice/music_gen", json=fields) as answer:
+            job_id = (await answer.json())["id"]
+        async with caller.get(f"{box.url}/sandbox/book") as answer:
+            book = await answer.json()
+        async with caller.get(f"{box.url}/sandbox/files/{job_id}") as answer:
+            assert await answer.read() == box.canonical(job_id)
+        async with caller.get(f"{box.url}/sandbox/files/none") as answer:
+            assert answer.status == 404
+    assert book["debits"] == [[job_id, 0.01]]
+    assert book["jobs"][0] | {"state": ""} == {
+        "id": job_id,
+        "track_id": 7,
+        "prompt": "bells",
+        "state": "",
+    }

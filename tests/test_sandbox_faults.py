@@ -27,11 +27,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 def _whole(seen: Seen, body: bytes) -> bool:
     return seen.body == body
 
@@ -48,6 +43,7 @@ WIRE: dict[str, tuple[dict[str, Any], str, Callable[[Seen, bytes], bool]]] = {
     "reset_body": ({"at": -1}, "reset", lambda s, b: s.body == b[:-1]),
     "stall_body": ({"at": 10, "seconds": 0}, "eof", lambda s, b: s.body == b[:10]),
     "drip": ({"at": 50_000, "seconds": 0}, "eof", _whole),
+    "hang_up": ({}, "eof", lambda s, b: s.body == b and b"keep-alive" in s.head),
     "chunked": ({}, "eof", lambda s, b: s.body == b"%x\r\n%b\r\n0\r\n\r\n" % (len(b), b)),
     "chunked_cut": ({"at": 16}, "eof", lambda s, b: s.body == b"10\r\n" + b[:16] + b"\r\n"),
     "chunked_early_end": (

@@ -61,25 +61,40 @@ def said_no(
 ) -> APIError:
     """The error for an answer that turns a request away."""
     kind, remedy = _kind(reply)
-    wait = reply.retry_after if isinstance(reply, Refused) else None
+    named = job_id or reply.id
+    if job is not None:
+        remedy = _ABOUT_A_JOB.format(job_id)
+    elif named is not None:
+        remedy = f"the answer names job {named}: see in your wallet whether it was billed"
     message = f"{what}: {reply.message or 'refused without a reason'} (HTTP {status}); {remedy}"
+    wait = reply.retry_after if isinstance(reply, Refused) else None
     return kind(
         message if wait is None else f"{message} (it asks to wait {wait:.0f} s)",
         status_code=status,
         server_message=reply.message,
         retry_after=wait,
         job=job,
-        job_id=job_id,
+        job_id=named,
         track_id=track_id,
     )
+
+
+# Whoever asks about a job has paid for it: "send it again" would be advice to pay twice.
+_ABOUT_A_JOB = (
+    "the job stays paid for and may go on: settle this, then resume with client.job({!r})"
+)
 
 
 def _kind(reply: Refused | Failed) -> tuple[type[APIError], str]:
     if isinstance(reply, Refused):
         return _REFUSALS[reply.reason]
-    if reply.reason is Failure.NOT_FOUND:
-        return NotFound, "check the id, and that the key belongs to the account that made it"
-    return _REFUSALS[Refusal.REQUEST]
+    match reply.reason:
+        case Failure.NOT_FOUND:
+            return NotFound, "check MODELSLAB_BASE_URL, and which account the key belongs to"
+        case Failure.TRY_AGAIN:
+            return _REFUSALS[Refusal.SERVER]
+        case Failure.FAILED:
+            return _REFUSALS[Refusal.REQUEST]
 
 
 def cannot_read(what: str, reply: Reply, status: int) -> UnexpectedReply:
@@ -131,7 +146,7 @@ def stopped(
             return NotFound(
                 f"job {job_id}: the API does not know it any more: {reply.message}; it may still "
                 f"appear: ask again later with client.job({job_id!r})",
-                status_code=404,
+                status_code=reply.status,
                 server_message=reply.message,
                 job=job,
                 job_id=job_id,
@@ -150,7 +165,7 @@ def stopped(
             return said_no(
                 f"asking for job {job_id}",
                 reply,
-                _STATUS[reply.reason],
+                reply.status,
                 job=job,
                 job_id=job_id,
                 track_id=track_id,
@@ -163,17 +178,6 @@ def stopped(
                 job_id=job_id,
                 track_id=track_id,
             )
-
-
-_STATUS = {
-    Refusal.KEY: 401,
-    Refusal.CREDITS: 402,
-    Refusal.PLAN: 403,
-    Refusal.REQUEST: 400,
-    Refusal.RATE: 429,
-    Refusal.SERVER: 500,
-}
-"""The documented status of each refusal, for those that came with a 200."""
 
 
 def no_file(give_up: GiveUp, job_id: str, tries: int) -> DownloadError:

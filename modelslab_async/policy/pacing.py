@@ -30,6 +30,7 @@ class Pace:
     limit: int
     not_before: float = 0.0
     _asked: int = 0
+    _named: int | None = None
     _cut_at: float = float("-inf")
     _refusals: int = 0
     _accepted: int = 0
@@ -64,7 +65,7 @@ class Pace:
             now: the time of the answer.
             draw: a random number from 0 to 1, to spread clients that were refused together.
         """
-        wait = backoff(self._refusals, draw) if retry_after is None else retry_after
+        wait = backoff(self._refusals, draw) if retry_after is None else max(_FLOOR, retry_after)
         paused = evolve(
             self,
             not_before=max(self.not_before, now + wait),
@@ -73,19 +74,25 @@ class Pace:
         )
         if maximum is not None:
             ceiling = min(self._asked, maximum)
-            return evolve(paused, ceiling=ceiling, limit=ceiling, cut_at=now)
+            return evolve(paused, ceiling=ceiling, limit=ceiling, named=maximum, cut_at=now)
         if sent_at < self._cut_at:
             return paused
         return evolve(paused, limit=max(1, self.limit // 2), cut_at=now)
 
     def asking(self, max_jobs: int) -> Pace:
-        """The same pace under another setting, as when a second client joins with a smaller one."""
-        return evolve(
-            self,
-            asked=max_jobs,
-            ceiling=min(self.ceiling, max_jobs),
-            limit=min(self.limit, max_jobs),
-        )
+        """The same pace under another setting, as when a client joins or leaves.
+
+        What the server made of it stays: the maximum that it named, slots that it took away, and
+        how long it wants to be left alone.
+        """
+        ceiling = max_jobs if self._named is None else min(max_jobs, self._named)
+        limit = ceiling if self.limit == self.ceiling else min(self.limit, ceiling)
+        return evolve(self, asked=max_jobs, ceiling=ceiling, limit=limit)
+
+    def parked(self, now: float) -> float | None:
+        """Seconds left of a wait that nobody shall sleep through, or ``None``."""
+        left = self.not_before - now
+        return left if left > MAX_WAIT else None
 
 
 def backoff(tries: int, draw: float) -> float:

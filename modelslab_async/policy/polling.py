@@ -23,6 +23,9 @@ from .settings import at_least
 MAX_FIRST_WAIT = 900.0
 """Seconds; an eta beyond this is not believed."""
 
+MAX_PAUSE = 3600.0
+"""Seconds; no answer stops the questions of a whole client for longer."""
+
 _positive = at_least(0, more=True)
 
 
@@ -157,7 +160,8 @@ def next_action(state: PollState, now: float, policy: PollPolicy, draw: float) -
         return Stop(None)
     delay = _delay(state, now, policy) * (1 + 0.1 * draw)
     if _is(state.news, Refusal.RATE):
-        return PollAfter(delay if state.told is None else state.told, everyone=True)
+        wait = delay if state.told is None else max(state.told, policy.min_interval)
+        return PollAfter(min(wait, MAX_PAUSE), everyone=True)
     return PollAfter(max(state.told or 0.0, min(delay, max(0.0, left))))
 
 
@@ -219,6 +223,7 @@ class Budget:
 
     rate: float
     free_at: float = 0.0
+    not_before: float = 0.0
 
     def reserve(self, now: float) -> tuple[float, Budget]:
         """The next free time, and the budget without it."""
@@ -226,8 +231,8 @@ class Budget:
         return at, evolve(self, free_at=at + 1 / self.rate)
 
     def paused(self, until: float) -> Budget:
-        """The budget, with nothing before ``until``."""
-        return evolve(self, free_at=max(self.free_at, until))
+        """The budget, with nothing before ``until``: times given away until then are void."""
+        return evolve(self, free_at=until, not_before=max(self.not_before, until))
 
 
 @define

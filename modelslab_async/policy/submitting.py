@@ -20,6 +20,7 @@ from ..protocol.replies import (
     Ticket,
     Unreadable,
 )
+from ..protocol.trust import job_id as trusted_id
 
 
 @frozen
@@ -71,12 +72,15 @@ def classify(reply: Reply, status: int) -> Outcome:
         status: its HTTP status, read by us from the answer itself.
     """
     match reply:
-        case Refused(reason=Refusal.RATE):
+        case Refused(reason=Refusal.RATE, id=None):
             return Busy(reply)
+        case Refused(reason=Refusal.RATE):
+            return Unknown("the server turns the request away and names a job", _hint(reply))
         case _ if status >= 500:
             return Unknown(f"the server broke down (HTTP {status})", _hint(reply))
         case _ if 300 <= status < 400:
-            return Unknown(f"the server sent a redirect (HTTP {status}), which is not followed")
+            reason = f"the server sent a redirect (HTTP {status}), which is not followed"
+            return Unknown(reason, _hint(reply))
         case Refused() | Failed():
             return Rejected(reply)
         case Ticket():
@@ -86,8 +90,11 @@ def classify(reply: Reply, status: int) -> Outcome:
         case Finished() | Pending():
             return Unknown("the answer names no job", _hint(reply))
         case Unreadable():
-            return Unknown(f"the answer is {reply.reason} (HTTP {status})")
+            return Unknown(f"the answer is {reply.reason} (HTTP {status})", _hint(reply))
 
 
 def _hint(reply: Reply) -> str | None:
-    return None if isinstance(reply, Unreadable) else reply.id
+    """The id that an answer names which proves nothing, or the one that it asks to fetch."""
+    if isinstance(reply, Unreadable) or reply.id is not None:
+        return reply.id
+    return trusted_id((reply.fetch_result or "").rpartition("/")[2])

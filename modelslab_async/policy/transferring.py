@@ -141,12 +141,14 @@ def next_step(
 def _next_round(transfer: Transfer, now: float, policy: DownloadPolicy) -> tuple[Transfer, Step]:
     kinds = {setback.trouble for setback in transfer.seen}
     hopeless = kinds <= {Trouble.REFUSED, Trouble.WRONG} and transfer.rounds >= _WRONG_ROUNDS
-    if kinds == {Trouble.REFUSED} or hopeless or now - transfer.last_progress >= policy.patience:
+    left = transfer.last_progress + policy.patience - now
+    if kinds == {Trouble.REFUSED} or hopeless or left <= 0:
         return transfer, _give_up(transfer.seen)
     if Trouble.GONE in kinds and not transfer.refreshed and transfer.rounds >= 2:
         return evolve(transfer, refreshed=True), Refresh()
     wait = min(_MAX_ROUND_WAIT, policy.first_wait * 2.0 ** min(transfer.rounds - 1, 10))
-    return evolve(transfer, wait=None), Get(0, longer(wait, transfer.wait) or wait)
+    # A host that asks for a year is tried once more when our patience ends.
+    return evolve(transfer, wait=None), Get(0, min(left, max(wait, transfer.wait or 0.0)))
 
 
 _MOST_TELLING = (

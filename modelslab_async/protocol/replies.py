@@ -7,20 +7,15 @@ what an answer means for a submit or for a poll is decided in `policy`.
 from __future__ import annotations
 
 import enum
-import json
-import math
 import re
-from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from attrs import Factory, field, frozen
 
-from .trust import job_id as trusted_id
+from . import wire_values
 from .trust import safe_text
-
-MAX_DEPTH = 64
-_MAX_DIGITS = 19  # 2**63 has 19; a longer integer is nothing this API counts
+from .wire_json import decode_json
 
 
 class Refusal(enum.Enum):
@@ -72,9 +67,13 @@ class Links:
         )
 
     def files(self, job_id: str) -> tuple[RemoteFile, ...]:
-        """One file for each output; where there is none, for each link that may lead to one."""
+        """One file for each output; where there is none, for each link that may lead to one.
+
+        Mirrors that are not as many as the outputs are left out: nobody can say which is whose.
+        """
         count = len(self.output) or max(len(self.proxy), len(self.future))
-        rows = list(zip_longest(self.output, self.proxy, self.future))[:count]
+        mirrors = [links for links in (self.proxy, self.future) if len(links) == count]
+        rows = zip_longest(self.output, *mirrors)
         return tuple(
             RemoteFile(tuple(dict.fromkeys(url for url in row if url)), job_id, index)
             for index, row in enumerate(rows)
@@ -83,11 +82,12 @@ class Links:
 
 @frozen(kw_only=True)
 class _Answer:
-    """What any readable answer may carry beside its meaning."""
+    """What any readable answer may carry beside its meaning. ``status`` is the HTTP status."""
 
     id: str | None = None
     track_id: str | None = None
     fetch_result: str | None = field(default=None, repr=False)
+    status: int = 200
     raw: dict[str, Any] = field(default=Factory(dict), repr=False, eq=False)
 
 
@@ -139,10 +139,14 @@ class Failed(_Answer):
 
 @frozen(kw_only=True)
 class Unreadable:
-    """Bytes that are no answer of this API; ``reason`` is ours, ``excerpt`` theirs, printable."""
+    """Bytes that are no answer of this API; ``reason`` is ours, ``excerpt`` theirs, printable.
+
+    ``id`` is the job that they seem to name nevertheless: a hint, never a proof.
+    """
 
     reason: str
     excerpt: str = ""
+    id: str | None = None
 
 
 Reply: TypeAlias = Ticket | Pending | Finished | Refused | Failed | Unreadable
@@ -155,6 +159,8 @@ def read_reply(body: bytes, status: int = 200) -> Reply:
         body: the bytes, whole, with secrets already removed.
         status: the HTTP status they came with.
     """
+    if 300 <= status < 400:
+        return _redirected(body, status)
     try:
         answer = decode_json(body)
     except ValueError as error:
@@ -164,148 +170,78 @@ def read_reply(body: bytes, status: int = 200) -> Reply:
     return _read_object(answer, status)
 
 
-def decode_json(body: bytes) -> object:
-    """JSON, with numbers that cannot be used (NaN, 5,000 digits) read as null.
-
-    Raises:
-        ValueError: not UTF-8, not JSON, nested deeper than 64, or two values for ``status`` or
-            ``id``. The text of the error never quotes the body.
-    """
-    try:
-        text = body.decode("utf-8-sig")
-        value = json.loads(
-            text,
-            parse_int=_integer,
-            parse_float=_finite,
-            parse_constant=_finite,
-            object_pairs_hook=_object,
-        )
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
-    except json.JSONDecodeError:
-        raise ValueError("not JSON") from None
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH:
-        _check_depth(value, MAX_DEPTH)
-    return value
-
-
-def _integer(digits: str) -> int | None:
-    return int(digits) if len(digits) <= _MAX_DIGITS else None
-
-
-def _finite(text: str) -> float | None:
-    number = float(text)
-    return number if math.isfinite(number) else None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        if names.count("status") > 1 or names.count("id") > 1:
-            raise ValueError("two values for one name")
-    return result
-
-
-def _check_depth(value: object, left: int) -> None:
-    if not isinstance(value, dict | list):
-        return
-    if not left:
-        raise ValueError("nested too deep")
-    for child in value.values() if isinstance(value, dict) else value:
-        _check_depth(child, left - 1)
+def _redirected(body: bytes, status: int) -> Unreadable:
+    """Whatever a redirect says beside, somebody else is to be asked, and we do not ask him."""
+    return Unreadable(
+        reason=f"a redirect (HTTP {status}), which is not followed",
+        excerpt=_excerpt(body),
+        id=wire_values.id_in_fragment(body),
+    )
 
 
 # --- answers that are JSON objects ------------------------------------------------------------
 
 _FAILED_WORDS = frozenset({"error", "failed"})
 _WAITING_WORDS = frozenset({"processing", "queued"})
+_GOOD_WORDS = _WAITING_WORDS | {"success"}
 
 
 def _read_object(answer: dict[str, Any], status: int) -> Reply:
     word = answer.get("status")
     word = word.lower() if isinstance(word, str) else None
     links = _links(answer)
-    if word in _FAILED_WORDS or status >= 400 or (word is None and "error" in answer):
+    common = _common(answer, status)
+    if status >= 400 and word in _GOOD_WORDS and (common["id"] or links.output):
+        return _contradicting(answer, f"HTTP {status}, but a job in it")
+    if word in _FAILED_WORDS or status >= 400 or (word is None and answer.get("error")):
         return _read_no(answer, status, said_so=word in _FAILED_WORDS)
     if word == "success" or (word is None and links.output):
         return Finished(
             links=links,
-            generation_time=_number(answer.get("generationTime")),
-            audio_time=_number(answer.get("audio_time")),
-            **_common(answer),
+            generation_time=wire_values.number(answer.get("generationTime")),
+            audio_time=wire_values.number(answer.get("audio_time")),
+            **common,
         )
-    return _read_waiting(answer, word, links)
+    return _read_waiting(answer, word, links, common)
 
 
-def _read_waiting(answer: dict[str, Any], word: str | None, links: Links) -> Reply:
+def _read_waiting(
+    answer: dict[str, Any], word: str | None, links: Links, common: dict[str, Any]
+) -> Reply:
     """An id makes a ticket even under a word we do not know: with the id, the job can be asked."""
-    common = _common(answer)
-    eta = _number(answer.get("eta"))
+    eta = wire_values.number(answer.get("eta"))
     if common["id"] is not None:
-        return Ticket(eta=eta, links=links, **common)
+        promised = Links(proxy=links.proxy, future=links.future or links.output)
+        return Ticket(eta=eta, links=promised, **common)
     if word in _WAITING_WORDS:
         return Pending(eta=eta, **common)
-    return Unreadable(reason="JSON with neither a known status nor an id", excerpt=_message(answer))
+    return _contradicting(answer, "JSON with neither a known status nor an id")
 
 
-def _common(answer: dict[str, Any]) -> dict[str, Any]:
+def _contradicting(answer: dict[str, Any], reason: str) -> Unreadable:
+    return Unreadable(
+        reason=reason, excerpt=wire_values.message(answer), id=wire_values.job_id(answer)
+    )
+
+
+def _common(answer: dict[str, Any], status: int) -> dict[str, Any]:
     fetch_result = answer.get("fetch_result")
     return {
-        "id": _first_id(answer),
-        "track_id": _track_id(answer),
+        "id": wire_values.job_id(answer),
+        "track_id": wire_values.track_id(answer),
         "fetch_result": fetch_result if isinstance(fetch_result, str) else None,
+        "status": status,
         "raw": answer,
     }
 
 
-def _first_id(answer: dict[str, Any]) -> str | None:
-    ids = (trusted_id(answer.get(name)) for name in ("id", "request_id", "taskId"))
-    return next((one for one in ids if one), None)
-
-
-def _track_id(answer: dict[str, Any]) -> str | None:
-    """As text: the API takes integers and strings, and echoes either as it likes."""
-    meta = answer.get("meta")
-    places = [answer, meta if isinstance(meta, dict) else {}]
-    for value in (place.get("track_id") for place in places):
-        if isinstance(value, str | int | float) and not isinstance(value, bool):
-            return safe_text(int(value) if isinstance(value, float) else value, 191)
-    return None
-
-
-def _number(value: object) -> float | None:
-    """A number of seconds that is not negative, also where it came as text."""
-    if isinstance(value, str):
-        try:
-            value = _finite(value)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        return None
-    return float(value)
-
-
 def _links(answer: dict[str, Any]) -> Links:
+    output = wire_values.urls(answer.get("output"))
     return Links(
-        output=_urls(answer.get("output")) or _urls(answer.get("links")),
-        proxy=_urls(answer.get("proxy_links")),
-        future=_urls(answer.get("future_links")),
+        output=output or wire_values.urls(answer.get("links")),
+        proxy=wire_values.urls(answer.get("proxy_links")),
+        future=wire_values.urls(answer.get("future_links")),
     )
-
-
-def _urls(value: object) -> tuple[str, ...]:
-    """Links in any of the shapes seen: a list, a bare string, objects with a ``url``."""
-    values = value if isinstance(value, list) else [value]
-    found = (one.get("url") if isinstance(one, dict) else one for one in values)
-    return tuple(_as_url(one.strip()) for one in found if isinstance(one, str) and one.strip())
-
-
-def _as_url(text: str) -> str:
-    # "UklGR" is how base64 text of a RIFF file begins: some answers carry the file itself.
-    return f"data:audio/wav;base64,{text}" if text.startswith("UklGR") else text
 
 
 # --- answers that say no ----------------------------------------------------------------------
@@ -320,8 +256,6 @@ _RATE = re.compile(
 )
 _NOT_FOUND = re.compile(r"request not found", re.IGNORECASE)
 _TRY_AGAIN = re.compile(r"failed,? try again", re.IGNORECASE)
-_MAXIMUM = re.compile(r"maximum (?:of )?(\d{1,5}) ", re.IGNORECASE)
-_WAIT = re.compile(r"wait (?:for )?(\d{1,5}) second", re.IGNORECASE)
 
 # Statuses that prove a refusal by themselves: read by us, they say that no work was begun.
 _REFUSING_STATUS = {
@@ -339,92 +273,79 @@ _REFUSING_STATUS = {
 
 
 def _read_no(answer: dict[str, Any], status: int, *, said_so: bool) -> Reply:
-    text = _message(answer)
-    reason = _refusal(text, status) or (
+    text = wire_values.message(answer)
+    common = _common(answer, status)
+    reason = _refusal(text, status, named=common["id"] is not None) or (
         Refusal.REQUEST if isinstance(answer.get("message"), dict) else None
     )
     if reason:
         return Refused(
             reason=reason,
             message=text,
-            retry_after=_hint(answer.get("retry_after"), text),
-            maximum=_maximum(text),
-            **_common(answer),
+            retry_after=wire_values.wait(answer.get("retry_after"), text),
+            maximum=wire_values.maximum(text),
+            **common,
         )
     if status == 404 or _NOT_FOUND.search(text):
-        return Failed(reason=Failure.NOT_FOUND, message=text, **_common(answer))
+        return Failed(reason=Failure.NOT_FOUND, message=text, **common)
     if not said_so:
-        return Unreadable(reason=f"JSON without a status (HTTP {status})", excerpt=text)
+        return _contradicting(answer, f"JSON without a status (HTTP {status})")
     failure = Failure.TRY_AGAIN if _TRY_AGAIN.search(text) else Failure.FAILED
-    return Failed(reason=failure, message=text, **_common(answer))
+    return Failed(reason=failure, message=text, **common)
 
 
-def _refusal(text: str, status: int) -> Refusal | None:
+def _refusal(text: str, status: int, *, named: bool) -> Refusal | None:
     """The order is from certain to vague; a broken server proves nothing by its words.
 
-    503 is the exception: queue-full texts come with it.
+    503 is the exception: queue-full texts come with it. An answer that names a job does not say
+    that the queue had no room for it: those words are about something else.
     """
+    crowded = not named and bool(_RATE.search(text))
     if status >= 500:
-        return Refusal.RATE if status == 503 and _RATE.search(text) else Refusal.SERVER
-    for pattern, reason in (
-        (_CREDITS, Refusal.CREDITS),
-        (_KEY, Refusal.KEY),
-        (_RATE, Refusal.RATE),
-    ):
-        if pattern.search(text):
-            return reason
+        return Refusal.RATE if status == 503 and crowded else Refusal.SERVER
+    if status == 402 or _CREDITS.search(text):
+        return Refusal.CREDITS
+    if status == 401 or _KEY.search(text):
+        return Refusal.KEY
+    if crowded and status != 403:
+        return Refusal.RATE
     return _REFUSING_STATUS.get(status)
-
-
-def _hint(value: object, text: str) -> float | None:
-    """Seconds to wait, from ``retry_after`` or from the sentence of the spam filter."""
-    seconds = _number(value)
-    if seconds is not None:
-        return seconds
-    found = _WAIT.search(text)
-    return float(found[1]) if found else None
-
-
-def _maximum(text: str) -> int | None:
-    found = _MAXIMUM.search(text)
-    return int(found[1]) or None if found else None
-
-
-def _message(answer: dict[str, Any]) -> str:
-    """All that the server says in words, as one printable line."""
-    names = ("message", "messege", "error", "tips", "tip")
-    words = (word for name in names for word in _words(answer.get(name), 4))
-    return safe_text("; ".join(dict.fromkeys(words)))
-
-
-def _words(value: object, depth: int) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    if isinstance(value, dict | list) and depth:
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _words(child, depth - 1)
 
 
 # --- answers that are not JSON ----------------------------------------------------------------
 
 
 def _read_text(body: bytes, status: int, reason: str) -> Reply:
-    text = safe_text(body[:600].decode("utf-8", "replace"))
+    text = _excerpt(body)
     if status == 404:
-        return Failed(reason=Failure.NOT_FOUND, message=text)
+        return Failed(reason=Failure.NOT_FOUND, message=text, status=status)
     refusal = _REFUSING_STATUS.get(status)
     if refusal is None and _is_queue_full(body, text, status):
         refusal = Refusal.RATE
     if refusal is None:
-        return Unreadable(reason=_kind_of_text(body, reason), excerpt=text)
+        return Unreadable(
+            reason=_kind_of_text(body, reason), excerpt=text, id=wire_values.id_in_fragment(body)
+        )
     return Refused(
-        reason=refusal, message=text, retry_after=_hint(None, text), maximum=_maximum(text)
+        reason=refusal,
+        message=text,
+        retry_after=wire_values.wait(None, text),
+        maximum=wire_values.maximum(text),
+        status=status,
     )
 
 
+def _excerpt(body: bytes) -> str:
+    return safe_text(body[:600].decode("utf-8", "replace"))
+
+
 def _is_queue_full(body: bytes, text: str, status: int) -> bool:
-    """A page that happens to say so proves nothing; the plain text of the queue does."""
-    return status in (200, 503) and not _is_html(body) and bool(_RATE.search(text))
+    """A page that happens to say so proves nothing, nor does a broken answer.
+
+    A broken answer may be that of an accepted job, and repeat the words from its prompt.
+    """
+    plain = b"<" not in body and b"{" not in body
+    return plain and status in (200, 503) and bool(_RATE.search(text))
 
 
 def _is_html(body: bytes) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -30,6 +31,7 @@ MAX_TRACK_ID = 2**53
 
 _OLD_PAGE = "ModelsLab docs, music-gen page of 2025"
 _NEW_PAGE = "ModelsLab docs, music-gen page since 2026-03-27"
+_BASE64 = re.compile(r"(?:data:[\w/+.;=-]*;base64,)?[A-Za-z0-9+/_\s-]+={0,2}\s*", re.ASCII)
 _NOT_SENT = frozenset({"extra", "unchecked"})
 
 _AUDIO_SUFFIXES = {".wav": ".wav", ".wave": ".wav", ".mp3": ".mp3", ".flac": ".flac"}
@@ -168,7 +170,8 @@ def encode(request: MusicGen, *, track_id: int | str, audio: str | None = None) 
     wire["track_id"] = track_id
     if audio is not None:
         wire |= {"init_audio": audio, "base64": True}
-    return {name: value for name, value in wire.items() if value is not None} | dict(request.extra)
+    known = {name: value for name, value in wire.items() if value is not None}
+    return dict(request.extra) | known
 
 
 def encode_audio(data: bytes, *, name: str = "", unchecked: bool = False) -> str:
@@ -180,16 +183,21 @@ def encode_audio(data: bytes, *, name: str = "", unchecked: bool = False) -> str
         unchecked: send it whatever it is.
 
     Raises:
-        RequestError: not WAV, MP3 or FLAC; another type than the name says; longer than 30 s.
+        RequestError: not WAV, MP3 or FLAC; another type than the name says; longer than 30 s; over
+            32 MiB, which is as far as a file is read, so that more of it is not even there.
     """
+    if len(data) > MAX_INIT_AUDIO_BYTES:
+        raise RequestError(
+            f"init_audio {name!r:.80} is over 32 MiB; send a clip of 30 s at most",
+            field="init_audio",
+            value=name,
+        )
     if not unchecked:
         _check_clip(data, name)
     return base64.b64encode(data).decode("ascii")
 
 
 def _check_clip(data: bytes, name: str) -> None:
-    if len(data) > MAX_INIT_AUDIO_BYTES:
-        raise _refused("init_audio", name, "is over 32 MiB", "send a clip of 30 s at most")
     sound = examine_bytes(data)
     if isinstance(sound, NotSound):
         raise _refused("init_audio", name, f"is not audio: {sound.reason}", "send WAV, MP3 or FLAC")
@@ -257,9 +265,18 @@ def _check_track_id(track_id: int | str | None) -> None:
 
 def _check_init_audio(request: MusicGen) -> None:
     audio = request.init_audio
-    if not isinstance(audio, str) or request.base64 is True:
+    if not isinstance(audio, str):
         return
-    if urlsplit(audio).scheme in ("http", "https"):
+    if request.base64 is True:
+        if _BASE64.fullmatch(audio):
+            return
+        raise RequestError(
+            "init_audio is said to be base64 text, but is none; leave base64 unset for a URL, "
+            "or pass a pathlib.Path to send a local file",
+            field="init_audio",
+            value=audio[:80],
+        )
+    if _host(audio, "http", "https"):
         return
     raise RequestError(
         "init_audio is text, but no http(s) URL; pass base64=True if it is base64 text, "
@@ -270,20 +287,24 @@ def _check_init_audio(request: MusicGen) -> None:
 
 
 def _check_webhook(webhook: str | None) -> None:
-    if webhook is None:
-        return
-    try:
-        url = urlsplit(webhook)
-        host = url.hostname or ""
-    except ValueError:
-        url, host = urlsplit(""), ""
-    if host and (url.scheme == "https" or (url.scheme == "http" and is_loopback(host))):
+    if webhook is None or _host(webhook, "https") or is_loopback(_host(webhook, "http")):
         return
     raise RequestError(
         "webhook must be an https:// URL (ModelsLab docs, webhooks page; "
         "http:// is for loopback only)",
         field="webhook",
     )
+
+
+def _host(url: str, *schemes: str) -> str:
+    """The host of a URL with one of these schemes, or nothing."""
+    if not url.isprintable() or " " in url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        return (parts.hostname or "") if parts.scheme in schemes else ""
+    except ValueError:
+        return ""
 
 
 def _check_extra(extra: Mapping[str, Any]) -> None:
@@ -297,5 +318,5 @@ def _check_extra(extra: Mapping[str, Any]) -> None:
             )
     try:
         json.dumps(extra, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise RequestError(f"extra cannot be sent as JSON: {error}", field="extra") from None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+_MAX_DIGITS = 18  # 30 thousand million years; hundreds of digits would read as infinity
+
 
 def retry_after(header: str | None, now: float) -> float | None:
     """Seconds that the header asks for, or ``None`` when it is absent or unreadable.
@@ -17,7 +19,7 @@ def retry_after(header: str | None, now: float) -> float | None:
         return None
     text = header.strip()
     if text.isascii() and text.isdigit():
-        return float(text)
+        return float(text) if len(text) <= _MAX_DIGITS else None
     when = _date(text)
     return None if when is None else max(0.0, when - now)
 

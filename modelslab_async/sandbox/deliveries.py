@@ -11,7 +11,7 @@ from attrs import define, field
 
 from .account import Account, Delivery, Job
 from .answer import dump
-from .shapes import delivery
+from .shapes import delivery, still_running
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -38,8 +38,6 @@ class Deliveries:
 
     def follow(self, job: Job, staging: Staging) -> None:
         """Tell the job's receiver when the job ends."""
-        for _ in range(staging.scenario.webhook_processing):
-            self._start(self._post(job, self._payload(job, staging)))
         self._start(self._follow(job, staging))
 
     async def deliver(self, job: Job, staging: Staging) -> None:
@@ -57,6 +55,11 @@ class Deliveries:
         for _ in range(1 + scenario.webhook_duplicates):
             await self._post(job, payload)
 
+    async def settled(self) -> None:
+        """Wait until there is nothing left to deliver."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
@@ -65,6 +68,9 @@ class Deliveries:
             await self._session.close()
 
     async def _follow(self, job: Job, staging: Staging) -> None:
+        unfinished = dump(still_running(job, staging.scenario), style=staging.scenario.json_style)
+        for _ in range(staging.scenario.webhook_processing):
+            await self._post(job, unfinished)
         while not job.done:
             await self._clock.pause(max(0.0, job.finished_at - self._clock.now()))
             self._account.settle(self._clock.now())
@@ -93,7 +99,7 @@ class Deliveries:
     def _payload(self, job: Job, staging: Staging, fault: Fault | None = None) -> bytes:
         scenario = staging.scenario
         links = self._tickets.links(job, scenario, self._clock.now())
-        output = self._tickets.output(job, scenario, links) if job.done else []
+        output = self._tickets.output(job, scenario, links)
         document = delivery(job, scenario, links, output)
         if fault and fault.kind == "answer":
             return fault.content()

@@ -37,6 +37,7 @@ WireKind = Literal[
     "reset_body",  # the same with RST
     "stall_body",  # the same with silence
     "drip",  # piece by piece
+    "hang_up",  # whole, on a connection that was to stay open, then FIN
     "chunked",  # whole, in chunks: legal
     "chunked_cut",  # chunks without the last one
     "chunked_early_end",  # a part of the body, ended as if it were all

@@ -33,6 +33,8 @@ Output = Literal[
     "null",
     "number",
     "nested",
+    "twice",
+    "one_dead",
 ]
 Status = Literal["normal", "absent", "failed", "error", "queued", "unknown"]
 Validation = Literal["flat", "object"]
@@ -115,7 +117,9 @@ class Scenario:
             at all, a `taskId`); `same` (every submit answers the first job's id).
         fetch_host: whose URL `fetch_result` is.
         spelling, tip: the keys used for the two texts.
-        output, empty_polls: type of `output`; how many successes are empty before it is filled.
+        output, empty_polls: what `output` is: a list, a string, empty (for so many successes),
+            under `links`, an object with a `url`, data or base64 instead of a URL, a URL of base64
+            text (`base64_body`), a wrong type, the same URL twice, or a second URL that is dead.
         try_again, not_found_polls, wrong_id_polls, flap_polls: how many fetches answer "Failed,
             Try Again" before the success, "Request not found" at the start (-1: always), the
             success of another id, and `processing` again after the first success.

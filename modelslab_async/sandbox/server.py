@@ -28,6 +28,7 @@ from .loading import ScenarioError, load_scenario
 from .scenario import Scenario
 from .storage import Storage
 from .tickets import Tickets
+from .window import with_window
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -76,7 +77,8 @@ class Sandbox:
     Four listeners: `url` is the API, `storage_url` the object storage of `output`, `mirror_url`
     that of `proxy_links`, and `foreign_url` a host that has no business with any of this and
     only takes notes. `box.book` holds jobs, debits, requests (with who was sent the key) and
-    webhook deliveries.
+    webhook deliveries; another process reads it at `GET /sandbox/book`, and the bytes that a
+    job's file must have at `GET /sandbox/files/ID`.
 
     A request with the header `X-Sandbox-Scenario`, a scenario's name or a JSON object of
     `Scenario` fields, is answered by that scenario. A job submitted so keeps it for its fetches
@@ -170,6 +172,10 @@ class Sandbox:
         """Let `seconds` pass at once: jobs end, links expire, webhooks go out."""
         self._clock.advance(seconds)
 
+    async def delivered(self) -> None:
+        """Wait until every webhook that is due, or will be, has been posted."""
+        await self._deliveries.settled()
+
     def canonical(self, job_id: int | str) -> bytes:
         """Return the exact bytes that the finished file of a job must have.
 
@@ -193,6 +199,7 @@ class Sandbox:
     def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
         tickets = Tickets(self.seed, self._origins, self._studio)
         deliveries = Deliveries(self._account, tickets, self._clock, self.seed)
+        self._deliveries = deliveries
         stack.push_async_callback(deliveries.close)
         storage = Storage(
             self._account, self._studio, self._clock, self._origins.storage, self._stage
@@ -201,7 +208,7 @@ class Sandbox:
         desk = Desk(self._account, tickets, self._clock, storage)
         api = Api(self.key, self._account, self._clock, generation, desk, self._stage)
         self._handles: dict[str, Handle] = {
-            "api": api.handle,
+            "api": with_window(api.handle, lambda: self.book, self.canonical),
             "storage": storage.handle,
             "mirror": storage.handle,
             "foreign": _nothing_here,

@@ -153,8 +153,8 @@ def _laravel(name: str, sentence: str) -> str:
 
 
 def delivery(job: Job, scenario: Scenario, links: Links, output: object) -> dict[str, Any]:
-    """Return what a webhook says about a job in its present state."""
-    shown = str(job.shown_id) if scenario.webhook_id == "string" else job.shown_id
+    """Return what a webhook says about a job that has ended."""
+    shown = _webhook_id(job, scenario)
     if job.state == "failed":
         return {
             "status": "failed",
@@ -162,8 +162,6 @@ def delivery(job: Job, scenario: Scenario, links: Links, output: object) -> dict
             "message": scenario.failure_message,
             "track_id": job.track_id,
         }
-    if not job.done:
-        return {"status": "processing", "id": shown, "output": [], "track_id": job.track_id}
     return {
         "status": "success",
         "id": shown,
@@ -172,6 +170,16 @@ def delivery(job: Job, scenario: Scenario, links: Links, output: object) -> dict
         "track_id": job.track_id,
         "meta": meta(job, scenario, links.output),
     }
+
+
+def still_running(job: Job, scenario: Scenario) -> dict[str, Any]:
+    """Return what a webhook says that comes too soon."""
+    shown = _webhook_id(job, scenario)
+    return {"status": "processing", "id": shown, "output": [], "track_id": job.track_id}
+
+
+def _webhook_id(job: Job, scenario: Scenario) -> int | str:
+    return str(job.shown_id) if scenario.webhook_id == "string" else job.shown_id
 
 
 def meta(job: Job, scenario: Scenario, file_url: str) -> dict[str, Any]:

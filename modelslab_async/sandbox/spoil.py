@@ -24,9 +24,10 @@ def head(
     length: int | None = None,
     extra: Iterable[str] = (),
     version: str = "1.1",
+    connection: str = "close",
 ) -> bytes:
     """Return status line and headers; no Content-Length unless `length` is given."""
-    lines = [f"HTTP/{version} {answer.status} {reason(answer.status)}", "Connection: close"]
+    lines = [f"HTTP/{version} {answer.status} {reason(answer.status)}", f"Connection: {connection}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     if length is not None:
         lines.append(f"Content-Length: {length}")
@@ -76,6 +77,10 @@ async def _drip(fault: Fault, wire: Wire, answer: Answer) -> None:
     for start in range(0, len(answer.body), step):
         await wire.send(answer.body[start : start + step])
         await asyncio.sleep(DRIP_SECONDS if fault.seconds is None else fault.seconds)
+
+
+async def _hang_up(_: Fault, wire: Wire, answer: Answer) -> None:
+    await wire.send(head(answer, length=len(answer.body), connection="keep-alive") + answer.body)
 
 
 async def _chunked(fault: Fault, wire: Wire, answer: Answer) -> None:
@@ -176,6 +181,7 @@ SPOILED: dict[str, Spoil] = {
     "reset_body": _reset_body,
     "stall_body": _stall_body,
     "drip": _drip,
+    "hang_up": _hang_up,
     "chunked": _chunked,
     "chunked_cut": _chunked_cut,
     "chunked_early_end": _chunked_early_end,

@@ -116,26 +116,23 @@ class Tickets:
 
     def output(self, job: Job, scenario: Scenario, links: Links) -> object:
         """Return `output` in the scenario's type."""
-        match scenario.output:
-            case "string":
-                return links.output
-            case "object":
-                return [{"url": links.output}]
-            case "data_uri":
-                file = self._studio.file(job)
-                return [f"data:{file.content_type};base64,{base64.b64encode(file.body).decode()}"]
-            case "base64":
-                return [base64.b64encode(self._studio.file(job).body).decode()]
-            case "always_empty":
-                return []
-            case "null":
-                return None
-            case "number":
-                return 42
-            case "nested":
-                return [[links.output]]
-            case _:
-                return [links.output]
+        url = links.output
+        if scenario.output in ("data_uri", "base64"):
+            file = self._studio.file(job)
+            text = base64.b64encode(file.body).decode()
+            kind = f"data:{file.content_type};base64," if scenario.output == "data_uri" else ""
+            return [kind + text]
+        shapes: dict[str, object] = {
+            "string": url,
+            "object": [{"url": url}],
+            "always_empty": [],
+            "null": None,
+            "number": 42,
+            "nested": [[url]],
+            "twice": [url, url],
+            "one_dead": [url, url.replace(f".{job.extension}", f"-2.{job.extension}")],
+        }
+        return shapes.get(scenario.output, [url])
 
     def _fetch_url(self, job: Job, scenario: Scenario) -> str | None:
         if scenario.fetch_host == "absent":

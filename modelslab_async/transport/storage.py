@@ -102,7 +102,7 @@ class Storage:
         if offset and validator:
             headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
         async with await self._follow(url, headers) as response:
-            yield _body(response, offset if "Range" in headers else 0)
+            yield _body(response, offset if "Range" in headers else 0, validator)
 
     async def _follow(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """The first answer that is no redirect; a redirect to plain http is refused."""
@@ -154,7 +154,7 @@ def _joined(url: str, location: str) -> str:
     return str(joined)
 
 
-def _body(response: aiohttp.ClientResponse, asked_offset: int) -> Body:
+def _body(response: aiohttp.ClientResponse, asked_offset: int, known: str | None) -> Body:
     status = response.status
     trouble = judge_status(status, resuming=asked_offset > 0)
     if trouble is not None:
@@ -164,18 +164,22 @@ def _body(response: aiohttp.ClientResponse, asked_offset: int) -> Body:
         raise LinkFailed(Setback(Trouble.WRONG, "compressed, though that was not asked for"))
     length = response.content_length
     if status == 206:
-        return _partial(response, asked_offset, length)
+        return _partial(response, asked_offset, length, known)
     return Body(response.content, 0, length, _validator(response))
 
 
-def _partial(response: aiohttp.ClientResponse, asked: int, length: int | None) -> Body:
+def _partial(
+    response: aiohttp.ClientResponse, asked: int, length: int | None, known: str | None
+) -> Body:
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None or int(found[1]) != asked:
         raise LinkFailed(Setback(Trouble.WRONG, "another part of the file than was asked for"))
     size = None if length is None else asked + length
     if size is not None and found[2] not in ("*", str(size)):
         raise LinkFailed(Setback(Trouble.WRONG, "a part that does not reach the end of the file"))
-    return Body(response.content, asked, size, _validator(response))
+    if _validator(response) not in (None, known):
+        raise LinkFailed(Setback(Trouble.WRONG, "a part of another file than before"))
+    return Body(response.content, asked, size, known)
 
 
 def _validator(response: aiohttp.ClientResponse) -> str | None:

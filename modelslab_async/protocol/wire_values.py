@@ -1,0 +1,105 @@
+"""Read single values off an answer: ids, links, seconds and sentences, in every spelling seen.
+
+A value that cannot be used reads as absent; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .trust import job_id as trusted_id
+from .trust import safe_text
+from .wire_json import finite
+
+Answer = Mapping[str, Any]
+
+_MAX_TRACK_ID = 191
+_MAXIMUM = re.compile(r"maximum (?:of )?(\d{1,5}) ", re.IGNORECASE)
+_WAIT = re.compile(r"(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:ec|\b)", re.IGNORECASE)
+_NAMED = re.compile(
+    rb'"(?:id|request_id|taskId)"\s*:\s*(?:(\d{1,19})(?=[\s,}])|"([A-Za-z0-9_-]{1,128})")'
+)
+_NAMED_WITHIN = 64 * 1024
+
+
+def job_id(answer: Answer) -> str | None:
+    """The id of the job, by any of its names."""
+    ids = (trusted_id(answer.get(name)) for name in ("id", "request_id", "taskId"))
+    return next((one for one in ids if one), None)
+
+
+def id_in_fragment(body: bytes) -> str | None:
+    """The id that an object seems to name which is no readable JSON: a hint, never a proof."""
+    if not body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+        return None
+    found = _NAMED.search(body[:_NAMED_WITHIN])
+    if found is None:
+        return None
+    return trusted_id(int(found[1]) if found[1] else found[2].decode())
+
+
+def track_id(answer: Answer) -> str | None:
+    """As text: the API takes integers and strings, and echoes either as it likes."""
+    meta = answer.get("meta")
+    places = [answer, meta if isinstance(meta, dict) else {}]
+    for value in (place.get("track_id") for place in places):
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            text = int(value) if isinstance(value, float) else value
+            return safe_text(text, _MAX_TRACK_ID)
+    return None
+
+
+def number(value: object) -> float | None:
+    """A number of seconds that is not negative, also where it came as text."""
+    if isinstance(value, str):
+        try:
+            value = finite(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return None
+    return float(value)
+
+
+def urls(value: object) -> tuple[str, ...]:
+    """Links in any of the shapes seen: a list, a bare string, objects with a ``url``."""
+    values = value if isinstance(value, list) else [value]
+    found = (one.get("url") if isinstance(one, dict) else one for one in values)
+    return tuple(_as_url(one.strip()) for one in found if isinstance(one, str) and one.strip())
+
+
+def _as_url(text: str) -> str:
+    # "UklGR" is how base64 text of a RIFF file begins: some answers carry the file itself.
+    return f"data:audio/wav;base64,{text}" if text.startswith("UklGR") else text
+
+
+def message(answer: Answer) -> str:
+    """All that the server says in words, as one printable line."""
+    names = ("message", "messege", "error", "tips", "tip")
+    words = (word for name in names for word in _words(answer.get(name), 4))
+    return safe_text("; ".join(dict.fromkeys(words)))
+
+
+def _words(value: object, depth: int) -> Iterator[str]:
+    if isinstance(value, str) and value:
+        yield value
+    if isinstance(value, dict | list) and depth:
+        for child in value.values() if isinstance(value, dict) else value:
+            yield from _words(child, depth - 1)
+
+
+def wait(value: object, text: str) -> float | None:
+    """Seconds to wait, from ``retry_after`` or from the sentence of the spam filter."""
+    seconds = number(value)
+    if seconds is not None:
+        return seconds
+    found = _WAIT.search(text)
+    return float(found[1]) if found else None
+
+
+def maximum(text: str) -> int | None:
+    """How many requests are allowed at once, if the sentence names a number above 0."""
+    found = _MAXIMUM.search(text)
+    return int(found[1]) or None if found else None
