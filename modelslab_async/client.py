@@ -8,18 +8,18 @@ import secrets
 from types import TracebackType
 from typing import Any, Self
 
-from attrs import evolve, frozen
+from attrs import frozen
 
 from .downloads import Progress, SavedFile, target_of
 from .errors import ConfigurationError, DownloadError
-from .jobs import Generation, Job, read_handle
+from .jobs import Generation, Job
 from .policy.explaining import cannot_read, no_answer, said_no
-from .policy.polling import PollPolicy, PollState
+from .policy.polling import PollPolicy
 from .policy.transferring import DownloadPolicy
 from .protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
 from .protocol.requests import MAX_TRACK_ID, MusicGen
 from .protocol.trust import api_origin, slug
-from .runtime import now, to_the_end
+from .runtime import to_the_end
 from .secret import Secret
 from .session import Session
 from .submits import prepare
@@ -194,12 +194,7 @@ class ModelsLab:
         Raises:
             RequestError: it is neither.
         """
-        known = read_handle(handle)
-        watched = self._session.poller.watching(known["id"])
-        if watched is not None:
-            return watched
-        state = PollState(started=now(), expected=0.0, deadline=now())
-        return Job(self._session.poller, state=state, **known)
+        return self._session.job(handle)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -252,24 +247,7 @@ class ModelsLab:
     ) -> SavedFile:
         number = f"-{file.index + 1}" if file.index else ""
         target = target_of(to, f"{slug(file.job_id or 'track')}{number}")
-
-        async def refresh() -> RemoteFile | None:
-            return await self._fresh(file)
-
-        return await self._session.downloader.download(
-            file, target, refresh=refresh, progress=progress
-        )
-
-    async def _fresh(self, file: RemoteFile) -> RemoteFile | None:
-        """Links as the API names them now, before those we had."""
-        if not file.job_id:
-            return None
-        job = self.job(file.job_id)
-        await job.refresh()
-        for other in job.links.files(file.job_id):
-            if other.index == file.index:
-                return evolve(file, urls=tuple(dict.fromkeys((*other.urls, *file.urls))))
-        return None
+        return await self._session.bring(file, target, progress)
 
     async def _ask(self, what: str, path: str) -> dict[str, Any]:
         """A question that costs nothing, about the account."""

@@ -7,7 +7,6 @@ in large buffers, with one hop to a thread for each buffer.
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
 import os
 from collections.abc import Awaitable, Callable
@@ -85,10 +84,17 @@ def target_of(to: str | os.PathLike[str], stem: str) -> Target:
     bytes are.
     """
     path = Path(to)
-    if os.fspath(to).endswith(("/", os.sep)) or path.is_dir():
+    if os.fspath(to).endswith(("/", os.sep)) or _is_directory(path):
         return Target(path, stem, exact=False)
     named = path.stem if path.suffix.lower() in (".wav", ".mp3", ".flac") else path.name
     return Target(path.parent, named, exact=True)
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # too long a name, say; writing there will tell
+        return False
 
 
 class Downloader:
@@ -125,6 +131,8 @@ class Downloader:
         Raises:
             DownloadError: it did not arrive, or the disk does not take it.
         """
+        if not file.urls:
+            raise no_file(GiveUp(Trouble.GONE, "it has no link"), file.job_id, 0)
         part = PartFile(target.directory, target.stem)
         async with self._places:
             try:
@@ -218,7 +226,7 @@ class _Run:
         head, _, text = url.partition(",")
         try:
             data = base64.b64decode(text, validate=True) if head.endswith(";base64") else b""
-        except binascii.Error:
+        except ValueError:  # letters that are not ASCII, too
             data = b""
         self._part.restart()
         await in_thread(partial(self._part.append, data), self._threads)
@@ -232,14 +240,21 @@ class _Run:
         try:
             await self._write_all(body)
         except LinkFailed as failed:
-            # Only what was never reached before is progress, or a link that always breaks at the
-            # same place, and cannot go on from there, would be tried for ever.
-            further = body.validator is not None and self._part.size > self._furthest
-            self._furthest = max(self._furthest, self._part.size)
-            raise LinkFailed(evolve(failed.setback, progressed=further)) from None
+            progressed = self._is_progress(failed.setback, body)
+            raise LinkFailed(evolve(failed.setback, progressed=progressed)) from None
         if body.size is not None and self._part.size != body.size:
             raise LinkFailed(Setback(Trouble.CUT, "fewer bytes than announced"))
         return body.size is not None
+
+    def _is_progress(self, setback: Setback, body: Body) -> bool:
+        """Whether the same link shall go on at once from where it broke.
+
+        Only what was never reached before counts, or a link that always breaks at the same place,
+        and cannot go on from there, would be tried for ever; and a trickle never counts.
+        """
+        further = self._part.size > self._furthest and body.validator is not None
+        self._furthest = max(self._furthest, self._part.size)
+        return further and setback.trouble is not Trouble.SLOW
 
     async def _write_all(self, body: Body) -> None:
         pace = _Pace(self._policy)
@@ -341,7 +356,9 @@ class _Pace:
         elapsed = now() - self._since
         if elapsed >= self._policy.timeout:
             if self._bytes < self._policy.min_rate * elapsed:
-                raise LinkFailed(Setback(Trouble.NETWORK, "slower than min_rate"))
+                raise LinkFailed(
+                    Setback(Trouble.SLOW, f"under {self._policy.min_rate:g} bytes/s (min_rate)")
+                )
             self._since, self._bytes = now(), 0
         return data
 

@@ -29,11 +29,13 @@ from .policy.polling import (
     observe,
 )
 from .protocol.replies import Failed, Failure, Finished, Links, RemoteFile, Ticket
+from .protocol.trust import fetch_route
 from .protocol.trust import job_id as trusted_id
 from .runtime import now
 
 FETCH_PATH = "/api/v6/voice/fetch"
 _HANDLE_VERSION = 1
+_ANYWHERE = "https://modelslab.com"
 _LAST_QUESTION = 5.0
 
 
@@ -347,7 +349,14 @@ def _checked(handle: Any) -> dict[str, Any]:
     own, polled = trusted_id(handle["id"]), trusted_id(handle["path"].rpartition("/")[2])
     if own is None or polled is None:
         raise ValueError("id")
+    route = fetch_route(_ANYWHERE + handle["path"], _ANYWHERE)
     links = Links(
         **{name: tuple(str(url) for url in urls) for name, urls in handle["links"].items()}
     )
-    return {"id": own, "fetch_id": polled, "track_id": handle["track_id"], "links": links}
+    return {
+        "id": own,
+        "path": route[0] if route else FETCH_PATH,
+        "fetch_id": polled,
+        "track_id": handle["track_id"],
+        "links": links,
+    }

@@ -128,11 +128,14 @@ class PartFile:
             fd = os.open(target, _PEEK)
         except OSError:
             return False
-        with os.fdopen(fd, "rb") as file:
-            about = os.fstat(file.fileno())
+        try:
+            about = os.fstat(fd)
             if not stat.S_ISREG(about.st_mode) or about.st_size != self.size:
                 return False
-            return hashlib.file_digest(file, "sha256").digest() == self._hash.digest()
+            with os.fdopen(fd, "rb", closefd=False) as file:
+                return hashlib.file_digest(file, "sha256").digest() == self._hash.digest()
+        finally:
+            os.close(fd)
 
     def discard(self) -> None:
         """Remove the part file, if it is still there, and close it."""

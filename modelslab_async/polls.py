@@ -18,6 +18,7 @@ from .policy.polling import (
     PollPolicy,
     Stop,
     is_about,
+    pause,
 )
 from .protocol.replies import Failed, Failure, Finished, Links, read_reply
 from .runtime import now
@@ -113,8 +114,9 @@ class Poller:
             news = NoAnswer("the answer is about another job")
         told = answer.retry_after if isinstance(answer, Answer) else None
         action = job.heard(news, told)
-        if isinstance(action, PollAfter) and action.everyone:
-            self._budget = self._budget.paused(now() + action.delay)
+        away = pause(job.state, self.policy)
+        if away is not None:
+            self._budget = self._budget.paused(now() + away)
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
             await self._end(job, action)
 

@@ -8,11 +8,16 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
-from .downloads import Downloader
-from .policy.polling import PollPolicy
+from attrs import evolve
+
+from .downloads import Downloader, Progress, SavedFile, Target
+from .jobs import Job, read_handle
+from .policy.polling import PollPolicy, PollState
 from .policy.transferring import DownloadPolicy
 from .polls import Poller
+from .protocol.replies import RemoteFile
 from .protocol.trust import is_loopback, origin
+from .runtime import now
 from .secret import Secret
 from .slots import slots_of
 from .submits import Submitter
@@ -88,17 +93,56 @@ class Session:
                 job.id,
                 extra={"job_id": job.id, "track_id": job.track_id},
             )
+        await asyncio.sleep(0)  # a task that is cancelled before its first step cleans up nothing
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._stack.aclose()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def job(self, handle: str | int) -> Job:
+        """The job of an id or a handle: the one that is watched already, or a new `Job`.
+
+        Raises:
+            RequestError: it is neither.
+        """
+        known = read_handle(handle)
+        watched = self.poller.watching(known["id"])
+        if watched is not None:
+            return watched
+        return Job(self.poller, state=PollState(now(), expected=0.0, deadline=now()), **known)
+
+    async def bring(
+        self, file: RemoteFile, target: Target, progress: Progress | None = None
+    ) -> SavedFile:
+        """Bring a file to disk, asking for new links when all that it has are dead.
+
+        Raises:
+            DownloadError: see `Downloader.download`.
+        """
+
+        async def refresh() -> RemoteFile | None:
+            return await self._fresh(file)
+
+        return await self.downloader.download(file, target, refresh=refresh, progress=progress)
+
+    async def _fresh(self, file: RemoteFile) -> RemoteFile | None:
+        """The file with the links that the API names now before those it had."""
+        if not file.job_id:
+            return None
+        job = self.job(file.job_id)
+        await job.refresh()
+        for other in job.links.files(file.job_id):
+            if other.index == file.index:
+                return evolve(file, urls=tuple(dict.fromkeys((*other.urls, *file.urls))))
+        return None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that lives as long as the client at most."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -38,12 +38,35 @@ _MAX_KNOWN = 10_000
 _log = logging.getLogger("modelslab_async.submits")
 
 
+Answered: TypeAlias = Job | NotSent | Busy | Rejected | Accepted | Unknown
+
+
+class Journal(Protocol):
+    """Where attempts are written down by whoever must know of them after a crash."""
+
+    async def intent(self, submission: Submission, attempt: int) -> None:
+        """This is about to be sent, for the ``attempt``-th time; returns when that is durable."""
+
+    async def answer(self, answer: Answered) -> Answered:
+        """This came of it; returns what to believe of it, when that is durable."""
+
+
 @frozen
 class _Result:
     """What one attempt came to, and the HTTP status of its answer, if it had one."""
 
-    outcome: Job | Outcome
+    outcome: Answered
     status: int = 0
+
+
+@frozen
+class _Attempt:
+    """One try to send a submission: in which slot, the how manieth, and written down where."""
+
+    submission: Submission
+    slot: Slot
+    number: int
+    journal: Journal | None
 
 
 @frozen
@@ -111,7 +134,7 @@ class Submitter:
         slots: Slots,
         poller: Poller,
         timeout: float,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._transport = transport
         self._origin = origin
@@ -129,10 +152,15 @@ class Submitter:
         if self._sending:
             await asyncio.wait(self._sending)
 
-    async def submit(self, submission: Submission) -> Job:
+    async def submit(self, submission: Submission, journal: Journal | None = None) -> Job:
         """Send until the API accepts or refuses for good; waits of any length are no failure.
 
+        Args:
+            submission: what to send.
+            journal: where each attempt is written down, before and after.
+
         Raises:
+            LedgerError: the journal cannot be written.
             SubmitUnknown: a job may exist.
             APIError: refused for good.
             TransportError: the API cannot be reached; nothing was sent.
@@ -141,7 +169,7 @@ class Submitter:
         while True:
             slot = await self._slot(submission, again=tries > 0)
             tries += 1
-            result = await self._to_its_end(submission, slot)
+            result = await self._to_its_end(_Attempt(submission, slot, tries, journal))
             if isinstance(result.outcome, Job):
                 return result.outcome
             error = _error(result, submission.track_id)
@@ -151,11 +179,19 @@ class Submitter:
                 unsent += 1
                 if unsent == _MAX_UNSENT_TRIES:
                     raise _unreachable(result.outcome, submission.track_id)
-                await anyio.sleep(backoff(unsent - 1, random.random()))
+                delay = backoff(unsent - 1, random.random())
+                _log.info(
+                    "submit of %s was not sent (%s); next try in %.0f s",
+                    submission.track_id,
+                    result.outcome.reason,
+                    delay,
+                    extra={"track_id": submission.track_id},
+                )
+                await anyio.sleep(delay)
 
     async def _slot(self, submission: Submission, *, again: bool) -> Slot:
         await anyio.lowlevel.checkpoint()  # who is cancelled already shall not pay for it
-        slot = await self._slots.take(again=again)
+        slot = None if self._closed else await self._slots.take(again=again)
         if self._closed:
             if slot is not None:
                 slot.give_back()
@@ -164,26 +200,34 @@ class Submitter:
             raise parked(self._slots.parked or 0.0, submission.track_id)
         return slot
 
-    async def _to_its_end(self, submission: Submission, slot: Slot) -> _Result:
+    async def _to_its_end(self, attempt: _Attempt) -> _Result:
         """One attempt, awaited to its end even by a caller who is cancelled meanwhile."""
         answered: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._sending.add(answered)
         answered.add_done_callback(self._sending.discard)
-        self._spawn(self._attempt(submission, slot, answered))
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not answered.done():  # it was cancelled before its first step
+                attempt.slot.give_back()
+                answered.set_result(_Result(NotSent("this process stopped it", permanent=True)))
+
+        self._spawn(self._attempt(attempt, answered)).add_done_callback(ended)
         cancelled = await to_the_end(answered)
         if cancelled is not None:
-            _tell(cancelled, answered.result(), submission.track_id)
+            _tell(cancelled, answered, attempt.submission.track_id)
             raise cancelled
         return answered.result()
 
-    async def _attempt(
-        self, submission: Submission, slot: Slot, answered: asyncio.Future[_Result]
-    ) -> None:
+    async def _attempt(self, attempt: _Attempt, answered: asyncio.Future[_Result]) -> None:
         """One POST, and the whole life on the server of the job that it makes."""
         try:
-            result = await self._post(submission, slot)
+            result = await self._written_down(attempt)
+        except ModelsLabError as error:
+            attempt.slot.give_back()
+            answered.set_exception(error)
+            return
         except BaseException as error:
-            slot.give_back()
+            attempt.slot.give_back()
             reason = f"this process stopped it ({type(error).__name__})"
             answered.set_result(_Result(Unknown(reason)))
             raise
@@ -192,7 +236,15 @@ class Submitter:
             if isinstance(result.outcome, Job):
                 await self._poller.watch(result.outcome)
         finally:
-            slot.give_back()
+            attempt.slot.give_back()
+
+    async def _written_down(self, attempt: _Attempt) -> _Result:
+        """The intent is on disk before the first byte leaves, the answer before it is told."""
+        if attempt.journal is None:
+            return await self._post(attempt.submission, attempt.slot)
+        await attempt.journal.intent(attempt.submission, attempt.number)
+        result = await self._post(attempt.submission, attempt.slot)
+        return evolve(result, outcome=await attempt.journal.answer(result.outcome))
 
     async def _post(self, submission: Submission, slot: Slot) -> _Result:
         answer = await self._transport.post(
@@ -284,14 +336,16 @@ def _unreachable(outcome: NotSent, track_id: int | str) -> ModelsLabError:
     return no_answer("submit", outcome.reason, timed_out=outcome.timed_out, track_id=track_id)
 
 
-def _tell(cancelled: asyncio.CancelledError, result: _Result, track_id: int | str) -> None:
+def _tell(
+    cancelled: asyncio.CancelledError, answered: asyncio.Future[_Result], track_id: int | str
+) -> None:
     """Put on a cancellation what would be lost with it: the job that was paid for meanwhile."""
-    if isinstance(result.outcome, Job):
-        job = result.outcome
+    error = answered.exception()
+    if error is None and isinstance(job := answered.result().outcome, Job):
         cancelled.job = job.to_json()  # type: ignore[attr-defined]
         text = f"job {job.id} was accepted while its caller was cancelled; client.job({job.id!r})"
     else:
-        error = _error(result, track_id)
+        error = error or _error(answered.result(), track_id)
         if error is None:
             return
         text = str(error)

@@ -7,24 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-
-SPEED = 200.0
+from typing import Any
 
 
 class _Selector(selectors.DefaultSelector):
+    def __init__(self, speed: float) -> None:
+        super().__init__()
+        self._speed = speed
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return super().select(None if timeout is None else timeout / SPEED)
+        return super().select(None if timeout is None else timeout / self._speed)
 
 
 class FastLoop(asyncio.SelectorEventLoop):
-    """A loop on which 200 seconds pass in one."""
+    """A loop on which ``speed`` seconds pass in one."""
 
-    def __init__(self) -> None:
-        super().__init__(_Selector())
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        super().__init__(_Selector(speed))
 
     def time(self) -> float:
-        return super().time() * SPEED
+        return super().time() * self._speed
 
 
-FAST = ("asyncio", {"loop_factory": FastLoop})
-"""For the ``anyio_backend`` fixture."""
+def fast(speed: float = 200.0) -> tuple[str, dict[str, Any]]:
+    """A value for the ``anyio_backend`` fixture."""
+    return "asyncio", {"loop_factory": lambda: FastLoop(speed)}

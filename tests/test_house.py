@@ -27,6 +27,7 @@ FLOORS = [
     ["polls", "downloads"],
     ["submits"],
     ["session"],
+    ["batch"],
     ["client"],
     ["__init__"],
     ["sandbox"],
@@ -60,8 +61,8 @@ def imports_of(path: Path) -> set[str]:
 
 
 def rooms_imported(path: Path) -> set[str]:
-    own = (name.split(".") for name in imports_of(path))
-    return {parts[1] if len(parts) > 1 else "__init__" for parts in own if parts[0] == PACKAGE.name}
+    own = [name.split(".") for name in imports_of(path) if name.startswith(PACKAGE.name)]
+    return {parts[1] if parts[1:] and parts[1] in FLOOR else "__init__" for parts in own}
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -319,7 +319,8 @@ async def test_a_refresh_asks_once() -> None:
 
 @pytest.mark.anyio
 async def test_unfinished_jobs_are_at_hand_until_they_end() -> None:
-    async with Sandbox(scenario=Scenario(generation_seconds=5)) as box, client_of(box) as client:
+    scenario = Scenario(generation_seconds=5, eta="absent")
+    async with Sandbox(scenario=scenario) as box, client_of(box) as client:
         job = await client.submit(SHORT)
         assert client.jobs == (job,)
         box.advance(5)

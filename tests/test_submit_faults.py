@@ -180,9 +180,9 @@ async def test_s28_an_unreadable_200_is_unknown(body: str, encoding: str) -> Non
 
 
 async def test_s28_a_byte_order_mark_does_not_hide_a_ticket() -> None:
-    async with Sandbox(scenario=spoilt("answer", body=TICKET, encoding="utf-8-sig")) as box:
-        async with client_of(box) as client:
-            assert (await client.submit(REQUEST)).id == "43730"
+    marked = spoilt("answer", body=TICKET, encoding="utf-8-sig")
+    async with Sandbox(scenario=marked) as box, client_of(box) as client:
+        assert (await client.submit(REQUEST)).id == "43730"
 
 
 USELESS_IDS = [
@@ -210,10 +210,13 @@ async def test_s29_a_ticket_with_an_id_of_no_use_is_unknown(value: object) -> No
         assert len(box.book.debits) == 1
 
 
+ETAS: list[Any] = ["soon", None, -5, 0, 1e300, [], "NaN", True]
+OUTPUTS: list[Any] = ["", None, 42, [[["x"]]], {"url": 1}]
+STATUSES: list[Any] = ["", None, 7, "warming_up", ["processing"]]
 ODD_FIELDS: list[dict[str, Any]] = [
-    *({"eta": eta} for eta in ("soon", None, -5, 0, 1e300, [], "NaN", True)),
-    *({"output": output} for output in ("", None, 42, [[["x"]]], {"url": 1})),
-    *({"status": status} for status in ("", None, 7, "warming_up", ["processing"])),
+    *[{"eta": eta} for eta in ETAS],
+    *[{"output": output} for output in OUTPUTS],
+    *[{"status": status} for status in STATUSES],
     {"future_links": "https://elsewhere.example/x.wav"},
     {"meta": "none", "track_id": {}},
     {"fetch_result": "https://elsewhere.example/api/v6/voice/fetch/1"},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from ..errors import (
     APIError,
     AuthenticationError,
@@ -37,6 +39,15 @@ _REFUSALS: dict[Refusal, tuple[type[APIError], str]] = {
     Refusal.REQUEST: (BadRequest, "change the request; it was not accepted and costs nothing"),
     Refusal.RATE: (RateLimited, "send it again after that time; it costs nothing"),
     Refusal.SERVER: (ServerError, "try again later"),
+}
+
+_FAILURES: dict[Failure, tuple[type[APIError], str]] = {
+    Failure.FAILED: _REFUSALS[Refusal.REQUEST],
+    Failure.TRY_AGAIN: _REFUSALS[Refusal.SERVER],
+    Failure.NOT_FOUND: (
+        NotFound,
+        "check MODELSLAB_BASE_URL, and which account the key belongs to",
+    ),
 }
 
 
@@ -88,13 +99,17 @@ _ABOUT_A_JOB = (
 def _kind(reply: Refused | Failed) -> tuple[type[APIError], str]:
     if isinstance(reply, Refused):
         return _REFUSALS[reply.reason]
-    match reply.reason:
-        case Failure.NOT_FOUND:
-            return NotFound, "check MODELSLAB_BASE_URL, and which account the key belongs to"
-        case Failure.TRY_AGAIN:
-            return _REFUSALS[Refusal.SERVER]
-        case Failure.FAILED:
-            return _REFUSALS[Refusal.REQUEST]
+    return _FAILURES[reply.reason]
+
+
+def parked(seconds: float, track_id: int | str) -> RateLimited:
+    """The error for a submit that was not sent, because an earlier answer asked for a long wait."""
+    return RateLimited(
+        f"submit: the API asked to be left alone for another {seconds:.0f} s; this request was not "
+        "sent and costs nothing: send it again after that time",
+        retry_after=seconds,
+        track_id=track_id,
+    )
 
 
 def cannot_read(what: str, reply: Reply, status: int) -> UnexpectedReply:
@@ -144,8 +159,9 @@ def stopped(
             )
         case Failed(reason=Failure.NOT_FOUND) as reply:
             return NotFound(
-                f"job {job_id}: the API does not know it any more: {reply.message}; it may still "
-                f"appear: ask again later with client.job({job_id!r})",
+                f"job {job_id}: the API does not know it any more "
+                f"({reply.message or 'it gives no reason'}); it may still appear: "
+                f"ask again later with client.job({job_id!r})",
                 status_code=reply.status,
                 server_message=reply.message,
                 job=job,
@@ -178,6 +194,7 @@ def stopped(
                 job_id=job_id,
                 track_id=track_id,
             )
+    assert_never(stop.reply)
 
 
 def no_file(give_up: GiveUp, job_id: str, tries: int) -> DownloadError:

@@ -10,11 +10,9 @@ from ..protocol.replies import (
     Failed,
     Failure,
     Finished,
-    Pending,
     Refusal,
     Refused,
     Reply,
-    Ticket,
     Unreadable,
 )
 from ..protocol.waiting import longer
@@ -89,10 +87,9 @@ class PollState:
 
 @frozen
 class PollAfter:
-    """Ask again after ``delay`` seconds; ``everyone``: no job of this client is asked sooner."""
+    """Ask again after ``delay`` seconds."""
 
     delay: float
-    everyone: bool = False
 
 
 @frozen
@@ -156,13 +153,22 @@ def next_action(state: PollState, now: float, policy: PollPolicy, draw: float) -
     if ended is not None:
         return ended
     left = float("inf") if state.deadline is None else state.deadline - now
-    if state.polls and left <= (state.told or 0.0):
+    told = state.told or 0.0
+    if state.polls and left <= told:
         return Stop(None)
+    away = pause(state, policy)
+    if away is not None:
+        return PollAfter(away * (1 + 0.1 * draw))
     delay = _delay(state, now, policy) * (1 + 0.1 * draw)
-    if _is(state.news, Refusal.RATE):
-        wait = delay if state.told is None else max(state.told, policy.min_interval)
-        return PollAfter(min(wait, MAX_PAUSE), everyone=True)
-    return PollAfter(max(state.told or 0.0, min(delay, max(0.0, left))))
+    return PollAfter(max(min(told, MAX_PAUSE), min(delay, max(0.0, left))))
+
+
+def pause(state: PollState, policy: PollPolicy) -> float | None:
+    """Seconds for which no job of the client shall be asked about, after "too many requests"."""
+    if not _is(state.news, Refusal.RATE):
+        return None
+    wait = policy.max_interval if state.told is None else state.told
+    return min(max(wait, policy.min_interval), MAX_PAUSE)
 
 
 def _ended(state: PollState, now: float, policy: PollPolicy) -> Finish | Stop | None:
@@ -187,8 +193,6 @@ def _delay(state: PollState, now: float, policy: PollPolicy) -> float:
         due = state.started + _first(state.expected, policy)
         return max(0.0, due - now)
     age = max(0.0, now - state.started)
-    if _is(state.news, Refusal.RATE):
-        return policy.max_interval
     delay = max(policy.min_interval, age * policy.growth) * 2.0 ** min(state.failures, 8)
     return min(delay, policy.max_interval)
 
@@ -212,9 +216,9 @@ def describe(news: News | None) -> str:
 
 def is_about(news: News, ids: frozenset[str]) -> bool:
     """Whether an answer is about this job: it names one of its ids, or none at all."""
-    if isinstance(news, Ticket | Pending | Finished):
-        return news.id is None or news.id in ids
-    return True
+    if isinstance(news, NoAnswer | Unreadable):
+        return True
+    return news.id is None or news.id in ids
 
 
 @frozen
@@ -232,7 +236,11 @@ class Budget:
 
     def paused(self, until: float) -> Budget:
         """The budget, with nothing before ``until``: times given away until then are void."""
-        return evolve(self, free_at=until, not_before=max(self.not_before, until))
+        return evolve(
+            self,
+            free_at=max(self.free_at, until),
+            not_before=max(self.not_before, until),
+        )
 
 
 @define

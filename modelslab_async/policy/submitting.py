@@ -6,7 +6,7 @@ read ourselves (`Busy`, `Rejected`). All else is `Unknown`, and an `Unknown` is 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from attrs import frozen
 
@@ -91,6 +91,7 @@ def classify(reply: Reply, status: int) -> Outcome:
             return Unknown("the answer names no job", _hint(reply))
         case Unreadable():
             return Unknown(f"the answer is {reply.reason} (HTTP {status})", _hint(reply))
+    assert_never(reply)
 
 
 def _hint(reply: Reply) -> str | None:

@@ -29,7 +29,6 @@ class DownloadPolicy:
         timeout: seconds for connecting, and for the first byte of an answer.
         min_rate: bytes a second; a link that is slower for 30 s is given up for the next.
         max_bytes: a larger file is refused.
-        allow_private: also download from private and loopback addresses.
     """
 
     patience: float = field(default=120.0, validator=at_least(0))
@@ -37,7 +36,6 @@ class DownloadPolicy:
     timeout: float = field(default=30.0, validator=at_least(0, more=True))
     min_rate: float = field(default=1024.0, validator=at_least(0))
     max_bytes: int = field(default=512 * 1024 * 1024, validator=at_least(0, more=True))
-    allow_private: bool = False
 
 
 class Integrity(enum.StrEnum):
@@ -57,6 +55,7 @@ class Trouble(enum.Enum):
     """Why one try at one link gave no file."""
 
     NETWORK = "the connection failed"
+    SLOW = "the file comes too slowly"
     CUT = "the file stopped early"
     BUSY = "the host is busy"
     GONE = "the link leads nowhere"
@@ -126,7 +125,7 @@ def next_step(
     """What to do after a try that failed."""
     if setback.progressed:
         again = evolve(transfer, last_progress=now, rounds=0, wait=None, seen=())
-        return again, Get(transfer.link, setback.retry_after or 0.0)
+        return again, Get(transfer.link, 0.0)
     tried = evolve(
         transfer,
         link=(transfer.link + 1) % transfer.links,
@@ -142,10 +141,12 @@ def _next_round(transfer: Transfer, now: float, policy: DownloadPolicy) -> tuple
     kinds = {setback.trouble for setback in transfer.seen}
     hopeless = kinds <= {Trouble.REFUSED, Trouble.WRONG} and transfer.rounds >= _WRONG_ROUNDS
     left = transfer.last_progress + policy.patience - now
+    # No file is called lost before the API was asked where it is.
+    stale = Trouble.GONE in kinds and (transfer.rounds >= 2 or left <= 0)
+    if stale and not transfer.refreshed:
+        return evolve(transfer, refreshed=True), Refresh()
     if kinds == {Trouble.REFUSED} or hopeless or left <= 0:
         return transfer, _give_up(transfer.seen)
-    if Trouble.GONE in kinds and not transfer.refreshed and transfer.rounds >= 2:
-        return evolve(transfer, refreshed=True), Refresh()
     wait = min(_MAX_ROUND_WAIT, policy.first_wait * 2.0 ** min(transfer.rounds - 1, 10))
     # A host that asks for a year is tried once more when our patience ends.
     return evolve(transfer, wait=None), Get(0, min(left, max(wait, transfer.wait or 0.0)))
@@ -155,6 +156,7 @@ _MOST_TELLING = (
     Trouble.CUT,
     Trouble.WRONG,
     Trouble.GONE,
+    Trouble.SLOW,
     Trouble.BUSY,
     Trouble.NETWORK,
     Trouble.REFUSED,

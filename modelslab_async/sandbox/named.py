@@ -28,6 +28,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     # One submit in ten is accepted and billed, and its answer lost.
     "ambiguous": Scenario(
+        fetch_meta=True,
         faults=(Fault(on="submit", kind="reset", times=None, probability=0.1),),
     ),
     # Legal shapes that are rare: old spellings, text for lists, missing fields, a late list.

@@ -123,6 +123,9 @@ class Scenario:
         try_again, not_found_polls, wrong_id_polls, flap_polls: how many fetches answer "Failed,
             Try Again" before the success, "Request not found" at the start (-1: always), the
             success of another id, and `processing` again after the first success.
+        fetch_meta: a finished fetch echoes the request in `meta`, `track_id` included; the
+            documents do not say so, and without it a job whose id was lost cannot be told from
+            others of the account.
         seed_above_2_31: `meta` holds a seed that a signed 32-bit integer cannot.
 
     Refusals
@@ -177,6 +180,7 @@ class Scenario:
     not_found_polls: int = field(default=0, validator=_number(-1, kinds=int))
     wrong_id_polls: int = field(default=0, validator=_COUNT)
     flap_polls: int = field(default=0, validator=_COUNT)
+    fetch_meta: bool = field(default=False, validator=_SWITCH)
     seed_above_2_31: bool = field(default=False, validator=_SWITCH)
 
     validation: Validation = field(default="flat", validator=_among(Validation))

@@ -72,7 +72,7 @@ class Storage:
     def __init__(self, network: Network, policy: DownloadPolicy, *, allow_loopback: bool) -> None:
         self._network = network
         self._policy = policy
-        self._allow_loopback = allow_loopback or policy.allow_private
+        self._allow_loopback = allow_loopback
 
     async def __aenter__(self) -> Self:
         factory = self._guarded_socket if self._network.is_direct else None
@@ -134,10 +134,7 @@ class Storage:
     def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:
         """A socket for one resolved address: what is checked here is what is connected to."""
         family, kind, protocol, _, address = info
-        allowed = self._policy.allow_private or not forbidden_address(
-            str(address[0]), allow_loopback=self._allow_loopback
-        )
-        if not allowed:
+        if forbidden_address(str(address[0]), allow_loopback=self._allow_loopback):
             raise OSError(_FORBIDDEN)
         return socket.socket(family, kind, protocol)
 
@@ -189,9 +186,12 @@ def _validator(response: aiohttp.ClientResponse) -> str | None:
 
 
 def _setback(error: Exception) -> Setback:
-    if _FORBIDDEN in str(error):
+    # The library's own text leaves out the reason that it was given.
+    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if _FORBIDDEN in str(reason):
         return Setback(Trouble.REFUSED, _FORBIDDEN)
-    if isinstance(error, ValueError):  # aiohttp.InvalidURL is one
+    # An unknown certificate is a ValueError, too, and says nothing about the link.
+    if isinstance(error, ValueError) and not isinstance(error, OSError):
         return Setback(Trouble.REFUSED, "the link is no URL")
     trouble = Trouble.CUT if isinstance(error, aiohttp.ClientPayloadError) else Trouble.NETWORK
     return Setback(trouble, describe(error))

@@ -1,0 +1,159 @@
+"""The durable memory of a batch, for async code: what is awaited is on disk when it returns.
+
+The work is done by one thread (`writer`), which owns the one connection. A cancelled caller leaves
+only when its write has been committed or has failed: a commit is never torn in half.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ..errors import LedgerError
+from ..runtime import to_the_end
+from .changes import Change
+from .reading import Reader
+from .rows import Planned, PlannedRow, Row
+from .states import RowState
+from .writer import Answer, Request, Writer
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """The ledger of one output directory. Opened by `async with`, by one process at a time.
+
+    Attributes:
+        recovered: how many rows a dead process left between intent and answer; they are
+            AMBIGUOUS now. Known when the ledger is open.
+    """
+
+    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.directory = directory
+        self.recovered = 0
+        self._clock = clock
+        self._writer: Writer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+
+    async def __aenter__(self) -> Self:
+        """Open the ledger; make it if there is none.
+
+        Raises:
+            LedgerError: see `Store.open`.
+        """
+        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+        writer = Writer(self.directory, self._clock, self._loop)
+        writer.start()
+        cancelled = await to_the_end(writer.opened)
+        error = writer.opened.result().error
+        if cancelled is None and error is None:
+            self._writer, self.recovered = writer, writer.opened.result().value
+            return self
+        await _ended(writer)
+        raise error or cancelled or LedgerError("the ledger was not opened")
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what was asked for, then close the ledger and let others work here."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        cancelled = await _ended(writer)
+        if cancelled is not None:
+            raise cancelled
+
+    async def write(self, change: Change) -> RowState:
+        """Let a row take a step; return the state it has reached, when that is on disk.
+
+        That is AMBIGUOUS when the API gave the row a job id that another row has.
+
+        Raises:
+            LedgerError: the row cannot take this step, or the ledger can no longer be written
+                to. An answer to a paid submit is then in the side file, and its job in ``.job``
+                and ``.job_id`` of the error.
+        """
+        return await self._ask(lambda store: store.apply(change), writes=True, change=change)
+
+    async def plan(self, rows: Iterable[PlannedRow]) -> Planned:
+        """Add new rows in their order, all or none; ``rows`` is read in the ledger's thread.
+
+        Nothing is written when rows were changed since they were planned: they are named.
+
+        Raises:
+            LedgerError: two rows have the same id, a request cannot be kept, or the ledger can
+                no longer be written to.
+        """
+        return await self._ask(lambda store: store.plan(rows), writes=True)
+
+    async def read(self, question: Callable[[Reader], T]) -> T:
+        """Ask something in the ledger's thread; it sees all that was written before."""
+        return await self._ask(question, writes=False)
+
+    async def row(self, key: int | str) -> Row:
+        """One row, by its ``seq`` (an int) or by its ``id`` (a str).
+
+        Raises:
+            LedgerError: there is no such row.
+        """
+        return await self.read(lambda reader: reader.row(key))
+
+    async def counts(self) -> dict[RowState, int]:
+        """How many rows are in each state."""
+        return await self.read(lambda reader: reader.counts())
+
+    async def page(
+        self, states: Iterable[RowState] = RowState, *, after: int = 0, limit: int = 500
+    ) -> list[Row]:
+        """At most ``limit`` rows in these states with ``seq`` above ``after``, by ``seq``."""
+        return await self.read(lambda reader: reader.page(states, after=after, limit=limit))
+
+    async def each(
+        self, states: Iterable[RowState] = RowState, *, size: int = 500
+    ) -> AsyncIterator[Row]:
+        """All rows in these states by ``seq``, ``size`` of them in memory at a time."""
+        wanted, after = tuple(states), 0
+        while page := await self.page(wanted, after=after, limit=size):
+            for row in page:
+                yield row
+            after = page[-1].seq
+
+    async def _ask(
+        self, work: Callable[[Any], T], *, writes: bool, change: Change | None = None
+    ) -> T:
+        writer, loop = self._at_hand()
+        future: asyncio.Future[Answer] = loop.create_future()
+        writer.put(Request(future, work, writes=writes, change=change))
+        cancelled = await to_the_end(future)
+        answer = future.result()
+        if cancelled is not None:
+            raise cancelled from answer.error
+        if answer.error is not None:
+            raise answer.error
+        value: T = answer.value
+        return value
+
+    def _at_hand(self) -> tuple[Writer, asyncio.AbstractEventLoop]:
+        if self._writer is None or self._loop is None:
+            raise LedgerError("the ledger is not open; use it inside its `async with` block")
+        if os.getpid() != self._pid:
+            raise LedgerError("the ledger was opened before a fork; open it in the new process")
+        if asyncio.get_running_loop() is not self._loop:
+            raise LedgerError("the ledger belongs to another event loop")
+        return self._writer, self._loop
+
+
+async def _ended(writer: Writer) -> asyncio.CancelledError | None:
+    writer.end()
+    cancelled = await to_the_end(writer.ended)
+    writer.join()
+    return cancelled

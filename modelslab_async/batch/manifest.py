@@ -1,0 +1,196 @@
+"""Read a batch's rows, from a file or from Python, one by one and in constant memory.
+
+A manifest is UTF-8 in one of three formats, told apart by its first line:
+
+* text: a prompt a line, without the blanks around it. A line that begins with ``#`` is a comment.
+* JSONL: an object a line, with the fields of `MusicGen` by their names.
+* CSV: a header, and a column a field; comma, semicolon or tab. An empty cell leaves a field unset.
+
+Three more fields are known: ``id``, a row's own stable key; ``init_audio_file``, a clip beside the
+manifest; ``unchecked``, to send values beyond the documented bounds. All others are handed through
+to the results.
+
+Read a manifest twice: with `check_manifest` to the end before anything is planned, and then to
+plan. A file may change between the two, so the second reading may still come upon a `BadRow`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final, cast
+
+import anyio
+from attrs import frozen
+
+from ..errors import ConfigurationError
+from ..protocol.requests import MusicGen
+from .given import Row, Rows
+from .lines import BadRow, Given
+from .sources import Format, read_given
+from .strict import CLIP
+
+__all__ = [
+    "BadRow",
+    "Format",
+    "Report",
+    "Row",
+    "check_manifest",
+    "from_requests",
+    "read_manifest",
+    "rereadable",
+]
+
+MAX_REPORTED: Final = 1000
+"""Bad rows that a report shows; further ones are counted."""
+
+_MAX_NAMES: Final = 100
+
+
+@frozen
+class Report:
+    """What a manifest holds.
+
+    Attributes:
+        rows: how many rows there are, good and bad.
+        bad: the bad ones, the first 1,000 of them.
+        bad_rows: how many bad ones there are.
+        unknown: names of fields that are not ours, the first 100: handed through, or misspelt.
+    """
+
+    rows: int
+    bad: tuple[BadRow, ...]
+    bad_rows: int
+    unknown: tuple[str, ...]
+
+    def __str__(self) -> str:
+        unseen = self.bad_rows - len(self.bad)
+        return "\n".join(
+            [
+                f"{self.bad_rows} of {self.rows} rows cannot be used",
+                *map(str, self.bad),
+                *([f"and {unseen} more"] if unseen else []),
+            ]
+        )
+
+
+def read_manifest(
+    file: BinaryIO,
+    format: Format | None = None,  # noqa: A002 - the word of the command line
+    *,
+    folder: Path | None = None,
+) -> Iterator[Row | BadRow]:
+    """The rows of a manifest, good and bad, in its order.
+
+    Args:
+        file: from where it stands to its end; not closed.
+        format: ``text``, ``jsonl`` or ``csv``; ``None`` finds out.
+        folder: the manifest's directory, for ``init_audio_file``; ``None`` is the current one.
+
+    Raises:
+        OSError: the file cannot be read.
+        ConfigurationError: there is no room for temporary files.
+    """
+    with Rows(folder or Path()) as rows:
+        for given in read_given(file, format):
+            yield given if isinstance(given, BadRow) else rows.make(given)
+
+
+def check_manifest(rows: Iterable[Row | BadRow]) -> Report:
+    """Go through all rows, and say what is wrong with which."""
+    count = bad_rows = 0
+    bad = list[BadRow]()
+    unknown = dict[str, None]()
+    for row in rows:
+        count += 1
+        if isinstance(row, BadRow):
+            bad_rows += 1
+            bad += [row] if len(bad) < MAX_REPORTED else []
+        elif len(unknown) < _MAX_NAMES:
+            unknown.update(dict.fromkeys(row.fields))
+    return Report(count, tuple(bad), bad_rows, tuple(unknown)[:_MAX_NAMES])
+
+
+def rereadable(file: BinaryIO) -> BinaryIO:
+    """A file that can be read twice: the file itself, or for a pipe its content on disk.
+
+    Close what you get; a copy then disappears.
+
+    Raises:
+        OSError: the pipe cannot be read, or there is no room for the copy.
+    """
+    if file.seekable():
+        return file
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        shutil.copyfileobj(file, copy)
+        copy.seek(0)
+    except BaseException:
+        copy.close()
+        raise
+    return cast("BinaryIO", copy)
+
+
+Request = MusicGen | Mapping[str, Any] | str
+
+
+def from_requests(
+    requests: Iterable[Request] | AsyncIterable[Request],
+) -> AsyncIterator[Row | BadRow]:
+    """The rows of requests from Python, in their order; it may go on for ever.
+
+    Args:
+        requests: each a `MusicGen`, a mapping of fields as in a JSONL manifest, or a prompt.
+
+    Raises:
+        ConfigurationError: it is one request and not many, or there is no room for temporary files.
+    """
+    if isinstance(requests, str | bytes | Mapping):
+        raise ConfigurationError(
+            f"a batch takes many requests, but this is one {type(requests).__name__}; "
+            "put it into a list"
+        )
+    return _from_requests(requests)
+
+
+async def _from_requests(
+    requests: Iterable[Request] | AsyncIterable[Request],
+) -> AsyncIterator[Row | BadRow]:
+    number = 0
+    with Rows(Path()) as rows:
+        async for request in _each(requests):
+            number += 1
+            if _has_clip(request):
+                yield await anyio.to_thread.run_sync(_row, rows, request, number)
+            else:
+                yield _row(rows, request, number)
+
+
+async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIterator[Request]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request
+
+
+def _has_clip(request: object) -> bool:
+    """Whether a file may have to be read, or megabytes to be hashed."""
+    if isinstance(request, Mapping):
+        return CLIP in request or isinstance(request.get("init_audio"), Path | bytes)
+    return isinstance(request, MusicGen) and isinstance(request.init_audio, Path | bytes)
+
+
+def _row(rows: Rows, request: object, number: int) -> Row | BadRow:
+    where = f"request {number}"
+    match request:
+        case MusicGen():
+            return rows.wrap(request, where)
+        case str():
+            return rows.make(Given(where, None, {"prompt": request}))
+        case Mapping():
+            return rows.make(Given(where, None, dict(request)))
+    return BadRow(where, None, f"is {request!r:.80}, but must be a MusicGen, a mapping or text")

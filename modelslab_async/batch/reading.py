@@ -1,0 +1,148 @@
+"""Read a ledger. Plain blocking code; it changes nothing, and waits for no lock but SQLite's own.
+
+Another process may be at work on the same ledger meanwhile.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from ..errors import LedgerError
+from .rows import COLUMNS, Row, Step, storable
+from .schema import VERSION, version_of
+from .states import RowState
+
+LEDGER_NAME: Final = "ledger.sqlite3"
+_ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
+_PAGE: Final = _ALL + "state = ? AND seq > ?"
+_ADVICE: Final = {
+    "SQLITE_FULL": "the disk is full: make room, then run the same command again",
+    "SQLITE_BUSY": "another program holds it: close that program, then run again",
+    "SQLITE_LOCKED": "another program holds it: close that program, then run again",
+    "SQLITE_READONLY": "it cannot be written to: look at its permissions and at the mount",
+    "SQLITE_CANTOPEN": "it cannot be opened: look at the directory and its permissions",
+    "SQLITE_IOERR": "the disk fails: copy the directory to another disk, then run there",
+    "SQLITE_CORRUPT": "it is damaged: keep a copy of all ledger files, and put a backup back",
+    "SQLITE_NOTADB": "it is not a ledger: move it away, or put a backup back",
+}
+
+
+def explained(error: sqlite3.Error, doing: str) -> LedgerError:
+    """What SQLite reports, with what to do about it."""
+    name = str(getattr(error, "sqlite_errorname", "SQLITE_ERROR"))
+    family = "_".join(name.split("_")[:2])
+    advice = _ADVICE.get(family, "nothing more is written; keep a copy of the ledger's files")
+    return LedgerError(f"the ledger failed while {doing} ({error}, {name}); {advice}")
+
+
+class Reader:
+    """Questions to an open ledger. Used by one thread at a time."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open the ledger of a directory, to look at it only.
+
+        Raises:
+            LedgerError: there is none, or it cannot be read.
+        """
+        path = directory / LEDGER_NAME
+        if not path.is_file():
+            raise LedgerError(f"there is no batch in {directory}: it has no {LEDGER_NAME}")
+        try:
+            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
+        except sqlite3.Error as error:
+            raise explained(error, "it was opened for reading") from error
+        try:
+            _check_version(db)
+        except BaseException:
+            db.close()
+            raise
+        return cls(db)
+
+    def close(self) -> None:
+        """Close the ledger."""
+        self.db.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def row(self, key: int | str) -> Row:
+        """One row, by its ``seq`` (an int) or by its ``id`` (a str).
+
+        Raises:
+            LedgerError: there is no such row.
+        """
+        found = self._one("seq = ?" if isinstance(key, int) else "id = ?", key)
+        if found is None:
+            raise LedgerError(f"the batch has no row {key!r}")
+        return found
+
+    def with_track_id(self, track_id: int | str) -> Row | None:
+        """The row whose latest submit carries a ``track_id``."""
+        return self._one("track_id = ?", str(track_id))
+
+    def with_job_id(self, job_id: str) -> Row | None:
+        """The row that has a job."""
+        return self._one("job_id = ?", job_id)
+
+    def page(
+        self, states: Iterable[RowState] = RowState, *, after: int = 0, limit: int = 500
+    ) -> list[Row]:
+        """At most ``limit`` rows in these states with ``seq`` above ``after``, by ``seq``."""
+        wanted = list(dict.fromkeys(states))
+        if not wanted:
+            return []
+        # One part a state, which SQLite merges: each comes sorted from the index by state.
+        query = " UNION ALL ".join([_PAGE] * len(wanted)) + " ORDER BY seq LIMIT ?"
+        places = [value for state in wanted for value in (state.value, after)]
+        return [Row(*record) for record in self.db.execute(query, (*places, limit))]
+
+    def each(self, states: Iterable[RowState] = RowState, *, size: int = 500) -> Iterator[Row]:
+        """All rows in these states by ``seq``, ``size`` of them in memory at a time."""
+        wanted, after = tuple(states), 0
+        while page := self.page(wanted, after=after, limit=size):
+            yield from page
+            after = page[-1].seq
+
+    def counts(self) -> dict[RowState, int]:
+        """How many rows are in each state."""
+        found = dict(self.db.execute("SELECT state, count(*) FROM rows GROUP BY state"))
+        return {state: found.get(state.value, 0) for state in RowState}
+
+    def history(self, seq: int) -> list[Step]:
+        """What happened to one row, oldest first."""
+        query = "SELECT n, row, old, new, at, note FROM transitions WHERE row = ? ORDER BY n"
+        return [Step(*record) for record in self.db.execute(query, (seq,))]
+
+    def batch(self) -> tuple[str, int]:
+        """The batch's uuid, and how often it was opened to be worked on."""
+        uuid, openings = self.db.execute("SELECT uuid, openings FROM batch").fetchone()
+        return str(uuid), int(openings)
+
+    def _one(self, condition: str, value: int | str) -> Row | None:
+        record = self.db.execute(_ALL + condition, (storable(value),)).fetchone()
+        return None if record is None else Row(*record)
+
+
+def _check_version(db: sqlite3.Connection) -> None:
+    try:
+        version = version_of(db)
+    except sqlite3.Error as error:
+        raise explained(error, "it was opened for reading") from error
+    if version != VERSION:
+        raise LedgerError(f"the ledger has schema version {version}; work on it once to renew it")

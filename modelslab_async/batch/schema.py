@@ -1,0 +1,134 @@
+"""The tables of a ledger, and how a ledger of an older version becomes one of today.
+
+Each entry of `MIGRATIONS` takes a ledger one version further; all that are needed run in one
+transaction. The views are for people: ``sqlite3 ledger.sqlite3 'select * from row_status'``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from ..errors import LedgerError
+
+APPLICATION_ID: Final = 0x4D4C4247  # "MLBG"
+
+_ROWS = """
+CREATE TABLE rows (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL CHECK (state IN (
+        'planned', 'submitting', 'submitted', 'ready', 'done', 'rejected', 'ambiguous', 'failed',
+        'detached', 'output_lost', 'abandoned')),
+    request TEXT NOT NULL,
+    payload_hash TEXT NOT NULL,
+    track_id TEXT UNIQUE,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    job_id TEXT,
+    handle TEXT,
+    prompt TEXT NOT NULL,
+    path TEXT,
+    sha256 TEXT,
+    size INTEGER,
+    seconds REAL,
+    integrity TEXT,
+    error_kind TEXT,
+    error TEXT,
+    planned_at REAL NOT NULL,
+    submitted_at REAL,
+    accepted_at REAL,
+    finished_at REAL,
+    done_at REAL,
+    polls INTEGER NOT NULL DEFAULT 0,
+    generation_time REAL,
+    updated_at REAL NOT NULL
+)
+"""
+
+_TRANSITIONS = """
+CREATE TABLE transitions (
+    n INTEGER PRIMARY KEY,
+    row INTEGER NOT NULL REFERENCES rows (seq),
+    old TEXT NOT NULL,
+    new TEXT NOT NULL,
+    at REAL NOT NULL,
+    note TEXT NOT NULL DEFAULT ''
+)
+"""
+
+_BATCH = """
+CREATE TABLE batch (
+    uuid TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    version INTEGER NOT NULL,
+    openings INTEGER NOT NULL DEFAULT 0
+)
+"""
+
+_ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', {column}, 'unixepoch') AS {name}"
+
+
+def _iso(column: str, name: str) -> str:
+    return _ISO.format(column=column, name=name)
+
+
+_INSTANTS = ("planned", "submitted", "accepted", "finished", "done", "updated")
+
+_ROW_STATUS = f"""
+CREATE VIEW row_status AS
+SELECT seq, id, state, prompt, track_id, attempt, job_id, path, seconds, size, sha256, integrity,
+    error_kind, error, polls, generation_time,
+    {", ".join(_iso(f"{name}_at", name) for name in _INSTANTS)}
+FROM rows
+"""  # noqa: S608 - made of constants
+
+_HISTORY = f"""
+CREATE VIEW history AS
+SELECT t.n, r.seq, r.id, t.old, t.new, {_iso("t.at", "at")}, t.note
+FROM transitions t JOIN rows r ON r.seq = t.row
+UNION ALL
+SELECT 0, seq, id, '', 'planned', {_iso("planned_at", "at")}, '' FROM rows
+ORDER BY 1
+"""  # noqa: S608 - made of constants
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        _BATCH,
+        _ROWS,
+        "CREATE UNIQUE INDEX one_row_a_job ON rows (job_id) WHERE job_id IS NOT NULL",
+        "CREATE INDEX rows_by_state ON rows (state)",
+        _TRANSITIONS,
+        "CREATE INDEX transitions_by_row ON transitions (row)",
+        _ROW_STATUS,
+        _HISTORY,
+        f"PRAGMA application_id = {APPLICATION_ID}",
+    ),
+)
+VERSION: Final = len(MIGRATIONS)
+
+
+def version_of(db: sqlite3.Connection) -> int:
+    """The schema version of an open ledger; 0 for an empty file.
+
+    Raises:
+        LedgerError: it is another program's database, or a ledger of a newer version of ours.
+    """
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    owner = int(db.execute("PRAGMA application_id").fetchone()[0])
+    tables = int(db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+    if tables and owner != APPLICATION_ID:
+        raise LedgerError("the ledger's file is a database of another program; choose a directory")
+    if version > VERSION:
+        raise LedgerError(
+            f"the ledger has schema version {version}, and this program knows {VERSION}: it was "
+            "written by a newer version of this program; use that one"
+        )
+    return version
+
+
+def migrate(db: sqlite3.Connection, version: int) -> None:
+    """Bring an open ledger to `VERSION`. Runs inside the caller's transaction."""
+    for statements in MIGRATIONS[version:]:
+        for statement in statements:
+            db.execute(statement)
+    db.execute(f"PRAGMA user_version = {VERSION}")

@@ -1,0 +1,290 @@
+"""Write a ledger: open it, plan rows, and let each row take its steps. Plain blocking code.
+
+One store has the directory to itself, in one process and one thread. Every change of a row's
+state is checked against the table of legal steps, and leaves a line of history.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Final, Self
+
+from ..errors import LedgerError
+from .changes import Change, fit, found_at_start, same_id
+from .place import Lock, make_directory, open_private, sync_directory
+from .reading import LEDGER_NAME, Reader, explained
+from .rescue import Rescue
+from .rows import Planned, PlannedRow, Row, request_text, storable
+from .schema import VERSION, migrate, version_of
+from .states import RowState
+
+_BUSY_TIMEOUT: Final = 10.0
+_ORPHANS: Final = 500
+_SETTINGS: Final = (
+    "PRAGMA synchronous = FULL",  # NORMAL forgets acknowledged commits on power loss
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA mmap_size = 0",
+    "PRAGMA journal_size_limit = 16777216",
+)
+_EDITED: Final = """
+SELECT r.id, r.state, coalesce((SELECT new FROM transitions WHERE row = r.seq
+    ORDER BY n DESC LIMIT 1), 'planned') AS last
+FROM rows r WHERE r.state <> last LIMIT 1
+"""
+_INSERT: Final = """
+INSERT INTO rows (id, state, request, payload_hash, prompt, planned_at, updated_at)
+VALUES (?, 'planned', ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+"""
+_STEP: Final = "INSERT INTO transitions (row, old, new, at, note) VALUES (?, ?, ?, ?, ?)"
+
+
+class Store(Reader):
+    """An open ledger that can be written to.
+
+    Attributes:
+        recovered: rows that a dead process left between intent and answer; AMBIGUOUS by now.
+        rescue: the side file for answers that the ledger cannot take.
+    """
+
+    def __init__(
+        self, db: sqlite3.Connection, lock: Lock, rescue: Rescue, clock: Callable[[], float]
+    ) -> None:
+        super().__init__(db)
+        self.rescue = rescue
+        self.recovered = 0
+        self._lock = lock
+        self._clock = clock
+        self._pid = os.getpid()
+
+    @classmethod
+    def open(cls, directory: Path, clock: Callable[[], float] = time.time) -> Self:
+        """Open the ledger of a directory to work on it; directory and ledger are made if missing.
+
+        What an earlier process left is taken in: answers from the side file, and rows between
+        intent and answer, which become AMBIGUOUS.
+
+        Args:
+            directory: the output directory.
+            clock: gives the time of day, in seconds since the epoch.
+
+        Raises:
+            LedgerError: another process works here, the place is not fit, or the ledger is
+                damaged, changed by hand, older than it should be, or not one of ours.
+        """
+        place = make_directory(Path(directory))
+        with contextlib.ExitStack() as undo:
+            lock = Lock(place)
+            undo.callback(lock.release)
+            db = _connect(place)
+            undo.callback(db.close)
+            try:
+                store = cls._prepared(db, lock, place, clock, undo)
+            except sqlite3.Error as error:
+                raise explained(error, "it was opened") from error
+            except OSError as error:
+                raise LedgerError(f"no ledger can be kept in {place}: {error}") from error
+            undo.pop_all()
+        return store
+
+    @classmethod
+    def _prepared(
+        cls,
+        db: sqlite3.Connection,
+        lock: Lock,
+        place: Path,
+        clock: Callable[[], float],
+        undo: contextlib.ExitStack,
+    ) -> Self:
+        _configure(db)
+        _renew(db, lock, clock())
+        _check_content(db)
+        batch, openings = Reader(db).batch()
+        rescue = Rescue(place, batch)
+        undo.callback(rescue.close)
+        store = cls(db, lock, rescue, clock)
+        with store.transaction():
+            store._take_in()
+            store._recover()
+            db.execute("UPDATE batch SET openings = openings + 1")
+        lock.remember(batch, openings + 1)
+        rescue.clear()
+        return store
+
+    def close(self) -> None:
+        """Close the ledger and let others work here."""
+        try:
+            self.db.close()
+        finally:
+            self.rescue.close()
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside becomes durable together at the end, or not at all.
+
+        Raises:
+            LedgerError: this process was forked from the one that opened the ledger.
+        """
+        if os.getpid() != self._pid:
+            raise LedgerError("the ledger was opened before a fork; open it in the new process")
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self.db.execute("COMMIT")
+        except BaseException:
+            if self.db.in_transaction:  # SQLite ends it by itself for some errors
+                self.db.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """What fails inside is undone alone, and not the transaction around it."""
+        self.db.execute("SAVEPOINT alone")
+        try:
+            yield
+        except BaseException:
+            if self.db.in_transaction:
+                self.db.execute("ROLLBACK TO alone")
+                self.db.execute("RELEASE alone")
+            raise
+        self.db.execute("RELEASE alone")
+
+    def plan(self, rows: Iterable[PlannedRow]) -> Planned:
+        """Add rows that are new, keep those that are there, and name those that were changed.
+
+        When rows were changed, nothing is written. Rows are taken one by one. Call it inside
+        `transaction`.
+
+        Raises:
+            LedgerError: two of the rows have the same id, or a request cannot be kept.
+        """
+        last = int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
+        added, kept, changed = 0, 0, list[str]()
+        self.db.execute("SAVEPOINT plan")
+        for row in rows:
+            if self._insert(row):
+                added += 1
+            elif self._is_kept(row, last):
+                kept += 1
+            else:
+                changed.append(row.id)
+        if changed:
+            self.db.execute("ROLLBACK TO plan")
+        self.db.execute("RELEASE plan")
+        return Planned(added=0 if changed else added, kept=kept, changed=tuple(changed))
+
+    def apply(self, change: Change) -> RowState:
+        """Let a row take a step; say which state it has reached. Call it inside `transaction`.
+
+        It is AMBIGUOUS instead when the API gave the row a job id that another row has.
+
+        Raises:
+            LedgerError: the row cannot take this step; nothing is written.
+        """
+        row = self.row(change.row)
+        fit(change, row)
+        holder = self._holder(change)
+        if holder is not None:
+            change = same_id(change, row, holder)
+        self._write(change, row)
+        return change.to
+
+    def _insert(self, row: PlannedRow) -> bool:
+        now = self._clock()
+        texts = (row.id, request_text(row), row.payload_hash, row.prompt)
+        return self.db.execute(_INSERT, (*map(storable, texts), now, now)).rowcount == 1
+
+    def _is_kept(self, row: PlannedRow, last: int) -> bool:
+        query = "SELECT seq, payload_hash FROM rows WHERE id = ?"
+        seq, payload_hash = self.db.execute(query, (storable(row.id),)).fetchone()
+        if seq > last:
+            raise LedgerError(f"two rows have the id {row.id!r}; nothing was planned")
+        return bool(payload_hash == storable(row.payload_hash))
+
+    def _holder(self, change: Change) -> Row | None:
+        job_id = change.values.get("job_id")
+        holder = self.with_job_id(str(job_id)) if job_id is not None else None
+        return None if holder is None or holder.seq == change.row else holder
+
+    def _write(self, change: Change, row: Row) -> None:
+        now = self._clock()
+        stamps = dict.fromkeys((*change.stamps, "updated_at"), now)
+        values = {**change.values, "state": change.to.value, **stamps}
+        names = ", ".join(f"{name} = ?" for name in values)
+        query = f"UPDATE rows SET {names} WHERE seq = ?"  # noqa: S608 - Change checks the names
+        try:
+            self.db.execute(query, (*map(storable, values.values()), row.seq))
+        except sqlite3.IntegrityError as error:
+            raise LedgerError(f"row {row.id} cannot be {change.to}: {error}") from error
+        step = (row.seq, row.state.value, change.to.value, now, storable(change.note))
+        self.db.execute(_STEP, step)
+
+    def _take_in(self) -> None:
+        for change in self.rescue.kept():
+            row = self.row(change.row)
+            if row.state is RowState.SUBMITTING:
+                self.apply(change)
+            elif row.job_id != change.values["job_id"]:
+                raise LedgerError(
+                    f"{self.rescue.path} says that row {row.id} has job "
+                    f"{change.values['job_id']}, and the ledger that it is {row.state} with job "
+                    f"{row.job_id}; find out which is true, and take the line out"
+                )
+
+    def _recover(self) -> None:
+        while rows := self.page([RowState.SUBMITTING], limit=_ORPHANS):
+            for row in rows:
+                self.apply(found_at_start(row.seq))
+            self.recovered += len(rows)
+
+
+def _connect(place: Path) -> sqlite3.Connection:
+    path = place / LEDGER_NAME
+    os.close(open_private(path))  # SQLite gives its own files the mode that it finds here
+    sync_directory(place)
+    try:
+        return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)
+    except sqlite3.Error as error:
+        raise explained(error, "it was opened") from error
+
+
+def _configure(db: sqlite3.Connection) -> None:
+    version_of(db)  # first: nothing is set in a database that is not ours
+    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":
+        raise LedgerError(f"this file system gives SQLite no write-ahead log (mode {mode})")
+    for setting in _SETTINGS:
+        db.execute(setting)
+
+
+def _renew(db: sqlite3.Connection, lock: Lock, now: float) -> None:
+    """Bring the tables to today's version; begin the batch if there is none."""
+    db.execute("BEGIN IMMEDIATE")
+    version = version_of(db)
+    if version < VERSION:
+        migrate(db, version)
+    if version == 0:
+        query = "INSERT INTO batch (uuid, created_at, version) VALUES (?, ?, ?)"
+        db.execute(query, (str(uuid.uuid4()), now, VERSION))
+    lock.check(*Reader(db).batch())
+    db.execute("COMMIT")
+
+
+def _check_content(db: sqlite3.Connection) -> None:
+    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise LedgerError(f"the ledger is damaged ({found}): keep a copy, put a backup back")
+    edited = db.execute(_EDITED).fetchone()
+    if edited is not None:
+        row, state, last = edited
+        raise LedgerError(
+            f"row {row} is {state!r}, but its history ends with {last!r}: the ledger was changed "
+            "by hand. Set the state back; a row is planned anew only through the program"
+        )

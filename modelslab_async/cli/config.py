@@ -1,0 +1,63 @@
+"""``config show``: every setting, and where it comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..protocol.trust import safe_text
+from .options import account, talking, waiting
+from .settings import masked
+from .voice import Voice
+
+if TYPE_CHECKING:
+    from .settings import Setting
+
+
+@click.group(no_args_is_help=True)
+def config() -> None:
+    """Show the settings in force.
+
+    \b
+    Examples:
+      modelslab-async config show
+      modelslab-async config show --json
+    """
+
+
+@config.command()
+@waiting
+@talking
+@account
+def show(voice: Voice, settings: dict[str, Setting]) -> int:
+    """Show every setting and where it comes from; the key is masked.
+
+    \b
+    Examples:
+      modelslab-async config show
+      modelslab-async config show --json
+
+    \b
+    The first that is set counts: option, environment, .modelslab/config.toml here
+    (which cannot set the key, the profile or the origin), the user's config.toml,
+    built in.
+    """
+    shown = public(settings)
+    if voice.json:
+        voice.give_json({"schema_version": 1, "settings": shown})
+        return 0
+    for name, about in shown.items():
+        voice.give(f"{name} = {safe_text(about['value'])}  ({about['origin']})")
+    return 0
+
+
+def public(settings: dict[str, Setting]) -> dict[str, dict[str, Any]]:
+    """The settings as they may be shown."""
+    return {
+        name: {
+            "value": masked(setting.value) if name == "api_key" else setting.value,
+            "origin": setting.origin,
+        }
+        for name, setting in settings.items()
+    }

@@ -1,0 +1,103 @@
+"""Open the client that a command needs, on the API or on a sandbox of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from ..protocol.trust import is_loopback, origin
+from .settings import Setting, key_of
+
+if TYPE_CHECKING:
+    from modelslab_async import ModelsLab, PollPolicy
+
+
+@frozen(kw_only=True)
+class Connection:
+    """What a client is made of.
+
+    Attributes:
+        settings: as `settings.read_settings` gives them.
+        sandbox: use a sandbox that lives as long as the client.
+        poll: how often to ask the API, if not as usual.
+    """
+
+    settings: Mapping[str, Setting] = field(repr=False)
+    sandbox: bool = False
+    poll: PollPolicy | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether jobs cost money: anything that is not this machine."""
+        return not self.sandbox and not _on_this_machine(self.origin)
+
+    @property
+    def origin(self) -> str:
+        """Where the API is."""
+        return "a sandbox" if self.sandbox else str(self.settings["base_url"].value)
+
+    @property
+    def arguments(self) -> list[str]:
+        """What another command needs to reach the same API."""
+        base_url = self.settings["base_url"]
+        return ["--base-url", base_url.value] if base_url.origin == "flag" else []
+
+    def check(self) -> None:
+        """Fail now rather than after a question, when there is no key.
+
+        Raises:
+            NoKey: there is none.
+        """
+        if not self.sandbox:
+            key_of(self.settings)
+
+
+def _on_this_machine(base_url: str) -> bool:
+    try:
+        return is_loopback(origin(base_url)[1])
+    except ValueError:
+        return False
+
+
+def _proxy_is_set() -> bool:
+    from urllib.request import getproxies_environment
+
+    return not {"http", "https"}.isdisjoint(getproxies_environment())
+
+
+@asynccontextmanager
+async def opened(connection: Connection) -> AsyncIterator[ModelsLab]:
+    """An open client."""
+    from modelslab_async import ModelsLab, Network
+
+    settings = connection.settings
+    limits: dict[str, Any] = {
+        "max_jobs": settings["max_jobs"].value,
+        "timeout": settings["timeout"].value,
+    }
+    async with AsyncExitStack() as stack:
+        # A proxy is taken from the environment, but never stands before this machine.
+        if connection.sandbox:
+            client = await _own_sandbox(stack, limits)
+        else:
+            client = ModelsLab(
+                key_of(settings),
+                base_url=settings["base_url"].value,
+                poll=connection.poll,
+                network=Network(trust_env=connection.is_live and _proxy_is_set()),
+                **limits,
+            )
+        yield await stack.enter_async_context(client)
+
+
+async def _own_sandbox(stack: AsyncExitStack, limits: dict[str, Any]) -> ModelsLab:
+    from modelslab_async import ModelsLab, PollPolicy
+
+    from ..sandbox import Sandbox, Scenario
+
+    scenario = Scenario(generation_seconds=(0.3, 0.9), eta="float")
+    box = await stack.enter_async_context(Sandbox(scenario))
+    return ModelsLab(box.key, base_url=box.url, poll=PollPolicy(min_interval=0.1), **limits)

@@ -1,0 +1,208 @@
+"""Turn whatever went wrong into words, a hint and an exit code. One table for all of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import frozen
+
+from modelslab_async import (
+    AuthenticationError,
+    ConfigurationError,
+    IncompleteDownload,
+    InsufficientCredits,
+    JobTimeout,
+    ModelsLabError,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    RequestError,
+    TransportError,
+)
+
+from .voice import COMPLETION_VARIABLE, PROGRAM, Voice, json_by_default, silence
+
+OK, OTHER, USAGE, SOME_FAILED = 0, 1, 2, 8
+INTERRUPTED = 130
+_BROKEN_PIPE = 141
+_FORM = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class NoKey(ConfigurationError):
+    """A command that needs the API found no key anywhere."""
+
+
+class NotThere(click.ClickException):
+    """A file that was named does not exist or cannot be read."""
+
+    exit_code = 5
+
+
+@frozen
+class Meaning:
+    """What a kind of error means to whoever started the command."""
+
+    kind: type[Exception]
+    exit_code: int
+    hint: str = ""
+
+
+# The first that fits counts, so a special kind stands above a general one.
+MEANINGS = (
+    Meaning(NoKey, 3, f"without an account: --sandbox, or {PROGRAM} demo"),
+    Meaning(AuthenticationError, 3, f"{PROGRAM} config show says which key was used"),
+    Meaning(PermissionDenied, 3),
+    Meaning(RateLimited, 4),
+    Meaning(NotFound, 5),
+    Meaning(InsufficientCredits, 6, f"{PROGRAM} balance shows what is left"),
+    Meaning(JobTimeout, 7),
+    Meaning(TransportError, 10, f"{PROGRAM} doctor shows the proxy and the origin in use"),
+    Meaning(IncompleteDownload, 10),
+    Meaning(RequestError, USAGE),
+    Meaning(ConfigurationError, USAGE),
+    Meaning(ModelsLabError, OTHER),
+    Meaning(Exception, OTHER),
+)
+
+
+def meaning_of(error: Exception) -> Meaning:
+    """The entry of the table for an error."""
+    return next(meaning for meaning in MEANINGS if isinstance(error, meaning.kind))
+
+
+def exit_code_of(errors: Iterable[Exception], *, asked: int) -> int:
+    """The code for a run in which ``asked`` files were wanted and these errors came up.
+
+    Errors of one kind that left nothing over give their own code; otherwise some failed.
+    """
+    codes = [meaning_of(error).exit_code for error in errors]
+    if not codes:
+        return OK
+    return codes[0] if len(codes) == asked and len(set(codes)) == 1 else SOME_FAILED
+
+
+def explain(voice: Voice, error: Exception, hint: str = "") -> None:
+    """Say what went wrong, as text or as JSON. ``hint`` is better than the table's."""
+    meaning = meaning_of(error)
+    hint = hint or meaning.hint
+    if voice.json:
+        voice.fail_json(as_json(error, hint=hint))
+    else:
+        voice.fail(str(error), hint)
+    if voice.verbose >= 2:
+        voice.last("".join(traceback.format_exception(error)).rstrip())
+
+
+def as_json(error: Exception, *, hint: str = "") -> dict[str, Any]:
+    """The one shape of an error in JSON."""
+    meaning = meaning_of(error)
+    return error_shape(
+        _FORM.sub("_", type(error).__name__).lower(),
+        str(error),
+        hint or meaning.hint,
+        meaning.exit_code,
+        retryable=getattr(error, "retryable", False),
+    )
+
+
+def error_shape(
+    code: str, message: str, hint: str, exit_code: int, *, retryable: bool = False
+) -> dict[str, Any]:
+    """An error in JSON, from its parts."""
+    return {
+        "error": {
+            "code": code,
+            "message": message,
+            "hint": hint,
+            "exit_code": exit_code,
+            "retryable": retryable,
+        }
+    }
+
+
+def guarded(commands: click.Group, arguments: list[str]) -> int:
+    """Run a command. Whatever happens becomes an exit code, and no more text than needed."""
+    _open_closed_streams()
+    voice = _voice_of(arguments)
+    try:
+        code = _run(commands, arguments)
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        return _misused(voice, error)
+    except ModelsLabError as error:
+        explain(voice, error)
+        return meaning_of(error).exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence(sys.stdout)
+        return _BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001  the last line of defence: a bug, and we say so
+        return _bug(voice, error)
+    return code
+
+
+def _run(commands: click.Group, arguments: list[str]) -> int:
+    """What click's own ``main`` does, but for a closed pipe, which it turns into a failure."""
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(commands, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    with commands.make_context(PROGRAM, arguments) as context:
+        code: int = commands.invoke(context)
+    return code
+
+
+def _open_closed_streams() -> None:
+    """A process may be started without stdout or stderr; printing must not fail for that."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as we run
+
+
+def _voice_of(arguments: list[str]) -> Voice:
+    """How to speak before, or in spite of, the parsing of the arguments."""
+    verbose = 2 if "-vv" in arguments else 0
+    return Voice(
+        json="--json" in arguments or json_by_default(),
+        verbose=verbose,
+        no_color="--no-color" in arguments,
+    )
+
+
+def _misused(voice: Voice, error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        voice.last(error.format_message())
+        return error.exit_code
+    hint = f"{context.command_path} --help" if context else ""
+    if voice.json:
+        code = _FORM.sub("_", type(error).__name__).lower()
+        voice.fail_json(error_shape(code, error.format_message(), hint, error.exit_code))
+        return error.exit_code
+    if context is not None:
+        voice.last(context.get_usage())
+    voice.fail(error.format_message(), hint)
+    return error.exit_code
+
+
+def _bug(voice: Voice, error: Exception) -> int:
+    if voice.json:
+        voice.fail_json(as_json(error, hint="this is a bug: please report it"))
+        return OTHER
+    voice.last("".join(traceback.format_exception(error)).rstrip())
+    voice.fail(
+        f"this is a bug in {PROGRAM}, not in what you did",
+        f"please report it with the lines above and what {PROGRAM} doctor --json prints",
+    )
+    return OTHER

@@ -1,0 +1,68 @@
+"""Choose where files go, and find out before anything is paid whether they can go there."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+EXTENSIONS = (".wav", ".mp3", ".flac")
+
+
+def check_place(output: str | None, *, several: bool) -> tuple[Path, Path | None]:
+    """The directory, and the file in it if ``-o`` names one; checked before anything is paid."""
+    path = Path(output or ".")
+    is_file = not (path.is_dir() or (output or "").endswith(("/", os.sep)))
+    if is_file and several:
+        if path.exists() or path.suffix.lower() in EXTENSIONS:
+            raise click.UsageError(f"-o {path} is a file, but several prompts need a directory")
+        is_file = False
+    directory = path.parent if is_file else path
+    check_writable(directory)
+    return directory, path if is_file else None
+
+
+def check_writable(directory: Path) -> None:
+    """Whether files can be made here, or in the directory that will be made here.
+
+    Raises:
+        click.UsageError: they cannot.
+    """
+    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise click.UsageError(f"{directory} cannot be written to; name another place with -o")
+
+
+def replacement(file: Path | None) -> Path:
+    """The name that a file has until it replaces another one.
+
+    Raises:
+        click.UsageError: no file is named.
+    """
+    if file is None:
+        raise click.UsageError("--overwrite replaces one file: name it with -o FILE")
+    return file.with_name(f"{bare(file)}.new-{secrets.token_hex(4)}.wav")
+
+
+def bare(path: Path) -> str:
+    """The name of a file without the ending of a format."""
+    return path.stem if path.suffix.lower() in EXTENSIONS else path.name
+
+
+def is_taken(path: Path) -> bool:
+    """Whether something stands under this name, with the ending of any format."""
+    return any(os.path.lexists(path.parent / f"{bare(path)}{ending}") for ending in EXTENSIONS)
+
+
+def free_names(directory: Path, stem: str, claimed: set[str]) -> Iterator[str]:
+    """Paths that nothing has yet, on disk or in ``claimed``: ``stem``, ``stem-2`` and so on."""
+    for number in itertools.count(1):
+        name = stem if number == 1 else f"{stem}-{number}"
+        path = directory / f"{name}.wav"
+        if name not in claimed and not is_taken(path):
+            claimed.add(name)
+            yield str(path)

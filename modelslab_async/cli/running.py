@@ -1,0 +1,68 @@
+"""Run a command's coroutine so that it can be stopped: once politely, twice at once.
+
+The first Ctrl-C (or SIGTERM) cancels the work: nothing more is submitted, and the client waits for
+the answers to what is on its way. The second leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from attrs import define
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@define(eq=False)
+class _Stop:
+    """What happens on a signal."""
+
+    task: asyncio.Task[Any]
+    first: Callable[[], None]
+    last_words: Callable[[], None]
+    number: int = 0
+
+    def __call__(self, number: int) -> None:
+        if self.number:
+            self.last_words()
+            os._exit(128 + self.number)
+        self.number = number
+        self.first()
+        self.task.cancel()
+
+
+def run(
+    work: Coroutine[Any, Any, int],
+    *,
+    first: Callable[[], None] = lambda: None,
+    last_words: Callable[[], None] = lambda: None,
+) -> int:
+    """The exit code of ``work``, or 130 or 143 when a signal ended it.
+
+    Args:
+        work: what to do.
+        first: called on the first signal.
+        last_words: called on the second, before the process ends.
+    """
+    return asyncio.run(_main(work, first, last_words))
+
+
+async def _main(
+    work: Coroutine[Any, Any, int], first: Callable[[], None], last_words: Callable[[], None]
+) -> int:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a coroutine runs in a task")
+    stop = _Stop(task, first, last_words)
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not stop.number:
+            raise
+        return 128 + stop.number

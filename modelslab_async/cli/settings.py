@@ -1,0 +1,240 @@
+"""Decide where each setting comes from: flag, environment, project file, user file, built in.
+
+A project's own file (``.modelslab/config.toml`` in the current directory) may come with a foreign
+repository, so it decides neither which key is used nor to whom it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import frozen
+
+from modelslab_async import ConfigurationError
+
+from .failing import NoKey, NotThere
+
+PROJECT_FILE = Path(".modelslab/config.toml")
+_BUILT_IN = "built in"
+
+
+@frozen
+class Setting:
+    """One value and where it was found."""
+
+    value: Any
+    origin: str
+
+
+@frozen(kw_only=True)
+class _Known:
+    """One setting: its names outside, its type, and what holds without any of them."""
+
+    env: tuple[str, ...]
+    keys: tuple[str, ...]
+    default: Any = None
+    kind: Callable[[Any], Any] = str
+    from_project: bool = True
+
+
+# MODELSLAB_* and the user's file mean what they mean to ModelsLab's own command line (its
+# repository, internal/config); what only we know is MODELSLAB_ASYNC_* and a table of our own.
+_KNOWN = {
+    "api_key": _Known(
+        env=("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY"), keys=("api_key",), from_project=False
+    ),
+    "base_url": _Known(
+        env=("MODELSLAB_BASE_URL",),
+        keys=("base_url", "defaults.base_url"),
+        default="https://modelslab.com",
+        from_project=False,
+    ),
+    "profile": _Known(
+        env=("MODELSLAB_PROFILE",),
+        keys=("defaults.profile",),
+        default="default",
+        from_project=False,
+    ),
+    "output": _Known(env=("MODELSLAB_OUTPUT",), keys=("defaults.output",), default="human"),
+    "max_jobs": _Known(
+        env=("MODELSLAB_ASYNC_MAX_JOBS",), keys=("async.max_jobs",), default=5, kind=int
+    ),
+    "timeout": _Known(
+        env=("MODELSLAB_ASYNC_TIMEOUT",), keys=("async.timeout",), default=900.0, kind=float
+    ),
+}
+
+
+@frozen(kw_only=True)
+class Flags:
+    """What the command line itself says about the account."""
+
+    api_key: str | None = None
+    api_key_file: str | None = None
+    api_key_stdin: bool = False
+    base_url: str | None = None
+    max_jobs: int | None = None
+    timeout: float | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The settings among them, the key read from where it is said to be."""
+        found = {
+            "api_key": self._key(),
+            "base_url": self.base_url,
+            "max_jobs": self.max_jobs,
+            "timeout": self.timeout,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _key(self) -> str | None:
+        ways = (self.api_key is not None, self.api_key_file is not None, self.api_key_stdin)
+        if sum(ways) > 1:
+            raise click.UsageError("give the key in one way only")
+        if self.api_key_file is not None:
+            return read_text(Path(self.api_key_file)).strip()
+        return from_stdin("--api-key-stdin").strip() if self.api_key_stdin else self.api_key
+
+
+def read_text(path: Path) -> str:
+    """A text file that the user named.
+
+    Raises:
+        NotThere: it cannot be read.
+    """
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise NotThere(f"{path}: {reason}") from None
+
+
+def from_stdin(who: str) -> str:
+    """All of standard input, unless it is a terminal."""
+    if sys.stdin.isatty():
+        raise click.UsageError(f"{who} reads standard input, and that is a terminal: use a pipe")
+    return sys.stdin.read()
+
+
+def read_settings(flags: Flags) -> dict[str, Setting]:
+    """Every setting with its origin.
+
+    Raises:
+        ConfigurationError: a file is not TOML, or a value is of the wrong type.
+    """
+    layers = [
+        ("flag", flags.given()),
+        *((f"environment, {name}", {key: value}) for name, key, value in _environment()),
+        (str(PROJECT_FILE), _from_file(PROJECT_FILE, project=True)),
+        *((str(path), _from_file(path)) for path in user_files()),
+    ]
+    settings = {name: _first(name, layers) for name in _KNOWN}
+    if settings["api_key"].value is None:
+        settings["api_key"] = _profile_key(settings["profile"].value)
+    return settings
+
+
+def built_in() -> dict[str, Setting]:
+    """What holds when nobody says anything."""
+    return {name: Setting(known.default, _BUILT_IN) for name, known in _KNOWN.items()}
+
+
+def user_files() -> list[Path]:
+    """Where the user's own configuration may be: ours, then that of ModelsLab's command line."""
+    from platformdirs import user_config_path
+
+    return list(
+        dict.fromkeys(home / "config.toml" for home in (user_config_path("modelslab"), _go_home()))
+    )
+
+
+def masked(key: str | None) -> str | None:
+    """A key as it may be shown: its last four characters, if it is long enough for that."""
+    if key is None:
+        return None
+    return f"***{key[-4:]}" if len(key) >= 16 else "***"
+
+
+def key_of(settings: Mapping[str, Setting]) -> str:
+    """The key, for a command that cannot do without.
+
+    Raises:
+        NoKey: there is none.
+    """
+    key = settings["api_key"].value
+    if key:
+        return str(key)
+    raise NoKey("no API key: set MODELSLAB_API_KEY, or name a file with --api-key-file")
+
+
+def _go_home() -> Path:
+    return Path("~/.config/modelslab").expanduser()
+
+
+def _environment() -> list[tuple[str, str, str]]:
+    return [
+        (variable, name, os.environ[variable])
+        for name, known in _KNOWN.items()
+        for variable in known.env
+        if os.environ.get(variable, "").strip()
+    ]
+
+
+def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}; correct it") from None
+    found = {
+        name: _found(document, known.keys)
+        for name, known in _KNOWN.items()
+        if known.from_project or not project
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _found(document: dict[str, Any], keys: Sequence[str]) -> Any:
+    """The value of the first of these dotted keys that the document has."""
+    values = (_dug(document, key) for key in keys)
+    return next((value for value in values if value is not None), None)
+
+
+def _dug(document: Any, key: str) -> Any:
+    for part in key.split("."):
+        document = document.get(part) if isinstance(document, dict) else None
+    return document
+
+
+def _first(name: str, layers: list[tuple[str, dict[str, Any]]]) -> Setting:
+    known = _KNOWN[name]
+    for origin, values in layers:
+        if name in values:
+            return Setting(_typed(name, values[name], origin), origin)
+    return Setting(known.default, _BUILT_IN)
+
+
+def _typed(name: str, value: Any, origin: str) -> Any:
+    try:
+        return _KNOWN[name].kind(value)
+    except (TypeError, ValueError):
+        raise ConfigurationError(f"{name} is {value!r} ({origin}), but must be a number") from None
+
+
+def _profile_key(profile: str) -> Setting:
+    """The key that ModelsLab's command line keeps in a file where there is no keyring."""
+    path = _go_home() / "profiles" / f"{profile}.json"
+    try:
+        key = json.loads(path.read_text()).get("apikey")
+    except (OSError, ValueError, AttributeError):
+        key = None
+    return Setting(key, str(path)) if isinstance(key, str) and key else Setting(None, "nowhere")

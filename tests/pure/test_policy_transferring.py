@@ -1,0 +1,263 @@
+"""Where to get a file from next, and what vouches for it: the decisions, as tables."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelslab_async.errors import ConfigurationError
+from modelslab_async.policy.transferring import (
+    DownloadPolicy,
+    Get,
+    GiveUp,
+    Integrity,
+    Refresh,
+    Setback,
+    Step,
+    Transfer,
+    Trouble,
+    integrity_of,
+    judge_status,
+    next_step,
+)
+from modelslab_async.protocol.audio import AudioFormat, Completeness, Sound
+
+POLICY = DownloadPolicy(patience=100.0, first_wait=1.0)
+START = Transfer(links=2, last_progress=0.0)
+CUT, GONE, WRONG = Setback(Trouble.CUT), Setback(Trouble.GONE), Setback(Trouble.WRONG)
+BUSY, REFUSED = Setback(Trouble.BUSY), Setback(Trouble.REFUSED)
+
+
+def after(*setbacks: Setback, **given: Any) -> Step:
+    """The step that follows these setbacks, all of them at one time."""
+    return walk(*setbacks, **given)[1]
+
+
+def walk(
+    *setbacks: Setback,
+    links: int = 2,
+    now: float = 1.0,
+    policy: DownloadPolicy = POLICY,
+    refreshed: bool = False,
+) -> tuple[Transfer, Step]:
+    transfer, step = evolve(START, links=links, refreshed=refreshed), None
+    for setback in setbacks:
+        transfer, step = next_step(transfer, setback, now, policy)
+    assert step is not None
+    return transfer, step
+
+
+def test_a_link_that_fails_gives_way_to_the_next_at_once() -> None:
+    assert after(CUT) == Get(1, 0.0)
+    assert after(evolve(BUSY, retry_after=9.0)) == Get(1, 0.0)
+
+
+def test_a_link_that_brought_bytes_is_gone_on_with_at_once() -> None:
+    transfer, step = walk(GONE, GONE, BUSY, evolve(CUT, progressed=True), now=7.0)
+    assert step == Get(1, 0.0)
+    assert (transfer.last_progress, transfer.rounds, transfer.seen) == (7.0, 0, ())
+
+
+def test_the_wait_after_a_round_doubles_up_to_fifteen_seconds() -> None:
+    waits = [after(*[CUT] * rounds, links=1) for rounds in range(1, 8)]
+    assert waits == [Get(0, delay) for delay in (1.0, 2.0, 4.0, 8.0, 15.0, 15.0, 15.0)]
+    assert after(*[CUT] * 2000, links=1) == Get(0, 15.0)
+
+
+def test_the_longest_wait_that_a_host_of_the_round_asked_for_is_kept() -> None:
+    first = [evolve(BUSY, retry_after=9.0), evolve(BUSY, retry_after=3.0)]
+    assert after(*first) == Get(0, 9.0)
+    assert after(*first, CUT, CUT) == Get(0, 2.0)
+    assert after(evolve(BUSY, retry_after=0.0), links=1) == Get(0, 1.0)
+
+
+@pytest.mark.parametrize("asked", [101.0, 31_536_000.0, math.inf])
+def test_no_host_makes_us_wait_beyond_our_patience(asked: float) -> None:
+    assert after(evolve(BUSY, retry_after=asked), links=1, now=40.0) == Get(0, 60.0)
+
+
+def test_patience_counts_from_the_last_new_byte() -> None:
+    assert after(CUT, links=1, now=99.0) == Get(0, 1.0)
+    assert after(CUT, links=1, now=100.0) == GiveUp(Trouble.CUT, "")
+    transfer, _ = walk(evolve(CUT, progressed=True), links=1, now=50.0)
+    assert next_step(transfer, CUT, 149.0, POLICY)[1] == Get(0, 1.0)
+    assert next_step(transfer, CUT, 150.0, POLICY)[1] == GiveUp(Trouble.CUT, "")
+
+
+def test_patience_is_not_looked_at_in_the_middle_of_a_round() -> None:
+    assert after(CUT, now=500.0) == Get(1, 0.0)
+
+
+def test_without_limit_on_patience_it_never_ends() -> None:
+    policy = evolve(POLICY, patience=math.inf)
+    assert after(*[BUSY] * 50, links=1, now=1e9, policy=policy) == Get(0, 15.0)
+
+
+def test_links_that_may_not_be_used_are_given_up_after_one_round() -> None:
+    assert after(REFUSED, evolve(REFUSED, detail="why")) == GiveUp(Trouble.REFUSED, "why")
+    assert after(REFUSED, CUT) == Get(0, 1.0)
+
+
+def test_links_that_lead_to_something_else_are_given_up_after_three_rounds() -> None:
+    assert isinstance(after(WRONG, WRONG, links=1), Get)
+    assert after(*[WRONG] * 3, links=1) == GiveUp(Trouble.WRONG, "")
+    assert after(*[WRONG, REFUSED] * 3) == GiveUp(Trouble.WRONG, "")
+    assert isinstance(after(*[WRONG, BUSY] * 3), Get)
+
+
+def test_dead_links_are_asked_for_anew_once_and_after_two_rounds() -> None:
+    assert isinstance(after(GONE, CUT), Get)
+    transfer, step = walk(GONE, CUT, CUT, CUT)
+    assert step == Refresh()
+    for _ in range(20):
+        transfer, step = next_step(transfer, GONE, 1.0, POLICY)
+        assert isinstance(step, Get)
+
+
+def test_dead_links_are_asked_for_anew_before_patience_ends_it() -> None:
+    transfer, step = walk(GONE, CUT, now=100.0)
+    assert step == Refresh()
+    transfer, step = next_step(transfer, GONE, 101.0, POLICY)
+    assert step == Get(1, 0.0)
+    assert next_step(transfer, CUT, 102.0, POLICY)[1] == GiveUp(Trouble.CUT, "")
+
+
+def test_links_that_are_not_dead_are_not_asked_for_anew() -> None:
+    assert isinstance(after(*[BUSY, CUT] * 5), Get)
+
+
+MOST_TELLING_FIRST = [
+    Trouble.CUT,
+    Trouble.WRONG,
+    Trouble.GONE,
+    Trouble.SLOW,
+    Trouble.BUSY,
+    Trouble.NETWORK,
+    Trouble.REFUSED,
+]
+
+
+def test_the_trouble_that_says_most_is_named_when_all_is_given_up() -> None:
+    assert set(MOST_TELLING_FIRST) == set(Trouble)
+    for at, trouble in enumerate(MOST_TELLING_FIRST[:-1]):
+        seen = [Setback(other, other.value) for other in reversed(MOST_TELLING_FIRST[at:])]
+        step = after(*seen, links=len(seen), now=100.0, refreshed=True)
+        assert step == GiveUp(trouble, trouble.value)
+
+
+def test_of_equal_troubles_the_last_is_named() -> None:
+    first, last = evolve(CUT, detail="first"), evolve(CUT, detail="last")
+    assert after(first, last, now=100.0) == GiveUp(Trouble.CUT, "last")
+
+
+def test_only_the_last_setbacks_are_kept() -> None:
+    transfer, _ = walk(*[CUT] * 500)
+    assert len(transfer.seen) == 16
+
+
+@given(
+    setbacks=st.lists(
+        st.builds(
+            Setback,
+            st.sampled_from(Trouble),
+            st.text(max_size=3),
+            st.booleans(),
+            st.none() | st.floats(0, allow_nan=False),
+        ),
+        max_size=60,
+    ),
+    links=st.integers(1, 4),
+)
+def test_any_run_of_setbacks_gives_a_link_that_exists_and_a_wait_that_ends(
+    setbacks: list[Setback], links: int
+) -> None:
+    transfer, now = Transfer(links=links, last_progress=0.0), 0.0
+    for setback in setbacks:
+        transfer, step = next_step(transfer, setback, now, POLICY)
+        if isinstance(step, Get):
+            assert 0 <= step.link < links
+            assert 0 <= step.delay <= POLICY.patience
+            now += step.delay
+        assert now <= transfer.last_progress + POLICY.patience
+
+
+@pytest.mark.parametrize(
+    ("status", "resuming", "trouble"),
+    [
+        (200, False, None),
+        (200, True, None),
+        (206, True, None),
+        (206, False, Trouble.WRONG),
+        *[(status, False, Trouble.BUSY) for status in (408, 425, 429, 500, 502, 503, 520, 599)],
+        *[(status, False, Trouble.GONE) for status in (401, 403, 404, 410, 451)],
+        *[(status, False, Trouble.WRONG) for status in (201, 204, 300, 304, 400, 418)],
+        (416, True, Trouble.WRONG),
+    ],
+)
+def test_a_status_is_a_body_or_a_trouble(
+    status: int, resuming: bool, trouble: Trouble | None
+) -> None:
+    assert judge_status(status, resuming=resuming) is trouble
+
+
+SHORT, EXACT, LONG = Completeness.SHORT, Completeness.EXACT, Completeness.LONG
+STREAMING, UNKNOWN = Completeness.STREAMING, Completeness.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("completeness", "announced", "confirmed", "expected"),
+    [
+        (EXACT, True, False, Integrity.EXACT),
+        (EXACT, False, False, Integrity.RIFF),
+        (STREAMING, True, False, Integrity.LENGTH),
+        (STREAMING, False, False, Trouble.CUT),
+        (LONG, True, False, Integrity.LENGTH),
+        (LONG, False, False, Trouble.CUT),
+        (UNKNOWN, True, False, Integrity.LENGTH),
+        (UNKNOWN, False, False, Trouble.CUT),
+        (SHORT, True, False, Trouble.CUT),
+        (SHORT, True, True, Integrity.SOURCE_SHORT),
+        (SHORT, False, False, Trouble.CUT),
+        (SHORT, False, True, Trouble.CUT),
+    ],
+)
+def test_a_file_is_published_only_if_something_vouches_for_it(
+    completeness: Completeness,
+    announced: bool,
+    confirmed: bool,
+    expected: Integrity | Trouble,
+) -> None:
+    sound = Sound(
+        AudioFormat.WAV,
+        seconds=1.0,
+        sample_rate=8000,
+        channels=1,
+        completeness=completeness,
+        declared_size=1,
+        actual_size=1,
+    )
+    found = integrity_of(sound, announced=announced, confirmed=confirmed)
+    assert (found.trouble if isinstance(found, Setback) else found) is expected
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"patience": -1.0},
+        {"patience": math.nan},
+        {"first_wait": 0.0},
+        {"timeout": 0},
+        {"min_rate": -0.1},
+        {"max_bytes": 0},
+        {"timeout": None},
+    ],
+    ids=str,
+)
+def test_a_policy_that_cannot_be_kept_is_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(settings))):
+        DownloadPolicy(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,202 @@
+"""Where settings come from, what of them is shown, and what is never shown."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelslab_async.sandbox import Sandbox
+
+from .test_cli import QUICK, against, command, environment
+
+KEY = "a-key-of-nobody-0123456789-tail"
+
+
+def shown(tmp_path: Path, *arguments: str, **more: str) -> dict[str, Any]:
+    done = command(tmp_path, "config", "show", "--json", *arguments, **more)
+    settings: dict[str, Any] = json.loads(done.stdout)["settings"]
+    return settings
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_flag_then_environment_then_project_then_user_then_built_in(tmp_path: Path) -> None:
+    assert shown(tmp_path)["timeout"] == {"value": 900.0, "origin": "built in"}
+    user = tmp_path / "home/.config/modelslab/config.toml"
+    write(user, "[async]\ntimeout = 10\n")
+    assert shown(tmp_path)["timeout"] == {"value": 10.0, "origin": str(user)}
+    write(tmp_path / ".modelslab/config.toml", "[async]\ntimeout = 20\n")
+    assert shown(tmp_path)["timeout"] == {"value": 20.0, "origin": ".modelslab/config.toml"}
+    env = {"MODELSLAB_ASYNC_TIMEOUT": "30"}
+    assert shown(tmp_path, **env)["timeout"]["value"] == 30.0
+    assert shown(tmp_path, **env)["timeout"]["origin"] == "environment, MODELSLAB_ASYNC_TIMEOUT"
+    told = shown(tmp_path, "--timeout", "40", **env)["timeout"]
+    assert told == {"value": 40.0, "origin": "flag"}
+
+
+def test_a_projects_file_decides_neither_the_key_nor_who_gets_it(tmp_path: Path) -> None:
+    write(
+        tmp_path / ".modelslab/config.toml",
+        'api_key = "theirs"\nbase_url = "https://theirs.example"\n'
+        '[defaults]\nbase_url = "https://theirs.example"\nprofile = "theirs"\n',
+    )
+    settings = shown(tmp_path)
+    assert settings["api_key"]["value"] is None
+    assert settings["base_url"]["value"] == "https://modelslab.com"
+    assert settings["profile"]["value"] == "default"
+
+
+@pytest.mark.parametrize("name", ["MODELSLAB_API_KEY", "MODELS_LAB_API_KEY"])
+def test_the_key_comes_from_the_environment_and_is_masked(tmp_path: Path, name: str) -> None:
+    setting = shown(tmp_path, **{name: KEY})["api_key"]
+    assert setting == {"value": "***tail", "origin": f"environment, {name}"}
+
+
+def test_the_files_of_modelslabs_own_command_are_read(tmp_path: Path) -> None:
+    home = tmp_path / "home/.config/modelslab"
+    write(home / "config.toml", '[defaults]\nprofile = "work"\nbase_url = "https://eu.example"\n')
+    write(home / "profiles/work.json", json.dumps({"apikey": KEY}))
+    settings = shown(tmp_path)
+    assert settings["api_key"]["origin"] == str(home / "profiles/work.json")
+    assert settings["base_url"]["value"] == "https://eu.example"
+    write(home / "profiles/other.json", json.dumps({"token": "no key"}))
+    assert shown(tmp_path, MODELSLAB_PROFILE="other")["api_key"]["value"] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("timeout = ", "is not TOML"), ('[async]\ntimeout = "soon"', "must be a number")],
+    ids=["broken", "mistyped"],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    write(tmp_path / ".modelslab/config.toml", text)
+    done = command(tmp_path, "config", "show")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert ".modelslab/config.toml" in done.stderr
+
+
+# --- the key --------------------------------------------------------------------------------------
+
+
+@pytest.mark.anyio
+async def test_the_key_comes_from_a_file_or_from_stdin(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as box:
+        write(tmp_path / "key", f"{box.key}\n")
+        env = {"MODELSLAB_API_KEY": "", "MODELSLAB_BASE_URL": box.url}
+        by_file = await against(box, tmp_path, "balance", "--api-key-file", "key", **env)
+        by_stdin = await against(
+            box, tmp_path, "balance", "--api-key-stdin", stdin=f"{box.key}\n", **env
+        )
+    assert (by_file.returncode, by_stdin.returncode) == (0, 0)
+    assert by_file.stdout == by_stdin.stdout
+
+
+def test_a_key_among_the_arguments_is_warned_about(tmp_path: Path) -> None:
+    done = command(tmp_path, "config", "show", "--api-key", KEY)
+    assert "warning: --api-key shows the key to everybody" in done.stderr
+    assert KEY not in done.stdout + done.stderr
+
+
+def test_two_ways_to_give_the_key_are_one_too_many(tmp_path: Path) -> None:
+    done = command(tmp_path, "config", "show", "--api-key-file", "x", "--api-key-stdin")
+    assert done.returncode == 2
+
+
+@pytest.mark.anyio
+async def test_the_key_is_in_no_output_however_much_is_said(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as box:
+        done = await against(box, tmp_path, "generate", "a", "-vv", "-o", "a.wav")
+        as_json = await against(box, tmp_path, "generate", "b", "-vv", "--json")
+    for text in (done.stdout, done.stderr, as_json.stdout, as_json.stderr):
+        assert box.key not in text
+
+
+# --- network --------------------------------------------------------------------------------------
+
+
+def test_a_proxy_of_the_environment_is_used(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "modelslab_async", "balance"],
+            env=environment(
+                tmp_path,
+                HTTPS_PROXY=f"http://127.0.0.1:{proxy.getsockname()[1]}",
+                MODELSLAB_API_KEY=KEY,
+                MODELSLAB_BASE_URL="https://nowhere.invalid",
+            ),
+            stderr=subprocess.DEVNULL,
+        )
+        connection, _ = proxy.accept()
+        with connection:
+            assert connection.recv(4096).startswith(b"CONNECT nowhere.invalid:443 ")
+        assert process.wait(30) == 10
+
+
+@pytest.mark.anyio
+async def test_this_machine_is_reached_without_a_proxy(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as box:
+        done = await against(box, tmp_path, "balance", HTTP_PROXY="http://127.0.0.1:1")
+    assert done.returncode == 0
+
+
+# --- doctor and completion ------------------------------------------------------------------------
+
+
+def test_doctor_looks_everywhere_and_shows_no_secret(tmp_path: Path) -> None:
+    done = command(
+        tmp_path,
+        *("doctor", "--json"),
+        MODELSLAB_API_KEY=KEY,
+        HTTPS_PROXY="http://me:hidden@proxy.example:1",
+    )
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert found["healthy"] is True
+    assert found["self_test"]["integrity"] == "exact"
+    assert {"python", "modelslab_async", "aiohttp", "sqlite", "click"} <= set(found["versions"])
+    assert found["settings"]["api_key"]["value"] == "***tail"
+    assert found["proxy"] == {"HTTPS_PROXY": "http://***@proxy.example:1"}
+    assert KEY not in done.stdout + done.stderr
+    assert "hidden" not in done.stdout + done.stderr
+
+
+def test_doctor_is_for_people_too(tmp_path: Path) -> None:
+    done = command(tmp_path, "doctor")
+    assert "self test\n  ok: True" in done.stdout
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
+def test_completion_prints_a_script_that_asks_this_command(tmp_path: Path, shell: str) -> None:
+    done = command(tmp_path, "completion", shell)
+    assert done.returncode == 0
+    assert "_MODELSLAB_ASYNC_COMPLETE" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "incomplete", "suggestion"),
+    [
+        ("modelslab-async\ngen", "gen", "generate\t"),
+        ("modelslab-async\ndemo\n--js", "--js", "--json"),
+    ],
+    ids=["command", "option"],
+)
+def test_completion_for_powershell_answers_with_words_and_help(
+    tmp_path: Path, words: str, incomplete: str, suggestion: str
+) -> None:
+    done = command(
+        tmp_path,
+        _MODELSLAB_ASYNC_COMPLETE="powershell_complete",
+        COMP_WORDS=words,
+        COMP_INCOMPLETE=incomplete,
+    )
+    assert done.stdout.startswith(suggestion)

@@ -1,0 +1,111 @@
+"""P06 and S39: how long polls stay away, when they are told to and when nobody tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from modelslab_async import JobTimeout, ModelsLab, MusicGen, PollPolicy
+from modelslab_async.sandbox import Fault, Sandbox, Scenario
+
+from .fastloop import fast
+from .quick import client_of
+
+pytestmark = pytest.mark.anyio
+
+REQUEST = MusicGen("rock music from the 90s", max_new_token=256)
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return fast()
+
+
+def patient(box: Sandbox, **settings: Any) -> ModelsLab:
+    return client_of(box, **{"poll": PollPolicy(rate=100), "submit_timeout": 180.0, **settings})
+
+
+def polls(box: Sandbox) -> list[float]:
+    return [one.time for one in box.book.requests if "/fetch/" in one.path]
+
+
+def too_many(headers: dict[str, str], status: int = 429, **fields: Any) -> Fault:
+    body = json.dumps({"status": "error", "message": "Rate limit exceeded.", **fields})
+    return Fault(on="fetch", kind="answer", status=status, headers=headers, body=body)
+
+
+HINTS: dict[str, tuple[Fault, float]] = {
+    "header": (too_many({"Retry-After": "40"}), 40),
+    "field": (too_many({}, retry_after=40), 40),
+    "text": (too_many({}, retry_after="40"), 40),
+    "both": (too_many({"Retry-After": "5"}, retry_after=40), 40),
+    "words": (too_many({}, tips="please wait for 40 seconds"), 40),
+    "words_in_a_200": (too_many({}, status=200, retry_after=40), 40),
+    "zero": (too_many({"Retry-After": "0"}), 1),
+    "past": (too_many({"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}), 1),
+    "none": (too_many({}), 15),
+}
+
+
+@pytest.mark.parametrize(("fault", "least"), HINTS.values(), ids=HINTS.keys())
+async def test_p06_too_many_polls_slow_down_every_job_of_the_client(
+    fault: Fault, least: float
+) -> None:
+    async with Sandbox(scenario=Scenario(faults=(fault,))) as box, patient(box) as client:
+        await client.job(1).refresh()
+        await asyncio.gather(*(client.job(number).refresh() for number in (1, 2, 3)))
+        first, *others = polls(box)
+        assert len(others) == 3
+        assert min(others) - first >= least
+
+
+@pytest.mark.parametrize("anyio_backend", [fast(2000)], ids=["very fast"])
+async def test_p06_times_that_were_given_away_before_the_pause_are_given_again() -> None:
+    scenario = Scenario(faults=(too_many({"Retry-After": "700"}),))
+    poll = PollPolicy(rate=0.002, timeout=10**5)
+    async with Sandbox(scenario=scenario) as box, client_of(box, poll=poll) as client:
+        await asyncio.gather(client.job(1).refresh(), client.job(2).refresh())
+        first, second = polls(box)
+        assert second - first >= 700
+
+
+async def test_p06_a_server_that_breaks_down_is_left_alone_as_long_as_it_asks() -> None:
+    broken = Fault(on="fetch", kind="edge", status=503, headers={"Retry-After": "50"})
+    scenario = Scenario(generation_seconds=0, eta="float", faults=(broken,))
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        await client.generate(REQUEST)
+        first, second = polls(box)
+        assert second - first >= 50
+
+
+async def test_p06_a_wait_beyond_the_time_of_the_job_gives_it_back_at_once() -> None:
+    scenario = Scenario(generation_seconds=0, faults=(too_many({"Retry-After": "5000"}),))
+    async with Sandbox(scenario=scenario) as box, patient(box, timeout=800) as client:
+        with pytest.raises(JobTimeout, match="Rate limit exceeded") as caught:
+            await client.generate(REQUEST)
+        assert caught.value.job
+        assert len(box.book.debits) == 1
+
+
+@pytest.mark.parametrize("eta", [0, -5, "soon", None, "NaN", 1e-9])
+async def test_s39_the_first_poll_is_never_at_once(eta: object) -> None:
+    odd = Fault(on="submit", kind="patch", fields={"eta": eta})
+    scenario = Scenario(generation_seconds=0, faults=(odd,))
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        await client.generate(REQUEST)
+        (submitted,) = (job.submitted_at for job in box.book.jobs.values())
+        assert polls(box)[0] - submitted >= 1
+
+
+@pytest.mark.parametrize("anyio_backend", [fast(4000)], ids=["very fast"])
+async def test_s39_an_eta_of_thirty_years_is_not_believed() -> None:
+    odd = Fault(on="submit", kind="patch", fields={"eta": 10**9})
+    scenario = Scenario(generation_seconds=0, faults=(odd,))
+    settings = {"timeout": None, "submit_timeout": 10**5, "poll": PollPolicy(timeout=10**5)}
+    async with Sandbox(scenario=scenario) as box, client_of(box, **settings) as client:
+        generation = await client.generate(REQUEST)
+        assert generation.polls == 1
+        assert generation.waited >= 900
