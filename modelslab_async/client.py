@@ -154,7 +154,7 @@ class ModelsLab:
     async def download(
         self,
         what: Generation | RemoteFile | Job,
-        to: str | os.PathLike[str] = "./",
+        to: str | os.PathLike[str] = ".",
         *,
         progress: Progress | None = None,
     ) -> SavedFile:
@@ -162,8 +162,8 @@ class ModelsLab:
 
         Args:
             what: a generation with one file, one of its files, or a job, which is waited for.
-            to: an existing directory (or text that ends with a slash), where the file gets the
-                job's id as its name, or the file's path. The ending follows what the bytes are.
+            to: a directory, where the file gets the job's id as its name; or, when it ends in
+                .wav, .mp3 or .flac, the file's path. The ending follows what the bytes are.
             progress: called with bytes received and bytes expected, or ``None``.
 
         Raises:
@@ -176,7 +176,7 @@ class ModelsLab:
         return await self._bring(what, to, progress)
 
     async def download_all(
-        self, what: Generation | Job, to: str | os.PathLike[str] = "./"
+        self, what: Generation | Job, to: str | os.PathLike[str] = "."
     ) -> list[SavedFile]:
         """Bring all files of a generation into a directory, one after the other.
 
@@ -185,8 +185,7 @@ class ModelsLab:
         """
         if isinstance(what, Job):
             what = await what.result()
-        directory = f"{os.fspath(to)}{os.sep}"
-        return [await self._bring(file, directory, None) for file in what.files]
+        return [await self._bring(file, to, None) for file in what.files]
 
     def job(self, handle: str | int) -> Job:
         """A job that is known by its id, or by what `Job.to_json` gave, in any process.

@@ -31,13 +31,15 @@ from .policy.transferring import (
     integrity_of,
     next_step,
 )
-from .protocol.audio import NotSound, Sound, sniff
+from .protocol.audio import AudioFormat, NotSound, Sound, sniff
 from .protocol.replies import RemoteFile
 from .runtime import in_thread, now
 from .transport.storage import READ_BUFFER, Body, LinkFailed, Storage
 
 Progress = Callable[[int, int | None], None]
 """``progress(received, total)`` in bytes; ``total`` is ``None`` where the server names none."""
+
+_ENDINGS = frozenset(form.extension for form in AudioFormat)
 
 _log = logging.getLogger("modelslab_async.downloads")
 
@@ -79,15 +81,13 @@ class Target:
 def target_of(to: str | os.PathLike[str], stem: str) -> Target:
     """What the caller's ``to`` means.
 
-    An existing directory, or text that ends with a slash, is a directory, and the file gets
-    ``stem`` as its name. Anything else is the file's own path; its ending gives way to what the
-    bytes are.
+    A name that ends in .wav, .mp3 or .flac is the file's own path, and the ending gives way to
+    what the bytes are. Anything else is a directory, where the file gets ``stem`` as its name.
     """
     path = Path(to)
-    if os.fspath(to).endswith(("/", os.sep)) or _is_directory(path):
-        return Target(path, stem, exact=False)
-    named = path.stem if path.suffix.lower() in (".wav", ".mp3", ".flac") else path.name
-    return Target(path.parent, named, exact=True)
+    if path.suffix.lower() in _ENDINGS and not _is_directory(path):
+        return Target(path.parent, path.stem, exact=True)
+    return Target(path, stem, exact=False)
 
 
 def _is_directory(path: Path) -> bool:

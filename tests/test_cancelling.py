@@ -261,6 +261,8 @@ async def test_a_cancellation_that_holds_a_job_says_how_to_go_on_with_it() -> No
             handle: str = caught.value.job  # type: ignore[attr-defined]
             assert (await client.job(handle)).id == str(job_id)
         assert len(box.book.debits) == 1
+
+
 async def test_x06_a_loop_that_cancels_every_task_ends_every_submit() -> None:
     for after in range(40):
         async with Sandbox(scenario=NEVER) as box, client_of(box) as client:

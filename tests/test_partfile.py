@@ -335,14 +335,14 @@ async def test_d24_a_disk_error_names_itself_leaves_nothing_and_can_be_tried_aga
 ) -> None:
     async with Host(says(WHOLE)) as host, downloader() as client:
         monkeypatch.setattr(Path if call == "mkdir" else os, call, failing(number))
-        error = await fails(client, host.url, tmp_path / "song")
+        error = await fails(client, host.url, tmp_path / "song.wav")
         monkeypatch.undo()
         assert os.strerror(number) in str(error)
         assert "job 77" in str(error)
         assert "paid for" in str(error)
         assert error.job_id == "77"
         assert names(tmp_path) == []
-        saved = await client.download(RemoteFile((host.url,), "77"), tmp_path / "song")
+        saved = await client.download(RemoteFile((host.url,), "77"), tmp_path / "song.wav")
         assert saved.path.read_bytes() == WHOLE
 
 
@@ -362,9 +362,9 @@ async def test_d26_a_file_that_could_not_be_synced_is_fetched_into_a_new_part(
     monkeypatch.setattr(os, "fsync", broken_once)
     keep = (tmp_path / "keep").open("wb")  # so that the inode is not used again
     async with Host(says(WHOLE)) as host, downloader() as client:
-        await fails(client, host.url, tmp_path / "song")
+        await fails(client, host.url, tmp_path / "song.wav")
         assert len(synced) == 1
-        await client.download(RemoteFile((host.url,), "77"), tmp_path / "song")
+        await client.download(RemoteFile((host.url,), "77"), tmp_path / "song.wav")
     keep.close()
     assert host.accepted == 2
 
@@ -411,7 +411,7 @@ def limited(what: int, most: int) -> Iterator[None]:
 async def test_d25_a_file_over_the_limit_of_the_process_is_an_error(tmp_path: Path) -> None:
     async with Host(says(WHOLE)) as host, downloader() as client:
         with limited(resource.RLIMIT_FSIZE, 50_000):
-            error = await fails(client, host.url, tmp_path / "song")
+            error = await fails(client, host.url, tmp_path / "song.wav")
     assert os.strerror(errno.EFBIG) in str(error)
     assert names(tmp_path) == []
 
@@ -423,9 +423,9 @@ async def test_d27_too_many_open_files_is_an_error_and_the_next_try_works(tmp_pa
         free = os.open(os.devnull, os.O_RDONLY)
         os.close(free)
         with limited(resource.RLIMIT_NOFILE, free):
-            error = await fails(client, host.url, tmp_path / "song")
+            error = await fails(client, host.url, tmp_path / "song.wav")
         assert os.strerror(errno.EMFILE) in str(error)
-        saved = await client.download(RemoteFile((host.url,), "77"), tmp_path / "song")
+        saved = await client.download(RemoteFile((host.url,), "77"), tmp_path / "song.wav")
         assert saved.path.read_bytes() == WHOLE
 
 

@@ -10,8 +10,8 @@ import fcntl
 import json
 import logging
 import os
-import re
 import platform
+import re
 import stat
 from pathlib import Path
 from typing import Any, Final

@@ -26,7 +26,12 @@ _PATIENCE = 30.0
 
 @click.command(no_args_is_help=True)
 @click.argument("jobs", metavar="ID|HANDLE|@FILE|-...", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="FILE|DIR", help="Where to.  [default: this directory]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE|DIR",
+    help="A name that ends in .wav, .mp3 or .flac is the file.  [default: this directory]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
 @waiting
 @talking

@@ -31,7 +31,12 @@ _TRACK_IDS = 2**53 - 1
 
 @click.command(no_args_is_help=True, short_help="Generate music, one file for each prompt.")
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="FILE|DIR", help="Where to.  [default: this directory]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE|DIR",
+    help="A name that ends in .wav, .mp3 or .flac is the file.  [default: this directory]",
+)
 @click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
 @click.option("--duration", type=int, help="Seconds of music, 30 to 480.")
 @click.option("--sampling-rate", type=int, help="Hz, at least 10000.")

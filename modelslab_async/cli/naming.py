@@ -16,11 +16,9 @@ EXTENSIONS = (".wav", ".mp3", ".flac")
 def check_place(output: str | None, *, several: bool) -> tuple[Path, Path | None]:
     """The directory, and the file in it if ``-o`` names one; checked before anything is paid."""
     path = Path(output or ".")
-    is_file = not (path.is_dir() or (output or "").endswith(("/", os.sep)))
-    if is_file and several:
-        if path.exists() or path.suffix.lower() in EXTENSIONS:
-            raise click.UsageError(f"-o {path} is a file, but several prompts need a directory")
-        is_file = False
+    is_file = path.suffix.lower() in EXTENSIONS and not path.is_dir()
+    if several and (is_file or path.is_file()):
+        raise click.UsageError(f"-o {path} is a file, but several prompts need a directory")
     directory = path.parent if is_file else path
     check_writable(directory)
     return directory, path if is_file else None

@@ -1,0 +1,1 @@
+"""Measurements, each a module with its own command: ``python -m benchmarks.NAME``."""
