@@ -9,6 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .batch.money import LimitReached, Limits
+    from .batch.runner import Failed, Succeeded
+    from .batch.states import RowState
     from .client import Balance, ModelsLab
     from .downloads import SavedFile
     from .errors import (
@@ -56,6 +59,7 @@ __all__ = [
     "ConfigurationError",
     "DownloadError",
     "DownloadPolicy",
+    "Failed",
     "Generation",
     "IncompleteDownload",
     "InsufficientCredits",
@@ -67,6 +71,8 @@ __all__ = [
     "JobStatus",
     "JobTimeout",
     "LedgerError",
+    "LimitReached",
+    "Limits",
     "ModelsLab",
     "ModelsLabError",
     "MusicGen",
@@ -80,9 +86,11 @@ __all__ = [
     "RemoteFile",
     "RequestError",
     "RequestTimeout",
+    "RowState",
     "SavedFile",
     "ServerError",
     "SubmitUnknown",
+    "Succeeded",
     "TransportError",
     "UnexpectedReply",
     "WebhookError",
@@ -90,6 +98,11 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "Failed": "batch.runner",
+    "LimitReached": "batch.money",
+    "Limits": "batch.money",
+    "RowState": "batch.states",
+    "Succeeded": "batch.runner",
     "Balance": "client",
     "DownloadPolicy": "policy.transferring",
     "Generation": "jobs",

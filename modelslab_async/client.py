@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from collections.abc import AsyncIterable, Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from attrs import frozen
 
+from .batch.batch import Batch, BatchSettings
+from .batch.manifest import Request
+from .batch.money import Limits
+from .batch.naming import DEFAULT_TEMPLATE
+from .batch.states import RowState
 from .downloads import Progress, SavedFile, target_of
 from .errors import ConfigurationError, DownloadError
 from .jobs import Generation, Job
@@ -186,6 +193,42 @@ class ModelsLab:
         if isinstance(what, Job):
             what = await what.result()
         return [await self._bring(file, to, None) for file in what.files]
+
+    def batch(
+        self,
+        requests: Iterable[Request] | AsyncIterable[Request] | None,
+        *,
+        directory: str | os.PathLike[str],
+        template: str | None = None,
+        limits: Limits | None = None,
+        retry: Iterable[RowState] = (),
+    ) -> Batch:
+        """Make many requests durably: an async context manager over `Succeeded` and `Failed`.
+
+        Every step is on disk before the next, in ``directory``, so that the same call goes on
+        where a killed process stopped, and pays for nothing twice.
+
+        Args:
+            requests: each a `MusicGen`, a mapping of its fields (``id`` is the row's own key), or
+                a prompt; ``None`` goes on with what the directory holds.
+            directory: where files, ledger and results go; one process works in it at a time.
+            template: how files are named; ``{seq:05d}-{slug}`` when not given.
+            limits: what may be paid for, over all runs in this directory.
+            retry: states of rows that are made anew, each as a new job that is paid for:
+                ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
+
+        Raises:
+            LedgerError: on entering: the directory is in use, or its ledger cannot be used.
+            ModelsLabError: while iterating, after the last outcome: why the batch stopped early.
+        """
+        settings = BatchSettings(
+            template=template or DEFAULT_TEMPLATE,
+            limits=limits or Limits(),
+            retry=frozenset(retry),
+        )
+        return Batch(
+            self._session, requests, Path(directory), max_jobs=self._max_jobs, settings=settings
+        )
 
     def job(self, handle: str | int) -> Job:
         """A job that is known by its id, or by what `Job.to_json` gave, in any process.

@@ -38,7 +38,7 @@ _MAX_KNOWN = 10_000
 _log = logging.getLogger("modelslab_async.submits")
 
 
-Answered: TypeAlias = Job | NotSent | Busy | Rejected | Accepted | Unknown
+Answered: TypeAlias = Job | NotSent | Busy | Rejected | Unknown
 
 
 class Journal(Protocol):

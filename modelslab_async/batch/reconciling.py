@@ -1,0 +1,155 @@
+"""Find out what became of submits whose answers were lost, without paying for anything.
+
+The account's own list of finished assets names every job; a job that no row of the ledger knows,
+and that echoes the `track_id` of an ambiguous row, is that row's job. Nothing less is proof: an
+account may have other users, and equal prompts are not the same job.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+from attrs import frozen
+
+from ..jobs import FETCH_PATH
+from ..protocol.replies import Finished, read_reply
+from ..protocol.trust import job_id as trusted_id
+from ..runtime import now
+from ..session import Session
+from ..transport.api import Answer
+from . import changes
+from .ledger import Ledger
+from .rows import Row
+from .states import RowState
+
+_PATH = "/api/assets_generated"
+_PER_PAGE = 100
+_MAX_PAGES = 100
+_MAX_STRANGERS = 200
+
+_log = logging.getLogger("modelslab_async.batch")
+
+
+@frozen
+class Stranger:
+    """A job of the account that no row knows, and that does not say whose it is."""
+
+    id: str
+    track_id: str | None
+    prompt: str | None
+
+
+class Reconciler:
+    """Looks for the jobs of ambiguous rows.
+
+    Attributes:
+        strangers: jobs that might be theirs, found by the last `run`: for a person to judge.
+    """
+
+    def __init__(self, session: Session, ledger: Ledger) -> None:
+        self._session = session
+        self._ledger = ledger
+        self._seen: dict[str, Stranger] = {}
+        self.strangers: tuple[Stranger, ...] = ()
+
+    async def run(self) -> int:
+        """Resolve what can be proved, and say how many rows that was."""
+        lost = {row.track_id: row async for row in self._ledger.each((RowState.AMBIGUOUS,))}
+        if not lost:
+            return 0
+        resolved = 0
+        strangers = []
+        oldest = min(filter(None, [row.submitted_at for row in lost.values()]), default=0.0)
+        async for stranger in self._strangers(await self._floor(oldest)):
+            row = lost.pop(stranger.track_id, None) if stranger.track_id else None
+            if row is None:
+                strangers.append(stranger)
+                continue
+            await self.adopt(row, stranger.id)
+            resolved += 1
+            if not lost:
+                break
+        self.strangers = tuple(strangers)
+        return resolved
+
+    async def run_out(self) -> int:
+        """As `run`, again and again while a job that was lost may not have finished yet.
+
+        The account lists finished jobs only, so a job counts as absent when twice the time has
+        passed that jobs took in this session.
+        """
+        policy = self._session.poller.policy
+        typical = max(self._session.poller.experience.seconds.values(), default=policy.first)
+        deadline = now() + 2 * typical + 10 * policy.min_interval
+        resolved = await self.run()
+        while now() < deadline and (await self._ledger.counts())[RowState.AMBIGUOUS]:
+            await anyio.sleep(policy.min_interval)
+            resolved += await self.run()
+        return resolved
+
+    async def adopt(self, row: Row, job_id: str) -> None:
+        """This job is this row's, it has been found."""
+        handle = self._session.job(job_id).to_json()
+        await self._ledger.write(changes.accepted(row.seq, job_id, handle))
+        _log.info("row %s: its job is %s", row.id, job_id, extra={"job_id": job_id})
+
+    async def _floor(self, before: float) -> int:
+        """Ids count upwards: a job lost at some time has a higher one than jobs accepted before."""
+
+        def highest(reader: Any) -> int:
+            query = (
+                "SELECT max(CAST(job_id AS INTEGER)) FROM rows "
+                "WHERE accepted_at < ? AND job_id GLOB '[0-9]*'"
+            )
+            return int(reader.db.execute(query, (before,)).fetchone()[0] or 0)
+
+        return await self._ledger.read(highest)
+
+    async def _strangers(self, floor: int) -> AsyncIterator[Stranger]:
+        found = 0
+        for page in range(1, _MAX_PAGES + 1):
+            ids = await self._page(page)
+            for job_id in ids:
+                if job_id.isdigit() and int(job_id) <= floor:
+                    return
+                if await self._ledger.read(lambda reader: reader.with_job_id(job_id)) is None:  # noqa: B023
+                    yield await self._asked(job_id)
+                    found += 1
+            if len(ids) < _PER_PAGE or found >= _MAX_STRANGERS:
+                return
+
+    async def _page(self, page: int) -> list[str]:
+        fields = {"type": "voice", "per_page": _PER_PAGE, "page": page}
+        answer = await self._session.transport.post(
+            _PATH, fields, timeout=self._session.poller.policy.timeout
+        )
+        reply = read_reply(answer.body, answer.status) if isinstance(answer, Answer) else None
+        if not isinstance(reply, Finished):
+            _log.warning("the list of the account's assets is not to be had now")
+            return []
+        data = reply.raw.get("data")
+        items = data if isinstance(data, list) else []
+        ids = (trusted_id(item.get("id")) for item in items if isinstance(item, dict))
+        return [job_id for job_id in ids if job_id]
+
+    async def _asked(self, job_id: str) -> Stranger:
+        """What the API says of a job that we do not know; asked once in the life of this object."""
+        if job_id not in self._seen:
+            answer = await self._session.transport.post(
+                f"{FETCH_PATH}/{job_id}", {}, timeout=self._session.poller.policy.timeout
+            )
+            reply = read_reply(answer.body, answer.status) if isinstance(answer, Answer) else None
+            if not isinstance(reply, Finished):
+                return Stranger(job_id, None, None)
+            self._seen[job_id] = Stranger(job_id, reply.track_id, _prompt(reply.raw.get("meta")))
+        return self._seen[job_id]
+
+
+def _prompt(meta: object) -> str | None:
+    if not isinstance(meta, dict):
+        return None
+    words = meta.get("input_text") or meta.get("prompt")
+    return words if isinstance(words, str) else None
