@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batch.money import LimitReached, Limits
+    from .batch.money import Limits
     from .batch.runner import Failed, Succeeded
     from .batch.states import RowState
     from .client import Balance, ModelsLab
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         JobFailed,
         JobTimeout,
         LedgerError,
+        LimitReached,
         ModelsLabError,
         NotAudio,
         NotFound,
@@ -99,7 +100,6 @@ __all__ = [
 
 _ROOMS = {
     "Failed": "batch.runner",
-    "LimitReached": "batch.money",
     "Limits": "batch.money",
     "RowState": "batch.states",
     "Succeeded": "batch.runner",

@@ -8,15 +8,10 @@ import secrets
 from collections.abc import AsyncIterable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from .batch.batch import Batch, BatchSettings
-from .batch.manifest import Request
-from .batch.money import Limits
-from .batch.naming import DEFAULT_TEMPLATE
-from .batch.states import RowState
 from .downloads import Progress, SavedFile, target_of
 from .errors import ConfigurationError, DownloadError
 from .jobs import Generation, Job
@@ -31,6 +26,12 @@ from .secret import Secret
 from .session import Session
 from .submits import prepare
 from .transport.api import Answer, Network
+
+if TYPE_CHECKING:
+    from .batch.batch import Batch
+    from .batch.manifest import Request
+    from .batch.money import Limits
+    from .batch.states import RowState
 
 DEFAULT_BASE_URL = "https://modelslab.com"
 _KEY_NAMES = ("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY")
@@ -221,11 +222,12 @@ class ModelsLab:
             LedgerError: on entering: the directory is in use, or its ledger cannot be used.
             ModelsLabError: while iterating, after the last outcome: why the batch stopped early.
         """
-        settings = BatchSettings(
-            template=template or DEFAULT_TEMPLATE,
-            limits=limits or Limits(),
-            retry=frozenset(retry),
-        )
+        # Half of what importing this package costs would be for batches, which not all have.
+        from .batch.batch import Batch, BatchSettings
+
+        settings = BatchSettings(limits=limits, retry=frozenset(retry))
+        if template is not None:
+            settings = evolve(settings, template=template)
         return Batch(
             self._session, requests, Path(directory), max_jobs=self._max_jobs, settings=settings
         )

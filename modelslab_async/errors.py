@@ -26,6 +26,7 @@
     │   └── OutputLost                       paid for, but no link leads to a file
     ├── WebhookError
     ├── LedgerError
+    ├── LimitReached                         a limit of yours stops the batch
     └── BatchError          (ExceptionGroup) several of the above
 
 Every message says what happened, to which job, and what to do next. Every error pickles, and none
@@ -235,6 +236,10 @@ class WebhookError(ModelsLabError):
 
 class LedgerError(ModelsLabError):
     """The ledger of a batch cannot be read or written; nothing more is submitted."""
+
+
+class LimitReached(ModelsLabError):
+    """A limit that the caller has set stops the batch; raise it, and run the batch again."""
 
 
 class BatchError(ModelsLabError, ExceptionGroup[Exception]):

@@ -52,7 +52,7 @@ class BatchSettings:
     """
 
     template: str = DEFAULT_TEMPLATE
-    limits: Limits = Limits()
+    limits: Limits | None = None
     retry: frozenset[RowState] = frozenset()
 
 
@@ -135,7 +135,7 @@ class Batch:
             raise StopAsyncIteration from None
 
     async def _prepared(self) -> Runner:
-        purse = Purse(self._settings.limits)
+        purse = Purse(self._settings.limits or Limits())
         async for row in self.ledger.each():
             if row.state in self._settings.retry:
                 await self.ledger.write(changes.replanned(row, "asked for anew"))

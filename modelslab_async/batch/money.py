@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from ..errors import ModelsLabError
+from ..errors import LimitReached
 from ..policy.settings import at_least
 from ..protocol.requests import MusicGen
 
@@ -12,10 +12,6 @@ DEFAULT_SECONDS = 30.0
 """Length of a generation that names none (ModelsLab docs, music-gen page since 2026-03-27)."""
 
 _TOKENS_A_SECOND = 50.0
-
-
-class LimitReached(ModelsLabError):
-    """A limit that the caller has set stops the batch; raise it, and run the batch again."""
 
 
 @frozen(kw_only=True)
