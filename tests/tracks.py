@@ -116,6 +116,7 @@ class Host:
         self._answers = list(answers)
         self._tls = tls
         self.asked: list[str] = []
+        self._writers: list[asyncio.StreamWriter] = []
         self.accepted = 0
 
     async def __aenter__(self) -> Self:
@@ -126,10 +127,13 @@ class Host:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for writer in self._writers:  # since Python 3.12 the server waits for all that are open
+            writer.transport.abort()
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        self._writers.append(writer)
         try:
             self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))
             await self._say(writer)
