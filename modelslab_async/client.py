@@ -20,18 +20,20 @@ from .policy.polling import PollPolicy
 from .policy.transferring import DownloadPolicy
 from .protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
 from .protocol.requests import MAX_TRACK_ID, MusicGen
-from .protocol.trust import api_origin, slug
+from .protocol.trust import api_origin, safe_text, slug
 from .runtime import to_the_end
 from .secret import Secret
 from .session import Session
-from .submits import prepare
 from .transport.api import Answer, Network
 
 if TYPE_CHECKING:
     from .batch.batch import Batch
+    from .batch.ledger import Ledger
     from .batch.manifest import Request
     from .batch.money import Limits
+    from .batch.reconciling import Reconciler
     from .batch.states import RowState
+    from .webhooks import WebhookReceiver
 
 DEFAULT_BASE_URL = "https://modelslab.com"
 _KEY_NAMES = ("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY")
@@ -62,6 +64,7 @@ class ModelsLab:
         submit_timeout: seconds for one submit. The server may generate while we wait; a submit
             that is given up leaves a job that may exist and be billed.
         network: your own connector or proxy.
+        webhook: a receiver that is reachable from outside: jobs are then told of, not asked for.
 
     Raises:
         ConfigurationError: no key, or a setting that cannot be used.
@@ -79,6 +82,7 @@ class ModelsLab:
         timeout: float | None = 900.0,
         submit_timeout: float = 180.0,
         network: Network | None = None,
+        webhook: WebhookReceiver | None = None,
     ) -> None:
         self._secret = Secret(api_key or _key_from_environment())
         self._origin = api_origin(
@@ -91,6 +95,7 @@ class ModelsLab:
         self._timeout = None if timeout is None else _above_zero("timeout", timeout)
         self._submit_timeout = _above_zero("submit_timeout", submit_timeout)
         self._network = network or Network()
+        self._webhook = webhook
         self._opened: Session | None = None
 
     async def __aenter__(self) -> Self:
@@ -106,6 +111,7 @@ class ModelsLab:
             timeout=self._timeout,
             submit_timeout=self._submit_timeout,
             network=self._network,
+            webhook=self._webhook,
         )
         return self
 
@@ -139,7 +145,7 @@ class ModelsLab:
         track_id = request.track_id
         if track_id is None:
             track_id = 1 + secrets.randbelow(MAX_TRACK_ID - 1)
-        return await session.submitter.submit(await prepare(request, track_id))
+        return await session.submitter.submit(await session.prepare(request, track_id))
 
     async def generate(self, request: MusicGen, timeout: float | None = None) -> Generation:
         """Submit, and wait for what comes of it.
@@ -176,6 +182,7 @@ class ModelsLab:
 
         Raises:
             DownloadError: it did not arrive, or the disk does not take it. It can be tried again.
+            ModelsLabError: as `Job.result`, when given a job.
         """
         if isinstance(what, Job):
             what = await what.result()
@@ -232,6 +239,12 @@ class ModelsLab:
             self._session, requests, Path(directory), max_jobs=self._max_jobs, settings=settings
         )
 
+    def reconciler(self, ledger: Ledger) -> Reconciler:
+        """What finds the jobs of a batch's ambiguous rows; `Batch` does so by itself."""
+        from .batch.reconciling import Reconciler
+
+        return Reconciler(self._session, ledger)
+
     def job(self, handle: str | int) -> Job:
         """A job that is known by its id, or by what `Job.to_json` gave, in any process.
 
@@ -254,7 +267,7 @@ class ModelsLab:
         data = (await self._ask("balance", "/api/wallet_balance")).get("data")
         if not isinstance(data, dict) or not isinstance(data.get("balance"), int | float):
             raise cannot_read("balance", read_reply(b"{}"), 200)
-        return Balance(float(data["balance"]), str(data.get("currency", ""))[:8])
+        return Balance(float(data["balance"]), safe_text(data.get("currency", ""), 8))
 
     async def queue_depth(self) -> int:
         """Requests in the account's queue now (``request_count``; 30 questions a minute).
@@ -317,16 +330,16 @@ def _key_from_environment() -> str:
     )
 
 
-def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise ConfigurationError(f"{name} is {value}, but must be 1 or more")
+def _at_least_one(name: str, value: Any) -> int:
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"{name} is {value!r:.40}, but must be a whole number from 1 on")
     return value
 
 
-def _above_zero(name: str, seconds: float) -> float:
-    if not seconds > 0:
-        raise ConfigurationError(f"{name} is {seconds}, but must be more than 0 seconds")
-    return seconds
+def _above_zero(name: str, seconds: Any) -> float:
+    if type(seconds) not in (int, float) or not seconds > 0:
+        raise ConfigurationError(f"{name} is {seconds!r:.40}, but must be more than 0 seconds")
+    return float(seconds)
 
 
 def _only_file(generation: Generation) -> RemoteFile:

@@ -39,6 +39,7 @@ from .transport.storage import READ_BUFFER, Body, LinkFailed, Storage
 Progress = Callable[[int, int | None], None]
 """``progress(received, total)`` in bytes; ``total`` is ``None`` where the server names none."""
 
+_HEAD = 512
 _ENDINGS = frozenset(form.extension for form in AudioFormat)
 
 _log = logging.getLogger("modelslab_async.downloads")
@@ -145,11 +146,15 @@ class Downloader:
 
     async def leads_to_audio(self, url: str) -> bool:
         """Whether there is audio behind a link; reads no more than its beginning."""
+        head = b""
         try:
             async with self._storage.get(url) as body:
-                return not isinstance(sniff(await body.read()), str)
+                with anyio.move_on_after(self._policy.timeout):
+                    while len(head) < _HEAD and (data := await body.read()):
+                        head += data
         except LinkFailed:
             return False
+        return not isinstance(sniff(head), str)
 
 
 class _Run:

@@ -96,6 +96,9 @@ class Watcher(Protocol):
     async def ask(self, job: Job) -> None:
         """Ask once, now, and tell the job."""
 
+    def require_open(self, job: Job) -> None:
+        """Refuse a job that nobody can ask about any more."""
+
 
 class Job:
     """One generation on the server. Await it, or its `result`, for what it made.
@@ -119,8 +122,10 @@ class Job:
         kind: object = None,
         state: PollState | None = None,
         eta: float | None = None,
+        policy: PollPolicy | None = None,
     ) -> None:
         self._watcher = watcher
+        self._policy = policy or watcher.policy
         self.id = id
         self.track_id = track_id
         self.kind = kind
@@ -244,7 +249,7 @@ class Job:
 
     def next_action(self) -> Action:
         """What the job needs now."""
-        return next_action(self.state, now(), self._watcher.policy, random.random())
+        return next_action(self.state, now(), self._policy, random.random())
 
     def heard(self, news: News, told: float | None) -> Action:
         """Take in what one poll brought, wake whoever waits for news, and say what is next."""
@@ -290,6 +295,7 @@ class Job:
         changed.set()
 
     def _reattach(self) -> None:
+        self._watcher.require_open(self)
         self._ending = self._ended_at = None
         self.state = evolve(
             self.state, deadline=now(), news=None, told=None, failures=0, doubted_since=None
@@ -334,7 +340,7 @@ def read_handle(text: str | int) -> dict[str, Any]:
     try:
         handle = json.loads(text) if isinstance(text, str) else None
         return _checked(handle)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise RequestError(
             "this is neither a job id nor the handle of a job; pass an id such as 43730, "
             "or the text that Job.to_json() gave",
@@ -347,16 +353,23 @@ def _checked(handle: Any) -> dict[str, Any]:
     if handle["version"] != _HANDLE_VERSION:
         raise ValueError(handle["version"])
     own, polled = trusted_id(handle["id"]), trusted_id(handle["path"].rpartition("/")[2])
-    if own is None or polled is None:
+    links = Links(**{name: _urls(urls) for name, urls in handle["links"].items()})
+    nameless = handle["id"] == "" and links.output  # finished at once: the link is all there is
+    if not nameless and (own is None or polled is None):
         raise ValueError("id")
+    if not isinstance(handle["track_id"], int | str | None):
+        raise TypeError("track_id")
     route = fetch_route(_ANYWHERE + handle["path"], _ANYWHERE)
-    links = Links(
-        **{name: tuple(str(url) for url in urls) for name, urls in handle["links"].items()}
-    )
     return {
-        "id": own,
+        "id": own or "",
         "path": route[0] if route else FETCH_PATH,
         "fetch_id": polled,
         "track_id": handle["track_id"],
         "links": links,
     }
+
+
+def _urls(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(url, str) for url in value):
+        raise TypeError("links")
+    return tuple(value)

@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio
 
+from .errors import ConfigurationError
 from .jobs import Job
 from .policy.polling import (
     Budget,
@@ -53,6 +54,27 @@ class Poller:
         self._spawn = spawn
         self._budget = Budget(policy.rate)
         self._watched: dict[str, Job] = {}
+        self._by_track: dict[str, Job] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Take up no job any more: whoever wants to go on with one needs an open client."""
+        self._closed = True
+
+    def require_open(self, job: Job) -> None:
+        """See that a job can be asked about.
+
+        Raises:
+            ConfigurationError: the client was closed.
+        """
+        if self._closed:
+            raise ConfigurationError(
+                f"the client of job {job.id} was closed; the job goes on: "
+                f"open a client and resume with client.job({job.id!r})",
+                job=job.to_json(),
+                job_id=job.id,
+                track_id=job.track_id,
+            )
 
     @property
     def watched(self) -> tuple[Job, ...]:
@@ -63,25 +85,36 @@ class Poller:
         """The job with this id, if it is asked about now: one job is asked about once."""
         return self._watched.get(job_id)
 
+    def watching_track(self, track_id: str) -> Job | None:
+        """The job that was sent with this ``track_id``, if it is asked about now."""
+        return self._by_track.get(track_id)
+
     def deadline(self) -> float | None:
         """Until when a job is asked about that is accepted now."""
         return None if self._timeout is None else now() + self._timeout
 
     def ensure(self, job: Job, timeout: float | None) -> None:
-        """See to it that the job is asked about, for ``timeout`` seconds at least."""
+        """See to it that the job is asked about, for ``timeout`` seconds at least.
+
+        Raises:
+            ConfigurationError: the client was closed.
+        """
         if job.ending is not None:
             return
+        watched = self._watched.get(job.id) is job
+        if not watched:
+            self.require_open(job)
         if timeout is not None:
             job.extend(now() + timeout)
-        elif self._watched.get(job.id) is not job:
+        elif not watched:
             job.extend(self.deadline())
-        if self._watched.get(job.id) is not job:
+        if not watched:
             self._watched[job.id] = job
             self._spawn(self.watch(job))
 
     async def watch(self, job: Job) -> None:
         """Ask about the job until it has ended, or its time is over."""
-        self._watched[job.id] = job
+        self._watched[job.id] = self._by_track[str(job.track_id)] = job
         try:
             while job.ending is None:
                 action = job.next_action()
@@ -92,22 +125,40 @@ class Poller:
         finally:
             if self._watched.get(job.id) is job:
                 del self._watched[job.id]
+                self._by_track.pop(str(job.track_id), None)
             if job.ending is None:  # the client closes: whoever still waits is told so
                 job.end(Stop(None))
 
     async def _wait_and_ask(self, job: Job, action: PollAfter) -> None:
         if await job.nap(action.delay):
-            await self.ask(job)
+            await self.ask(job, in_time=True)
 
-    async def ask(self, job: Job) -> None:
-        """Ask once, and tell the job. Whoever asks at the same time shares the one answer."""
+    def _is_paused_beyond(self, deadline: float | None) -> bool:
+        """Whether the API wants to be left alone for longer than a job has time."""
+        over = self._budget.not_before
+        return deadline is not None and over > now() and over > deadline
+
+    async def ask(self, job: Job, *, in_time: bool = False) -> None:
+        """Ask once, and tell the job. Whoever asks at the same time shares the one answer.
+
+        Args:
+            job: what to ask about.
+            in_time: end the job for us, unasked, when the API wants to be left alone for longer
+                than the job has time.
+
+        Raises:
+            ConfigurationError: the client was closed.
+        """
+        self.require_open(job)
         polls = job.state.polls
         async with job.asking:
             if job.state.polls == polls and job.ending is None:
-                await self._ask(job)
+                await self._ask(job, in_time=in_time)
 
-    async def _ask(self, job: Job) -> None:
-        await self._turn()
+    async def _ask(self, job: Job, *, in_time: bool) -> None:
+        if not await self._turn(job, in_time=in_time):
+            job.end(Stop(None))
+            return
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
         news = _news(answer)
         if not is_about(news, job.ids):
@@ -120,13 +171,14 @@ class Poller:
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
             await self._end(job, action)
 
-    async def _turn(self) -> None:
+    async def _turn(self, job: Job, *, in_time: bool) -> bool:
         """Wait for a time to ask; one that was given before a pause began is given again."""
-        while True:
+        while not (in_time and self._is_paused_beyond(job.state.deadline)):
             at, self._budget = self._budget.reserve(now())
             await anyio.sleep(max(0.0, at - now()))
             if now() >= self._budget.not_before:
-                return
+                return True
+        return False
 
     async def _end(self, job: Job, ending: Finish | Stop) -> None:
         if isinstance(ending, Finish) and job.kind is not None:

@@ -40,5 +40,7 @@ async def in_thread(function: Callable[[], T], limiter: anyio.CapacityLimiter) -
     task = asyncio.ensure_future(anyio.to_thread.run_sync(function, limiter=limiter))
     cancelled = await to_the_end(task)
     if cancelled is not None:
+        if not task.cancelled():
+            task.exception()  # nobody is left to tell; unasked for, it would be logged as lost
         raise cancelled
     return task.result()

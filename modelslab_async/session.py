@@ -6,16 +6,19 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve
 
+from .deliveries import Deliveries
 from .downloads import Downloader, Progress, SavedFile, Target
 from .jobs import Job, read_handle
-from .policy.polling import PollPolicy, PollState
+from .policy.polling import Finish, PollPolicy, PollState
 from .policy.transferring import DownloadPolicy
 from .polls import Poller
-from .protocol.replies import RemoteFile
+from .preparing import Submission, prepare
+from .protocol.replies import Finished, RemoteFile
+from .protocol.requests import MusicGen
 from .protocol.trust import is_loopback, origin
 from .runtime import now
 from .secret import Secret
@@ -23,6 +26,9 @@ from .slots import slots_of
 from .submits import Submitter
 from .transport.api import KeyedTransport, Network
 from .transport.storage import Storage
+
+if TYPE_CHECKING:
+    from .webhooks import WebhookReceiver
 
 _log = logging.getLogger("modelslab_async.session")
 
@@ -38,6 +44,7 @@ class Session:
         self.poller: Poller
         self.submitter: Submitter
         self.downloader: Downloader
+        self.deliveries: Deliveries | None = None
 
     @classmethod
     async def open(
@@ -52,6 +59,7 @@ class Session:
         timeout: float | None,
         submit_timeout: float,
         network: Network,
+        webhook: WebhookReceiver | None,
     ) -> Self:
         """Open the connections of a client; see `ModelsLab` for what the settings mean."""
         self = cls()
@@ -73,12 +81,16 @@ class Session:
             probe=self.downloader.leads_to_audio,
             spawn=self._spawn,
         )
+        if webhook is not None:
+            self.deliveries = Deliveries(webhook, self.poller, self._spawn)
+            self._stack.callback(self.deliveries.close)
         self.submitter = Submitter(
             self.transport,
             origin=base_url,
             slots=slots,
             poller=self.poller,
             timeout=submit_timeout,
+            deliveries=self.deliveries,
             spawn=self._spawn,
         )
         return self
@@ -94,11 +106,21 @@ class Session:
                 extra={"job_id": job.id, "track_id": job.track_id},
             )
         await asyncio.sleep(0)  # a task that is cancelled before its first step cleans up nothing
+        self.poller.close()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._stack.aclose()
+
+    async def prepare(self, request: MusicGen, track_id: int | str) -> Submission:
+        """Make a request ready to be sent, its end to be told by webhook if there is a receiver.
+
+        Raises:
+            RequestError: see `preparing.prepare`.
+        """
+        webhook = None if self.deliveries is None else self.deliveries.url_for(track_id)
+        return await prepare(request, track_id, webhook)
 
     def job(self, handle: str | int) -> Job:
         """The job of an id or a handle: the one that is watched already, or a new `Job`.
@@ -110,7 +132,10 @@ class Session:
         watched = self.poller.watching(known["id"])
         if watched is not None:
             return watched
-        return Job(self.poller, state=PollState(now(), expected=0.0, deadline=now()), **known)
+        job = Job(self.poller, state=PollState(now(), expected=0.0, deadline=now()), **known)
+        if not job.id:
+            job.end(Finish(Finished(links=job.links)))
+        return job
 
     async def bring(
         self, file: RemoteFile, target: Target, progress: Progress | None = None

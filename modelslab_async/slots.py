@@ -37,7 +37,7 @@ class Slots:
         self._members: list[int] = []
         self._pace = Pace.of(1)
         self._taken = 0
-        self._waiting: deque[asyncio.Future[bool]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[bool], object]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, max_jobs: int) -> None:
@@ -52,9 +52,15 @@ class Slots:
             self._pace = self._pace.asking(min(self._members))
             self._wake()
             return
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         self._send_away()
+
+    def send_away(self, client: object) -> None:
+        """Let nobody of this client wait any more: it closes, others may stay."""
+        for place in [one for one in self._waiting if one[1] is client]:
+            self._waiting.remove(place)
+            if not place[0].done():
+                place[0].set_result(False)
 
     @property
     def limit(self) -> int:
@@ -71,14 +77,15 @@ class Slots:
         """Seconds for which the server wants nothing, if it is more than anyone sleeps through."""
         return self._pace.parked(now())
 
-    async def take(self, *, again: bool = False) -> Slot | None:
-        """Wait for a place; ``None``: there is none to wait for (`parked`, or all have left).
+    async def take(self, *, again: bool = False, client: object = None) -> Slot | None:
+        """Wait for a place; ``None``: there is none to wait for (`parked`, or sent away).
 
         Args:
             again: this job was refused before, and goes before newcomers.
+            client: for whom, as `send_away` takes it.
         """
         if self._waiting or not self._free():
-            return Slot(self) if await self._turn(again) else None
+            return Slot(self) if await self._turn(again, client) else None
         self._taken += 1
         return Slot(self)
 
@@ -101,18 +108,19 @@ class Slots:
     def _free(self) -> bool:
         return self._taken < self._pace.limit and now() >= self._pace.not_before
 
-    async def _turn(self, first: bool) -> bool:
+    async def _turn(self, first: bool, client: object) -> bool:
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        place = (turn, client)
         if first:
-            self._waiting.appendleft(turn)
+            self._waiting.appendleft(place)
         else:
-            self._waiting.append(turn)
+            self._waiting.append(place)
         self._wake()
         try:
             return await turn
         except asyncio.CancelledError:
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            if place in self._waiting:
+                self._waiting.remove(place)
             elif (
                 not turn.cancelled() and turn.result()
             ):  # the place was handed over in the same instant
@@ -127,7 +135,7 @@ class Slots:
         if self.parked is not None:
             self._send_away()
         while self._waiting and self._free():
-            turn = self._waiting.popleft()
+            turn, _ = self._waiting.popleft()
             if not turn.done():
                 self._taken += 1
                 turn.set_result(True)
@@ -136,15 +144,24 @@ class Slots:
 
     def _send_away(self) -> None:
         while self._waiting:
-            turn = self._waiting.popleft()
+            turn, _ = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(False)
 
     def _wake_later(self) -> None:
+        self._stop_timer()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(self._pace.not_before, self._on_time)
+
+    def _on_time(self) -> None:
+        self._stop_timer()
+        self._wake()
+
+    def _stop_timer(self) -> None:
+        """Forget the timer, too: it holds the loop, by which `_accounts` holds this."""
         if self._timer is not None:
             self._timer.cancel()
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(self._pace.not_before, self._wake)
+            self._timer = None
 
 
 _accounts: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[str, str], Slots]]

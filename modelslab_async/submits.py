@@ -17,15 +17,17 @@ import anyio
 import anyio.lowlevel
 from attrs import evolve, frozen
 
-from .errors import ConfigurationError, ModelsLabError, RequestError
+from .deliveries import Deliveries
+from .errors import ConfigurationError, ModelsLabError
 from .jobs import FETCH_PATH, Job
 from .policy.explaining import may_exist, no_answer, parked, said_no
 from .policy.pacing import MAX_WAIT, backoff
-from .policy.polling import Finish, PollState
+from .policy.polling import Finish, PollState, as_safety_net
 from .policy.submitting import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
 from .polls import Poller
-from .protocol.replies import Finished, Refused, Ticket, read_reply
-from .protocol.requests import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_audio
+from .preparing import Submission
+from .protocol.replies import Finished, Pending, Refused, Ticket, read_reply
+from .protocol.requests import MusicGen
 from .protocol.trust import fetch_route
 from .protocol.waiting import longer
 from .runtime import now, to_the_end
@@ -69,51 +71,6 @@ class _Attempt:
     journal: Journal | None
 
 
-@frozen
-class Submission:
-    """One request, ready to be sent: its fields on the wire, without the key."""
-
-    request: MusicGen
-    fields: dict[str, Any]
-
-    @property
-    def track_id(self) -> int | str:
-        """As it is sent."""
-        track_id: int | str = self.fields["track_id"]
-        return track_id
-
-
-async def prepare(request: MusicGen, track_id: int | str) -> Submission:
-    """Read the local clip, if there is one, and encode the request.
-
-    Raises:
-        RequestError: the clip cannot be read, or is not what the API takes.
-    """
-    audio = request.init_audio
-    if audio is None or isinstance(audio, str):
-        return Submission(request, encode(request, track_id=track_id))
-    if isinstance(audio, bytes):
-        name, data = "", audio
-    else:
-        name, data = audio.name, await _read(anyio.Path(audio))
-    text = await anyio.to_thread.run_sync(
-        lambda: encode_audio(data, name=name, unchecked=request.unchecked)
-    )
-    return Submission(request, encode(request, track_id=track_id, audio=text))
-
-
-async def _read(path: anyio.Path) -> bytes:
-    try:
-        async with await path.open("rb") as file:
-            return await file.read(MAX_INIT_AUDIO_BYTES + 1)
-    except OSError as error:
-        raise RequestError(
-            f"init_audio {str(path)!r} cannot be read: {error.strerror}; check the path",
-            field="init_audio",
-            value=str(path),
-        ) from None
-
-
 class Submitter:
     """Sends requests within the account's slots.
 
@@ -123,6 +80,7 @@ class Submitter:
         slots: of the account.
         poller: watches what was accepted.
         timeout: seconds for one submit; a server that generates while we wait may take minutes.
+        deliveries: of a webhook receiver, if there is one.
         spawn: starts a task; the client waits for it before it closes.
     """
 
@@ -134,6 +92,7 @@ class Submitter:
         slots: Slots,
         poller: Poller,
         timeout: float,
+        deliveries: Deliveries | None,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
         self._transport = transport
@@ -141,6 +100,7 @@ class Submitter:
         self._slots = slots
         self._poller = poller
         self._timeout = timeout
+        self._deliveries = deliveries
         self._spawn = spawn
         self._known: dict[str, None] = {}
         self._sending: set[asyncio.Future[_Result]] = set()
@@ -149,6 +109,7 @@ class Submitter:
     async def close(self) -> None:
         """Send nothing more, and wait for the answers to what was sent."""
         self._closed = True
+        self._slots.send_away(self)
         if self._sending:
             await asyncio.wait(self._sending)
 
@@ -170,6 +131,8 @@ class Submitter:
             slot = await self._slot(submission, again=tries > 0)
             tries += 1
             result = await self._to_its_end(_Attempt(submission, slot, tries, journal))
+            if isinstance(result.outcome, Unknown):
+                result = await self._found(submission, journal) or result
             if isinstance(result.outcome, Job):
                 return result.outcome
             error = _error(result, submission.track_id)
@@ -189,9 +152,25 @@ class Submitter:
                 )
                 await anyio.sleep(delay)
 
+    async def _found(self, submission: Submission, journal: Journal | None) -> _Result | None:
+        """The job whose answer was lost, if its webhook names it and a fetch confirms it."""
+        if self._deliveries is None or "webhook" not in submission.fields:
+            return None
+        patience = self._poller.policy.patience
+        job_id = await self._deliveries.find(submission.track_id, patience)
+        if job_id is None or job_id in self._known:
+            return None
+        self._remember(job_id)
+        state = PollState(now(), expected=0.0, deadline=self._poller.deadline())
+        job = Job(self._poller, id=job_id, track_id=submission.track_id, state=state)
+        await self._poller.ask(job)
+        if not isinstance(job.state.news, Finished | Ticket | Pending):
+            return None
+        return _Result(job if journal is None else await journal.answer(job))
+
     async def _slot(self, submission: Submission, *, again: bool) -> Slot:
         await anyio.lowlevel.checkpoint()  # who is cancelled already shall not pay for it
-        slot = None if self._closed else await self._slots.take(again=again)
+        slot = None if self._closed else await self._slots.take(again=again, client=self)
         if self._closed:
             if slot is not None:
                 slot.give_back()
@@ -234,6 +213,8 @@ class Submitter:
         answered.set_result(result)
         try:
             if isinstance(result.outcome, Job):
+                if self._deliveries is not None:
+                    await self._deliveries.accepted(result.outcome)
                 await self._poller.watch(result.outcome)
         finally:
             attempt.slot.give_back()
@@ -268,6 +249,10 @@ class Submitter:
         eta = reply.eta if isinstance(reply, Ticket) else None
         kind = submission.request.kind
         path, fetch_id = self._route(reply) or (FETCH_PATH, job_id)
+        policy, expected = self._poller.policy, self._poller.experience.expected(kind, eta)
+        if self._deliveries is not None and "webhook" in submission.fields:
+            policy = as_safety_net(policy)
+            expected = 1.5 * (expected or policy.first) + policy.min_interval
         job = Job(
             self._poller,
             id=job_id,
@@ -279,9 +264,10 @@ class Submitter:
             eta=eta,
             state=PollState(
                 started=now(),
-                expected=self._poller.experience.expected(kind, eta),
+                expected=expected,
                 deadline=self._poller.deadline(),
             ),
+            policy=policy,
         )
         _log.info("job %s accepted", job_id, extra={"job_id": job_id, "track_id": job.track_id})
         if isinstance(reply, Finished) and reply.links.output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from modelslab_async import DownloadPolicy, ModelsLab, PollPolicy
@@ -18,3 +19,11 @@ def client_of(box: Sandbox, **settings: Any) -> ModelsLab:
         base_url=box.url,
         **{"poll": POLL, "download": DOWNLOAD, "submit_timeout": 2.0, **settings},
     )
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port

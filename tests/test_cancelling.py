@@ -7,15 +7,20 @@ by a `SubmitUnknown` with its ``track_id``.
 from __future__ import annotations
 
 import asyncio
+import errno
+import gc
 import itertools
 import json
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import anyio
 import pytest
 
 from modelslab_async import Generation, Job, ModelsLab, MusicGen
+from modelslab_async.runtime import in_thread
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .quick import client_of
@@ -243,6 +248,31 @@ async def test_x03_a_cancelled_caller_of_a_silent_server_is_told_that_a_job_may_
         (said,) = [one for one in caplog.records if one.message == note]
         assert said.__dict__["track_id"] == 4711
         assert box.book.count("api", MusicGen.ENDPOINT) == 1
+
+
+def test_a_caller_who_is_cancelled_while_the_disk_fails_leaves_no_error_behind() -> None:
+    said: list[dict[str, Any]] = []
+    begun, failing = threading.Event(), threading.Event()
+
+    def write() -> None:
+        begun.set()
+        failing.wait()
+        raise OSError(errno.ENOSPC, "full")
+
+    async def cancel_it() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+        task = asyncio.create_task(in_thread(write, anyio.CapacityLimiter(1)))
+        while not begun.is_set():
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.sleep(0)
+        failing.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel_it())
+    gc.collect()
+    assert not said
 
 
 async def test_a_cancellation_that_holds_a_job_says_how_to_go_on_with_it() -> None:

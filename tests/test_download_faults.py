@@ -378,6 +378,21 @@ async def test_d22_a_link_that_trickles_is_given_up_for_the_next(tmp_path: Path)
         assert it.statuses("mirror") == [200]
 
 
+async def test_d22_a_host_whose_headers_trickle_is_given_up_for_the_next(tmp_path: Path) -> None:
+    async def drip(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+        while True:
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    good = says(wav(), "Content-Type: audio/wav")
+    policy = evolve(QUICK, timeout=0.1)
+    async with Host(drip) as slow, Host(good) as mirror, downloader(policy) as client:
+        saved = await client.download(RemoteFile((slow.url, mirror.url), "7"), to=tmp_path)
+        assert saved.path.read_bytes() == wav()
+
+
 @pytest.mark.parametrize("kind", ["long_length", "endless", "chunked"])
 async def test_d23_a_body_over_the_limit_is_refused_by_its_length_or_when_it_gets_there(
     kind: str, tmp_path: Path

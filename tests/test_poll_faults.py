@@ -162,6 +162,13 @@ async def test_p08_a_job_that_the_api_has_forgotten_is_found_where_its_ticket_sa
         assert (await client.download(file, to=tmp_path)).size
 
 
+async def test_p08_a_forgotten_file_is_found_though_its_host_sends_a_few_bytes_at_a_time() -> None:
+    drip = Fault(on="download", kind="drip", at=4, seconds=0.0, times=None)
+    scenario = Scenario(generation_seconds=0, eta="float", not_found_polls=-1, faults=(drip,))
+    async with Sandbox(scenario=scenario) as box, client_of(box, poll=EAGER) as client:
+        assert (await client.generate(REQUEST)).files
+
+
 async def test_p08_a_job_that_is_nowhere_is_detached_and_not_failed() -> None:
     scenario = Scenario(never_finishes=True, eta="absent", not_found_polls=-1)
     async with Sandbox(scenario=scenario) as box, client_of(box, poll=EAGER) as client:

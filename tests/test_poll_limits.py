@@ -109,3 +109,13 @@ async def test_s39_an_eta_of_thirty_years_is_not_believed() -> None:
         generation = await client.generate(REQUEST)
         assert generation.polls == 1
         assert generation.waited >= 900
+
+
+async def test_p06_a_pause_beyond_the_time_of_another_job_gives_that_one_back_unasked() -> None:
+    away = too_many({}, retry_after=3000)
+    scenario = Scenario(never_finishes=True, faults=(away,))
+    async with Sandbox(scenario=scenario) as box, patient(box, timeout=60) as client:
+        await client.job(1).refresh()
+        with pytest.raises(JobTimeout, match="it keeps running"):
+            await client.generate(REQUEST)
+        assert len(polls(box)) == 1

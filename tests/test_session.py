@@ -13,6 +13,7 @@ from modelslab_async import (
     AuthenticationError,
     ConfigurationError,
     DownloadError,
+    DownloadPolicy,
     Generation,
     JobStatus,
     JobTimeout,
@@ -59,8 +60,11 @@ def test_the_origin_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         {"base_url": "https://modelslab.com/api/v6"},
         {"base_url": "modelslab.com"},
         {"max_jobs": 0},
+        {"max_jobs": 2.5},
+        {"max_jobs": "5"},
         {"max_downloads": 0},
         {"timeout": 0},
+        {"timeout": "5"},
         {"submit_timeout": -1},
         {"api_key": "two words"},
         {"api_key": "schlüssel"},
@@ -142,6 +146,39 @@ async def test_whoever_waits_while_the_client_closes_is_told_that_the_job_goes_o
 
 
 @pytest.mark.anyio
+async def test_a_job_whose_client_was_closed_says_so_and_is_not_waited_for() -> None:
+    async with Sandbox(scenario=Scenario(never_finishes=True)) as box:
+        async with client_of(box) as client:
+            job = await client.submit(SHORT)
+            unasked = client.job(1)
+        before = asyncio.all_tasks()
+        for work in (job.result(), job.wait(), job.refresh(), unasked.result(), unasked.refresh()):
+            with pytest.raises(ConfigurationError, match=r"was closed; the job goes on") as caught:
+                await work
+            assert caught.value.job
+        assert job.status is JobStatus.DETACHED
+        assert asyncio.all_tasks() <= before
+
+
+@pytest.mark.anyio
+async def test_a_download_that_is_going_on_while_the_client_closes_ends(tmp_path: Path) -> None:
+    stall = Fault(on="download", kind="stall_body", times=None)
+    slow = Scenario(generation_seconds=0.02, eta="float", faults=(stall,))
+    async with Sandbox(scenario=slow) as box:
+        begun = asyncio.Event()
+        patient = DownloadPolicy(timeout=60)
+        async with client_of(box, download=patient) as client:
+            made = await client.generate(SHORT)
+            saving = asyncio.create_task(
+                client.download(made, to=tmp_path, progress=lambda *_: begun.set())
+            )
+            await begun.wait()
+        with pytest.raises(ConfigurationError, match="closed before the file was whole"):
+            await saving
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.anyio
 async def test_leaving_before_a_queued_request_is_sent_sends_nothing_and_says_so() -> None:
     async with Sandbox(scenario=Scenario(never_finishes=True)) as box:
         async with client_of(box, max_jobs=1) as client:
@@ -211,10 +248,15 @@ async def test_a_local_clip_is_sent_as_base64(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_clip_that_is_not_there_is_said_before_anything_is_sent(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "reason"), [("none.wav", "No such file"), ("a\0b", "embedded null byte")]
+)
+async def test_a_clip_that_is_not_there_is_said_before_anything_is_sent(
+    name: str, reason: str, tmp_path: Path
+) -> None:
     async with Sandbox() as box, client_of(box) as client:
-        with pytest.raises(RequestError, match="cannot be read: No such file"):
-            await client.submit(MusicGen("like this", init_audio=tmp_path / "none.wav"))
+        with pytest.raises(RequestError, match=f"cannot be read: {reason}"):
+            await client.submit(MusicGen("like this", init_audio=tmp_path / name))
         assert not box.book.requests
 
 
@@ -252,6 +294,11 @@ async def test_an_id_alone_goes_on_too() -> None:
         json.dumps({"version": 1, "id": "../x", "path": "/a/1", "track_id": 1, "links": {}}),
         json.dumps({"version": 1, "id": "1", "path": "/a/..", "track_id": 1, "links": {}}),
         json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": 1, "links": {"x": []}}),
+        json.dumps({"version": 1, "id": "1", "path": 5, "track_id": 1, "links": {}}),
+        json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": 1, "links": []}),
+        json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": [], "links": {}}),
+        json.dumps({"version": 1, "id": "1", "path": "/", "track_id": 1, "links": {"output": "u"}}),
+        json.dumps({"version": 1, "id": "", "path": "/a/", "track_id": 1, "links": {}}),
         "[" * 100_000,
         -1,
     ],
@@ -262,6 +309,18 @@ async def test_what_is_no_handle_is_refused(handle: str | int) -> None:
         with pytest.raises(RequestError, match="neither a job id nor the handle"):
             client.job(handle)
         assert not box.book.requests
+
+
+@pytest.mark.anyio
+async def test_a_job_that_came_without_an_id_is_known_by_its_links(tmp_path: Path) -> None:
+    nameless = Fault(on="submit", kind="patch", without=("id",))
+    scenario = Scenario(mode="sync", generation_seconds=0, faults=(nameless,))
+    async with Sandbox(scenario=scenario) as box:
+        async with client_of(box) as client:
+            text = (await client.submit(SHORT)).to_json()
+        async with client_of(box) as client:
+            assert (await client.download(client.job(text), to=tmp_path)).size
+        assert box.book.count("api") == 1
 
 
 @pytest.mark.anyio
@@ -337,6 +396,14 @@ async def test_the_balance_falls_by_what_a_job_costs() -> None:
         await client.generate(SHORT)
         balance = await client.balance()
     assert (balance.amount, balance.currency) == (2.49, "USD")
+
+
+@pytest.mark.anyio
+async def test_the_currency_of_a_balance_holds_no_terminal_control() -> None:
+    data = {"status": "success", "data": {"balance": 1, "currency": "\x1b[2J"}}
+    odd = Fault(on="balance", kind="answer", body=json.dumps(data))
+    async with Sandbox(scenario=Scenario(faults=(odd,))) as box, client_of(box) as client:
+        assert (await client.balance()).currency == r"\x1b[2J"
 
 
 @pytest.mark.anyio

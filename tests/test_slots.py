@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -251,6 +252,41 @@ async def test_a_client_that_closes_while_it_was_told_to_wait_lets_nobody_wait_f
         with pytest.raises(ConfigurationError, match="closed before this request was sent"):
             await task
         assert not box.book.debits
+
+
+async def test_a_client_that_closes_lets_nobody_wait_for_the_place_of_another_client() -> None:
+    async with Sandbox(scenario=Scenario(never_finishes=True)) as box:
+        async with client_of(box, max_jobs=1) as other:
+            await other.submit(REQUEST)
+            async with client_of(box, max_jobs=1) as client:
+                task = asyncio.create_task(client.submit(REQUEST))
+                staying = asyncio.create_task(other.submit(REQUEST))
+                while len(pace_of(box)._waiting) < 2:
+                    await asyncio.sleep(0)
+            with pytest.raises(ConfigurationError, match="closed before this request was sent"):
+                await task
+            assert not staying.done()
+        with pytest.raises(ConfigurationError):
+            await staying
+        assert len(box.book.debits) == 1
+
+
+def test_a_loop_that_has_ended_is_forgotten_though_a_wait_was_left() -> None:
+    async def leave_a_wait() -> weakref.ref[asyncio.AbstractEventLoop]:
+        slots = slots_of(("https://modelslab.com", "an account that waits"))
+        slots.join(1)
+        slot = await slots.take()
+        assert slot is not None
+        slots.refused(slot, maximum=None, retry_after=1000)
+        task = asyncio.create_task(slots.take())
+        await asyncio.sleep(0)
+        slots.leave(1)
+        assert await task is None
+        return weakref.ref(asyncio.get_running_loop())
+
+    loop = asyncio.run(leave_a_wait())
+    gc.collect()
+    assert loop() is None
 
 
 async def test_a_session_that_closes_with_unfinished_jobs_names_each_of_them(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import socket
+import threading
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from modelslab_async import (
     BadRequest,
     InsufficientCredits,
     JobStatus,
+    ModelsLab,
     MusicGen,
     PermissionDenied,
     SubmitUnknown,
@@ -20,6 +24,7 @@ from modelslab_async import (
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .quick import client_of
+from .tracks import says
 
 pytestmark = pytest.mark.anyio
 
@@ -347,3 +352,36 @@ async def test_one_id_for_two_submits_is_unknown_and_the_first_job_stands(finish
         assert caught.value.job_id == first.id
         assert (await first).id == first.id
         assert (len(box.book.debits), submits(box)) == (2, 2)
+
+
+async def test_x14_an_answer_that_came_while_the_loop_stood_still_is_read_before_time_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ticket = b'{"status":"processing","id":77,"eta":1000}'
+    asked, standing, answered = threading.Event(), threading.Event(), threading.Event()
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            while not connection.recv(65536).endswith(b"}"):
+                pass
+            asked.set()
+            standing.wait()
+            connection.sendall(says(ticket))
+            answered.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, args=(listener,))
+        server.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with ModelsLab("a-key-of-no-account", base_url=url, submit_timeout=60) as client:
+            task = asyncio.create_task(client.submit(REQUEST))
+            while not asked.is_set():
+                await asyncio.sleep(0)
+            standing.set()
+            answered.wait()
+            loop = asyncio.get_running_loop()
+            real = loop.time
+            monkeypatch.setattr(loop, "time", lambda: real() + 600)
+            assert (await task).id == "77"
+        server.join()

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, aclosing, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,27 +18,31 @@ from typing import Self
 import anyio
 from attrs import frozen
 
-from ..errors import LedgerError, RequestError
+from ..errors import ConfigurationError, LedgerError
 from ..policy.explaining import may_exist
 from ..runtime import in_thread, to_the_end
 from ..session import Session
 from . import changes
-from .given import Row as GivenRow
 from .given import taken
+from .intake import CHUNK, chunks, plan_of, to_plan
 from .ledger import Ledger
-from .lines import BadRow
-from .manifest import Request, from_requests
+from .manifest import Request
 from .money import Limits, Purse, seconds_of
 from .naming import DEFAULT_TEMPLATE, check_template
 from .reading import Reader
 from .reconciling import Reconciler
-from .results import Result, ResultsFile
+from .results import RESULTS_NAME, Result, ResultsFile
 from .rows import PlannedRow, Row
 from .runner import Failed, Outcome, Runner
 from .states import RowState
 
-_CHUNK = 500
 _MAX_NAMED = 20
+_RETRIABLE = (RowState.REJECTED, RowState.FAILED, RowState.AMBIGUOUS)
+
+_PAID = """
+SELECT r.request, count(*) FROM transitions t JOIN rows r ON r.seq = t.row
+WHERE t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous') GROUP BY t.row
+"""
 
 
 @frozen(kw_only=True)
@@ -67,6 +71,13 @@ class Batch:
         directory: where the files, the ledger and the results go.
         max_jobs: jobs that may be in the account's queue.
         settings: how it is run.
+
+    Attributes:
+        ledger: open inside the block.
+        purse: what the batch has paid for and may pay for; known inside the block.
+
+    Raises:
+        ConfigurationError: the template or a state to retry cannot be used.
     """
 
     def __init__(
@@ -84,9 +95,9 @@ class Batch:
         self._directory = directory
         self._max_jobs = max_jobs
         self._settings = settings
+        self._retry = frozenset(map(_retriable, settings.retry))
         self._stack = AsyncExitStack()
         self._disk = anyio.CapacityLimiter(1)
-        self._send, self._receive = anyio.create_memory_object_stream[Outcome](0)
 
     async def __aenter__(self) -> Self:
         """Open the directory.
@@ -98,7 +109,9 @@ class Batch:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
             self._results = await in_thread(partial(ResultsFile, self._directory), self._disk)
             stack.callback(self._results.close)
-            self._runner = await self._prepared()
+            self.purse = await self._purse()
+            self._runner = self._made(self.purse)
+            self._send, self._receive = anyio.create_memory_object_stream[Outcome](0)
             self._task = asyncio.create_task(self._run())
             stack.push_async_callback(self._end)
             self._stack = stack.pop_all()
@@ -134,13 +147,13 @@ class Batch:
                 raise stopped from None
             raise StopAsyncIteration from None
 
-    async def _prepared(self) -> Runner:
-        purse = Purse(self._settings.limits or Limits())
-        async for row in self.ledger.each():
-            if row.state in self._settings.retry:
-                await self.ledger.write(changes.replanned(row, "asked for anew"))
-            elif row.state not in (RowState.PLANNED, RowState.REJECTED):
-                purse.paid(seconds_of(taken(json.loads(row.request))[0]))
+    async def _purse(self) -> Purse:
+        limits = self._settings.limits
+        if limits is None:
+            return Purse(Limits())
+        return await self.ledger.read(partial(_purse_so_far, limits))
+
+    def _made(self, purse: Purse) -> Runner:
         return Runner(
             self._session,
             self.ledger,
@@ -155,33 +168,69 @@ class Batch:
         reconciler = Reconciler(self._session, self.ledger)
         async with self._send:
             await reconciler.run()
-            await self._runner.run(self._planned())
-            if await reconciler.run_out():
-                await self._runner.run(_nothing())
+            await self._replan(reconciler)
+            async with aclosing(self._planned()) as planned:
+                await self._runner.run(planned)
+            if not isinstance(self._runner.stopped, LedgerError):
+                await self._resolve(reconciler)
             async for row in self.ledger.each((RowState.AMBIGUOUS,)):
                 error = may_exist(row.error or "", row.track_id or "", None)
                 await self._report(row, Failed(id=row.id, row=row.seq, error=error))
-        await self.ledger.read(partial(_rewrite, self._results))
+        try:
+            await self.ledger.read(partial(_rewrite, self._results))
+        except OSError as error:
+            self._runner.stop(_no_results(error))
 
-    async def _planned(self) -> AsyncIterator[Row]:
+    async def _replan(self, reconciler: Reconciler) -> None:
+        """Plan anew what the caller wants made anew, and no row whose job can still be found."""
+        if RowState.AMBIGUOUS in self._retry:
+            await reconciler.run_out()
+        async for row in self.ledger.each(self._retry):
+            await self.ledger.write(changes.replanned(row, "asked for anew"))
+
+    async def _resolve(self, reconciler: Reconciler) -> None:
+        """Find the jobs of this run's lost answers, and bring what they made."""
+        before = len(reconciler.adopted)
+        await (reconciler.run_out() if self._runner.stopped is None else reconciler.run())
+        found = reconciler.adopted[before:]
+        if found:
+            await self._runner.finish(self._rows(found))
+
+    async def _rows(self, numbers: list[int]) -> AsyncIterator[Row]:
+        for number in numbers:
+            yield await self.ledger.row(number)
+
+    async def _planned(self) -> AsyncGenerator[Row, None]:
         """Rows to submit, in order: what the ledger holds, and what the requests add to it."""
         last = 0
-        async for chunk in _chunks(self._requests):
-            await self._plan(chunk)
-            async for row in self._page_after(last):
-                last = row.seq
-                yield row
-        async for row in self._page_after(last):
-            yield row
+        async with aclosing(self._additions()) as additions:
+            async for _ in additions:
+                async for row in self._page_after(last):
+                    last = row.seq
+                    yield row
+
+    async def _additions(self) -> AsyncGenerator[None, None]:
+        """Plan what the requests ask for, and yield when there may be something to submit.
+
+        Requests that are all at hand are planned all together, or not at all.
+        """
+        if isinstance(self._requests, Sequence):
+            await self._plan(plan_of(self._requests))
+        elif self._requests is not None:
+            async with aclosing(chunks(self._requests)) as found:
+                async for chunk in found:
+                    await self._plan(map(to_plan, chunk))
+                    yield
+        yield
 
     async def _page_after(self, last: int) -> AsyncIterator[Row]:
-        while page := await self.ledger.page((RowState.PLANNED,), after=last, limit=_CHUNK):
+        while page := await self.ledger.page((RowState.PLANNED,), after=last, limit=CHUNK):
             for row in page:
                 last = row.seq
                 yield row
 
-    async def _plan(self, rows: list[GivenRow]) -> None:
-        planned = await self.ledger.plan(map(_to_plan, rows))
+    async def _plan(self, rows: Iterable[PlannedRow]) -> None:
+        planned = await self.ledger.plan(rows)
         if planned.changed:
             named = ", ".join(planned.changed[:_MAX_NAMED])
             raise LedgerError(
@@ -190,54 +239,44 @@ class Batch:
             )
 
     async def _report(self, row: Row, outcome: Outcome) -> None:
-        await in_thread(partial(self._results.append, result_of(row)), self._disk)
+        try:
+            await in_thread(partial(self._results.append, result_of(row)), self._disk)
+        except OSError as error:
+            self._runner.stop(_no_results(error))
         with suppress(anyio.BrokenResourceError):
             await self._send.send(outcome)
 
     async def _end(self) -> None:
         self._receive.close()
         self._task.cancel()
-        await asyncio.wait([self._task])
+        await to_the_end(self._task)
+        self._send.close()  # by us if the task was cancelled before its first step
         if not self._task.cancelled():
             self._task.exception()  # whoever took the outcomes has had it raised
 
 
-def _to_plan(row: GivenRow) -> PlannedRow:
-    return PlannedRow(row.id, row.given(), row.payload_hash, row.request.prompt)
-
-
-async def _chunks(
-    requests: Iterable[Request] | AsyncIterable[Request] | None,
-) -> AsyncIterator[list[GivenRow]]:
-    """Rows by the hundred; of requests that are all at hand, all are checked before the first."""
-    if requests is None:
-        return
-    if isinstance(requests, Sequence):
-        await _check_all(requests)
-    chunk: list[GivenRow] = []
-    async for row in from_requests(requests):
-        if isinstance(row, BadRow):
-            raise RequestError(f"{row}; nothing more was submitted")
-        chunk.append(row)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-async def _check_all(requests: Sequence[Request]) -> None:
-    bad = [row async for row in from_requests(requests) if isinstance(row, BadRow)]
-    if bad:
-        shown = "\n".join(map(str, bad[:_MAX_NAMED]))
-        raise RequestError(
-            f"{len(bad)} of {len(requests)} requests cannot be used; nothing was sent\n{shown}"
+def _retriable(state: str) -> RowState:
+    if state not in _RETRIABLE:
+        raise ConfigurationError(
+            f"rows that are {state!s:.20} are not made anew; retry takes {', '.join(_RETRIABLE)}"
         )
+    return RowState(state)
 
 
-async def _nothing() -> AsyncIterator[Row]:
-    return
-    yield
+def _purse_so_far(limits: Limits, reader: Reader) -> Purse:
+    """Every submit of any run that was paid for, or may have been."""
+    purse = Purse(limits)
+    for request, times in reader.db.execute(_PAID):
+        for _ in range(times):
+            purse.paid(seconds_of(taken(json.loads(request))[0]))
+    return purse
+
+
+def _no_results(error: OSError) -> LedgerError:
+    return LedgerError(
+        f"{RESULTS_NAME} cannot be written ({error.strerror}); nothing is lost, the ledger has it "
+        "all: make room, then run the batch again"
+    )
 
 
 def _rewrite(results: ResultsFile, reader: Reader) -> None:

@@ -18,7 +18,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
@@ -39,6 +46,7 @@ __all__ = [
     "Row",
     "check_manifest",
     "from_requests",
+    "from_sequence",
     "read_manifest",
     "rereadable",
 ]
@@ -138,7 +146,7 @@ Request = MusicGen | Mapping[str, Any] | str
 
 def from_requests(
     requests: Iterable[Request] | AsyncIterable[Request],
-) -> AsyncIterator[Row | BadRow]:
+) -> AsyncGenerator[Row | BadRow, None]:
     """The rows of requests from Python, in their order; it may go on for ever.
 
     Args:
@@ -147,17 +155,33 @@ def from_requests(
     Raises:
         ConfigurationError: it is one request and not many, or there is no room for temporary files.
     """
+    _check_many(requests)
+    return _from_requests(requests)
+
+
+def from_sequence(requests: Iterable[Request]) -> Iterator[Row | BadRow]:
+    """The same of requests that are at hand, for a thread: clips are read where this runs.
+
+    Raises:
+        ConfigurationError: as `from_requests`.
+    """
+    _check_many(requests)
+    with Rows(Path()) as rows:
+        for number, request in enumerate(requests, 1):
+            yield _row(rows, request, number)
+
+
+def _check_many(requests: object) -> None:
     if isinstance(requests, str | bytes | Mapping):
         raise ConfigurationError(
             f"a batch takes many requests, but this is one {type(requests).__name__}; "
             "put it into a list"
         )
-    return _from_requests(requests)
 
 
 async def _from_requests(
     requests: Iterable[Request] | AsyncIterable[Request],
-) -> AsyncIterator[Row | BadRow]:
+) -> AsyncGenerator[Row | BadRow, None]:
     number = 0
     with Rows(Path()) as rows:
         async for request in _each(requests):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import field, frozen, validators
 
 from ..errors import LimitReached
 from ..policy.settings import at_least
@@ -23,10 +23,13 @@ class Limits:
         max_cost: in the unit of the prices; ``None``: no limit.
         price_per_job: what one job costs.
         price_per_second: what one second of audio costs, beside that.
+
+    Raises:
+        ConfigurationError: one of them is below zero, or no number.
     """
 
-    max_jobs_total: int | None = None
-    max_cost: float | None = None
+    max_jobs_total: int | None = field(default=None, validator=validators.optional(at_least(0)))
+    max_cost: float | None = field(default=None, validator=validators.optional(at_least(0)))
     price_per_job: float = field(default=0.0, validator=at_least(0))
     price_per_second: float = field(default=0.0, validator=at_least(0))
 

@@ -7,21 +7,26 @@ account may have other users, and equal prompts are not the same job.
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import partial
 
 import anyio
 from attrs import frozen
 
+from ..errors import ModelsLabError
 from ..jobs import FETCH_PATH
-from ..protocol.replies import Finished, read_reply
+from ..policy.explaining import cannot_read, no_answer, said_no
+from ..protocol.replies import Failed, Finished, Refused, read_reply
 from ..protocol.trust import job_id as trusted_id
 from ..runtime import now
 from ..session import Session
-from ..transport.api import Answer
+from ..transport.api import Answer, Silence
 from . import changes
 from .ledger import Ledger
+from .reading import Reader
 from .rows import Row
 from .states import RowState
 
@@ -29,6 +34,18 @@ _PATH = "/api/assets_generated"
 _PER_PAGE = 100
 _MAX_PAGES = 100
 _MAX_STRANGERS = 200
+
+_FLOOR = """
+SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND (
+    SELECT max(n) FROM transitions WHERE row = seq
+    AND old IN ('submitting', 'ambiguous') AND new IN ('submitted', 'ready')
+) < (
+    SELECT min(n) FROM (
+        SELECT max(t.n) AS n FROM transitions t JOIN rows lost ON lost.seq = t.row
+        WHERE lost.state = 'ambiguous' AND t.new = 'submitting' GROUP BY t.row
+    )
+)
+"""
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -47,6 +64,8 @@ class Reconciler:
 
     Attributes:
         strangers: jobs that might be theirs, found by the last `run`: for a person to judge.
+        adopted: numbers of the rows whose jobs were found, in that order.
+        trouble: why the account's list could not be had in the last `run`, if so.
     """
 
     def __init__(self, session: Session, ledger: Ledger) -> None:
@@ -54,24 +73,28 @@ class Reconciler:
         self._ledger = ledger
         self._seen: dict[str, Stranger] = {}
         self.strangers: tuple[Stranger, ...] = ()
+        self.adopted: list[int] = []
+        self.trouble: ModelsLabError | None = None
 
     async def run(self) -> int:
         """Resolve what can be proved, and say how many rows that was."""
+        self.trouble = None
         lost = {row.track_id: row async for row in self._ledger.each((RowState.AMBIGUOUS,))}
         if not lost:
             return 0
         resolved = 0
         strangers = []
-        oldest = min(filter(None, [row.submitted_at for row in lost.values()]), default=0.0)
-        async for stranger in self._strangers(await self._floor(oldest)):
-            row = lost.pop(stranger.track_id, None) if stranger.track_id else None
-            if row is None:
-                strangers.append(stranger)
-                continue
-            await self.adopt(row, stranger.id)
-            resolved += 1
-            if not lost:
-                break
+        async with aclosing(self._strangers(await self._floor())) as found:
+            async for stranger in found:
+                row = lost.get(stranger.track_id) if stranger.track_id else None
+                if row is None or _contradicts(stranger, row):
+                    strangers.append(stranger)
+                    continue
+                await self.adopt(row, stranger.id)
+                resolved += 1
+                del lost[row.track_id]
+                if not lost:
+                    break
         self.strangers = tuple(strangers)
         return resolved
 
@@ -94,31 +117,35 @@ class Reconciler:
         """This job is this row's, it has been found."""
         handle = self._session.job(job_id).to_json()
         await self._ledger.write(changes.accepted(row.seq, job_id, handle))
+        self.adopted.append(row.seq)
         _log.info("row %s: its job is %s", row.id, job_id, extra={"job_id": job_id})
 
-    async def _floor(self, before: float) -> int:
-        """Ids count upwards: a job lost at some time has a higher one than jobs accepted before."""
+    async def _floor(self) -> int:
+        """Ids count upwards: a job lost now has a higher one than jobs accepted before it left.
 
-        def highest(reader: Any) -> int:
-            query = (
-                "SELECT max(CAST(job_id AS INTEGER)) FROM rows "
-                "WHERE accepted_at < ? AND job_id GLOB '[0-9]*'"
-            )
-            return int(reader.db.execute(query, (before,)).fetchone()[0] or 0)
+        Before is what comes earlier in the ledger's history: the time of day may jump.
+        """
+
+        def highest(reader: Reader) -> int:
+            return int(reader.db.execute(_FLOOR).fetchone()[0] or 0)
 
         return await self._ledger.read(highest)
 
-    async def _strangers(self, floor: int) -> AsyncIterator[Stranger]:
+    async def _strangers(self, floor: int) -> AsyncGenerator[Stranger, None]:
+        """Jobs of the account that no row knows, newest first."""
+        seen: set[str] = set()
         found = 0
         for page in range(1, _MAX_PAGES + 1):
-            ids = await self._page(page)
+            ids = [job_id for job_id in await self._page(page) if job_id not in seen]
+            seen.update(ids)
             for job_id in ids:
                 if job_id.isdigit() and int(job_id) <= floor:
                     return
-                if await self._ledger.read(lambda reader: reader.with_job_id(job_id)) is None:  # noqa: B023
-                    yield await self._asked(job_id)
-                    found += 1
-            if len(ids) < _PER_PAGE or found >= _MAX_STRANGERS:
+                if await self._ledger.read(partial(_is_known, job_id)):
+                    continue
+                yield await self._asked(job_id)
+                found += 1
+            if not ids or found >= _MAX_STRANGERS:
                 return
 
     async def _page(self, page: int) -> list[str]:
@@ -128,7 +155,8 @@ class Reconciler:
         )
         reply = read_reply(answer.body, answer.status) if isinstance(answer, Answer) else None
         if not isinstance(reply, Finished):
-            _log.warning("the list of the account's assets is not to be had now")
+            self.trouble = _trouble(answer)
+            _log.warning("%s", self.trouble)
             return []
         data = reply.raw.get("data")
         items = data if isinstance(data, list) else []
@@ -146,6 +174,26 @@ class Reconciler:
                 return Stranger(job_id, None, None)
             self._seen[job_id] = Stranger(job_id, reply.track_id, _prompt(reply.raw.get("meta")))
         return self._seen[job_id]
+
+
+def _trouble(answer: Answer | Silence) -> ModelsLabError:
+    what = "the list of the account's assets"
+    if not isinstance(answer, Answer):
+        return no_answer(what, answer.reason, timed_out=answer.timed_out)
+    reply = read_reply(answer.body, answer.status)
+    if isinstance(reply, Refused | Failed):
+        return said_no(what, reply, answer.status)
+    return cannot_read(what, reply, answer.status)
+
+
+def _is_known(job_id: str, reader: Reader) -> bool:
+    return reader.with_job_id(job_id) is not None
+
+
+def _contradicts(stranger: Stranger, row: Row) -> bool:
+    """A `track_id` of the caller's own may have been used before, for something else."""
+    own = "track_id" in json.loads(row.request)
+    return own and stranger.prompt is not None and stranger.prompt != row.prompt
 
 
 def _prompt(meta: object) -> str | None:

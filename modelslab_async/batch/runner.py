@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import assert_never
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,21 +23,21 @@ from ..errors import (
     InsufficientCredits,
     JobFailed,
     LedgerError,
+    LimitReached,
     ModelsLabError,
     OutputLost,
     PermissionDenied,
     RateLimited,
     TransportError,
 )
-from ..jobs import Generation, Job, JobStatus
+from ..jobs import Generation, Job
 from ..policy.polling import Finish
-from ..policy.submitting import Busy, NotSent, Rejected, Unknown
-from ..protocol.replies import Finished, Refusal, Refused, RemoteFile
+from ..protocol.replies import Finished, RemoteFile
 from ..protocol.requests import MAX_TRACK_ID
 from ..session import Session
-from ..submits import Answered, Submission, prepare
 from . import changes
 from .given import taken
+from .journal import BatchOver, Journal
 from .ledger import Ledger
 from .money import Purse, seconds_of
 from .naming import file_name
@@ -53,8 +52,10 @@ _BACKLOG = 1000
 
 _UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED)
 
+
 # Not about one row but about the account, the network or this machine.
 _STOPPING = (
+    BatchOver,
     AuthenticationError,
     ConfigurationError,
     InsufficientCredits,
@@ -98,45 +99,6 @@ class Failed:
 Outcome = Succeeded | Failed
 
 
-@frozen
-class _Journal:
-    """Writes down one row's submit: the intent before it leaves, the answer before it is told."""
-
-    _ledger: Ledger
-    _row: Row
-
-    async def intent(self, submission: Submission, attempt: int) -> None:
-        number = self._row.attempt + attempt
-        await self._ledger.write(changes.intent(self._row.seq, submission.track_id, number))
-
-    async def answer(self, answer: Answered) -> Answered:
-        change = _written(self._row.seq, answer)
-        state = await self._ledger.write(change)
-        if change.paid and state is RowState.AMBIGUOUS:
-            return Unknown("the API gave it the job of another row", str(change.values["job_id"]))
-        return answer
-
-
-def _written(row: int, answer: Answered) -> changes.Change:
-    """A refusal that is about the account, not about the row, leaves the row planned."""
-    match answer:
-        case Job(status=JobStatus.SUCCESS):
-            return changes.finished_at_once(row, answer.id or None, answer.to_json())
-        case Job():
-            return changes.accepted(row, answer.id, answer.to_json())
-        case NotSent(reason=reason):
-            return changes.not_sent(row, reason)
-        case Busy(reply) | Rejected(
-            Refused(reason=Refusal.KEY | Refusal.CREDITS | Refusal.PLAN) as reply
-        ):
-            return changes.not_sent(row, reply.message)
-        case Rejected(reply):
-            return changes.rejected(row, "BadRequest", reply.message)
-        case Unknown(reason=reason):
-            return changes.ambiguous(row, reason)
-    assert_never(answer)
-
-
 class Runner:
     """Works through the rows of one ledger, once.
 
@@ -147,7 +109,10 @@ class Runner:
         template: how they are named, see `naming.file_name`.
         max_jobs: jobs that may be in the account's queue.
         purse: what is paid for, and may be.
-        report: is told each outcome; while it waits, the run waits.
+        report: is told each outcome; while it waits for many of them, the run waits.
+
+    Attributes:
+        stopped: why some rows are left for another run, if some are.
     """
 
     def __init__(
@@ -169,23 +134,50 @@ class Runner:
         self._report = report
         self._room = anyio.Semaphore(max_jobs + _AHEAD)
         self._backlog = anyio.Semaphore(_BACKLOG)
-        self.stopped: ModelsLabError | None = None
+        self._intake = anyio.CancelScope()
+        self.stopped: Exception | None = None
 
     async def run(self, planned: AsyncIterator[Row]) -> None:
-        """Finish what is paid for, then submit what is planned, until there is nothing left.
-
-        `stopped` then says why some rows were left planned, if some were.
-        """
+        """Finish what is paid for, then submit what is planned, until there is nothing left."""
         async with anyio.create_task_group() as group:
             async for row in self._ledger.each(_UNFINISHED):
                 await self._start(group, row)
-            async for row in planned:
-                if self.stopped is None:
-                    self.stopped = self._purse.refusal(_seconds(row))
-                if self.stopped is not None:
-                    break
-                self._purse.paid(_seconds(row))
+            with self._intake:
+                await self._take_in(group, planned)
+
+    async def finish(self, rows: AsyncIterable[Row]) -> None:
+        """Finish these rows, which are paid for."""
+        async with anyio.create_task_group() as group:
+            async for row in rows:
                 await self._start(group, row)
+
+    def stop(self, reason: Exception) -> None:
+        """Submit nothing more; what is paid for goes on. The first reason is the one that counts.
+
+        A limit lets those rows pass that it was reckoned with.
+        """
+        if not self._is_over():
+            self.stopped = reason
+        self._intake.cancel()
+
+    def _is_over(self) -> bool:
+        return self.stopped is not None and not isinstance(self.stopped, LimitReached)
+
+    async def _take_in(self, group: TaskGroup, planned: AsyncIterator[Row]) -> None:
+        while row := await self._next(planned):
+            refusal = self._purse.refusal(_seconds(row))
+            if refusal is not None:
+                self.stop(refusal)
+                return
+            self._purse.paid(_seconds(row))
+            await self._start(group, row)
+
+    async def _next(self, planned: AsyncIterator[Row]) -> Row | None:
+        try:
+            return await anext(planned, None)
+        except Exception as error:  # noqa: BLE001 - of the caller's iterable: raised in the end
+            self.stop(error)
+            return None
 
     async def _start(self, group: TaskGroup, row: Row) -> None:
         await self._backlog.acquire()
@@ -195,33 +187,29 @@ class Runner:
     async def _work(self, row: Row) -> None:
         try:
             outcome = await self._outcome(row)
+            if outcome is not None:
+                await self._report(await self._ledger.row(row.seq), outcome)
         finally:
             self._backlog.release()
-        if outcome is not None:
-            await self._report(await self._ledger.row(row.seq), outcome)
 
     async def _outcome(self, row: Row) -> Outcome | None:
         """What became of the row; ``None``: that is not said yet, here or in this run."""
         try:
-            generation = await self._generated(row)
-            return None if generation is None else await self._saved(row, generation)
+            return await self._saved(row, await self._generated(row))
         except ModelsLabError as error:
             if _stops(error):
-                self.stopped = self.stopped or error
+                self.stop(error)
             state = (await self._ledger.row(row.seq)).state
-            if state is RowState.PLANNED:
+            if state in (RowState.PLANNED, RowState.REJECTED):
                 self._purse.returned(_seconds(row))
-                return None
-            if state is RowState.AMBIGUOUS or (state is RowState.READY and _stops(error)):
+            if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
                 return None
             return Failed(id=row.id, row=row.seq, error=error)
 
-    async def _generated(self, row: Row) -> Generation | None:
+    async def _generated(self, row: Row) -> Generation:
         try:
             if row.state is not RowState.PLANNED:
                 return await self._taken_up(row)
-            if self.stopped is not None:
-                return None
             return await self._awaited(row, await self._submit(row))
         finally:
             self._room.release()
@@ -231,8 +219,10 @@ class Runner:
         track_id = request.track_id
         if track_id is None:
             track_id = int(row.track_id or 1 + secrets.randbelow(MAX_TRACK_ID - 1))
-        journal = _Journal(self._ledger, row)
-        return await self._session.submitter.submit(await prepare(request, track_id), journal)
+        journal = Journal(self._ledger, row, self._is_over)
+        return await self._session.submitter.submit(
+            await self._session.prepare(request, track_id), journal
+        )
 
     async def _taken_up(self, row: Row) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""

@@ -9,6 +9,7 @@ import click
 from modelslab_async import __version__
 
 from .balance import balance
+from .batch import batch
 from .completion import completion
 from .config import config
 from .demo import demo
@@ -16,7 +17,10 @@ from .doctor import doctor
 from .failing import guarded
 from .fetch import fetch
 from .generate import generate
+from .reconcile import reconcile
+from .resume import resume
 from .sandbox import sandbox
+from .status import status
 from .voice import PROGRAM
 
 __all__ = ["commands", "run"]
@@ -45,7 +49,11 @@ def commands() -> None:
     """
 
 
-for command in (demo, generate, fetch, balance, sandbox, doctor, config, completion):
+for command in (
+    *(demo, generate, fetch),
+    *(batch, resume, status, reconcile),
+    *(balance, sandbox, doctor, config, completion),
+):
     commands.add_command(command)
 
 

@@ -23,11 +23,13 @@ class Connection:
         settings: as `settings.read_settings` gives them.
         sandbox: use a sandbox that lives as long as the client.
         poll: how often to ask the API, if not as usual.
+        seed: of the sandbox; its jobs have other ids for another seed.
     """
 
     settings: Mapping[str, Setting] = field(repr=False)
     sandbox: bool = False
     poll: PollPolicy | None = None
+    seed: int = 0
 
     @property
     def is_live(self) -> bool:
@@ -81,7 +83,7 @@ async def opened(connection: Connection) -> AsyncIterator[ModelsLab]:
     async with AsyncExitStack() as stack:
         # A proxy is taken from the environment, but never stands before this machine.
         if connection.sandbox:
-            client = await _own_sandbox(stack, limits)
+            client = await _own_sandbox(stack, connection.seed, limits)
         else:
             client = ModelsLab(
                 key_of(settings),
@@ -93,11 +95,11 @@ async def opened(connection: Connection) -> AsyncIterator[ModelsLab]:
         yield await stack.enter_async_context(client)
 
 
-async def _own_sandbox(stack: AsyncExitStack, limits: dict[str, Any]) -> ModelsLab:
+async def _own_sandbox(stack: AsyncExitStack, seed: int, limits: dict[str, Any]) -> ModelsLab:
     from modelslab_async import ModelsLab, PollPolicy
 
     from ..sandbox import Sandbox, Scenario
 
     scenario = Scenario(generation_seconds=(0.3, 0.9), eta="float")
-    box = await stack.enter_async_context(Sandbox(scenario))
+    box = await stack.enter_async_context(Sandbox(scenario, seed=seed))
     return ModelsLab(box.key, base_url=box.url, poll=PollPolicy(min_interval=0.1), **limits)

@@ -19,6 +19,7 @@ from modelslab_async import (
     IncompleteDownload,
     InsufficientCredits,
     JobTimeout,
+    LimitReached,
     ModelsLabError,
     NotFound,
     PermissionDenied,
@@ -29,7 +30,7 @@ from modelslab_async import (
 
 from .voice import COMPLETION_VARIABLE, PROGRAM, Voice, json_by_default, silence
 
-OK, OTHER, USAGE, SOME_FAILED = 0, 1, 2, 8
+OK, OTHER, USAGE, SOME_FAILED, LEFT_OVER = 0, 1, 2, 8, 9
 INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _FORM = re.compile(r"(?<!^)(?=[A-Z])")
@@ -63,6 +64,7 @@ MEANINGS = (
     Meaning(NotFound, 5),
     Meaning(InsufficientCredits, 6, f"{PROGRAM} balance shows what is left"),
     Meaning(JobTimeout, 7),
+    Meaning(LimitReached, LEFT_OVER),
     Meaning(TransportError, 10, f"{PROGRAM} doctor shows the proxy and the origin in use"),
     Meaning(IncompleteDownload, 10),
     Meaning(RequestError, USAGE),

@@ -96,7 +96,7 @@ def generate(
     connection.check()
     if len(tracks) > 1 and connection.is_live and not yes:
         _confirm(tracks, no_input=no_input)
-    voice.say(f"{_plural(len(tracks), 'track')} with {connection.origin}")
+    voice.say(f"{plural(len(tracks), 'track')} with {connection.origin}")
     from .delivering import deliver
 
     again = ["-o", output] if output else []
@@ -178,7 +178,7 @@ def _tracks(
 
 
 def _plan(voice: Voice, tracks: Sequence[Track]) -> int:
-    plans = [(track, next(iter(track.targets)), *_size(track.order)) for track in tracks]
+    plans = [(track, next(iter(track.targets)), *size_of(track.order)) for track in tracks]
     if voice.json:
         files = [{"path": to, "seconds": seconds, "mb": mb} for _, to, seconds, mb in plans]
         voice.give_json({"schema_version": 1, "jobs": len(plans), "price": None, "files": files})
@@ -190,13 +190,13 @@ def _plan(voice: Voice, tracks: Sequence[Track]) -> int:
 
 
 def _sum(tracks: Sequence[Track]) -> str:
-    sizes = [_size(track.order) for track in tracks]
+    sizes = [size_of(track.order) for track in tracks]
     seconds, mb = (sum(column) for column in zip(*sizes, strict=True))
-    jobs = _plural(len(tracks), "job")
+    jobs = plural(len(tracks), "job")
     return f"{jobs}, {seconds:.0f} s of music, about {mb:.1f} MB, price unknown"
 
 
-def _size(order: Any) -> tuple[float, float]:
+def size_of(order: Any) -> tuple[float, float]:
     """Seconds and megabytes that a request should come to."""
     seconds = order.duration or ((order.max_new_token - 3) / 50 if order.max_new_token else 30)
     if order.output_format == "mp3":
@@ -215,5 +215,5 @@ def _confirm(tracks: Sequence[Track], *, no_input: bool) -> None:
         raise click.ClickException(f"nothing was sent; {PROGRAM} generate --sandbox costs nothing")
 
 
-def _plural(count: int, word: str) -> str:
+def plural(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")

@@ -105,6 +105,8 @@ def account(command: Command) -> Command:
         voice: Voice,
         max_jobs: int | None = None,
         timeout: float | None = None,
+        price_per_job: float | None = None,
+        price_per_second: float | None = None,
         **rest: Any,
     ) -> Any:
         if api_key is not None:
@@ -119,6 +121,8 @@ def account(command: Command) -> Command:
             base_url=base_url,
             max_jobs=max_jobs,
             timeout=timeout,
+            price_per_job=price_per_job,
+            price_per_second=price_per_second,
         )
         settings = read_settings(flags)
         voice = evolve(voice, json=voice.json or settings["output"].value == "json")

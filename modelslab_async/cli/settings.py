@@ -69,6 +69,12 @@ _KNOWN = {
     "timeout": _Known(
         env=("MODELSLAB_ASYNC_TIMEOUT",), keys=("async.timeout",), default=900.0, kind=float
     ),
+    "price_per_job": _Known(
+        env=("MODELSLAB_ASYNC_PRICE_PER_JOB",), keys=("async.price_per_job",), kind=float
+    ),
+    "price_per_second": _Known(
+        env=("MODELSLAB_ASYNC_PRICE_PER_SECOND",), keys=("async.price_per_second",), kind=float
+    ),
 }
 
 
@@ -82,6 +88,8 @@ class Flags:
     base_url: str | None = None
     max_jobs: int | None = None
     timeout: float | None = None
+    price_per_job: float | None = None
+    price_per_second: float | None = None
 
     def given(self) -> dict[str, Any]:
         """The settings among them, the key read from where it is said to be."""
@@ -90,6 +98,8 @@ class Flags:
             "base_url": self.base_url,
             "max_jobs": self.max_jobs,
             "timeout": self.timeout,
+            "price_per_job": self.price_per_job,
+            "price_per_second": self.price_per_second,
         }
         return {name: value for name, value in found.items() if value is not None}
 

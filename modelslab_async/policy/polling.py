@@ -52,6 +52,16 @@ class PollPolicy:
     timeout: float = field(default=30.0, validator=_positive)
 
 
+def as_safety_net(policy: PollPolicy) -> PollPolicy:
+    """The policy for a job whose end a webhook tells: it is asked about in case none comes."""
+    return evolve(
+        policy,
+        first=10 * policy.first,
+        min_interval=30 * policy.min_interval,
+        max_interval=4 * max(policy.max_interval, 10 * policy.min_interval),
+    )
+
+
 @frozen
 class NoAnswer:
     """A poll that brought nothing readable back: reset, timeout, refused connection."""

@@ -37,6 +37,10 @@ class Failure(enum.Enum):
     NOT_FOUND = "not found"
 
 
+def _count(urls: tuple[str, ...]) -> str:
+    return f"<{len(urls)} links>"
+
+
 @frozen
 class RemoteFile:
     """One file that a job made, and everywhere it may lie.
@@ -47,7 +51,7 @@ class RemoteFile:
         index: its place among the files of that job, from 0.
     """
 
-    urls: tuple[str, ...] = field(repr=lambda urls: f"<{len(urls)} links>")
+    urls: tuple[str, ...] = field(repr=_count)
     job_id: str = ""
     index: int = 0
 
@@ -56,9 +60,10 @@ class RemoteFile:
 class Links:
     """Links of one answer, by the field they came in."""
 
-    output: tuple[str, ...] = ()
-    proxy: tuple[str, ...] = ()
-    future: tuple[str, ...] = ()
+    # Some "links" are the file itself, and others let whoever reads a log fetch it.
+    output: tuple[str, ...] = field(default=(), repr=_count)
+    proxy: tuple[str, ...] = field(default=(), repr=_count)
+    future: tuple[str, ...] = field(default=(), repr=_count)
 
     def merged(self, older: Links) -> Links:
         """These links, and where a field is empty, what an older answer said."""

@@ -6,10 +6,12 @@ of the request, and the request holds the key, so they end here.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
@@ -24,6 +26,7 @@ from ..secret import Secret
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _CONNECT_TIMEOUT = 30.0
+_GRACE = 0.25
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 _log = logging.getLogger("modelslab_async.transport")
@@ -35,7 +38,8 @@ class Network:
 
     Attributes:
         connector: used for everything, and never closed by us; what it connects to is the
-            caller's responsibility then.
+            caller's responsibility then. Give it ``force_close=True``: else a paid call may leave
+            on an idle connection that the server is just closing, which is `SubmitUnknown`.
         proxy: URL of an HTTP proxy for everything.
         trust_env: take proxies from ``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` and ``.netrc``.
     """
@@ -122,14 +126,17 @@ class KeyedTransport:
         session = self._paying if paid else self._asking
         trace = SimpleNamespace(sent=False)
         try:
-            async with session.post(
-                self._origin + path,
-                data=_Sealed(self._secret, fields),
-                headers=_HEADERS,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_TIMEOUT),
-                trace_request_ctx=trace,
-            ) as response:
+            async with (
+                _deadline(timeout),
+                session.post(
+                    self._origin + path,
+                    data=_Sealed(self._secret, fields),
+                    headers=_HEADERS,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+                    trace_request_ctx=trace,
+                ) as response,
+            ):
                 return await self._answer(response)
         except Exception as error:  # noqa: BLE001  whatever broke, the request may have arrived
             silence = _silence(error, sent=trace.sent)
@@ -140,6 +147,8 @@ class KeyedTransport:
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.strip().lower() not in ("identity", ""):
             raise _Unusable("the answer is compressed, though that was not asked for")
+        if has_two_lengths(response):
+            raise _Unusable("the answer names two lengths")
         body = await _read(response.content)
         _log.debug("POST %s: HTTP %d, %d bytes", response.url.path, response.status, len(body))
         return Answer(
@@ -165,6 +174,21 @@ class _Sealed(Payload):
         await writer.write(self._secret.sealed(self._rest))
 
 
+@asynccontextmanager
+async def _deadline(seconds: float) -> AsyncIterator[None]:
+    """Like `asyncio.timeout`, but first an answer is read that came while the loop stood still.
+
+    A process that was stopped for minutes finds the time over and the answer in its socket.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+        timer = loop.call_later(seconds, lambda: limit.reschedule(loop.time() + _GRACE))
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
 class _Unusable(Exception):
     """An answer that is not read on. Its text is ours."""
 
@@ -175,6 +199,11 @@ async def _note_sent(
     params: aiohttp.TraceRequestHeadersSentParams,
 ) -> None:
     context.trace_request_ctx.sent = True
+
+
+def has_two_lengths(response: aiohttp.ClientResponse) -> bool:
+    """Whether nobody can say where the body ends; not every parser of the library refuses that."""
+    return len(response.headers.getall("Content-Length", ())) > 1
 
 
 async def _read(stream: aiohttp.StreamReader) -> bytes:

@@ -15,13 +15,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+import anyio
 from attrs import field, frozen
 from yarl import URL
 
+from ..errors import ConfigurationError
 from ..policy.transferring import DownloadPolicy, Setback, Trouble, judge_status
 from ..protocol.trust import forbidden_address, storage_url
 from ..protocol.waiting import retry_after
-from .api import Network, describe
+from .api import Network, describe, has_two_lengths
 
 READ_BUFFER = 1024 * 1024
 _MAX_REDIRECTS = 3
@@ -73,6 +75,7 @@ class Storage:
         self._network = network
         self._policy = policy
         self._allow_loopback = allow_loopback
+        self._open: set[aiohttp.ClientResponse] = set()
 
     async def __aenter__(self) -> Self:
         factory = self._guarded_socket if self._network.is_direct else None
@@ -87,6 +90,8 @@ class Storage:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        for response in self._open:
+            response.close()  # closing the session alone would leave whoever reads asleep for ever
         await self._session.close()
 
     @asynccontextmanager
@@ -97,12 +102,17 @@ class Storage:
 
         Raises:
             LinkFailed: there is no such body to be had.
+            ConfigurationError: the client was closed.
         """
         headers = {"Accept": "audio/*, */*;q=0.1", "Accept-Encoding": "identity"}
         if offset and validator:
             headers |= {"Range": f"bytes={offset}-", "If-Range": validator}
         async with await self._follow(url, headers) as response:
-            yield _body(response, offset if "Range" in headers else 0, validator)
+            self._open.add(response)
+            try:
+                yield _body(response, offset if "Range" in headers else 0, validator)
+            finally:
+                self._open.discard(response)
 
     async def _follow(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """The first answer that is no redirect; a redirect to plain http is refused."""
@@ -119,14 +129,22 @@ class Storage:
         checked = storage_url(url, allow_loopback=self._allow_loopback)
         if checked is None:
             raise LinkFailed(Setback(Trouble.REFUSED, "the link is no https:// URL"))
+        if self._session.closed:
+            raise ConfigurationError(
+                "the client was closed before the file was whole; nothing was published: "
+                "download it again with an open client, which is free"
+            )
         timeout = self._policy.timeout
         try:
-            return await self._session.get(
-                URL(checked, encoded=True),
-                headers=headers,
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout),
-            )
+            with anyio.fail_after(2 * timeout):  # to connect, and for headers that only drip
+                return await self._session.get(
+                    URL(checked, encoded=True),
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=timeout, sock_read=timeout
+                    ),
+                )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = LinkFailed(_setback(error))
         raise failure
@@ -159,6 +177,8 @@ def _body(response: aiohttp.ClientResponse, asked_offset: int, known: str | None
         raise LinkFailed(Setback(trouble, f"HTTP {status}", retry_after=wait))
     if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
         raise LinkFailed(Setback(Trouble.WRONG, "compressed, though that was not asked for"))
+    if has_two_lengths(response):
+        raise LinkFailed(Setback(Trouble.NETWORK, "the answer names two lengths"))
     length = response.content_length
     if status == 206:
         return _partial(response, asked_offset, length, known)

@@ -396,3 +396,9 @@ def test_links_do_not_show_in_a_repr() -> None:
     assert repr(RemoteFile(("https://a/signed",), "7")) == (
         "RemoteFile(urls=<1 links>, job_id='7', index=0)"
     )
+
+
+def test_links_are_shown_as_a_number_for_some_are_the_file_itself_and_others_are_signed() -> None:
+    reply = read_reply(b'{"status":"success","id":1,"output":["https://a.example/x?secret=1"]}')
+    assert "secret" not in repr(reply)
+    assert "output=<1 links>" in repr(reply)

@@ -1,0 +1,81 @@
+"""Write down one row's submit: the intent before it leaves, the answer before it is told.
+
+What an answer means to the row is decided here, once. Only the ledger is written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import assert_never
+
+from attrs import frozen
+
+from ..errors import ModelsLabError
+from ..jobs import Job, JobStatus
+from ..policy.submitting import Busy, NotSent, Rejected, Unknown
+from ..preparing import Submission
+from ..protocol.replies import Refusal, Refused
+from ..submits import Answered
+from . import changes
+from .ledger import Ledger
+from .rows import Row
+from .states import RowState
+
+
+class BatchOver(ModelsLabError):
+    """The batch submits nothing more: this row stays planned."""
+
+
+@frozen
+class Journal:
+    """Of one row, for as long as it tries to be submitted.
+
+    Raises:
+        BatchOver: from `intent`, when the batch has stopped: nothing was written, nothing leaves.
+        LedgerError: it cannot be written.
+    """
+
+    _ledger: Ledger
+    _row: Row
+    _is_over: Callable[[], bool]
+
+    async def intent(self, submission: Submission, attempt: int) -> None:
+        if self._is_over():  # since this row began to wait for its slot
+            raise BatchOver(f"row {self._row.id} was not sent: the batch has stopped")
+        number = self._row.attempt + attempt
+        await self._ledger.write(changes.intent(self._row.seq, submission.track_id, number))
+
+    async def answer(self, answer: Answered) -> Answered:
+        change = await self._change(answer)
+        state = await self._ledger.write(change)
+        if change.paid and state is RowState.AMBIGUOUS:
+            return Unknown("the API gave it the job of another row", str(change.values["job_id"]))
+        return answer
+
+    async def _change(self, answer: Answered) -> changes.Change:
+        if isinstance(answer, Job) and (await self._state()) is RowState.AMBIGUOUS:
+            return changes.accepted(self._row.seq, answer.id, answer.to_json())  # found since
+        return _written(self._row.seq, answer)
+
+    async def _state(self) -> RowState:
+        return (await self._ledger.row(self._row.seq)).state
+
+
+def _written(row: int, answer: Answered) -> changes.Change:
+    """A refusal that is about the account, not about the row, leaves the row planned."""
+    match answer:
+        case Job(status=JobStatus.SUCCESS):
+            return changes.finished_at_once(row, answer.id or None, answer.to_json())
+        case Job():
+            return changes.accepted(row, answer.id, answer.to_json())
+        case NotSent(reason=reason):
+            return changes.not_sent(row, reason)
+        case Busy(reply) | Rejected(
+            Refused(reason=Refusal.KEY | Refusal.CREDITS | Refusal.PLAN) as reply
+        ):
+            return changes.not_sent(row, reply.message)
+        case Rejected(reply):
+            return changes.rejected(row, "BadRequest", reply.message)
+        case Unknown(reason=reason):
+            return changes.ambiguous(row, reason)
+    assert_never(answer)

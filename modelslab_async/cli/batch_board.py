@@ -1,0 +1,257 @@
+"""Show how far a batch is: moving bars on a terminal, lines or JSON events elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, field, frozen
+
+from modelslab_async import RowState, Succeeded
+
+from ..protocol.trust import safe_text
+from .failing import as_json
+from .showing import told
+from .voice import Voice
+
+if TYPE_CHECKING:
+    from ..batch.reading import Reader
+    from ..batch.rows import Row
+    from ..batch.runner import Outcome
+
+_S = RowState
+_SHOWN = 8
+_MB = 1_000_000
+_NO_FILE = (_S.FAILED, _S.REJECTED, _S.OUTPUT_LOST, _S.DETACHED, _S.ABANDONED)
+
+
+@frozen
+class Look:
+    """What the ledger says at one instant: rows by state, and some of those in flight."""
+
+    counts: dict[RowState, int]
+    flying: list[Row]
+
+
+def look(reader: Reader) -> Look:
+    """Look into a ledger; a question for its thread."""
+    return Look(reader.counts(), reader.page((_S.SUBMITTED, _S.READY), limit=_SHOWN))
+
+
+@define
+class Tally:
+    """What this run has come to so far.
+
+    Attributes:
+        began: seconds of a clock that does not jump.
+        ended: rows that came to an end, good or bad.
+        size: bytes brought to disk.
+        cost: what the directory's jobs cost, over all runs; ``None``: unknown.
+    """
+
+    began: float = field(factory=time.monotonic)
+    ended: int = 0
+    size: int = 0
+    cost: float | None = None
+
+    def left(self, rows: int) -> float | None:
+        """Seconds that so many rows will take, as far as one can tell."""
+        elapsed = time.monotonic() - self.began
+        return rows * elapsed / self.ended if self.ended else None
+
+    def words(self, counts: dict[RowState, int]) -> str:
+        """Everything in one line."""
+        parts = [f"{counts[_S.DONE]} of {sum(counts.values())} done"]
+        named = {
+            "without a file": sum(counts[state] for state in _NO_FILE),
+            "of unknown fate": counts[_S.AMBIGUOUS],
+            "in queue": counts[_S.SUBMITTED] + counts[_S.SUBMITTING],
+            "arriving": counts[_S.READY],
+            "to come": counts[_S.PLANNED],
+        }
+        parts += [f"{count} {words}" for words, count in named.items() if count]
+        return ", ".join(parts) + self._pace(counts)
+
+    def _pace(self, counts: dict[RowState, int]) -> str:
+        open_rows = counts[_S.PLANNED] + counts[_S.SUBMITTED] + counts[_S.SUBMITTING]
+        left = self.left(open_rows + counts[_S.READY])
+        size = f"; {self.size / _MB:.1f} MB"
+        cost = "" if self.cost is None else f"; cost {self.cost:.4g}"
+        if not left:
+            return size + cost
+        a_minute = 60 * self.ended / max(time.monotonic() - self.began, 0.001)
+        return f"; {a_minute:.1f} a minute, about {_span(left)} left{size}{cost}"
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Board(Protocol):
+    """Whoever shows a batch."""
+
+    interval: float
+    tally: Tally
+
+    def ended(self, row: Row, outcome: Outcome) -> None:
+        """A row came to an end."""
+
+    def tick(self, seen: Look) -> None:
+        """Time has passed."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+def board_of(voice: Voice) -> Board:
+    """The right board for the options, and for where stderr leads."""
+    if voice.json:
+        return Events(voice)
+    return Bars(voice) if voice.animated else Lines(voice)
+
+
+def _name(row: Row) -> str:
+    return f"row {row.seq}" + ("" if row.id == str(row.seq) else f" ({safe_text(row.id, 40)})")
+
+
+def _tell(voice: Voice, row: Row, outcome: Outcome) -> None:
+    """Paths go to stdout, errors to stderr."""
+    if not isinstance(outcome, Succeeded):
+        voice.fail(f"{_name(row)}: {outcome.error}")
+        return
+    for saved in outcome.saved:
+        if saved.silent:
+            voice.warn(f"{saved.path} holds nothing but silence")
+        voice.give(str(saved.path))
+
+
+def _counted(tally: Tally, outcome: Outcome) -> None:
+    tally.ended += 1
+    if isinstance(outcome, Succeeded):
+        tally.size += sum(saved.size for saved in outcome.saved)
+
+
+class Lines:
+    """A line for each row that ends, and a summary now and then."""
+
+    interval = 10.0
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._last = ""
+        self.tally = Tally()
+
+    def ended(self, row: Row, outcome: Outcome) -> None:
+        """Say how."""
+        _counted(self.tally, outcome)
+        if isinstance(outcome, Succeeded):
+            self._voice.say(f"{_name(row)}: saved, {', '.join(map(told, outcome.saved))}")
+        _tell(self._voice, row, outcome)
+
+    def tick(self, seen: Look) -> None:
+        """Say how far the batch is, if it has moved."""
+        state = f"{seen.counts}"
+        if state != self._last:
+            self._voice.say(self.tally.words(seen.counts))
+        self._last = state
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Events:
+    """A JSON object for each row that ends, and one about all of them now and then."""
+
+    interval = 10.0
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self.tally = Tally()
+
+    def ended(self, row: Row, outcome: Outcome) -> None:
+        """Give the row, and its file or its error."""
+        _counted(self.tally, outcome)
+        known = {"row": row.seq, "id": row.id, "job_id": row.job_id, "state": row.state.value}
+        if isinstance(outcome, Succeeded):
+            paths = [str(saved.path) for saved in outcome.saved]
+            file = {"seconds": row.seconds, "size": row.size, "sha256": row.sha256}
+            self._give("succeeded", row.track_id, **known, paths=paths, **file)
+        else:
+            self._give("failed", row.track_id, **known, **as_json(outcome.error))
+
+    def tick(self, seen: Look) -> None:
+        """Give the figures."""
+        counts = {state.value: count for state, count in seen.counts.items()}
+        self._give("progress", None, counts=counts, size=self.tally.size, cost=self.tally.cost)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _give(self, event: str, track_id: str | None, **rest: Any) -> None:
+        self._voice.give_json({"schema_version": 1, "event": event, "track_id": track_id, **rest})
+
+
+class Bars:
+    """A bar for the whole, and one for each of a few jobs in flight."""
+
+    interval = 0.25
+
+    def __init__(self, voice: Voice) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._voice = voice
+        self.tally = Tally()
+        self._bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[about]}", markup=False),
+            console=Console(stderr=True, no_color=not voice.colored),
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._all = self._bars.add_task("all", about="")
+        self._rows = [self._bars.add_task("", visible=False, about="") for _ in range(_SHOWN)]
+        self._closed = False
+        self._bars.start()
+
+    def ended(self, row: Row, outcome: Outcome) -> None:
+        """Print what is final; the bars show the rest."""
+        _counted(self.tally, outcome)
+        self._bars.stop()
+        _tell(self._voice, row, outcome)
+        if not self._closed:
+            self._bars.start()
+
+    def tick(self, seen: Look) -> None:
+        """Draw everything as it is now."""
+        done, total = seen.counts[_S.DONE], sum(seen.counts.values())
+        self._bars.update(
+            self._all, completed=done, total=total, about=self.tally.words(seen.counts)
+        )
+        for task, row in zip(self._rows, seen.flying, strict=False):
+            self._bars.update(task, **_drawn(row))
+        for task in self._rows[len(seen.flying) :]:
+            self._bars.update(task, visible=False)
+        self._bars.refresh()
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._closed = True
+        self._bars.stop()
+
+
+def _drawn(row: Row) -> dict[str, Any]:
+    arriving = row.state is _S.READY
+    waited = time.time() - (row.accepted_at or row.updated_at)
+    return {
+        "description": safe_text(row.prompt, 40),
+        "total": 1 if arriving else None,
+        "completed": 1 if arriving else 0,
+        "about": "arriving" if arriving else f"job {row.job_id}, {waited:.0f} s",
+        "visible": True,
+    }

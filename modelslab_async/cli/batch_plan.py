@@ -1,0 +1,269 @@
+"""Say what a run would do, and what it would come to, before anything is sent or written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+from attrs import Factory, define, field, frozen
+
+from modelslab_async import RequestError, RowState
+
+from ..batch.given import taken
+from ..batch.manifest import BadRow, Format, Report, Row, check_manifest, read_manifest, rereadable
+from ..batch.money import seconds_of
+from ..batch.reading import LEDGER_NAME, Reader
+from ..batch.rows import PlannedRow
+from ..batch.states import settled
+from ..batch.strict import REQUEST_FIELDS
+from ..protocol.trust import safe_text
+from .failing import NotThere
+from .generate import plural, size_of
+from .voice import PROGRAM, Voice
+
+if TYPE_CHECKING:
+    from modelslab_async import Limits, MusicGen
+
+    from .batch_options import How
+
+_MAX_NAMED = 20
+
+
+@frozen
+class Manifest:
+    """A manifest that can be read twice: to check it, and then to plan its rows."""
+
+    file: BinaryIO
+    format: Format | None
+    folder: Path | None
+
+    def rows(self) -> Iterator[Row | BadRow]:
+        """Its rows, from the start."""
+        self.file.seek(0)
+        return read_manifest(self.file, self.format, folder=self.folder)
+
+    def planned(self) -> Iterator[PlannedRow]:
+        """Its rows as the ledger takes them.
+
+        Raises:
+            RequestError: the file has changed since it was checked, and cannot be used now.
+        """
+        for row in self.rows():
+            if isinstance(row, BadRow):
+                raise RequestError(f"{row}; nothing was sent")
+            yield PlannedRow(row.id, row.given(), row.payload_hash, row.request.prompt)
+
+
+@define
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        limits: what may be paid for.
+        counts: rows of the directory by state, before the run.
+        added: rows of the manifest that the directory does not know.
+        kept: rows of the manifest that it knows.
+        jobs, seconds, mb, cost: what would be paid for anew, and what that would come to.
+    """
+
+    limits: Limits
+    counts: Mapping[RowState, int] = Factory(dict)
+    added: int = 0
+    kept: int = 0
+    jobs: int = 0
+    seconds: float = 0.0
+    mb: float = 0.0
+    cost: float = 0.0
+    changed: list[str] = field(factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Rows that the directory will have."""
+        return sum(self.counts.values()) + self.added
+
+    @property
+    def underway(self) -> int:
+        """Rows that go on without being paid for again."""
+        free = [state for state in RowState if not settled(state) and state is not RowState.PLANNED]
+        return sum(self.counts.get(state, 0) for state in free)
+
+    @property
+    def strange(self) -> int:
+        """Rows of the directory that the manifest does not hold."""
+        return sum(self.counts.values()) - self.kept
+
+    def add(self, request: MusicGen) -> None:
+        """One more job would be paid for."""
+        seconds = seconds_of(request)
+        self.jobs += 1
+        self.seconds += seconds
+        self.mb += size_of(request)[1]
+        self.cost += self.limits.cost(seconds)
+
+    def __str__(self) -> str:
+        price = f"{self.cost:.4g}" if self.limits.priced else "unknown"
+        sizes = f"{self.seconds:.0f} s of music, about {self.mb:.1f} MB, price {price}"
+        return f"{plural(self.jobs, 'job')}, {sizes}{_capped(self.limits)}"
+
+
+def _capped(limits: Limits) -> str:
+    caps = []
+    if limits.max_jobs_total is not None:
+        caps.append(plural(limits.max_jobs_total, "job"))
+    if limits.max_cost is not None:
+        caps.append(f"a cost of {limits.max_cost:.4g}")
+    return f" (and no more than {' and '.join(caps)} in all runs)" if caps else ""
+
+
+# --- the manifest ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened_manifest(name: str, form: Format | None) -> Iterator[Manifest]:
+    """The manifest of this name, ``-`` for standard input.
+
+    Raises:
+        NotThere: it cannot be read.
+        click.UsageError: standard input is a terminal.
+    """
+    if name == "-" and sys.stdin.isatty():
+        raise click.UsageError("batch - reads standard input, and that is a terminal: use a pipe")
+    path = Path(name)
+    try:
+        source = sys.stdin.buffer if name == "-" else path.open("rb")
+        file = rereadable(source)
+    except OSError as error:
+        raise NotThere(f"{name}: {error.strerror}") from None
+    with file:
+        yield Manifest(file, form, None if name == "-" else path.parent)
+
+
+def _check(report: Report) -> None:
+    if report.bad_rows:
+        raise RequestError(f"{report}\nnothing was sent; correct them, then run again")
+    if not report.rows:
+        raise RequestError("the manifest holds no row; nothing was sent")
+
+
+def _warn_of_unknown(voice: Voice, names: tuple[str, ...]) -> None:
+    """Fields that are not sent: mostly a user's own, now and then a slip of the pen."""
+    from difflib import get_close_matches
+
+    if not names:
+        return
+    told = []
+    for name in names[:_MAX_NAMED]:
+        near = get_close_matches(name, REQUEST_FIELDS, n=1, cutoff=0.8)
+        told.append(safe_text(name, 40) + (f" (did you mean {near[0]}?)" if near else ""))
+    voice.warn(
+        f"not sent, only handed through to results.jsonl: {', '.join(told)}"
+        + (" and more" if len(names) > _MAX_NAMED else "")
+    )
+
+
+# --- the plan -------------------------------------------------------------------------------------
+
+
+def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -> Plan:
+    """What a run would do in this directory, with these rows besides those that it holds.
+
+    Raises:
+        RequestError: rows of the manifest cannot be used, or are not what they were; all of
+            them are named.
+        LedgerError: the directory's ledger cannot be read.
+    """
+    plan = Plan(how.limits)
+    if not (directory / LEDGER_NAME).is_file():
+        if manifest is not None:
+            _take_in(plan, manifest, None, voice)
+        return plan
+    with Reader.open(directory) as reader:
+        if manifest is not None:
+            _take_in(plan, manifest, reader, voice)
+        plan.counts = reader.counts()
+        for row in reader.each({RowState.PLANNED, *how.retried}):
+            plan.add(taken(json.loads(row.request))[0])
+        if how.connection.sandbox and plan.underway:
+            raise click.UsageError(
+                f"{directory} holds jobs of an earlier sandbox or of the API, which the sandbox "
+                "of this run does not know: name another directory"
+            )
+    return plan
+
+
+def _take_in(plan: Plan, manifest: Manifest, reader: Reader | None, voice: Voice) -> None:
+    report = check_manifest(_compared(plan, manifest.rows(), reader))
+    _check(report)
+    if plan.changed:
+        named = ", ".join(safe_text(row_id, 40) for row_id in plan.changed[:_MAX_NAMED])
+        raise RequestError(
+            f"{plural(len(plan.changed), 'row')} not as planned before: {named}; nothing was "
+            "sent: give changed rows new ids, or name another directory"
+        )
+    _warn_of_unknown(voice, report.unknown)
+
+
+def _compared(
+    plan: Plan, rows: Iterator[Row | BadRow], reader: Reader | None
+) -> Iterator[Row | BadRow]:
+    """The same rows, each looked up in the ledger on its way."""
+    for row in rows:
+        if isinstance(row, Row):
+            known = None if reader is None else _hash_of(reader, row.id)
+            if known is None:
+                plan.added += 1
+                plan.add(row.request)
+            else:
+                plan.kept += 1
+                plan.changed += [row.id] if known != row.payload_hash else []
+        yield row
+
+
+def _hash_of(reader: Reader, row_id: str) -> str | None:
+    query = "SELECT payload_hash FROM rows WHERE id = ?"
+    found = reader.db.execute(query, (row_id,)).fetchone()
+    return None if found is None else str(found[0])
+
+
+def tell(plan: Plan, directory: Path, voice: Voice) -> None:
+    """Print a plan, as data."""
+    if voice.json:
+        voice.give_json(
+            {
+                "schema_version": 1,
+                "event": "plan",
+                "track_id": None,
+                "directory": str(directory),
+                "rows": plan.rows,
+                "underway": plan.underway,
+                "jobs": plan.jobs,
+                "seconds": plan.seconds,
+                "mb": round(plan.mb, 3),
+                "cost": plan.cost if plan.limits.priced else None,
+            }
+        )
+        return
+    done = plan.counts.get(RowState.DONE, 0)
+    going = f"{plural(plan.rows, 'row')}, {done} done, {plan.underway} paid for and not done"
+    voice.give(f"{going}, in {directory}")
+    voice.give(str(plan))
+
+
+def confirm(plan: Plan, how: How) -> None:
+    """Ask once before several jobs are paid for.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+        click.ClickException: the answer is no.
+    """
+    if plan.jobs < 2 or not how.connection.is_live or how.yes:
+        return
+    if how.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"{plan}: say --yes to pay for several jobs without a question")
+    if not click.confirm(f"{plan}. Go on?", err=True):
+        raise click.ClickException(f"nothing was sent; {PROGRAM} batch --sandbox costs nothing")

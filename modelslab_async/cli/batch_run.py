@@ -1,0 +1,205 @@
+"""Run a batch in its directory, tell about it, and say how to go on with what is left."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from attrs import evolve
+
+from modelslab_async import LedgerError, ModelsLabError, RowState
+
+from ..batch.ledger import Ledger
+from ..batch.reading import LEDGER_NAME, Reader
+from ..batch.states import settled
+from .batch_board import Board, board_of, look
+from .batch_options import How
+from .batch_plan import Plan, confirm, tell
+from .connection import opened
+from .failing import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
+from .generate import plural
+from .running import run
+from .voice import PROGRAM, Voice
+
+if TYPE_CHECKING:
+    from ..batch.batch import Batch
+    from ..batch.rows import PlannedRow
+
+Counts = dict[RowState, int]
+
+
+def carry(
+    directory: Path, how: How, voice: Voice, plan: Plan, rows: Iterable[PlannedRow] = ()
+) -> int:
+    """Do what the plan says, after a question if it needs one, and return the exit code."""
+    if how.dry_run:
+        tell(plan, directory, voice)
+        return OK
+    if not plan.jobs and not plan.underway:
+        return _over(directory, voice, how, plan)
+    how.connection.check()
+    confirm(plan, how)
+    voice.say(f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {plan}")
+    how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))
+    return _Run(directory, how, voice).code(rows if plan.added else ())
+
+
+def _over(directory: Path, voice: Voice, how: How, plan: Plan) -> int:
+    voice.say(f"nothing to do: {plan.counts.get(RowState.DONE, 0)} of {plan.rows} rows are done")
+    counts = _counts(directory)
+    code = _code_of(counts)
+    _end(voice, counts, code, directory, how)
+    return code
+
+
+class _Run:
+    """One run of one batch."""
+
+    def __init__(self, directory: Path, how: How, voice: Voice) -> None:
+        self._directory = directory
+        self._how = how
+        self._voice = voice
+        self._board = board_of(voice)
+        self._stopped: ModelsLabError | None = None
+        self._counts: Counts | None = None
+
+    def code(self, rows: Iterable[PlannedRow]) -> int:
+        """The exit code of the run, when everything has been said."""
+        try:
+            signalled = run(self._work(rows), first=self._first, last_words=self._last_words)
+        except Exception:  # a bug of ours must not cost anybody a job
+            self._last_words()
+            raise
+        finally:
+            self._board.close()
+        counts = self._counts or _counts(self._directory)
+        code = signalled or (
+            meaning_of(self._stopped).exit_code if self._stopped else _code_of(counts)
+        )
+        if not self._voice.json:
+            self._voice.say(self._board.tally.words(counts))
+        self._explain(code)
+        _end(self._voice, counts, code, self._directory, self._how)
+        return code
+
+    async def _work(self, rows: Iterable[PlannedRow]) -> int:
+        try:
+            await self._steps(rows)
+        except ModelsLabError as error:
+            self._stopped = error
+        return OK
+
+    async def _steps(self, rows: Iterable[PlannedRow]) -> None:
+        if rows:
+            await _plan(self._directory, rows)
+        how, limits = self._how, self._how.limits
+        async with (
+            opened(how.connection) as client,
+            client.batch(
+                None,
+                directory=self._directory,
+                template=how.template,
+                limits=limits if how.capped or limits.priced else None,
+                retry=how.retried,
+            ) as outcomes,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(_tick, outcomes, self._board, how)
+            try:
+                async for outcome in outcomes:
+                    self._board.ended(await outcomes.ledger.row(outcome.row), outcome)
+            except ModelsLabError as error:
+                self._stopped = error
+            # Looked up while the ledger is open: whoever opens it to read leaves files beside it.
+            self._counts = await outcomes.ledger.counts()
+            group.cancel_scope.cancel()
+
+    def _first(self) -> None:
+        self._board.close()
+        self._voice.warn("stopping; answers on their way are awaited (again Ctrl-C leaves at once)")
+
+    def _last_words(self) -> None:
+        _end(self._voice, _counts(self._directory), None, self._directory, self._how)
+
+    def _explain(self, code: int) -> None:
+        """Why the run stopped before its end, if it did."""
+        again = self._how.again(self._directory)
+        if self._stopped is None:
+            if code > 128 and self._voice.json:
+                self._voice.fail_json(error_shape("stopped", "stopped by a signal", again, code))
+        elif self._voice.json:
+            self._voice.fail_json(as_json(self._stopped, hint=again))
+        else:
+            explain(self._voice, self._stopped)
+
+
+async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:
+    """All rows are on disk before the first is sent: whatever happens, none is forgotten."""
+    async with Ledger(directory) as ledger:
+        planned = await ledger.plan(rows)
+    if planned.changed:
+        raise LedgerError("the manifest has changed since it was checked; run again")
+
+
+async def _tick(outcomes: Batch, board: Board, how: How) -> None:
+    with suppress(LedgerError, sqlite3.Error):  # the run meets the same trouble, and says so
+        while True:
+            await anyio.sleep(board.interval)
+            board.tally.cost = outcomes.purse.cost if how.limits.priced else None
+            board.tick(await outcomes.ledger.read(look))
+
+
+# --- what is left ---------------------------------------------------------------------------------
+
+
+def _counts(directory: Path) -> Counts:
+    """Rows by state; none while there is no ledger that can be read."""
+    try:
+        with Reader.open(directory) as reader:
+            return reader.counts()
+    except LedgerError:
+        return dict.fromkeys(RowState, 0)
+
+
+def _attempts(directory: Path) -> int:
+    """Submits so far: the sandbox of another run gave that many ids at most."""
+    if not (directory / LEDGER_NAME).is_file():
+        return 0
+    with Reader.open(directory) as reader:
+        return int(reader.db.execute("SELECT sum(attempt) FROM rows").fetchone()[0] or 0)
+
+
+def _code_of(counts: Counts) -> int:
+    missing = sum(counts.values()) - counts[RowState.DONE]
+    return SOME_FAILED if missing else OK
+
+
+def unfinished(counts: Counts) -> int:
+    """Rows that a further run would go on with."""
+    return sum(count for state, count in counts.items() if not settled(state))
+
+
+def _end(voice: Voice, counts: Counts, code: int | None, directory: Path, how: How) -> None:
+    """The last words of a run: what it left, and the command that goes on."""
+    left = unfinished(counts)
+    gone = left - counts[RowState.PLANNED] if how.connection.sandbox else 0
+    again = how.again(directory) if left and not gone else ""
+    if voice.json:
+        named = {state.value: count for state, count in counts.items()}
+        ended = {"exit_code": code, "counts": named, "resume": again or None}
+        voice.give_json({"schema_version": 1, "event": "ended", "track_id": None, **ended})
+        return
+    if counts[RowState.AMBIGUOUS] and not how.connection.sandbox:
+        told = f"{PROGRAM} reconcile {directory}"
+        voice.warn(f"{counts[RowState.AMBIGUOUS]} jobs may exist and be paid for; see {told}")
+    missing = sum(counts.values()) - counts[RowState.DONE] - left
+    if missing:
+        voice.warn(f"{missing} rows have no file; {PROGRAM} status {directory} says why")
+    if gone:
+        voice.last(f"stopped; {gone} jobs are gone with the sandbox of this run")
+    elif again:
+        voice.last(f"resume with: {again}")

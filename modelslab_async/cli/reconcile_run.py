@@ -1,0 +1,168 @@
+"""Carry out what was decided about ambiguous rows, look for the jobs of the rest, and tell."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict, define, field
+
+from modelslab_async import RowState
+
+from ..batch import changes
+from ..batch.given import taken
+from ..batch.ledger import Ledger
+from ..batch.money import seconds_of
+from ..protocol.trust import safe_text
+from .batch_run import unfinished
+from .connection import Connection, opened
+from .failing import OK, SOME_FAILED, explain, meaning_of
+from .reconcile import Orders
+from .running import run
+from .status import instant, row_of
+from .voice import PROGRAM, Voice
+
+if TYPE_CHECKING:
+    from modelslab_async import Limits, ModelsLabError
+
+    from ..batch.reconciling import Reconciler, Stranger
+    from ..batch.rows import Row
+
+
+@define
+class _Found:
+    """What came of it."""
+
+    resolved: list[Row] = field(factory=list)
+    left: list[Row] = field(factory=list)
+    strangers: tuple[Stranger, ...] = ()
+    unfinished: int = 0
+    trouble: ModelsLabError | None = None
+
+
+def reconciled(
+    directory: Path,
+    connection: Connection,
+    orders: Orders,
+    limits: Limits,
+    voice: Voice,
+) -> int:
+    """Do it all, tell about it, and return the exit code: 0 when no row is ambiguous any more."""
+    found = _Found()
+    asks = bool(connection.settings["api_key"].value)
+    voice.say(f"asking {connection.origin}" if asks else "no API key: nothing is asked")
+    code = run(_work(directory, connection, orders, found, asks=asks))
+    if code:
+        return code
+    if found.trouble:
+        explain(voice, found.trouble)
+    if voice.json:
+        voice.give_json(_report(found, limits))
+    else:
+        _tell(found, limits, voice)
+        _say_how_to_go_on(directory, connection, found, voice)
+    if found.trouble:
+        return meaning_of(found.trouble).exit_code
+    return SOME_FAILED if found.left else OK
+
+
+async def _work(
+    directory: Path, connection: Connection, orders: Orders, found: _Found, *, asks: bool
+) -> int:
+    async with Ledger(directory) as ledger:
+        before = {row.seq async for row in ledger.each((RowState.AMBIGUOUS,))}
+        await _decide(ledger, orders)
+        if asks:
+            async with opened(connection) as client:
+                await _look(client.reconciler(ledger), ledger, orders, found)
+        found.left = [row async for row in ledger.each((RowState.AMBIGUOUS,))]
+        settled = sorted(before - {row.seq for row in found.left})
+        found.resolved = [await ledger.row(seq) for seq in settled]
+        found.unfinished = unfinished(await ledger.counts())
+    return OK
+
+
+async def _decide(ledger: Ledger, orders: Orders) -> None:
+    for name in orders.abandon:
+        row = await _row(ledger, name)
+        await ledger.write(changes.abandoned(row.seq, "given up by hand"))
+    for name in orders.resubmit:
+        await ledger.write(changes.replanned(await _row(ledger, name), "planned anew by hand"))
+
+
+async def _look(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _Found) -> None:
+    for name, job_id in orders.adopt:
+        await reconciler.adopt(await _row(ledger, name), job_id)
+    await reconciler.run()
+    found.strangers, found.trouble = reconciler.strangers, reconciler.trouble
+
+
+async def _row(ledger: Ledger, name: str) -> Row:
+    return await ledger.read(lambda reader: row_of(reader, name))
+
+
+# --- telling --------------------------------------------------------------------------------------
+
+
+def _cost(row: Row, limits: Limits) -> float | None:
+    if not limits.priced:
+        return None
+    return limits.cost(seconds_of(taken(json.loads(row.request))[0]))
+
+
+def _report(found: _Found, limits: Limits) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "resolved": [_about(row) for row in found.resolved],
+        "ambiguous": [
+            {
+                **_about(row),
+                "submitted_at": row.submitted_at,
+                "cost": _cost(row, limits),
+                "prompt": row.prompt,
+                "error": row.error,
+            }
+            for row in found.left
+        ],
+        "strangers": [asdict(stranger) for stranger in found.strangers],
+    }
+
+
+def _about(row: Row) -> dict[str, Any]:
+    return {
+        "row": row.seq,
+        "id": row.id,
+        "state": row.state.value,
+        "track_id": row.track_id,
+        "job_id": row.job_id,
+    }
+
+
+def _tell(found: _Found, limits: Limits, voice: Voice) -> None:
+    for row in found.resolved:
+        job = f", job {row.job_id}" if row.state is RowState.SUBMITTED else ""
+        voice.give(f"row {row.seq} ({safe_text(row.id, 40)}): {row.state.value}{job}")
+    for row in found.left:
+        cost = _cost(row, limits)
+        price = "unknown" if cost is None else f"{cost:.4g}"
+        voice.give(
+            f"row {row.seq} ({safe_text(row.id, 40)}): ambiguous, track_id {row.track_id}, sent "
+            f"{instant(row.submitted_at or row.updated_at)}, likely cost {price}: "
+            f"{safe_text(row.prompt, 60)}"
+        )
+    for stranger in found.strangers:
+        words = safe_text(stranger.prompt or "unknown", 60)
+        voice.give(f"job {stranger.id} of the account is no row's; its prompt: {words}")
+
+
+def _say_how_to_go_on(directory: Path, connection: Connection, found: _Found, voice: Voice) -> None:
+    if found.left:
+        voice.warn(
+            f"{len(found.left)} rows may have a job that is paid for: look for their track_id in "
+            "your dashboard, then --adopt ROW=ID, --abandon ROW, or --resubmit ROW to pay again"
+        )
+    if found.unfinished:
+        words = [PROGRAM, "resume", str(directory), *connection.arguments]
+        voice.last(f"resume with: {shlex.join(words)}")

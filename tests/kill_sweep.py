@@ -1,0 +1,299 @@
+"""Kill batches with SIGKILL and start them again: ``python -m tests.kill_sweep --rows 500``.
+
+The sandbox is a process of its own, and each run of a batch a forked child. Whatever was killed
+when, in the end every row has one debit, one file of the right bytes, and nothing else lies about.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from modelslab_async import DownloadPolicy, ModelsLab, MusicGen, PollPolicy
+from modelslab_async.batch.reading import Reader
+from modelslab_async.batch.states import RowState
+from modelslab_async.partfile import PartFile
+
+POLL = PollPolicy(first=0.01, min_interval=0.01, max_interval=0.05, rate=5000, patience=0.3)
+DOWNLOAD = DownloadPolicy(patience=2.0, first_wait=0.01)
+QUICK = {"generation_seconds": [0.0, 0.03], "eta": "float", "fetch_meta": True}
+OURS = {"ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm", "ledger.lock"}
+RESULTS = "results.jsonl"
+
+
+@frozen
+class Box:
+    """A sandbox in another process."""
+
+    url: str
+    key: str
+
+    def ask(self, path: str) -> bytes:
+        with urllib.request.urlopen(self.url + path) as answer:  # noqa: S310 - it is on 127.0.0.1
+            return bytes(answer.read())
+
+    def jobs(self, name: str) -> Counter[str]:
+        """How many jobs each prompt of a batch has; each of them is one debit."""
+        book = json.loads(self.ask("/sandbox/book"))
+        assert sorted(job["id"] for job in book["jobs"]) == sorted(i for i, _ in book["debits"])
+        prompts = (job["prompt"] for job in book["jobs"])
+        return Counter(prompt for prompt in prompts if prompt.startswith(f"{name} "))
+
+
+@contextlib.contextmanager
+def sandbox(**scenario: Any) -> Iterator[Box]:
+    """A sandbox in another process, for as long as the block lasts."""
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        file.write(json.dumps({**QUICK, **scenario}))
+        file.flush()
+        serve = [sys.executable, "-m", "modelslab_async", "sandbox", "--json"]
+        with subprocess.Popen(
+            [*serve, "--slots", "15", "--scenario", file.name], stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.readline())
+            try:
+                yield Box(told["url"], told["key"])
+            finally:
+                process.terminate()
+
+
+@frozen
+class Trial:
+    """One batch, run by one process after another."""
+
+    box: Box
+    directory: Path
+    name: str
+    rows: int
+    submit_timeout: float = 5.0
+
+    @property
+    def requests(self) -> list[MusicGen]:
+        prompts = (f"{self.name} {number}" for number in range(1, self.rows + 1))
+        return [MusicGen(prompt, max_new_token=256, sampling_rate=10000) for prompt in prompts]
+
+    def run(self, *, retry: tuple[RowState, ...] = ()) -> None:
+        """Run the batch to its end, in this process."""
+        asyncio.run(self._run(retry))
+
+    async def _run(self, retry: tuple[RowState, ...]) -> None:
+        client = ModelsLab(
+            self.box.key,
+            base_url=self.box.url,
+            max_jobs=15,
+            poll=POLL,
+            download=DOWNLOAD,
+            submit_timeout=self.submit_timeout,
+        )
+        async with (
+            client,
+            client.batch(self.requests, directory=self.directory, retry=retry) as outcomes,
+        ):
+            async for _ in outcomes:
+                pass
+
+    def states(self) -> Counter[RowState]:
+        with Reader.open(self.directory) as reader:
+            return Counter({state: n for state, n in reader.counts().items() if n})
+
+    def judge(self) -> int:
+        """See that all is as it must be; say how many rows had to be told to be paid for again.
+
+        A row that was killed between its intent and its submit cannot be told from one whose
+        answer was lost, except that the account has no job of it: only such rows may be left.
+        """
+        jobs = self.box.jobs(self.name)
+        assert max(jobs.values(), default=1) == 1, jobs.most_common(3)
+        left = self.rows - jobs.total()
+        wanted = {RowState.DONE: jobs.total(), RowState.AMBIGUOUS: left}
+        assert self.states() == Counter({state: n for state, n in wanted.items() if n})
+        if left:
+            assert in_child(lambda: self.run(retry=(RowState.AMBIGUOUS,))) == 0
+        assert self.box.jobs(self.name) == Counter(r.prompt for r in self.requests)
+        self._judge_files()
+        return left
+
+    def _judge_files(self) -> None:
+        with Reader.open(self.directory) as reader:
+            rows = list(reader.each())
+        text = (self.directory / RESULTS).read_text()
+        lines = [json.loads(line) for line in text.splitlines()]
+        assert [line["row"] for line in lines] == [row.seq for row in rows]
+        for row in rows:
+            assert row.path is not None
+            assert (self.directory / row.path).read_bytes() == self.box.ask(
+                f"/sandbox/files/{row.job_id}"
+            )
+        files = {row.path for row in rows}
+        assert len(files) == self.rows
+        assert {entry.name for entry in self.directory.iterdir()} - OURS == {RESULTS, *files}
+
+
+def forked(work: Callable[[], None]) -> int:
+    """Start this in a child; return the child's pid."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # threads of other tests, from 3.12
+        pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        work()
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - nothing of the child may reach its parent
+        os.write(2, f"child: {error!r}\n".encode())
+    finally:
+        os._exit(code)
+
+
+def ended(pid: int) -> int:
+    """How a child ended, as `os.waitstatus_to_exitcode` says it."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Run this in a child to its end; return how it ended."""
+    return ended(forked(work))
+
+
+def killed_at_random(trial: Trial, dice: random.Random, longest: float) -> int:
+    """Run the batch, kill it after a while, run it again, until it ends; return the kills."""
+    kills = 0
+    while True:
+        pid = forked(trial.run)
+        handle = os.pidfd_open(pid)
+        if not select.select([handle], [], [], dice.uniform(0.0, longest))[0]:
+            os.kill(pid, signal.SIGKILL)
+        os.close(handle)
+        code = ended(pid)
+        if code == 0:
+            return kills
+        assert code == -signal.SIGKILL, code
+        kills += 1
+
+
+class Steps:
+    """Counts the steps that a process takes to disk and to the network, and dies at one."""
+
+    def __init__(self, last: int) -> None:
+        self.taken = 0
+        self._last = last
+
+    def __call__(self) -> None:
+        self.taken += 1
+        if self.taken == self._last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self) -> None:
+        """From now on; there is no way back, so only in a child."""
+        from modelslab_async.batch.ledger import Ledger
+        from modelslab_async.transport.api import KeyedTransport
+
+        for name in ("write", "pwrite", "link", "fsync", "ftruncate"):
+            setattr(os, name, self._before(getattr(os, name)))
+        PartFile.publish = self._before(PartFile.publish)  # type: ignore[method-assign]
+        Ledger._ask = self._around_async(Ledger._ask)  # type: ignore[method-assign]
+        KeyedTransport.post = self._around_async(  # type: ignore[method-assign]
+            KeyedTransport.post
+        )
+
+    def _before(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def stepping(*args: Any, **kwargs: Any) -> Any:
+            self()  # after it is before the next
+            return function(*args, **kwargs)
+
+        return stepping
+
+    def _around_async(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        async def stepping(*args: Any, **kwargs: Any) -> Any:
+            self()
+            result = await function(*args, **kwargs)
+            self()
+            return result
+
+        return stepping
+
+
+def run_with_steps(trial: Trial, last: int, told: Path | None = None) -> None:
+    """Run the batch and die at a step; if it gets to its end, write down how many there were."""
+    steps = Steps(last)
+    steps.watch()
+    trial.run()
+    if told is not None:
+        told.write_text(str(steps.taken))
+
+
+def all_steps(box: Box, folder: Path, name: str, rows: int) -> int:
+    """How many steps a batch takes that nobody kills."""
+    trial, told = Trial(box, folder / "counted", name, rows), folder / "steps"
+    assert in_child(lambda: run_with_steps(trial, 0, told)) == 0
+    trial.judge()
+    return int(told.read_text())
+
+
+def killed_at_step(trial: Trial, last: int) -> int:
+    """Kill the batch at one step, run it again to its end, judge it; see `Trial.judge`."""
+    assert in_child(lambda: run_with_steps(trial, last)) in (0, -signal.SIGKILL)
+    assert in_child(trial.run) == 0
+    return trial.judge()
+
+
+def sweep_at_random(rows: int, seeds: int, scenario: dict[str, Any]) -> None:
+    for seed in range(seeds):
+        start = time.monotonic()
+        with sandbox(**scenario) as box, tempfile.TemporaryDirectory() as folder:
+            trial = Trial(box, Path(folder) / "out", f"seed{seed}", rows)
+            kills = killed_at_random(trial, random.Random(seed), 2.0)
+            left = trial.judge()
+        print(  # noqa: T201
+            f"seed {seed}: {rows} rows, {kills} kills, {rows} debits, {rows} files; {left} rows "
+            f"ambiguous without a job; {time.monotonic() - start:.0f} s",
+            flush=True,
+        )
+
+
+def sweep_steps(rows: int) -> None:
+    with sandbox() as box, tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        steps = all_steps(box, place, "all", rows)
+        left = sum(
+            killed_at_step(Trial(box, place / f"{n}", f"step{n}", rows), n)
+            for n in range(1, steps + 1)
+        )
+    print(f"killed at each of {steps} steps; {left} rows ambiguous without a job")  # noqa: T201
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.kill_sweep")
+    parser.add_argument("--rows", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--steps", action="store_true", help="kill at every step, one by one")
+    parser.add_argument("--scenario", type=json.loads, default={}, help="JSON, for the sandbox")
+    given = parser.parse_args()
+    if given.steps:
+        sweep_steps(given.rows)
+    else:
+        sweep_at_random(given.rows, given.seeds, given.scenario)
+
+
+if __name__ == "__main__":
+    main()
