@@ -112,6 +112,7 @@ class Downloader:
         self._policy = policy
         self._places = anyio.CapacityLimiter(max_downloads)
         self._threads = anyio.CapacityLimiter(max_downloads)
+        self._swept: set[Path] = set()
 
     async def download(
         self,
@@ -135,9 +136,11 @@ class Downloader:
         if not file.urls:
             raise no_file(GiveUp(Trouble.GONE, "it has no link"), file.job_id, 0)
         part = PartFile(target.directory, target.stem)
+        not_swept = target.directory not in self._swept
+        self._swept.add(target.directory)  # once: a directory may hold a hundred thousand files
         async with self._places:
             try:
-                await in_thread(part.open, self._threads)
+                await in_thread(partial(part.open, sweep=not_swept), self._threads)
                 return await _Run(self, file, target, part, refresh, progress).run()
             except OSError as error:
                 raise _disk(error, file, target.directory) from error

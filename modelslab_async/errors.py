@@ -207,9 +207,10 @@ class JobFailed(JobError):
 
 
 class JobTimeout(JobError, TimeoutError):
-    """We stopped waiting; the job goes on and stays paid for. ``client.job(error.job)`` goes on."""
+    """We stopped waiting; the job goes on and stays paid for. ``client.job(error.job)`` goes on.
 
-    retryable = True
+    Not ``retryable``: the same `generate` again would be a second job.
+    """
 
 
 class DownloadError(ModelsLabError):

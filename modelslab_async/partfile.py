@@ -37,14 +37,15 @@ class PartFile:
         self.size = 0
         self._hash = hashlib.sha256()
 
-    def open(self) -> None:
-        """Make the part file, and sweep away those that dead processes left for this name.
+    def open(self, *, sweep: bool = False) -> None:
+        """Make the part file; ``sweep``: remove those here that dead processes have left.
 
         Raises:
             OSError: the directory cannot be written to.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        _sweep(self._directory, self._stem)
+        if sweep:
+            _sweep(self._directory)
         while not self._create():
             self.path = self._fresh_path()
 
@@ -147,11 +148,13 @@ class PartFile:
         self._fd = -1
 
 
-def _sweep(directory: Path, stem: str) -> None:
-    """Remove part files for the same name whose owner has died: their lock is free."""
-    ours = re.compile(rf"{re.escape(stem)}[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.part")
+_PART_NAME = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.part", re.DOTALL)
+
+
+def _sweep(directory: Path) -> None:
+    """Remove part files whose owner has died: their lock is free."""
     for entry in os.scandir(directory):
-        if ours.fullmatch(entry.name):
+        if _PART_NAME.fullmatch(entry.name):
             _remove_if_dead(directory / entry.name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -13,7 +15,10 @@ from .protocol.requests import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_au
 
 @frozen
 class Submission:
-    """One request, ready to be sent: its fields on the wire, without the key."""
+    """One request, ready to be sent: its fields on the wire, without the key and a local clip.
+
+    A clip is megabytes, and thousands of requests may wait for a slot: `completed` puts it in.
+    """
 
     request: MusicGen
     fields: dict[str, Any]
@@ -25,34 +30,66 @@ class Submission:
         return track_id
 
 
-async def prepare(request: MusicGen, track_id: int | str, webhook: str | None = None) -> Submission:
-    """Read the local clip, if there is one, and encode the request.
+async def prepare(
+    request: MusicGen,
+    track_id: int | str,
+    *,
+    webhook: str | None = None,
+    clips: anyio.CapacityLimiter,
+) -> Submission:
+    """Encode the request, and see whether its local clip, if it has one, can be sent.
 
     Args:
         request: what to ask for.
         track_id: the one to send.
         webhook: where to be told, unless the request names a place of its own.
+        clips: how many clips may be looked at at once.
 
     Raises:
         RequestError: the clip cannot be read, or is not what the API takes.
     """
     if request.webhook is None and webhook is not None:
         request = evolve(request, webhook=webhook)
-    audio = request.init_audio
-    if audio is None or isinstance(audio, str):
+    if not _has_clip(request):
         return Submission(request, encode(request, track_id=track_id))
-    if isinstance(audio, bytes):
-        name, data = "", audio
-    else:
-        name, data = audio.name, await _read(anyio.Path(audio))
-    text = await anyio.to_thread.run_sync(
+    async with clips:
+        await _clip(request)
+    return Submission(request, encode(evolve(request, init_audio=None), track_id=track_id))
+
+
+async def completed(submission: Submission) -> dict[str, Any]:
+    """All fields that are sent, a local clip read and encoded.
+
+    Raises:
+        RequestError: the clip is no longer what it was.
+    """
+    if not _has_clip(submission.request):
+        return submission.fields
+    clip = await _clip(submission.request)
+    return encode(submission.request, track_id=submission.track_id, audio=clip)
+
+
+def _has_clip(request: MusicGen) -> bool:
+    return isinstance(request.init_audio, Path | bytes)
+
+
+async def _clip(request: MusicGen) -> str:
+    match request.init_audio:
+        case Path() as path:
+            name, data = path.name, await _read(anyio.Path(path))
+        case bytes() as data:
+            name = ""
+        case other:
+            raise RequestError("init_audio is no local clip", field="init_audio", value=other)
+    return await anyio.to_thread.run_sync(
         lambda: encode_audio(data, name=name, unchecked=request.unchecked)
     )
-    return Submission(request, encode(request, track_id=track_id, audio=text))
 
 
 async def _read(path: anyio.Path) -> bytes:
     try:
+        if not await path.is_file() and await path.exists():
+            raise OSError(errno.EINVAL, "it is no regular file")  # a pipe would wait for ever
         async with await path.open("rb") as file:
             return await file.read(MAX_INIT_AUDIO_BYTES + 1)
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError

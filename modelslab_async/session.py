@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
+import anyio
 from attrs import evolve
 
 from .deliveries import Deliveries
@@ -39,6 +40,7 @@ class Session:
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._clips = anyio.CapacityLimiter(2)
         self._stack = AsyncExitStack()
         self.transport: KeyedTransport
         self.poller: Poller
@@ -120,7 +122,7 @@ class Session:
             RequestError: see `preparing.prepare`.
         """
         webhook = None if self.deliveries is None else self.deliveries.url_for(track_id)
-        return await prepare(request, track_id, webhook)
+        return await prepare(request, track_id, webhook=webhook, clips=self._clips)
 
     def job(self, handle: str | int) -> Job:
         """The job of an id or a handle: the one that is watched already, or a new `Job`.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import anyio
@@ -25,7 +25,7 @@ from .policy.pacing import MAX_WAIT, backoff
 from .policy.polling import Finish, PollState, as_safety_net
 from .policy.submitting import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
 from .polls import Poller
-from .preparing import Submission
+from .preparing import Submission, completed
 from .protocol.replies import Finished, Pending, Refused, Ticket, read_reply
 from .protocol.requests import MusicGen
 from .protocol.trust import fetch_route
@@ -221,15 +221,17 @@ class Submitter:
 
     async def _written_down(self, attempt: _Attempt) -> _Result:
         """The intent is on disk before the first byte leaves, the answer before it is told."""
+        fields = await completed(attempt.submission)
         if attempt.journal is None:
-            return await self._post(attempt.submission, attempt.slot)
+            return await self._post(attempt, fields)
         await attempt.journal.intent(attempt.submission, attempt.number)
-        result = await self._post(attempt.submission, attempt.slot)
+        result = await self._post(attempt, fields)
         return evolve(result, outcome=await attempt.journal.answer(result.outcome))
 
-    async def _post(self, submission: Submission, slot: Slot) -> _Result:
+    async def _post(self, attempt: _Attempt, fields: Mapping[str, Any]) -> _Result:
+        submission, slot = attempt.submission, attempt.slot
         answer = await self._transport.post(
-            MusicGen.ENDPOINT, submission.fields, timeout=self._timeout, paid=True
+            MusicGen.ENDPOINT, fields, timeout=self._timeout, paid=True
         )
         outcome, status = _outcome(answer)
         _log.debug("submit of %s: %r", submission.track_id, outcome)

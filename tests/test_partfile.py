@@ -97,7 +97,7 @@ def test_a_part_file_that_cannot_be_removed_is_left_to_the_next_download(
     part.discard()
     monkeypatch.undo()
     assert parts(tmp_path) == [part.path.name]
-    PartFile(tmp_path, "song").open()
+    PartFile(tmp_path, "song").open(sweep=True)
     assert part.path.name not in names(tmp_path)
 
 
@@ -235,7 +235,7 @@ def test_d33_a_dead_part_is_swept_and_a_living_one_stays(part: PartFile, tmp_pat
     dead = tmp_path / ".song.0123456789ab.part"
     dead.write_bytes(WHOLE[:1000])
     second = PartFile(tmp_path, "song")
-    second.open()
+    second.open(sweep=True)
     assert sorted(parts(tmp_path)) == sorted([part.path.name, second.path.name])
     second.discard()
     assert part.publish("song.wav") is not None
@@ -248,14 +248,14 @@ def test_d33_a_dead_part_is_swept_and_a_living_one_stays(part: PartFile, tmp_pat
         ".song.live.part",
         ".song.0123456789AB.part",
         ".song.0123456789ab.part.bak",
-        ".songs.0123456789ab.part",
+        "..0123456789ab.part",
         "song.0123456789ab.part",
     ],
 )
 def test_d33_what_only_resembles_a_part_is_not_swept(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")
     part = PartFile(tmp_path, "song")
-    part.open()
+    part.open(sweep=True)
     part.discard()
     assert (tmp_path / name).read_text() == "mine"
 
@@ -266,7 +266,7 @@ def test_t15_what_is_planted_as_a_part_leads_nowhere(
 ) -> None:
     PLANTED[kind](tmp_path / ".song.0123456789ab.part", secret)
     part = PartFile(tmp_path, "song")
-    part.open()
+    part.open(sweep=True)
     part.append(WHOLE)
     assert part.publish("song.wav") is not None
     assert secret.read_bytes() == bytes(len(WHOLE))

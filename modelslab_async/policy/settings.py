@@ -9,7 +9,7 @@ from ..errors import ConfigurationError
 
 
 def at_least(least: float, *, more: bool = False) -> Callable[[Any, Any, Any], None]:
-    """A validator for numbers from ``least`` on, or with ``more``, for numbers above it."""
+    """A validator for numbers from ``least`` on, or with ``more``, above it."""
 
     def check(_: Any, attribute: Any, value: Any) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -20,6 +20,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from attrs import field, frozen
 
+from ..errors import ConfigurationError
 from ..protocol.trust import safe_text
 from ..protocol.waiting import retry_after
 from ..secret import Secret
@@ -46,6 +47,12 @@ class Network:
 
     connector: aiohttp.BaseConnector | None = field(default=None, repr=False)
     proxy: str | None = field(default=None, repr=False)
+
+    @proxy.validator
+    def _check_proxy(self, _: object, proxy: str | None) -> None:
+        if proxy is not None and not proxy.startswith(("http://", "https://")):
+            raise ConfigurationError("proxy must be the http:// or https:// URL of an HTTP proxy")
+
     trust_env: bool = False
 
     @property

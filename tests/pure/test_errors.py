@@ -138,7 +138,6 @@ def test_only_what_costs_nothing_to_try_again_is_retryable() -> None:
         "TransportError",
         "RequestTimeout",
         "RateLimited",
-        "JobTimeout",
         "DownloadError",
         "IncompleteDownload",
         "NotAudio",
