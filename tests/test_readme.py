@@ -98,7 +98,7 @@ async def test_a_service_of_the_readme_makes_a_track_and_is_told_of_it(
 
 @asynccontextmanager
 async def uvicorn_serves(app: Any, port: int) -> AsyncIterator[None]:
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0)

@@ -37,7 +37,7 @@ class PollPolicy:
         max_interval: the most.
         growth: the time between two questions, as a part of the job's age: what is learnt too
             late is at most this part of what the job took.
-        rate: questions a second for the whole client.
+        rate: questions a second for the whole client, at most.
         patience: how long an answer that contradicts the job is borne ("Request not found",
             "Failed, Try Again", success without output) before it is believed.
         timeout: for one question.
@@ -47,7 +47,7 @@ class PollPolicy:
     min_interval: float = field(default=1.0, validator=_positive)
     max_interval: float = field(default=15.0, validator=_positive)
     growth: float = field(default=0.15, validator=_positive)
-    rate: float = field(default=10.0, validator=_positive)
+    rate: float = field(default=100.0, validator=_positive)
     patience: float = field(default=120.0, validator=at_least(0))
     timeout: float = field(default=30.0, validator=_positive)
 
