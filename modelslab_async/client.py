@@ -207,6 +207,7 @@ class ModelsLab:
         requests: Iterable[Request] | AsyncIterable[Request] | None,
         *,
         directory: str | os.PathLike[str],
+        max_jobs: int | None = None,
         template: str | None = None,
         limits: Limits | None = None,
         retry: Iterable[RowState] = (),
@@ -220,6 +221,7 @@ class ModelsLab:
             requests: each a `MusicGen`, a mapping of its fields (``id`` is the row's own key), or
                 a prompt; ``None`` goes on with what the directory holds.
             directory: where files, ledger and results go; one process works in it at a time.
+            max_jobs: jobs of this batch in the queue at once; the client's when not given.
             template: how files are named; ``{seq:05d}-{slug}`` when not given.
             limits: what may be paid for, over all runs in this directory.
             retry: states of rows that are made anew, each as a new job that is paid for:
@@ -231,13 +233,16 @@ class ModelsLab:
         """
         # Half of what importing this package costs would be for batches, which not all have.
         from .batch.batch import Batch, BatchSettings
+        from .batch.runner import AHEAD
+
+        room = self._max_jobs + AHEAD
+        if max_jobs is not None:  # with so few rows under way, no slot is taken from others
+            room = min(room, _at_least_one("max_jobs", max_jobs))
 
         settings = BatchSettings(limits=limits, retry=frozenset(retry))
         if template is not None:
             settings = evolve(settings, template=template)
-        return Batch(
-            self._session, requests, Path(directory), max_jobs=self._max_jobs, settings=settings
-        )
+        return Batch(self._session, requests, Path(directory), room=room, settings=settings)
 
     def reconciler(self, ledger: Ledger) -> Reconciler:
         """What finds the jobs of a batch's ambiguous rows; `Batch` does so by itself."""

@@ -27,7 +27,7 @@ from modelslab_async import (
 )
 from modelslab_async.batch.manifest import Request
 from modelslab_async.batch.states import RowState
-from modelslab_async.sandbox import Fault, Sandbox
+from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .batches import (
     errors,
@@ -433,3 +433,12 @@ async def test_results_that_cannot_be_written_stop_the_batch_and_say_so(tmp_path
         taken.rmdir()
         await run(client, None, tmp_path)
         assert len(results(tmp_path)) == len(box.book.debits) == 2
+
+
+async def test_a_batch_may_take_fewer_places_than_the_client_has(tmp_path: Path) -> None:
+    scenario = Scenario(generation_seconds=0.02, eta="float")
+    requests = [MusicGen(f"piece {number}", max_new_token=256) for number in range(12)]
+    async with Sandbox(scenario=scenario) as box, client_of(box) as client:
+        async with client.batch(requests, directory=tmp_path, max_jobs=2) as outcomes:
+            assert len([outcome async for outcome in outcomes]) == 12
+        assert box.book.peak_queue == 2

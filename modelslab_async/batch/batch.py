@@ -69,7 +69,7 @@ class Batch:
             they are needed, so they may go on for ever. ``None``: go on with what the directory
             holds.
         directory: where the files, the ledger and the results go.
-        max_jobs: jobs that may be in the account's queue.
+        room: rows that may have a place in the account's queue, or wait for one.
         settings: how it is run.
 
     Attributes:
@@ -86,14 +86,14 @@ class Batch:
         requests: Iterable[Request] | AsyncIterable[Request] | None,
         directory: Path,
         *,
-        max_jobs: int,
+        room: int,
         settings: BatchSettings,
     ) -> None:
         check_template(settings.template)
         self._session = session
         self._requests = requests
         self._directory = directory
-        self._max_jobs = max_jobs
+        self._room = room
         self._settings = settings
         self._retry = frozenset(map(_retriable, settings.retry))
         self._stack = AsyncExitStack()
@@ -159,7 +159,7 @@ class Batch:
             self.ledger,
             directory=self._directory,
             template=self._settings.template,
-            max_jobs=self._max_jobs,
+            room=self._room,
             purse=purse,
             report=self._report,
         )

@@ -44,7 +44,7 @@ from .naming import file_name
 from .rows import Row
 from .states import RowState
 
-_AHEAD = 4
+AHEAD = 4
 """Rows that wait for a slot beside those that have one, so that no free slot is idle."""
 
 _BACKLOG = 1000
@@ -107,7 +107,7 @@ class Runner:
         ledger: open.
         directory: where the files go.
         template: how they are named, see `naming.file_name`.
-        max_jobs: jobs that may be in the account's queue.
+        room: rows that may have a place in the account's queue, or wait for one.
         purse: what is paid for, and may be.
         report: is told each outcome; while it waits for many of them, the run waits.
 
@@ -122,7 +122,7 @@ class Runner:
         *,
         directory: Path,
         template: str,
-        max_jobs: int,
+        room: int,
         purse: Purse,
         report: Callable[[Row, Outcome], Awaitable[None]],
     ) -> None:
@@ -132,7 +132,7 @@ class Runner:
         self._template = template
         self._purse = purse
         self._report = report
-        self._room = anyio.Semaphore(max_jobs + _AHEAD)
+        self._room = anyio.Semaphore(room)
         self._backlog = anyio.Semaphore(_BACKLOG)
         self._intake = anyio.CancelScope()
         self.stopped: Exception | None = None
