@@ -5,6 +5,7 @@ So a forged or repeated delivery costs a fetch at most, and a lost one costs tim
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from .runtime import now
 
 if TYPE_CHECKING:
     from .webhooks import Delivery, WebhookReceiver
+
+_log = logging.getLogger("modelslab_async.webhooks")
 
 _LEAST_GAP = 1.0
 """Seconds between two questions about one job that deliveries bring about."""
@@ -52,7 +55,7 @@ class Deliveries:
 
     async def accepted(self, job: Job) -> None:
         """The job is known now; its delivery may have been faster than the answer to its submit."""
-        if any(map(_has_ended, await self._receiver.inbox.take(str(job.track_id)))):
+        if any(map(_has_ended, await self._kept(str(job.track_id)))):
             await self._poller.ask(job)
 
     async def find(self, track_id: int | str, patience: float) -> str | None:
@@ -61,18 +64,27 @@ class Deliveries:
         self._waiting[name].append(heard)
         try:
             with anyio.move_on_after(patience):
-                while not (found := await self._known_id(name)):
+                while not (found := await self.named(name)):
                     await heard.wait()
                     heard = anyio.Event()
                     self._waiting[name].append(heard)
-                return found
+                return found[0]
         finally:
             self._waiting.pop(name, None)
         return None
 
-    async def _known_id(self, track_id: str) -> str | None:
-        deliveries = await self._receiver.inbox.take(track_id)
-        return next((one.job_id for one in deliveries if one.job_id), None)
+    async def named(self, track_id: int | str) -> list[str]:
+        """The ids that deliveries give a job, the newest first, each for a fetch to confirm."""
+        deliveries = reversed(await self._kept(str(track_id)))
+        return list(dict.fromkeys(one.job_id for one in deliveries if one.job_id))
+
+    async def _kept(self, track_id: str) -> list[Delivery]:
+        """What is in the inbox; nothing when it is broken, for polls go on without it."""
+        try:
+            return await self._receiver.inbox.take(track_id)
+        except Exception:  # noqa: BLE001 - an inbox may be anybody's code
+            _log.exception("the webhook inbox failed; polls go on")
+            return []
 
     def _heard(self, delivery: Delivery) -> None:
         for event in self._waiting.pop(delivery.track_id, ()):

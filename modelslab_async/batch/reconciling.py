@@ -1,8 +1,9 @@
 """Find out what became of submits whose answers were lost, without paying for anything.
 
-The account's own list of finished assets names every job; a job that no row of the ledger knows,
-and that echoes the `track_id` of an ambiguous row, is that row's job. Nothing less is proof: an
-account may have other users, and equal prompts are not the same job.
+A webhook that was posted to the URL of an ambiguous row names its job, and a fetch confirms that.
+For the rest, the account's own list of finished assets names every job; a job that no row of the
+ledger knows, and that echoes the `track_id` of an ambiguous row, is that row's job. Nothing less is
+proof: an account may have other users, and equal prompts are not the same job.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from attrs import frozen
 from ..errors import ModelsLabError
 from ..jobs import FETCH_PATH
 from ..policy.explaining import cannot_read, no_answer, said_no
-from ..protocol.replies import Failed, Finished, Refused, read_reply
+from ..protocol.replies import Failed, Finished, Pending, Refused, Ticket, read_reply
 from ..protocol.trust import job_id as trusted_id
 from ..runtime import now
 from ..session import Session
@@ -80,9 +81,13 @@ class Reconciler:
         """Resolve what can be proved, and say how many rows that was."""
         self.trouble = None
         lost = {row.track_id: row async for row in self._ledger.each((RowState.AMBIGUOUS,))}
+        told = [name for name, row in lost.items() if await self._told(row)]
+        for name in told:
+            del lost[name]
+        resolved = len(told)
         if not lost:
-            return 0
-        resolved = 0
+            self.strangers = ()
+            return resolved
         strangers = []
         async with aclosing(self._strangers(await self._floor())) as found:
             async for stranger in found:
@@ -119,6 +124,27 @@ class Reconciler:
         await self._ledger.write(changes.accepted(row.seq, job_id, handle))
         self.adopted.append(row.seq)
         _log.info("row %s: its job is %s", row.id, job_id, extra={"job_id": job_id})
+
+    async def _told(self, row: Row) -> bool:
+        """Adopt the job that a webhook of the row names, if a fetch confirms it."""
+        if self._session.deliveries is None:
+            return False
+        for job_id in await self._session.deliveries.named(row.track_id or ""):
+            if not await self._ledger.read(partial(_is_known, job_id)):
+                stranger = await self._confirmed(job_id)
+                if stranger is not None and not _is_of_another(stranger, row):
+                    await self.adopt(row, job_id)
+                    return True
+        return False
+
+    async def _confirmed(self, job_id: str) -> Stranger | None:
+        """What the API says of a job that a webhook has named; ``None``: nothing good."""
+        job = self._session.job(job_id)
+        await self._session.poller.ask(job)
+        news = job.state.news
+        if not isinstance(news, Finished | Ticket | Pending):
+            return None
+        return Stranger(job_id, news.track_id, _prompt(news.raw.get("meta")))
 
     async def _floor(self) -> int:
         """Ids count upwards: a job lost now has a higher one than jobs accepted before it left.
@@ -188,6 +214,10 @@ def _trouble(answer: Answer | Silence) -> ModelsLabError:
 
 def _is_known(job_id: str, reader: Reader) -> bool:
     return reader.with_job_id(job_id) is not None
+
+
+def _is_of_another(stranger: Stranger, row: Row) -> bool:
+    return stranger.track_id not in (None, row.track_id) or _contradicts(stranger, row)
 
 
 def _contradicts(stranger: Stranger, row: Row) -> bool:

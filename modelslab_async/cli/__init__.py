@@ -22,6 +22,7 @@ from .resume import resume
 from .sandbox import sandbox
 from .status import status
 from .voice import PROGRAM
+from .webhook import webhook
 
 __all__ = ["commands", "run"]
 
@@ -51,7 +52,7 @@ def commands() -> None:
 
 for command in (
     *(demo, generate, fetch),
-    *(batch, resume, status, reconcile),
+    *(batch, resume, status, reconcile, webhook),
     *(balance, sandbox, doctor, config, completion),
 ):
     commands.add_command(command)

@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from .connection import Connection
 from .options import Command
+from .receiving import PORT
 from .voice import PROGRAM
 
 if TYPE_CHECKING:
@@ -53,15 +54,28 @@ _HOW = (
         type=click.Choice(["rejected", "failed"]),
         help="Make rows anew that ended so, each as a new job that is paid for.",
     ),
+    click.option(
+        "--webhook-url",
+        metavar="URL",
+        help="Where webhooks reach this run from outside; results are then told, not polled for.",
+    ),
+    click.option(
+        "--webhook-port",
+        type=click.IntRange(1, 65535),
+        help=f"Port of 127.0.0.1 for them; a proxy or tunnel leads there.  [default: {PORT}]",
+    ),
     click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no bill."),
     click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; open no socket."),
     click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs."),
     click.option("--no-input", is_flag=True, help="Never ask; fail where one would have to."),
 )
-_NAMES = ("template", "max_jobs_total", "max_cost", "retry", "dry_run", "yes", "no_input")
+_NAMES = (
+    *("template", "max_jobs_total", "max_cost", "retry", "webhook_url", "webhook_port"),
+    *("dry_run", "yes", "no_input"),
+)
 # What a later run must be told again, so that it does as this one would have done.
 _SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
-_KEPT = ("template", "max_jobs_total", "max_cost")
+_KEPT = ("template", "max_jobs_total", "max_cost", "webhook_url", "webhook_port")
 
 
 @frozen(kw_only=True)
@@ -74,6 +88,8 @@ class How:
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
         retry: states of rows that are made anew.
+        webhook_url: where webhooks reach this run; ``None``: results are polled for.
+        webhook_port: where it listens for them; ``None``: where as usual.
         dry_run: nothing is sent or written.
         yes: several jobs are paid for without a question.
         no_input: nothing is ever asked.
@@ -84,6 +100,8 @@ class How:
     max_jobs_total: int | None
     max_cost: float | None
     retry: tuple[str, ...] = field(converter=tuple)
+    webhook_url: str | None
+    webhook_port: int | None
     dry_run: bool
     yes: bool
     no_input: bool
@@ -117,10 +135,19 @@ class How:
 
         if self.template is not None:
             check_template(self.template)
+        self._check_webhook()
         if self.connection.sandbox and self.connection.arguments:
             raise click.UsageError("--sandbox and --base-url exclude each other")
         if self.max_cost is not None and not self.limits.priced:
             raise click.UsageError("--max-cost needs --price-per-job or --price-per-second")
+
+    def _check_webhook(self) -> None:
+        from ..webhooks.core import checked_url
+
+        if self.webhook_url is not None:
+            checked_url(self.webhook_url)
+        elif self.webhook_port is not None:
+            raise click.UsageError("--webhook-port needs --webhook-url")
 
     def again(self, directory: Path) -> str:
         """The command that goes on with a directory as this run would have done."""

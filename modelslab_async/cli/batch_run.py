@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,15 @@ from .batch_plan import Plan, confirm, tell
 from .connection import opened
 from .failing import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .generate import plural
+from .receiving import PORT, receiving
 from .running import run
 from .voice import PROGRAM, Voice
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from modelslab_async.webhooks import WebhookReceiver
+
     from ..batch.batch import Batch
     from ..batch.rows import PlannedRow
 
@@ -98,7 +103,8 @@ class _Run:
             await _plan(self._directory, rows)
         how, limits = self._how, self._how.limits
         async with (
-            opened(how.connection) as client,
+            _receiver(self._directory, how) as receiver,
+            opened(how.connection, receiver) as client,
             client.batch(
                 None,
                 directory=self._directory,
@@ -135,6 +141,14 @@ class _Run:
             self._voice.fail_json(as_json(self._stopped, hint=again))
         else:
             explain(self._voice, self._stopped)
+
+
+def _receiver(
+    directory: Path, how: How
+) -> AbstractAsyncContextManager[WebhookReceiver] | AbstractAsyncContextManager[None]:
+    if how.webhook_url is None:
+        return nullcontext()
+    return receiving(directory, how.webhook_url, how.webhook_port or PORT)
 
 
 async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:

@@ -13,6 +13,7 @@ from .settings import Setting, key_of
 
 if TYPE_CHECKING:
     from modelslab_async import ModelsLab, PollPolicy
+    from modelslab_async.webhooks import WebhookReceiver
 
 
 @frozen(kw_only=True)
@@ -71,14 +72,17 @@ def _proxy_is_set() -> bool:
 
 
 @asynccontextmanager
-async def opened(connection: Connection) -> AsyncIterator[ModelsLab]:
-    """An open client."""
+async def opened(
+    connection: Connection, webhook: WebhookReceiver | None = None
+) -> AsyncIterator[ModelsLab]:
+    """An open client, which is told of its jobs by the receiver if there is one."""
     from modelslab_async import ModelsLab, Network
 
     settings = connection.settings
     limits: dict[str, Any] = {
         "max_jobs": settings["max_jobs"].value,
         "timeout": settings["timeout"].value,
+        "webhook": webhook,
     }
     async with AsyncExitStack() as stack:
         # A proxy is taken from the environment, but never stands before this machine.

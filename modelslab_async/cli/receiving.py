@@ -1,0 +1,61 @@
+"""Listen for the webhooks of a batch directory, in whichever process does so.
+
+All of them share one secret, so that each takes the URLs that another has signed, and one inbox, so
+that what comes while no batch runs is there for the next run.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from modelslab_async.webhooks import WebhookReceiver
+
+PORT: Final = 8787
+_FROM_ENVIRONMENT: Final = "MODELSLAB_ASYNC_WEBHOOK_SECRET"
+_KEPT_IN: Final = "webhook.secret"
+_INBOX: Final = "webhooks.sqlite3"
+
+
+@asynccontextmanager
+async def receiving(directory: Path, public_url: str, port: int) -> AsyncIterator[WebhookReceiver]:
+    """A receiver that listens for the batch in a directory.
+
+    Raises:
+        ConfigurationError: the URL or the secret cannot be used.
+        LedgerError: the file with the secret cannot be trusted.
+        WebhookError: the port cannot be listened on.
+    """
+    from modelslab_async.webhooks import SqliteInbox, WebhookReceiver
+
+    async with SqliteInbox(directory / _INBOX) as inbox:
+        receiver = WebhookReceiver(_secret(directory), public_url, inbox=inbox)
+        async with receiver.serve(port=port):
+            yield receiver
+
+
+def _secret(directory: Path) -> str | bytes:
+    return os.environ.get(_FROM_ENVIRONMENT, "").strip() or _own_secret(directory / _KEPT_IN)
+
+
+def _own_secret(path: Path) -> bytes:
+    """The secret in a file, which is made when there is none, by one process alone."""
+    import secrets
+
+    from ..batch.place import open_private
+
+    with os.fdopen(open_private(path), "r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        os.fchmod(file.fileno(), 0o600)
+        known = file.read().strip()
+        if not known:
+            known = secrets.token_urlsafe().encode()
+            file.write(known + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return known
