@@ -581,7 +581,7 @@ async def test_requests_are_taken_one_by_one_from_an_endless_source() -> None:
     first = await anext(rows)
     assert isinstance(first, Row)
     assert len(asked) == 1
-    await rows.aclose()  # type: ignore[attr-defined]
+    await rows.aclose()
 
 
 @pytest.mark.anyio
