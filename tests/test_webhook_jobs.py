@@ -137,3 +137,16 @@ async def test_many_jobs_need_hardly_more_than_one_fetch_each() -> None:
         requests = (MusicGen(f"{number}", max_new_token=256) for number in range(200))
         await asyncio.gather(*(client.generate(request) for request in requests))
         assert fetches(box) <= 210
+
+
+async def test_w17_a_flood_of_hints_about_one_job_brings_one_fetch_a_second_at_most() -> None:
+    async with told(Scenario(generation_seconds=600, eta="absent")) as (box, client, receiver):
+        job = await client.submit(SHORT)
+        url = receiver.url_for(job.track_id or "")
+        async with aiohttp.ClientSession() as liar:
+            for number in range(100):
+                spoof = {"status": "success", "id": job.id, "generationTime": number}
+                async with liar.post(url, json=spoof) as answer:
+                    assert answer.status == 200
+        seconds = asyncio.get_running_loop().time() - job.state.started
+        assert 1 <= fetches(box) <= 1 + seconds
