@@ -132,7 +132,7 @@ class Submitter:
             tries += 1
             result = await self._to_its_end(_Attempt(submission, slot, tries, journal))
             if isinstance(result.outcome, Unknown):
-                result = await self._found(submission, journal) or result
+                result = await self._looked_for(submission, result, journal)
             if isinstance(result.outcome, Job):
                 return result.outcome
             error = _error(result, submission.track_id)
@@ -151,6 +151,18 @@ class Submitter:
                     extra={"track_id": submission.track_id},
                 )
                 await anyio.sleep(delay)
+
+    async def _looked_for(
+        self, submission: Submission, unknown: _Result, journal: Journal | None
+    ) -> _Result:
+        """What became of an unknown submit, if a webhook tells; who is cancelled hears of it."""
+        try:
+            return await self._found(submission, journal) or unknown
+        except ConfigurationError:  # the client closes: there is nobody to confirm it any more
+            return unknown
+        except asyncio.CancelledError as cancelled:
+            _note(cancelled, str(_error(unknown, submission.track_id)), submission.track_id)
+            raise
 
     async def _found(self, submission: Submission, journal: Journal | None) -> _Result | None:
         """The job whose answer was lost, if its webhook names it and a fetch confirms it."""
@@ -337,5 +349,9 @@ def _tell(
         if error is None:
             return
         text = str(error)
+    _note(cancelled, text, track_id)
+
+
+def _note(cancelled: asyncio.CancelledError, text: str, track_id: int | str) -> None:
     cancelled.add_note(text)
     _log.warning("%s", text, extra={"track_id": track_id})

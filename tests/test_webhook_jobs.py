@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -150,3 +151,20 @@ async def test_w17_a_flood_of_hints_about_one_job_brings_one_fetch_a_second_at_m
                     assert answer.status == 200
         seconds = asyncio.get_running_loop().time() - job.state.started
         assert 1 <= fetches(box) <= 1 + seconds
+
+
+async def test_x02_who_is_cancelled_while_a_lost_answer_is_looked_for_hears_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "modelslab_async")
+    lost = Fault(on="submit", kind="reset", accepted=True)
+    scenario = Scenario(generation_seconds=600, faults=(lost,))
+    async with told(scenario) as (box, client, _):
+        task = asyncio.create_task(client.submit(SHORT))
+        while "Unknown" not in caplog.text:
+            await asyncio.sleep(0)
+        (job,) = box.book.jobs.values()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+    assert str(job.track_id) in "".join(caught.value.__notes__)
