@@ -151,14 +151,13 @@ async def test_a_track_id_is_used_by_one_row_only(tmp_path: Path) -> None:
         assert (await ledger.row(2)).state is RowState.PLANNED
 
 
-async def test_rows_are_found_by_what_the_api_calls_them(tmp_path: Path) -> None:
+async def test_a_row_is_found_by_its_job(tmp_path: Path) -> None:
     async with Ledger(tmp_path) as ledger:
         await ledger.plan(planned(2))
         await ledger.write(changes.intent(2, 42, 1))
         await ledger.write(changes.accepted(2, "job-9", "{}"))
-        by_track = await ledger.read(lambda reader: reader.with_track_id(42))
         by_job = await ledger.read(lambda reader: reader.with_job_id("job-9"))
-        assert by_track == by_job == await ledger.row("row-2")
+        assert by_job == await ledger.row("row-2")
         assert await ledger.read(lambda reader: reader.with_job_id("job-1")) is None
         with pytest.raises(LedgerError, match="no row 'row-3'"):
             await ledger.row("row-3")

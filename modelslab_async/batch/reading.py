@@ -92,10 +92,6 @@ class Reader:
             raise LedgerError(f"the batch has no row {key!r}")
         return found
 
-    def with_track_id(self, track_id: int | str) -> Row | None:
-        """The row whose latest submit carries a ``track_id``."""
-        return self._one("track_id = ?", str(track_id))
-
     def with_job_id(self, job_id: str) -> Row | None:
         """The row that has a job."""
         return self._one("job_id = ?", job_id)
