@@ -10,6 +10,7 @@ import base64
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -111,7 +112,7 @@ class Downloader:
         self._storage = storage
         self._policy = policy
         self._places = anyio.CapacityLimiter(max_downloads)
-        self._threads = anyio.CapacityLimiter(max_downloads)
+        self._threads = ThreadPoolExecutor(max_downloads, thread_name_prefix="modelslab-files")
         self._swept: set[Path] = set()
 
     async def download(
@@ -146,6 +147,10 @@ class Downloader:
                 raise _disk(error, file, target.directory) from error
             finally:
                 await in_thread(part.discard, self._threads)
+
+    def close(self) -> None:
+        """End the threads, which have nothing to do any more."""
+        self._threads.shutdown(wait=False)
 
     async def leads_to_audio(self, url: str) -> bool:
         """Whether there is audio behind a link; reads no more than its beginning."""

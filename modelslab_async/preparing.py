@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from attrs import evolve, frozen
 
 from .errors import RequestError
 from .protocol.requests import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_audio
+from .runtime import in_thread
 
 
 @frozen
@@ -53,7 +55,7 @@ async def prepare(
     if not _has_clip(request):
         return Submission(request, encode(request, track_id=track_id))
     async with clips:
-        await _clip(request)
+        await in_thread(partial(_clip, request))
     return Submission(request, encode(evolve(request, init_audio=None), track_id=track_id))
 
 
@@ -65,7 +67,7 @@ async def completed(submission: Submission) -> dict[str, Any]:
     """
     if not _has_clip(submission.request):
         return submission.fields
-    clip = await _clip(submission.request)
+    clip = await in_thread(partial(_clip, submission.request))
     return encode(submission.request, track_id=submission.track_id, audio=clip)
 
 
@@ -73,25 +75,24 @@ def _has_clip(request: MusicGen) -> bool:
     return isinstance(request.init_audio, Path | bytes)
 
 
-async def _clip(request: MusicGen) -> str:
+def _clip(request: MusicGen) -> str:
+    """Blocking: the clip as it is sent."""
     match request.init_audio:
         case Path() as path:
-            name, data = path.name, await _read(anyio.Path(path))
+            name, data = path.name, _read(path)
         case bytes() as data:
             name = ""
         case other:
             raise RequestError("init_audio is no local clip", field="init_audio", value=other)
-    return await anyio.to_thread.run_sync(
-        lambda: encode_audio(data, name=name, unchecked=request.unchecked)
-    )
+    return encode_audio(data, name=name, unchecked=request.unchecked)
 
 
-async def _read(path: anyio.Path) -> bytes:
+def _read(path: Path) -> bytes:
     try:
-        if not await path.is_file() and await path.exists():
+        if not path.is_file() and path.exists():
             raise OSError(errno.EINVAL, "it is no regular file")  # a pipe would wait for ever
-        async with await path.open("rb") as file:
-            return await file.read(MAX_INIT_AUDIO_BYTES + 1)
+        with path.open("rb") as file:
+            return file.read(MAX_INIT_AUDIO_BYTES + 1)
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
         reason = error.strerror if isinstance(error, OSError) else error
         raise RequestError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import TypeVar
 
 import anyio
@@ -32,15 +33,20 @@ async def to_the_end(future: asyncio.Future[T]) -> asyncio.CancelledError | None
     return cancelled
 
 
-async def in_thread(function: Callable[[], T], limiter: anyio.CapacityLimiter) -> T:
+async def in_thread(function: Callable[[], T], executor: Executor | None = None) -> T:
     """Run blocking code in a thread. A cancelled caller leaves only when the code has ended.
 
-    Otherwise a file could be closed under a thread that still writes to it.
+    Otherwise a file could be closed under a thread that still writes to it. The thread is the
+    loop's to give, so a loop that makes its own time can do the work in that time.
+
+    Args:
+        function: what to run.
+        executor: where; ``None``: among the loop's own threads.
     """
-    task = asyncio.ensure_future(anyio.to_thread.run_sync(function, limiter=limiter))
-    cancelled = await to_the_end(task)
+    work = asyncio.get_running_loop().run_in_executor(executor, function)
+    cancelled = await to_the_end(work)
     if cancelled is not None:
-        if not task.cancelled():
-            task.exception()  # nobody is left to tell; unasked for, it would be logged as lost
+        if not work.cancelled():
+            work.exception()  # nobody is left to tell; unasked for, it would be logged as lost
         raise cancelled
-    return task.result()
+    return work.result()

@@ -76,6 +76,7 @@ class Session:
         slots.join(max_jobs)
         self._stack.callback(slots.leave, max_jobs)
         self.downloader = Downloader(storage, download, max_downloads)
+        self._stack.callback(self.downloader.close)
         self.poller = Poller(
             self.transport,
             poll,

@@ -261,7 +261,7 @@ def test_a_caller_who_is_cancelled_while_the_disk_fails_leaves_no_error_behind()
 
     async def cancel_it() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
-        task = asyncio.create_task(in_thread(write, anyio.CapacityLimiter(1)))
+        task = asyncio.create_task(in_thread(write))
         while not begun.is_set():
             await asyncio.sleep(0)
         task.cancel()

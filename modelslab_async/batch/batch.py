@@ -20,7 +20,7 @@ from attrs import frozen
 
 from ..errors import ConfigurationError, LedgerError
 from ..policy.explaining import may_exist
-from ..runtime import in_thread, to_the_end
+from ..runtime import to_the_end
 from ..session import Session
 from . import changes
 from .given import taken
@@ -97,7 +97,6 @@ class Batch:
         self._settings = settings
         self._retry = frozenset(map(_retriable, settings.retry))
         self._stack = AsyncExitStack()
-        self._disk = anyio.CapacityLimiter(1)
 
     async def __aenter__(self) -> Self:
         """Open the directory.
@@ -107,7 +106,7 @@ class Batch:
         """
         async with AsyncExitStack() as stack:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
-            self._results = await in_thread(partial(ResultsFile, self._directory), self._disk)
+            self._results = await self.ledger.read(lambda _: ResultsFile(self._directory))
             stack.callback(self._results.close)
             self.purse = await self._purse()
             self._runner = self._made(self.purse)
@@ -240,7 +239,7 @@ class Batch:
 
     async def _report(self, row: Row, outcome: Outcome) -> None:
         try:
-            await in_thread(partial(self._results.append, result_of(row)), self._disk)
+            await self.ledger.read(lambda _: self._results.append(result_of(row)))
         except OSError as error:
             self._runner.stop(_no_results(error))
         with suppress(anyio.BrokenResourceError):

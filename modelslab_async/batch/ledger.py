@@ -48,15 +48,14 @@ class Ledger:
             LedgerError: see `Store.open`.
         """
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
-        writer = Writer(self.directory, self._clock, self._loop)
-        writer.start()
-        cancelled = await to_the_end(writer.opened)
-        error = writer.opened.result().error
-        if cancelled is None and error is None:
-            self._writer, self.recovered = writer, writer.opened.result().value
-            return self
-        await _ended(writer)
-        raise error or cancelled or LedgerError("the ledger was not opened")
+        writer = Writer(self.directory, self._clock)
+        try:
+            self.recovered = await writer.open()
+        except BaseException:
+            await to_the_end(asyncio.ensure_future(writer.close()))
+            raise
+        self._writer = writer
+        return self
 
     async def __aexit__(
         self,
@@ -68,7 +67,7 @@ class Ledger:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        cancelled = await _ended(writer)
+        cancelled = await to_the_end(asyncio.ensure_future(writer.close()))
         if cancelled is not None:
             raise cancelled
 
@@ -150,10 +149,3 @@ class Ledger:
         if asyncio.get_running_loop() is not self._loop:
             raise LedgerError("the ledger belongs to another event loop")
         return self._writer, self._loop
-
-
-async def _ended(writer: Writer) -> asyncio.CancelledError | None:
-    writer.end()
-    cancelled = await to_the_end(writer.ended)
-    writer.join()
-    return cancelled

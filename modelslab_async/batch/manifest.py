@@ -26,14 +26,15 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, cast
 
-import anyio
 from attrs import frozen
 
 from ..errors import ConfigurationError
 from ..protocol.requests import MusicGen
+from ..runtime import in_thread
 from .given import Row, Rows
 from .lines import BadRow, Given
 from .sources import Format, read_given
@@ -187,7 +188,7 @@ async def _from_requests(
         async for request in _each(requests):
             number += 1
             if _has_clip(request):
-                yield await anyio.to_thread.run_sync(_row, rows, request, number)
+                yield await in_thread(partial(_row, rows, request, number))
             else:
                 yield _row(rows, request, number)
 

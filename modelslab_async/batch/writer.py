@@ -7,18 +7,17 @@ shared by all that are waiting. Nobody is answered before the commit that holds 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import queue
 import sqlite3
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import field, frozen
 
 from ..errors import LedgerError
+from ..runtime import in_thread
 from .changes import Change
 from .reading import explained
 from .store import Store
@@ -26,7 +25,6 @@ from .store import Store
 _log = logging.getLogger("modelslab_async.batch")
 
 _GROUP: Final = 1000
-_LOOK_UP: Final = 1.0
 # Errors of one statement; every other one of SQLite's says that the ledger itself is in trouble.
 _OWN_FAULT: Final = (
     sqlite3.IntegrityError,
@@ -55,121 +53,79 @@ class Request:
 
 
 class Writer:
-    """The thread, and the queue before it.
+    """The thread, the ledger that it has open, and what waits for it. Used on one event loop."""
 
-    Attributes:
-        opened: done when the ledger is open, with how many rows were recovered, or cannot be.
-        ended: done when the ledger is closed.
-    """
-
-    def __init__(
-        self, directory: Path, clock: Callable[[], float], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        self.opened: asyncio.Future[Answer] = loop.create_future()
-        self.ended: asyncio.Future[Answer] = loop.create_future()
+    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
         self._directory = directory
         self._clock = clock
-        self._loop = loop
-        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="modelslab-ledger")
+        self._store: Store | None = None
         self._broken: LedgerError | None = None
+        self._waiting: list[Request] = []
         self._group: list[Request] = []
-        self._over = False
-        self._thread = threading.Thread(target=self._run, name="modelslab-ledger", daemon=False)
+        self._idle: asyncio.Future[None] | None = None
 
-    def start(self) -> None:
-        """Begin; `opened` tells how that went."""
-        self._thread.start()
+    async def open(self) -> int:
+        """Open the ledger; how many rows were recovered.
+
+        Raises:
+            LedgerError: see `Store.open`.
+        """
+        return await in_thread(self._open, self._thread)
 
     def put(self, request: Request) -> None:
         """Have work done; its future tells how that went."""
-        self._queue.put(request)
-        if self._over:
-            self._refuse_waiting()
+        self._waiting.append(request)
+        if not self._group:
+            self._begin()
 
-    def end(self) -> None:
-        """Do what waits, then close the ledger; `ended` tells when."""
-        self._queue.put(None)
+    async def close(self) -> None:
+        """Do what waits, then close the ledger and end the thread."""
+        if self._group:
+            self._idle = self._loop.create_future()
+            await self._idle
+        if self._store is not None:
+            await self._loop.run_in_executor(self._thread, self._store.close)
+        self._thread.shutdown()
 
-    def join(self) -> None:
-        """Wait for the thread's last breath, after `ended`."""
-        self._thread.join()
+    def _open(self) -> int:
+        self._store = Store.open(self._directory, self._clock)
+        return self._store.recovered
 
-    def _run(self) -> None:
-        try:
-            store = Store.open(self._directory, self._clock)
-        except Exception as error:  # noqa: BLE001 - it is raised to whoever opens the ledger
-            self._tell([(self.opened, Answer(error=error))])
-        else:
-            self._tell([(self.opened, Answer(store.recovered))])
-            with contextlib.closing(store):
-                self._serve(store)
-        finally:
-            self._over = True
-            self._refuse_waiting()
-            self._tell([(self.ended, Answer())])
+    def _begin(self) -> None:
+        """All that waits goes to the thread together."""
+        self._group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+        work = self._loop.run_in_executor(self._thread, self._answers, self._group)
+        work.add_done_callback(self._tell)
 
-    def _serve(self, store: Store) -> None:
-        going_on = True
-        while going_on:
-            self._group, going_on = self._next_group()
-            answers = self._answers(store, self._group)
-            self._tell([(request.future, answer) for request, answer in answers])
+    def _tell(self, work: asyncio.Future[list[Answer]]) -> None:
+        group, self._group = self._group, []
+        for request, answer in zip(group, work.result(), strict=True):
+            if not request.future.done():
+                request.future.set_result(answer)
+        if self._waiting:
+            self._begin()
+        elif self._idle is not None:
+            self._idle.set_result(None)
 
-    def _next_group(self) -> tuple[list[Request], bool]:
-        """All that waits, and whether more may come. Waits for the first."""
-        request = self._first()
-        group: list[Request] = []
-        while request is not None:
-            group.append(request)
-            if len(group) == _GROUP:
-                return group, True
-            try:
-                request = self._queue.get_nowait()
-            except queue.Empty:
-                return group, True
-        return group, False
-
-    def _first(self) -> Request | None:
-        while True:
-            try:
-                return self._queue.get(timeout=_LOOK_UP)
-            except queue.Empty:
-                # A program that ends without closing its ledger must still end.
-                if not threading.main_thread().is_alive():
-                    return None
-
-    def _answers(self, store: Store, group: list[Request]) -> list[tuple[Request, Answer]]:
+    def _answers(self, group: list[Request]) -> list[Answer]:
+        store = self._store
+        if store is None:
+            return [Answer(error=LedgerError("the ledger is not open"))] * len(group)
         if self._broken is None:
             try:
                 with store.transaction():
-                    return [(request, _done_alone(store, request)) for request in group]
+                    return [_done_alone(store, request) for request in group]
             except sqlite3.Error as error:
                 self._broken = explained(error, "rows were written")
                 _log.error("%s", self._broken)
-        return [(request, self._without_commit(store, request)) for request in group]
+        return [self._without_commit(store, request) for request in group]
 
     def _without_commit(self, store: Store, request: Request) -> Answer:
         if request.writes:
             return Answer(error=_refusal(store, request.change, self._broken))
         return _done(store, request)
-
-    def _refuse_waiting(self) -> None:
-        waiting: list[Request | None] = [*self._group]  # without an answer if the thread failed
-        with contextlib.suppress(queue.Empty):
-            while True:
-                waiting.append(self._queue.get_nowait())
-        refusal = Answer(error=LedgerError("the ledger is closed; open it again to go on"))
-        self._tell([(request.future, refusal) for request in waiting if request])
-
-    def _tell(self, answers: list[tuple[asyncio.Future[Answer], Answer]]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(_resolve, answers)
-
-
-def _resolve(answers: list[tuple[asyncio.Future[Answer], Answer]]) -> None:
-    for future, answer in answers:
-        if not future.done():
-            future.set_result(answer)
 
 
 def _done(store: Store, request: Request) -> Answer:

@@ -11,14 +11,15 @@ import json
 import os
 from collections.abc import Iterable, Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
-import anyio.to_thread
 from attrs import define, evolve, field
 
 from modelslab_async import DownloadError, JobFailed, ModelsLabError
+from modelslab_async.runtime import in_thread
 
 from .naming import bare, is_taken
 
@@ -134,7 +135,7 @@ async def _steps(client: ModelsLab, track: Track, board: Board) -> None:
     _reach(track, State.DOWNLOADING, board)
     saved = await _save(client, track, generation)
     if track.replaces is not None:
-        saved = await anyio.to_thread.run_sync(_replace, saved, track.replaces)
+        saved = await in_thread(partial(_replace, saved, track.replaces))
     track.saved = saved
     _reach(track, State.SAVED, board)
 

@@ -1,6 +1,7 @@
 """Decode JSON that nobody vouches for: any bytes give a value that is safe to keep, or ValueError.
 
-Safe to keep means: finite numbers of sane length, sane depth, text that every encoder takes.
+Safe to keep means: finite numbers of sane length, sane depth, text that every encoder takes, and no
+more values than an event loop can stand still for: a value of three bytes may cost a hundred.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from typing import Any
 
 MAX_DEPTH = 64
+MAX_VALUES = 100_000
 _MAX_DIGITS = 19  # 2**63 has 19; a longer integer is nothing this API counts
 
 
@@ -19,9 +21,13 @@ def decode_json(body: bytes) -> object:
     Halves of surrogate pairs become question marks: no file and no terminal takes them.
 
     Raises:
-        ValueError: not UTF-8, not JSON, nested deeper than 64, or two values for ``status`` or
-            ``id``. The text of the error never quotes the body.
+        ValueError: not UTF-8, not JSON, nested deeper than 64, over 100,000 values, or two values
+            for ``status`` or ``id``. The text of the error never quotes the body.
     """
+    # Counted before anything is parsed; signs inside of text count too, and never come to so many.
+    opened = body.count(b"[") + body.count(b"{")
+    if opened + body.count(b",") > MAX_VALUES:
+        raise ValueError("too many values")
     try:
         value = json.loads(
             body.decode("utf-8-sig"),
@@ -36,7 +42,7 @@ def decode_json(body: bytes) -> object:
         raise ValueError("not JSON") from None
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH or b"\\ud" in body.lower():
+    if opened > MAX_DEPTH or b"\\ud" in body.lower():
         return _settled(value, MAX_DEPTH)
     return value
 

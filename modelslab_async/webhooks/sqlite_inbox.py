@@ -67,7 +67,6 @@ class SqliteInbox:
         self._closed = False
         self._group = _Group()
         self._lock = anyio.Lock()
-        self._thread = anyio.CapacityLimiter(1)
 
     async def put(self, delivery: Delivery) -> None:
         """Keep it, unless an equal one is kept; it is on the disk when this returns.
@@ -80,7 +79,7 @@ class SqliteInbox:
         async with self._lock:
             if not group.done:
                 self._group = _Group()
-                await in_thread(lambda: self._write(group), self._thread)
+                await in_thread(lambda: self._write(group))
         if group.error is not None:
             raise WebhookError(group.error)
 
@@ -91,14 +90,14 @@ class SqliteInbox:
             WebhookError: the file cannot be read, or something else wrote in it.
         """
         async with self._lock:
-            rows = await in_thread(lambda: self._tried(lambda: self._read(track_id)), self._thread)
+            rows = await in_thread(lambda: self._tried(lambda: self._read(track_id)))
         return [Delivery.from_json(text) for (text,) in rows]
 
     async def aclose(self) -> None:
         """Close the file."""
         async with self._lock:
             self._closed = True
-            await in_thread(self._close, self._thread)
+            await in_thread(self._close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,7 +105,7 @@ class SqliteInbox:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    # --- in the thread
+    # --- in a thread, one at a time
 
     def _write(self, group: _Group) -> None:
         group.done = True
