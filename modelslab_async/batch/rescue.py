@@ -27,7 +27,8 @@ class Rescue:
         self._batch = batch
         self._fd = open_private(self.path)
         self._end = 0
-        self._lines = [line for line in self._content().split(b"\n") if line.strip()]
+        written = self._content().strip(b"\n")  # of the rest, there is nothing but line ends
+        self._lines = [line for line in written.split(b"\n") if line.strip()]
 
     def kept(self) -> Iterator[Change]:
         """What an earlier process could not write to its ledger.

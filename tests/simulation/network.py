@@ -21,7 +21,9 @@ from attrs import define, field, frozen
 
 Place = Literal["api", "submit", "fetch", "storage", "mirror", "foreign", "hooks"]
 Kind = Literal[
-    "dns",  # the name is not resolved
+    "dns",  # there is no such name
+    "dns_busy",  # the servers of the name know nothing just now
+    "dns_silent",  # and do not answer
     "refused",  # nobody listens
     "nowhere",  # nobody answers the connecting
     "no_files",  # EMFILE
@@ -35,7 +37,9 @@ Kind = Literal[
     "sliced",  # in pieces of at most `at` bytes
     "late",  # `seconds` more each way
 ]
-BEFORE: frozenset[str] = frozenset({"dns", "refused", "nowhere", "no_files"})
+_LOOKUPS = ("dns", "dns_busy", "dns_silent")
+_CONNECTS = ("refused", "nowhere", "no_files")
+BEFORE: frozenset[str] = frozenset(_LOOKUPS + _CONNECTS)
 
 LIFE: ContextVar[int] = ContextVar("LIFE", default=0)
 """Which life of the client is at work; 0 is the sandbox, which is never killed."""
@@ -51,7 +55,7 @@ class Mishap:
 
     Attributes:
         on: where they lead; ``submit`` and ``fetch`` are connections to the API, by what is asked
-            first; ``dns``, ``refused``, ``nowhere`` and ``no_files`` know ``api`` only.
+            first; what happens before that knows no difference between them.
         kind: what happens.
         up, at: after ``at`` bytes of the request (``up``) or of the answers.
         times: how many connections at most; ``None``: all.
@@ -140,6 +144,12 @@ class Network:
         """Those of which an end is still open."""
         return [one for one in self._connections if one.is_open]
 
+    def cut(self, place: Place) -> None:
+        """Reset every connection to a place, as when its host goes down."""
+        for connection in self.open_connections:
+            if connection.place == place:
+                connection.reset()
+
     def kill(self, life: int) -> None:
         """The client's process is gone: its peers see resets, and it sees nothing any more."""
         self._dead.add(life)
@@ -153,7 +163,12 @@ class Network:
 
     async def resolve(self, host: Any, port: Any) -> list[Any]:
         place = "storage" if str(host).startswith("pub-") else "api"
-        if self._strikes(place, ("dns",)) is not None:
+        mishap = self._strikes(place, _LOOKUPS)
+        if mishap is not None and mishap.kind == "dns_silent":
+            await asyncio.get_running_loop().create_future()
+        if mishap is not None and mishap.kind == "dns_busy":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        if mishap is not None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))]
 
@@ -161,7 +176,7 @@ class Network:
         if LIFE.get() in self._dead:
             await asyncio.get_running_loop().create_future()
         place = self.places.get(address[1], "foreign")
-        mishap = self._strikes(place, ("refused", "nowhere", "no_files"))
+        mishap = self._strikes(place, _CONNECTS)
         if mishap is not None and mishap.kind == "no_files":
             raise OSError(errno.EMFILE, "Too many open files")
         if mishap is not None and mishap.kind == "nowhere":

@@ -17,6 +17,7 @@ from .world import KEY, Outcome
 OURS = {"ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm", "ledger.lock"}
 RESULTS = "results.jsonl"
 _END_SECONDS = 3600.0
+_MOST_GETS = 60
 
 
 def findings(outcome: Outcome) -> list[str]:
@@ -101,6 +102,9 @@ def i9_traffic_is_bounded(outcome: Outcome) -> Iterator[str]:
     polls = outcome.book.count("api", "/api/v6/voice/fetch")
     if polls > 3 * outcome.script.jobs * (outcome.lives + 1) + outcome.seconds:
         yield f"I9: {polls} polls in {outcome.seconds:.0f} s"
+    gets = outcome.book.count("storage") + outcome.book.count("mirror")
+    if gets > _MOST_GETS * outcome.script.jobs * outcome.lives:
+        yield f"I9: {gets} GETs of {outcome.script.jobs} files in {outcome.lives} lives"
 
 
 def _proofs(outcome: Outcome, row: Row) -> int:

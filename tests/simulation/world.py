@@ -20,17 +20,20 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 from unittest import mock
 from weakref import WeakKeyDictionary
 
+import aiohttp
 import aiohttp.connector
 from attrs import Factory, define, evolve, field, frozen
 
+import modelslab_async
 from modelslab_async import ModelsLab, ModelsLabError, MusicGen, partfile, slots
+from modelslab_async.batch.ledger import Ledger
 from modelslab_async.batch.reading import Reader
 from modelslab_async.batch.rows import Row, Step
 from modelslab_async.batch.states import RowState
@@ -49,9 +52,11 @@ EPOCH = 1_790_000_000.0
 CALM = Scenario(fetch_meta=True, generation_seconds=(1.0, 4.0))
 _LIVES_IN_CALM = 4
 _BETWEEN_LIVES = 20.0
+_LEDGER_SETTINGS = Ledger.__init__.__kwdefaults__  # it took `time.time` before anybody patched it
 
 
 Visitor = Callable[[Sandbox, Network], Coroutine[Any, Any, None]]
+Around = Callable[[Coroutine[Any, Any, None]], Coroutine[Any, Any, None]]
 
 
 @frozen(kw_only=True)
@@ -61,6 +66,8 @@ class Script:
     Attributes:
         id: the fault's, or a name.
         jobs, slots, max_jobs: rows; places of the account; places that the client believes in.
+        host: what the client calls the API's host; ``localhost`` has to be looked up.
+        pool: connections that a connector of the caller's own allows; ``None``: there is none.
         scenario: of the sandbox while the storm lasts.
         after: of the sandbox in the calm; ``None``: the same without what goes wrong.
         mishaps, disk: what goes wrong with connections and files while the storm lasts.
@@ -72,6 +79,7 @@ class Script:
         doubles: submits are doubled on the way, so that debits cannot be single.
         visitor: somebody else who does something meanwhile, such as forging webhooks; ends with
             the storm.
+        around: what is done around the program of the first life, such as cancelling it.
         expects: says what is wrong with an outcome, beside the oracles.
     """
 
@@ -79,6 +87,8 @@ class Script:
     jobs: int = 3
     slots: int = 5
     max_jobs: int = 5
+    host: str = "127.0.0.1"
+    pool: int | None = None
     scenario: Scenario = CALM
     after: Scenario | None = None
     mishaps: tuple[Mishap, ...] = ()
@@ -90,6 +100,7 @@ class Script:
     storm: float = 300.0
     doubles: bool = False
     visitor: Visitor | None = field(default=None, eq=False)
+    around: Around | None = field(default=None, eq=False)
     expects: Callable[[Outcome], list[str]] | None = field(default=None, eq=False)
 
 
@@ -144,7 +155,7 @@ def simulate(script: Script, seed: int) -> Outcome:
     gc.freeze()  # what was there before is not looked through after each run
     try:
         with tempfile.TemporaryDirectory(dir=_quick_disk()) as folder:
-            world = _World(script, seed, Path(folder) / "out")
+            world = World(script, seed, Path(folder) / "out")
             with world.time_and_chance(), asyncio.Runner(loop_factory=lambda: world.loop) as runner:
                 return runner.run(world.run())
     finally:
@@ -155,7 +166,9 @@ def _quick_disk() -> str | None:
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
-class _World:
+class World:
+    """A run in its making."""
+
     def __init__(self, script: Script, seed: int, directory: Path) -> None:
         self.script = script
         self.network = Network(seed, KEY)
@@ -164,8 +177,8 @@ class _World:
         self._directory = directory
         self._disk = Disk(seed)
         self._leap = 0.0
-        self._broken: list[str] = []
-        self._left_behind: list[str] = []
+        self.broken: list[str] = []
+        self.left_behind: list[str] = []
         self._stopped: list[str] = []
         self._life = 0
         self._killed = 0
@@ -187,13 +200,14 @@ class _World:
         """The wall clock follows the loop's, and every random number the seed."""
         entropy = Random(f"{self._seed}|entropy")
         random.seed(self._seed)
-        log = _Log(self._broken)
+        log = _Log(self.broken)
         logger = logging.getLogger()
         with (
             mock.patch.object(time, "time", self._wall),
             mock.patch.object(random, "_urandom", entropy.randbytes),
             mock.patch.object(aiohttp.connector, "monotonic", self.loop.time),
             mock.patch.object(partfile, "os", self._disk),
+            mock.patch.dict(_LEDGER_SETTINGS, clock=self._wall),
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("error", ResourceWarning)
@@ -206,9 +220,11 @@ class _World:
     def _wall(self) -> float:
         return EPOCH + self._leap + self.loop.time()
 
-    async def run(self) -> Outcome:
-        script = self.script
+    @contextlib.asynccontextmanager
+    async def sandbox(self) -> AsyncIterator[Sandbox]:
+        """The sandbox of this run, on made-up connections."""
         self.loop.set_exception_handler(self._note_broken)
+        script = self.script
         async with Sandbox(script.scenario, slots=script.slots, key=KEY, seed=self._seed) as box:
             for place, url in (
                 ("api", box.url),
@@ -218,6 +234,12 @@ class _World:
                 ("hooks", HOOKS),
             ):
                 self.network.places[int(url.rpartition(":")[2])] = place  # type: ignore[assignment]
+            yield box
+
+    async def run(self) -> Outcome:
+        """The whole of it."""
+        script = self.script
+        async with self.sandbox() as box:
             self.network.arm(script.mishaps)
             self._disk.arm(script.disk)
             visit = None
@@ -268,7 +290,10 @@ class _World:
         context = contextvars.copy_context()
         context.run(LIFE.set, life)
         began = self.loop.time()
-        task = self.loop.create_task(self._work(box), context=context)
+        work = self._work(box)
+        if life == 1 and self.script.around is not None:
+            work = self.script.around(work)
+        task = self.loop.create_task(work, context=context)
         timers = self._disturb()
         done, _ = await asyncio.wait([task], timeout=kill_after)
         for timer in timers:
@@ -279,7 +304,7 @@ class _World:
         with contextlib.suppress(asyncio.CancelledError):
             if task.exception() is not None:
                 self._stopped.append(repr(task.exception()))
-        self._audit(life)
+        self.audit(life)
         slots._accounts.pop(self.loop, None)  # a process knows nothing of those before it
 
     def _disturb(self) -> list[asyncio.TimerHandle]:
@@ -319,7 +344,13 @@ class _World:
                 receiver = WebhookReceiver(SECRET, HOOKS)
                 await stack.enter_async_context(receiver.serve(port=8787))
             client = await stack.enter_async_context(
-                ModelsLab(KEY, base_url=box.url, max_jobs=script.max_jobs, webhook=receiver)
+                ModelsLab(
+                    KEY,
+                    base_url=box.url.replace("127.0.0.1", script.host),
+                    max_jobs=script.max_jobs,
+                    network=await _own_network(stack, script.pool),
+                    webhook=receiver,
+                )
             )
             outcomes = await stack.enter_async_context(
                 client.batch(requests, directory=self._directory)
@@ -330,21 +361,21 @@ class _World:
             except ModelsLabError as error:
                 self._stopped.append(f"{type(error).__name__}: {error}")
 
-    def _audit(self, life: int) -> None:
+    def audit(self, life: int) -> None:
         """What a process must not leave behind when its client is closed."""
         for task in asyncio.all_tasks():
             if self._lives.get(task) == life:
-                self._left_behind.append(f"life {life}: task {task.get_coro()}")
+                self.left_behind.append(f"life {life}: task {task.get_coro()}")
         for connection in self.network.open_connections:
             if connection.lives[0] == life and not connection.client.is_closing():
-                self._left_behind.append(f"life {life}: connection to {connection.place}")
+                self.left_behind.append(f"life {life}: connection to {connection.place}")
         if threading.active_count() > 1 and any(
             thread.name.startswith("modelslab") for thread in threading.enumerate()
         ):
-            self._left_behind.append(f"life {life}: a thread")
+            self.left_behind.append(f"life {life}: a thread")
 
     def _note_broken(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._broken.append(f"{context.get('message')}: {context.get('exception')!r}")
+        self.broken.append(f"{context.get('message')}: {context.get('exception')!r}")
 
     def _outcome(self, box: Sandbox, touched: dict[str, int]) -> Outcome:
         gc.collect()
@@ -359,8 +390,8 @@ class _World:
             seconds=self.loop.time(),
             touched={kind: times for kind, times in touched.items() if times},
             leaks=self.network.leaks | (box.book.key_seen_on() - {"api"}),
-            left_behind=self._left_behind,
-            broken=self._broken,
+            left_behind=self.left_behind,
+            broken=self.broken,
             trace=self.network.trace,
             turns=self.loop.turns,
         )
@@ -380,14 +411,23 @@ class _World:
         return outcome
 
 
+async def _own_network(
+    stack: contextlib.AsyncExitStack, pool: int | None
+) -> modelslab_async.Network | None:
+    if pool is None:
+        return None
+    connector = aiohttp.TCPConnector(limit=pool, force_close=True)
+    return modelslab_async.Network(connector=await stack.enter_async_context(connector))
+
+
 class _Log(logging.Handler):
     """Keeps what must never be logged: the key, and tracebacks of ours."""
 
     def __init__(self, broken: list[str]) -> None:
         super().__init__(logging.INFO)
-        self._broken = broken
+        self.broken = broken
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
         if KEY in text or SECRET in text or "please report" in text:
-            self._broken.append(f"log: {text} {record.exc_info}")
+            self.broken.append(f"log: {text} {record.exc_info}")
