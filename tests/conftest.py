@@ -1,8 +1,18 @@
-"""What every test may use: the asyncio backend, a running sandbox, and a client that is quick."""
+"""What every test may use: the asyncio backend, and how hard properties are tried."""
 
 from __future__ import annotations
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
+
+# In the suite the same examples every time, and none is slow because the machine is busy.
+# HYPOTHESIS_PROFILE=nightly tries new ones each time: run it with --timeout 0.
+_CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("suite", _CALM, max_examples=500, derandomize=True)
+settings.register_profile("nightly", _CALM, max_examples=20_000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture

@@ -180,8 +180,16 @@ def _redirected(body: bytes, status: int) -> Unreadable:
     return Unreadable(
         reason=f"a redirect (HTTP {status}), which is not followed",
         excerpt=_excerpt(body),
-        id=wire_values.id_in_fragment(body),
+        id=_named(body),
     )
+
+
+def _named(body: bytes) -> str | None:
+    try:
+        answer = decode_json(body)
+    except ValueError:
+        return wire_values.id_in_fragment(body)
+    return wire_values.job_id(answer) if isinstance(answer, dict) else None
 
 
 # --- answers that are JSON objects ------------------------------------------------------------

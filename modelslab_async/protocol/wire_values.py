@@ -34,10 +34,9 @@ def id_in_fragment(body: bytes) -> str | None:
     """The id that an object seems to name which is no readable JSON: a hint, never a proof."""
     if not body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
         return None
-    found = _NAMED.search(body[:_NAMED_WITHIN])
-    if found is None:
-        return None
-    return trusted_id(int(found[1]) if found[1] else found[2].decode())
+    found = _NAMED.finditer(body[:_NAMED_WITHIN])
+    ids = (trusted_id(int(one[1]) if one[1] else one[2].decode()) for one in found)
+    return next((one for one in ids if one), None)
 
 
 def track_id(answer: Answer) -> str | None:

@@ -63,7 +63,8 @@ class Signer:
         if not 0 < len(text) <= _MAX_TRACK_ID or not text.isprintable() or _walks(text):
             raise RequestError(
                 f"track_id {text!r:.80} cannot stand in a webhook URL: use up to {_MAX_TRACK_ID} "
-                "printable characters, and no empty, '.' or '..' part between slashes",
+                f"printable characters, fewer than {_TRIES} slashes, and no empty, '.' or '..' "
+                "part between them",
                 field="track_id",
                 value=track_id,
             )
@@ -118,8 +119,9 @@ def _bytes(text: str) -> bytes:
 
 
 def _walks(text: str) -> bool:
-    """Whether something on the way may read the path as another one."""
-    return any(part in ("", ".", "..") for part in text.split("/"))
+    """Whether something on the way, or `Signer.track_id`, may read the path as another one."""
+    parts = text.split("/")
+    return len(parts) > _TRIES or any(part in ("", ".", "..") for part in parts)
 
 
 def checked_url(public_url: str) -> str:

@@ -79,8 +79,8 @@ async def _read(request: web.BaseRequest) -> bytes | int:
             body += chunk
             if len(body) > MAX_BODY:
                 return 413
-    except (web.RequestPayloadError, ConnectionError):
-        return 400  # broken chunks; or nobody is there any more
+    except (web.RequestPayloadError, ConnectionError, RuntimeError):
+        return 400  # broken chunks; or nobody is there any more, which aiohttp calls RuntimeError
     return bytes(body)
 
 

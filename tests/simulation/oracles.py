@@ -31,6 +31,7 @@ def findings(outcome: Outcome) -> list[str]:
 def i1_no_job_is_lost(outcome: Outcome) -> Iterator[str]:
     known = {row.job_id for row in outcome.rows}
     unknown = {row.prompt for row in outcome.in_state(RowState.AMBIGUOUS)}
+    unknown |= {row.prompt for row in outcome.rows if row.job_id is None and row.path is not None}
     for job_id, _ in outcome.book.debits:
         job = outcome.book.jobs[job_id]
         names = {str(job_id), str(job.shown_id), job.task_id, job.token}
@@ -67,11 +68,13 @@ def i4_no_corrupt_file(outcome: Outcome) -> Iterator[str]:
 def i5_no_stray_file(outcome: Outcome) -> Iterator[str]:
     published = {row.path for row in outcome.rows if row.path}
     for name in outcome.files.keys() - published - OURS - {RESULTS}:
-        yield f"I5: {name} lies about"
+        if outcome.files[name] not in outcome.made:  # a job's other file, or one of a lost other
+            yield f"I5: {name} lies about"
 
 
 def i6_the_key_stays_home(outcome: Outcome) -> Iterator[str]:
-    for place in sorted(outcome.leaks):
+    echoed = {"api answer"} if outcome.script.scenario.echo_key else set()
+    for place in sorted(outcome.leaks - echoed):
         yield f"I6: the key was seen by {place}"
     for name, data in outcome.files.items():
         if KEY.encode() in data:

@@ -115,6 +115,7 @@ class Outcome:
     book: AccountBook
     files: dict[str, bytes] = Factory(dict)
     right: dict[str, bytes] = Factory(dict)
+    made: set[bytes] = Factory(set)
     stopped: list[str] = Factory(list)
     lives: int = 0
     killed: int = 0
@@ -122,6 +123,7 @@ class Outcome:
     seconds: float = 0.0
     touched: dict[str, int] = Factory(dict)
     leaks: set[str] = Factory(set)
+    strangers: list[tuple[str, int]] = Factory(list)
     left_behind: list[str] = Factory(list)
     broken: list[str] = Factory(list)
     trace: str = ""
@@ -249,6 +251,8 @@ class World:
             if visit is not None:
                 visit.cancel()
                 await asyncio.wait([visit])
+                if not visit.cancelled() and visit.exception() is not None:
+                    self.broken.append(f"the visitor: {visit.exception()!r}")
             touched = {**self.network.touched, "disk": self._disk.touched}
             box.scenario = script.after or calmed(script.scenario)
             self.network.arm(())
@@ -390,6 +394,7 @@ class World:
             seconds=self.loop.time(),
             touched={kind: times for kind, times in touched.items() if times},
             leaks=self.network.leaks | (box.book.key_seen_on() - {"api"}),
+            strangers=self.network.strangers,
             left_behind=self.left_behind,
             broken=self.broken,
             trace=self.network.trace,
@@ -403,6 +408,7 @@ class World:
             for path in self._directory.rglob("*")
             if path.is_file()
         }
+        outcome.made = {box.canonical(job_id) for job_id in outcome.book.jobs}
         outcome.right = {
             row.id: box.canonical(job.id)
             for row in outcome.in_state(RowState.DONE)

@@ -1,0 +1,127 @@
+"""Targets: text from outside that becomes a host, a path, a cell, or a line on a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import ipaddress
+import re
+from pathlib import PureWindowsPath
+from urllib.parse import urlsplit
+
+from yarl import URL
+
+from modelslab_async.batch.naming import DEFAULT_TEMPLATE, file_name
+from modelslab_async.batch.sources import read_given
+from modelslab_async.errors import ConfigurationError
+from modelslab_async.protocol import trust
+from modelslab_async.webhooks.core import checked_url
+
+_BASE = "https://modelslab.com"
+_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def urls(data: bytes) -> None:
+    """A URL or an address: what passes is read alike by all who read it, and leads nowhere bad."""
+    text = data.decode("utf-8", "surrogateescape")
+    strict = trust.storage_url(text, allow_loopback=False)
+    loose = trust.storage_url(text, allow_loopback=True)
+    assert {strict, loose} <= {None, text}
+    assert strict is None or loose == text
+    if loose is not None:
+        _is_read_alike(loose)
+    if strict is not None:
+        _leads_out(strict)
+    _is_a_route(text)
+    _is_an_origin(text)
+    _is_an_address(text)
+    named = trust.job_id(text)
+    assert named is None or (named == text and _PLAIN.fullmatch(text))
+
+
+def _is_read_alike(url: str) -> None:
+    """By us, who judge it, and by the library that connects."""
+    scheme, host, port = trust.origin(url)
+    read = URL(url, encoded=True)
+    assert (read.scheme, read.port, read.user, read.password) == (scheme, port, None, None)
+    assert _same_host(read.host or "", host)
+
+
+def _same_host(one: str, other: str) -> bool:
+    if ":" in other:
+        return ipaddress.IPv6Address(one) == ipaddress.IPv6Address(other)
+    return one.lower() == other
+
+
+def _leads_out(url: str) -> None:
+    scheme, host, _ = trust.origin(url)
+    assert scheme == "https"
+    assert not trust.is_loopback(host)
+    with contextlib.suppress(ValueError):
+        assert ipaddress.ip_address(host).is_global
+
+
+def _is_a_route(text: str) -> None:
+    for found in (text, _BASE + text):
+        route = trust.fetch_route(found, _BASE)
+        if route is not None:
+            family, job = route
+            assert _PLAIN.fullmatch(job)
+            assert urlsplit(found).path == f"{family}/{job}"
+            assert trust.origin(found) == trust.origin(_BASE)
+
+
+def _is_an_origin(text: str) -> None:
+    with contextlib.suppress(ConfigurationError):
+        plain = trust.api_origin(text)
+        assert trust.api_origin(plain) == plain
+        _keeps_secrets(plain)
+    with contextlib.suppress(ConfigurationError):
+        _keeps_secrets(checked_url(text))
+
+
+def _keeps_secrets(url: str) -> None:
+    scheme, host, _ = trust.origin(url)
+    assert scheme == "https" or trust.is_loopback(host)
+    assert "@" not in urlsplit(url).netloc
+
+
+def _is_an_address(text: str) -> None:
+    if not trust.forbidden_address(text, allow_loopback=False):
+        address = ipaddress.ip_address(text.partition("%")[0])
+        assert getattr(address, "ipv4_mapped", None) or address.is_global
+        assert not trust.forbidden_address(text, allow_loopback=True)
+
+
+def text(data: bytes) -> None:
+    """Any text: one component of a path, one line on a terminal, and one cell of a table."""
+    foreign = data.decode("utf-8", "surrogateescape")
+    for limit in (1, 5, 60):
+        _is_a_name(trust.slug(foreign, limit), limit)
+    stem = file_name(DEFAULT_TEMPLATE, 17, foreign, foreign, foreign)
+    assert PureWindowsPath("out", stem).parent == PureWindowsPath("out")
+    line = trust.safe_text(foreign)
+    assert line.isprintable()
+    assert len(line) <= 300
+    assert trust.safe_text(line) == line
+    _is_one_cell(data.decode("utf-8", "replace"))
+
+
+def _is_a_name(name: str, limit: int) -> None:
+    assert _NAME.fullmatch(name)
+    assert not _DEVICE.fullmatch(name)
+    assert ".." not in name
+    assert len(name) <= limit
+    assert trust.slug(name, limit) == name
+
+
+def _is_one_cell(cell: str) -> None:
+    table = io.StringIO(newline="")
+    csv.writer(table).writerows([["prompt", "note"], [cell, "x"]])
+    rows = list(read_given(io.BytesIO(table.getvalue().encode()), "csv"))
+    assert [getattr(row, "values", row) for row in rows] == [
+        {**({"prompt": cell} if cell else {}), "note": "x"}
+    ]
