@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 from .errors import ConfigurationError
 
+_PIECE = 12  # who quotes a key cut short has given it away as well
+
 
 class Secret:
     """An API key. It prints as ``***``, refuses to be pickled, and removes itself from bytes."""
@@ -82,7 +84,6 @@ def _forms(value: str) -> tuple[bytes, ...]:
     """Every spelling under which a server may hand the key back to us."""
     raw = value.encode("ascii")
     quoted = quote(value, safe="")
-    in_json = json.dumps(value)[1:-1]
     forms = {
         raw,
         raw[::-1],
@@ -90,13 +91,15 @@ def _forms(value: str) -> tuple[bytes, ...]:
         raw.hex().upper().encode(),
         quoted.encode(),
         re.sub("%..", lambda code: code[0].lower(), quoted).encode(),
-        in_json.encode(),
-        in_json.replace("/", "\\/").encode(),  # as PHP, which this API runs on, writes it
+        json.dumps(value)[1:-1].encode(),
         html.escape(value).encode(),
         value.encode("utf-16-le"),
         value.encode("utf-16-be"),
         *_base64_forms(raw),
+        *(raw[start : start + _PIECE] for start in range(len(raw) - _PIECE + 1)),
     }
+    # As PHP, which this API runs on, writes text in JSON.
+    forms |= {form.replace(b"/", b"\\/") for form in forms}
     # A form of a few characters would be found in any text by chance, and is no secret anyway.
     return tuple(sorted((form for form in forms if len(form) >= 8), key=len, reverse=True))
 

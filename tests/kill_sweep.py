@@ -2,6 +2,7 @@
 
 The sandbox is a process of its own, and each run of a batch a forked child. Whatever was killed
 when, in the end every row has one debit, one file of the right bytes, and nothing else lies about.
+`tests.simulation.kills` kills at each step instead.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from attrs import frozen
 from modelslab_async import DownloadPolicy, ModelsLab, MusicGen, PollPolicy
 from modelslab_async.batch.reading import Reader
 from modelslab_async.batch.states import RowState
-from modelslab_async.partfile import PartFile
 
 POLL = PollPolicy(first=0.01, min_interval=0.01, max_interval=0.05, rate=5000, patience=0.3)
 DOWNLOAD = DownloadPolicy(patience=2.0, first_wait=0.01)
@@ -178,13 +178,14 @@ def in_child(work: Callable[[], None]) -> int:
 def killed_at_random(trial: Trial, dice: random.Random, longest: float) -> int:
     """Run the batch, kill it after a while, run it again, until it ends; return the kills.
 
-    The first times are short, so that no machine is quick enough to end before the first kill.
+    The first times are short, so that no machine is quick enough to end before the first kill;
+    they grow, so that none is too slow to end at all.
     """
     kills = 0
     while True:
         pid = forked(trial.run)
         handle = os.pidfd_open(pid)
-        wait = dice.uniform(0.0, longest) * min(1.0, (1 + kills) / 8)
+        wait = dice.uniform(0.0, longest) * (1 + kills) / 8
         if not select.select([handle], [], [], wait)[0]:
             os.kill(pid, signal.SIGKILL)
         os.close(handle)
@@ -193,72 +194,6 @@ def killed_at_random(trial: Trial, dice: random.Random, longest: float) -> int:
             return kills
         assert code == -signal.SIGKILL, code
         kills += 1
-
-
-class Steps:
-    """Counts the steps that a process takes to disk and to the network, and dies at one."""
-
-    def __init__(self, last: int) -> None:
-        self.taken = 0
-        self._last = last
-
-    def __call__(self) -> None:
-        self.taken += 1
-        if self.taken == self._last:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def watch(self) -> None:
-        """From now on; there is no way back, so only in a child."""
-        from modelslab_async.batch.ledger import Ledger
-        from modelslab_async.transport.api import KeyedTransport
-
-        for name in ("write", "pwrite", "link", "fsync", "ftruncate"):
-            setattr(os, name, self._before(getattr(os, name)))
-        PartFile.publish = self._before(PartFile.publish)  # type: ignore[method-assign]
-        Ledger._ask = self._around_async(Ledger._ask)  # type: ignore[method-assign]
-        KeyedTransport.post = self._around_async(  # type: ignore[method-assign]
-            KeyedTransport.post
-        )
-
-    def _before(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        def stepping(*args: Any, **kwargs: Any) -> Any:
-            self()  # after it is before the next
-            return function(*args, **kwargs)
-
-        return stepping
-
-    def _around_async(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        async def stepping(*args: Any, **kwargs: Any) -> Any:
-            self()
-            result = await function(*args, **kwargs)
-            self()
-            return result
-
-        return stepping
-
-
-def run_with_steps(trial: Trial, last: int, told: Path | None = None) -> None:
-    """Run the batch and die at a step; if it gets to its end, write down how many there were."""
-    steps = Steps(last)
-    steps.watch()
-    trial.run()
-    if told is not None:
-        told.write_text(str(steps.taken))
-
-
-def all_steps(box: Box, folder: Path, name: str, rows: int) -> int:
-    """How many steps a batch takes that nobody kills."""
-    trial, told = Trial(box, folder / "counted", name, rows), folder / "steps"
-    assert in_child(lambda: run_with_steps(trial, 0, told)) == 0
-    trial.judge()
-    return int(told.read_text())
-
-
-def killed_at_step(trial: Trial, last: int) -> int:
-    """Kill the batch at one step, run it again to its end, judge it; see `Trial.judge`."""
-    assert in_child(lambda: run_with_steps(trial, last)) in (0, -signal.SIGKILL)
-    assert in_child(trial.run) == 0
-    return trial.judge()
 
 
 def sweep_at_random(rows: int, seeds: int, scenario: dict[str, Any]) -> None:
@@ -275,28 +210,13 @@ def sweep_at_random(rows: int, seeds: int, scenario: dict[str, Any]) -> None:
         )
 
 
-def sweep_steps(rows: int) -> None:
-    with sandbox() as box, tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        steps = all_steps(box, place, "all", rows)
-        left = sum(
-            killed_at_step(Trial(box, place / f"{n}", f"step{n}", rows), n)
-            for n in range(1, steps + 1)
-        )
-    print(f"killed at each of {steps} steps; {left} rows ambiguous without a job")  # noqa: T201
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.kill_sweep")
     parser.add_argument("--rows", type=int, default=500)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--steps", action="store_true", help="kill at every step, one by one")
     parser.add_argument("--scenario", type=json.loads, default={}, help="JSON, for the sandbox")
     given = parser.parse_args()
-    if given.steps:
-        sweep_steps(given.rows)
-    else:
-        sweep_at_random(given.rows, given.seeds, given.scenario)
+    sweep_at_random(given.rows, given.seeds, given.scenario)
 
 
 if __name__ == "__main__":

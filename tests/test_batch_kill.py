@@ -21,7 +21,7 @@ from modelslab_async import LedgerError
 from modelslab_async.batch.ledger import Ledger
 from modelslab_async.batch.states import RowState
 
-from .kill_sweep import Box, Trial, all_steps, in_child, killed_at_random, killed_at_step, sandbox
+from .kill_sweep import Box, Trial, in_child, killed_at_random, sandbox
 
 # A kill loses nothing that was written, synced or not, so memory serves as well as a disk.
 QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -48,15 +48,6 @@ def test_x10_a_batch_killed_at_random_pays_for_each_row_once(
     kills = killed_at_random(trial, dice, longest=0.4)
     trial.judge()
     assert kills
-
-
-# The start and the end of a batch are the same for each row count; one row shows every step.
-def test_x10_a_batch_killed_at_any_step_pays_for_each_row_once(box: Box, place: Path) -> None:
-    steps = all_steps(box, place, "all", rows=1)
-    left = 0
-    for step in range(1, steps + 1):
-        left += killed_at_step(Trial(box, place / f"{step}", f"step{step}", rows=1), step)
-    assert 0 < left < steps / 4  # killed between the intent and the submit
 
 
 LOST: dict[str, Any] = {"times": None, "probability": 0.1, "on": "submit"}

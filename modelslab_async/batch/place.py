@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import LedgerError
+from ..partfile import make_durably
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -30,6 +31,7 @@ _FAR: Final = frozenset({
 })
 # fmt: on
 _PRIVATE: Final = 0o600
+_PRIVATE_DIRECTORY: Final = 0o700
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
@@ -40,7 +42,7 @@ def make_directory(directory: Path) -> Path:
         LedgerError: it cannot be made, or it lies on a network file system.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_durably(directory, _PRIVATE_DIRECTORY)
     except OSError as error:
         raise LedgerError(f"the directory {directory} cannot be made: {error.strerror}") from error
     resolved = directory.resolve()
@@ -63,8 +65,22 @@ def open_private(path: Path) -> int:
     fault = _fault(os.fstat(fd))
     if fault:
         os.close(fd)
-        raise LedgerError(f"{path} {fault}: it is not trusted; move it away or use another place")
+        raise _untrusted(path, fault)
     return fd
+
+
+def refuse_planted(path: Path) -> None:
+    """Let a file pass that SQLite is going to use by itself: it is ours alone, or not there.
+
+    Raises:
+        LedgerError: as `open_private`.
+    """
+    try:
+        fault = _fault(path.lstat())
+    except FileNotFoundError:
+        return
+    if fault:
+        raise _untrusted(path, fault)
 
 
 def sync_directory(directory: Path) -> None:
@@ -165,9 +181,15 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
+def _untrusted(path: Path, fault: str) -> LedgerError:
+    return LedgerError(f"{path} {fault}: it is not trusted; move it away or use another place")
+
+
 def _fault(about: os.stat_result) -> str:
     if not stat.S_ISREG(about.st_mode):
         return "is no regular file"
+    if about.st_nlink > 1:  # SQLite, too, breaks a database that has two (its "How To Corrupt")
+        return "has a second name, a hard link"
     if about.st_uid != os.geteuid():
         return "belongs to another user"
     if about.st_mode & _OTHERS_WRITE:

@@ -14,7 +14,7 @@ from typing import Final
 
 from ..errors import LedgerError
 from .changes import Change, from_fields, to_fields
-from .place import open_private
+from .place import open_private, sync_directory
 
 ROOM: Final = 128 * 1024
 
@@ -26,8 +26,10 @@ class Rescue:
         self.path = directory / "ledger.rescue.jsonl"
         self._batch = batch
         self._fd = open_private(self.path)
+        sync_directory(directory)  # what is synced in a file is lost if its name is not
         self._end = 0
-        written = self._content().strip(b"\n")  # of the rest, there is nothing but line ends
+        # Of the rest there is nothing but line ends, and zeros that a power loss can leave.
+        written = self._content().strip(b"\0\n")
         self._lines = [line for line in written.split(b"\n") if line.strip()]
 
     def kept(self) -> Iterator[Change]:

@@ -182,14 +182,15 @@ def _open_regular(path: Path, flags: int) -> int:
         if path.is_symlink() or (path.exists() and not path.is_file()):
             raise _foreign(path) from error
         raise
-    if stat.S_ISREG(os.fstat(fd).st_mode):
+    about = os.fstat(fd)
+    if stat.S_ISREG(about.st_mode) and about.st_nlink == 1:  # a second name may be anybody's file
         return fd
     os.close(fd)
     raise _foreign(path)
 
 
 def _foreign(path: Path) -> LedgerError:
-    return LedgerError(f"{str(path)!r} is no regular file: move it away, then run again")
+    return LedgerError(f"{str(path)!r} is no regular file of its own: move it away, then run again")
 
 
 def _cut_torn_line(fd: int) -> int:
@@ -213,7 +214,8 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _write_whole(path: Path, results: Iterable[Result]) -> None:
-    with os.fdopen(_open_regular(path, os.O_WRONLY | os.O_TRUNC), "wb", _BUFFER) as file:
+    path.unlink(missing_ok=True)  # a dead process left it, or somebody planted it
+    with os.fdopen(_open_regular(path, os.O_WRONLY | os.O_EXCL), "wb", _BUFFER) as file:
         last = None
         for result in results:
             if last is not None and result.row <= last:

@@ -17,7 +17,7 @@ from typing import Final, Self
 
 from ..errors import LedgerError
 from .changes import Change, fit, found_at_start, same_id
-from .place import Lock, make_directory, open_private, sync_directory
+from .place import Lock, make_directory, open_private, refuse_planted, sync_directory
 from .reading import LEDGER_NAME, Reader, explained
 from .rescue import Rescue
 from .rows import Planned, PlannedRow, Row, request_text, storable
@@ -248,6 +248,8 @@ class Store(Reader):
 def _connect(place: Path) -> sqlite3.Connection:
     path = place / LEDGER_NAME
     os.close(open_private(path))  # SQLite gives its own files the mode that it finds here
+    for ending in ("-wal", "-shm"):
+        refuse_planted(place / f"{LEDGER_NAME}{ending}")
     sync_directory(place)
     try:
         return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)

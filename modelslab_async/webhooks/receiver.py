@@ -18,6 +18,8 @@ from .inbox import Inbox, MemoryInbox
 if TYPE_CHECKING:
     from aiohttp import web
 
+    from ..secret import Secret
+
 _log = logging.getLogger("modelslab_async.webhooks")
 
 _REMEMBERED: Final = 10_000
@@ -52,6 +54,7 @@ class WebhookReceiver:
         self._listeners: list[Callable[[Delivery], None]] = []
         self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._counts: Counter[int] = Counter()
+        self._hidden: set[Secret] = set()
         self._app = AsgiDoor(self)
         self.inbox: Inbox = MemoryInbox() if inbox is None else inbox
 
@@ -70,6 +73,13 @@ class WebhookReceiver:
             RequestError: a track_id that would not pass through a URL unchanged.
         """
         return f"{self._public_url}/{self._signer.path(track_id)}"
+
+    def hide(self, secret: Secret) -> None:
+        """Take this API key out of whatever is delivered, in every spelling, before it is kept.
+
+        A client does it for its own: a server may repeat the key in what it says of a job.
+        """
+        self._hidden.add(secret)
 
     def subscribe(self, listener: Callable[[Delivery], None]) -> Callable[[], None]:
         """Have a function called with each new delivery, on the event loop it arrives on.
@@ -118,6 +128,8 @@ class WebhookReceiver:
             return 404
         if len(body) > MAX_BODY:
             return 413
+        for secret in self._hidden:
+            body = secret.removed_from(body)
         reply = read_hint(body)
         if reply is None:
             return 400

@@ -46,6 +46,8 @@ from modelslab_async.protocol.wire_json import decode_json
         pytest.param(b"[" * 64 + b"]" * 64, None, id="64 arrays deep"),
         pytest.param(b"[" + b"[]," * 100 + b"[]]", [[]] * 101, id="wide, not deep"),
         pytest.param(b'"' + b"[" * 100 + b'"', "[" * 100, id="brackets in text"),
+        pytest.param(b"[" + b"1," * 99_998 + b"1]", [1] * 99_999, id="as many values as may be"),
+        pytest.param(b'"' + b"a" * 2**22 + b'"', "a" * 2**22, id="one long text"),
     ],
 )
 def test_json_is_read_into_values_that_are_safe_to_keep(body: bytes, value: object) -> None:
@@ -76,6 +78,8 @@ def test_json_is_read_into_values_that_are_safe_to_keep(body: bytes, value: obje
         pytest.param(b'{"a":' * 65 + b"1" + b"}" * 65, "nested too deep", id="65 objects deep"),
         pytest.param(b"[" * 100_000 + b"]" * 100_000, "nested too deep", id="100000 deep"),
         pytest.param(b"[" * 100_000, "nested too deep", id="100000 deep and cut"),
+        pytest.param(b"[" + b"1," * 100_000 + b"1]", "too many values", id="too many numbers"),
+        pytest.param(b"[" + b"[]," * 50_000 + b"[]]", "too many values", id="too many arrays"),
         pytest.param(b'{"id": 1, "id": 2}', "two values for one name", id="two ids"),
         pytest.param(b'{"status": "error", "status": "success"}', "two values", id="two statuses"),
         pytest.param(b'{"meta": {"id": 1, "id": 1}}', "two values", id="two ids further in"),
@@ -88,6 +92,7 @@ def test_what_cannot_be_kept_is_refused_in_words_of_ours(body: bytes, reason: st
         "not JSON",
         "not UTF-8",
         "nested too deep",
+        "too many values",
         "two values for one name",
     )
     assert caught.value.__cause__ is None

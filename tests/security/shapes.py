@@ -1,0 +1,99 @@
+"""Read the answers that take the longest to read, each as large as an answer may be.
+
+`python -m tests.security.shapes`: a line of JSON on stdout, seconds of the processor by name; and
+under `memory` the most MiB that were taken.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from modelslab_async.protocol.replies import read_reply
+from modelslab_async.protocol.wire_json import MAX_VALUES
+from modelslab_async.secret import Secret
+from modelslab_async.transport.api import MAX_ANSWER_BYTES
+
+from .bounded import MIB, forgotten, highest
+
+KEY = "shapes-0123456789abcdefghijklmnopqrstuvw"
+_LONG = '"' + "\\n" * 1000 + '"'
+
+
+def filled(head: str, unit: str, tail: str, signs: int) -> bytes:
+    """As many units as there may be signs of this JSON, then one text up to the largest size."""
+    count = min((MAX_VALUES - 10) // signs, (MAX_ANSWER_BYTES - 200) // len(unit.encode()))
+    body = f'{{"pad": "%", {head}{unit * count}{tail}}}'.encode()
+    pad = b"\\u0041" * ((MAX_ANSWER_BYTES - len(body)) // 6)
+    return body.replace(b"%", pad, 1)
+
+
+def _words(unit: str, signs: int) -> bytes:
+    return filled('"status": "error", "message": [', unit, "0]", signs)
+
+
+def _links(unit: str, signs: int) -> bytes:
+    return filled('"status": "success", "id": 7, "output": [', unit, "0]", signs)
+
+
+def _names(count: int) -> str:
+    return "".join(f'"{number:x}":0,' for number in range(count))
+
+
+SHAPES: dict[str, Callable[[], bytes]] = {
+    "numbers": lambda: _links("7,", 1),
+    "long numbers": lambda: _links("9" * 19 + ",", 1),
+    "numbers too long": lambda: _links("9" * 38 + ",", 1),
+    "fractions": lambda: _links("0.123456789012345678,", 1),
+    "no numbers": lambda: _links("NaN,", 1),
+    "lists": lambda: _links("[],", 2),
+    "objects": lambda: _links('{"":0},', 2),
+    "objects with a link": lambda: _links('{"url":"x"},', 2),
+    "links": lambda: _links('"https://cdn.example.com/a",', 1),
+    "words": lambda: _words('"no",', 1),
+    "words in lists": lambda: _words('["no"],', 2),
+    "words deep inside": lambda: _words('[[["no"]]],', 4),
+    "deep lists": lambda: _links("[" * 60 + "]" * 60 + ",", 61),
+    "halves of pairs": lambda: _links('"\\ud800",', 1),
+    "halves of pairs in lists": lambda: _links('["\\ud800"],', 2),
+    "one name for all": lambda: filled("", '"a":0,', '"b":0', 1),
+    "a name for each": lambda: filled("", _names(MAX_VALUES - 10), '"z":0', MAX_VALUES - 10),
+    "escapes": lambda: b'"' + b"\\u0041" * (MAX_ANSWER_BYTES // 6) + b'"',
+    "half a pair and letters": lambda: b'"\\ud800' + b"a" * (MAX_ANSWER_BYTES - 8) + b'"',
+    "wide letters": lambda: b'"' + "\U0001f3b5".encode() * (MAX_ANSWER_BYTES // 4 - 1) + b'"',
+    "one wide letter": lambda: '"\U0001f3b5'.encode() + b"\\n" * (MAX_ANSWER_BYTES // 2 - 4) + b'"',
+    "one number": lambda: b"9" * MAX_ANSWER_BYTES,
+    "one fraction": lambda: b"0." + b"9" * (MAX_ANSWER_BYTES - 2),
+    "an exponent": lambda: b"1e" + b"9" * (MAX_ANSWER_BYTES - 2),
+    "white space": lambda: b" " * (MAX_ANSWER_BYTES - 2) + b"{}",
+    "too many values": lambda: b"[" + b"[]," * (MAX_ANSWER_BYTES // 3) + b"0]",
+    "levels": lambda: b"[" * 100_000,
+    "no end of an id": lambda: b'{"id":' + b" " * (MAX_ANSWER_BYTES - 6),
+    "ids and no value": lambda: b"{" + b'"id": ' * (MAX_ANSWER_BYTES // 6),
+    "out of what": lambda: b"out of " + b"a " * (MAX_ANSWER_BYTES // 2 - 4),
+    "waits": lambda: b"wait for " * (MAX_ANSWER_BYTES // 9),
+    "a page": lambda: b"<" * MAX_ANSWER_BYTES,
+    "keys": lambda: (f'{{"message": "{KEY * (MAX_ANSWER_BYTES // 40 - 1)}"}}').encode(),
+    "halves of keys": lambda: KEY[:39].encode() * (MAX_ANSWER_BYTES // 39),
+    "no text": lambda: b"\xff" * MAX_ANSWER_BYTES,
+}
+
+
+def times() -> Iterator[tuple[str, float]]:
+    """What the event loop stands still for: the key taken out, and the answer read."""
+    secret = Secret(KEY)
+    for name, make in SHAPES.items():
+        body = make()
+        gc.collect()
+        start = time.process_time()
+        read_reply(secret.removed_from(body))
+        yield name, time.process_time() - start
+
+
+if __name__ == "__main__":
+    before = forgotten()
+    found = dict(times())
+    sys.stdout.write(json.dumps({**found, "memory": (highest() - before) / MIB}))
