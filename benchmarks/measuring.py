@@ -7,16 +7,21 @@ Whatever is measured runs in a process of its own; what it imports is not counte
 from __future__ import annotations
 
 import json
+import math
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
+
+OURS = "modelslab-async"
+"""This client's name as a subject, wherever it stands beside others."""
 
 
 @frozen
@@ -33,6 +38,10 @@ class Goal:
         return f"{'>=' if self.at_least else '<='} {self.bound:g}"
 
 
+def _kept(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(values)
+
+
 @frozen
 class Figure:
     """One measured quantity.
@@ -47,7 +56,7 @@ class Figure:
 
     subject: str
     quantity: str
-    values: Sequence[float] = field(converter=tuple)
+    values: Sequence[float] = field(converter=_kept)
     unit: str = ""
     goal: Goal | None = None
 
@@ -74,14 +83,20 @@ class Result:
     """
 
     name: str
-    figures: Sequence[Figure] = field(converter=tuple)
-    notes: Sequence[str] = field(converter=tuple, default=())
-    raw: Sequence[Any] = field(converter=tuple, default=())
+    figures: Sequence[Figure] = field(converter=_kept)
+    notes: Sequence[str] = field(converter=_kept, default=())
+    raw: Sequence[Any] = field(converter=_kept, default=())
 
 
 def ratios(values: Sequence[float], of: Sequence[float]) -> list[float]:
     """Run by run, so that what disturbs the machine disturbs both sides of a ratio."""
     return [one / other for one, other in zip(values, of, strict=True)]
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """The value that so great a part of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
 def child(module: str, *arguments: object) -> Any:
@@ -99,12 +114,19 @@ def child(module: str, *arguments: object) -> Any:
 
 @contextmanager
 def serving(module: str, *arguments: object) -> Iterator[Any]:
-    """A server in a process of its own; what is yielded is the JSON of its first line."""
+    """A server in a process of its own; what is yielded is the JSON of its first line.
+
+    Raises:
+        RuntimeError: it did not start; it has said why itself.
+    """
     command = [sys.executable, "-m", module, *(str(argument) for argument in arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield json.loads(process.stdout.readline())
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError(f"{' '.join(command)} did not start")
+            yield json.loads(line)
         finally:
             process.terminate()
 
@@ -129,6 +151,11 @@ class Meter:
 
 
 def _peak_rss() -> float:
+    """Linux counts what the parent had before a child's program was loaded in `ru_maxrss`, too."""
+    status = Path("/proc/self/status")
+    _, found, rest = (status.read_text() if status.exists() else "").partition("VmHWM:")
+    if found:
+        return int(rest.split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -35,12 +35,13 @@ from .policy.transferring import (
 from .protocol.audio import AudioFormat, NotSound, Sound, sniff
 from .protocol.replies import RemoteFile
 from .runtime import in_thread, now
-from .transport.storage import READ_BUFFER, Body, LinkFailed, Storage
+from .transport.storage import Body, LinkFailed, Storage
 
 Progress = Callable[[int, int | None], None]
 """``progress(received, total)`` in bytes; ``total`` is ``None`` where the server names none."""
 
 _HEAD = 512
+_WORTH_A_REQUEST = 64 * 1024
 _ENDINGS = frozenset(form.extension for form in AudioFormat)
 
 _log = logging.getLogger("modelslab_async.downloads")
@@ -136,17 +137,17 @@ class Downloader:
         """
         if not file.urls:
             raise no_file(GiveUp(Trouble.GONE, "it has no link"), file.job_id, 0)
-        part = PartFile(target.directory, target.stem)
         not_swept = target.directory not in self._swept
         self._swept.add(target.directory)  # once: a directory may hold a hundred thousand files
+        part = PartFile(target.directory, target.stem, sweep=not_swept)
         async with self._places:
             try:
-                await in_thread(partial(part.open, sweep=not_swept), self._threads)
                 return await _Run(self, file, target, part, refresh, progress).run()
             except OSError as error:
                 raise _disk(error, file, target.directory) from error
             finally:
-                await in_thread(part.discard, self._threads)
+                if part.is_open:
+                    await in_thread(part.discard, self._threads)
 
     def close(self) -> None:
         """End the threads, which have nothing to do any more."""
@@ -225,14 +226,14 @@ class _Run:
     async def _try(self, url: str, transfer: Transfer) -> SavedFile:
         if url.startswith("data:"):
             await self._take_inline(url)
-            return await self._publish(announced=True, transfer=transfer)
+            return await self._finish(announced=True, transfer=transfer)
         known, validator = self._from
         resumable = known == url and validator is not None
         async with self._storage.get(
             url, offset=self._part.size if resumable else 0, validator=validator
         ) as body:
             announced = await self._receive(url, body)
-        return await self._publish(announced=announced, transfer=transfer)
+        return await self._finish(announced=announced, transfer=transfer)
 
     async def _take_inline(self, url: str) -> None:
         """Some answers carry the file itself, as a data: URL."""
@@ -241,8 +242,8 @@ class _Run:
             data = base64.b64decode(text, validate=True) if head.endswith(";base64") else b""
         except ValueError:  # letters that are not ASCII, too
             data = b""
-        self._part.restart()
-        await in_thread(partial(self._part.append, data), self._threads)
+        await in_thread(self._part.restart, self._threads)
+        self._part.add(data)
 
     async def _receive(self, url: str, body: Body) -> bool:
         """Write what arrives; True if the server had announced just so many bytes."""
@@ -263,33 +264,27 @@ class _Run:
         """Whether the same link shall go on at once from where it broke.
 
         Only what was never reached before counts, or a link that always breaks at the same place,
-        and cannot go on from there, would be tried for ever; and a trickle never counts.
+        and cannot go on from there, would be tried for ever. It must be worth a request, too: from
+        a link that gives a byte a time, a file would take as many requests as it has bytes.
         """
-        further = self._part.size > self._furthest and body.validator is not None
-        self._furthest = max(self._furthest, self._part.size)
-        return further and setback.trouble is not Trouble.SLOW
+        if body.validator is None or setback.trouble is Trouble.SLOW:
+            return False
+        if self._part.size - self._furthest < _WORTH_A_REQUEST:
+            return False
+        self._furthest = self._part.size
+        return True
 
     async def _write_all(self, body: Body) -> None:
+        """All of the body; what then is still held in memory is for the next step to write."""
         pace = _Pace(self._policy)
-        buffer = bytearray()
-        try:
-            while data := await pace.watch(body.read):
-                if not self._part.size and not buffer:
-                    _refuse_other(data)
-                buffer += data
-                self._refuse_over(self._part.size + len(buffer))
-                self._report(self._part.size + len(buffer), body.size)
-                if len(buffer) >= READ_BUFFER:
-                    await self._flush(buffer)
-        except LinkFailed:
-            await self._flush(buffer)  # the next try may go on from here
-            raise
-        await self._flush(buffer)
-
-    async def _flush(self, buffer: bytearray) -> None:
-        data = bytes(buffer)
-        buffer.clear()
-        await in_thread(partial(self._part.append, data), self._threads)
+        while data := await pace.watch(body.read):
+            if not self._part.size:
+                _refuse_other(data)
+            self._part.add(data)
+            self._refuse_over(self._part.size)
+            self._report(self._part.size, body.size)
+            if self._part.is_full:
+                await in_thread(self._part.flush, self._threads)
 
     def _refuse_over(self, size: int) -> None:
         if size > self._policy.max_bytes:
@@ -306,25 +301,32 @@ class _Run:
             _log.exception("the progress callback raised; it is not called again")
             self._progress = None
 
-    async def _publish(self, *, announced: bool, transfer: Transfer) -> SavedFile:
-        sound = await in_thread(self._part.examine, self._threads)
+    async def _finish(self, *, announced: bool, transfer: Transfer) -> SavedFile:
+        judged = await in_thread(partial(self._publish, announced, transfer), self._threads)
+        if isinstance(judged, SavedFile):
+            return judged
+        self._forget()
+        raise LinkFailed(judged)
+
+    def _publish(self, announced: bool, transfer: Transfer) -> SavedFile | Setback:
+        """Blocking: write the rest, and publish the file, if something vouches for it."""
+        self._part.flush()
+        sound = self._part.examine()
         if isinstance(sound, NotSound):
-            raise LinkFailed(Setback(Trouble.WRONG, sound.reason))
+            return Setback(Trouble.WRONG, sound.reason)
         sha256 = self._part.sha256
         confirmed = any(setback.fingerprint == sha256 for setback in transfer.seen)
         integrity = integrity_of(sound, announced=announced, confirmed=confirmed)
         if isinstance(integrity, Setback):
-            self._forget()
-            fingerprint = sha256 if announced else None
-            raise LinkFailed(evolve(integrity, fingerprint=fingerprint))
-        return await in_thread(partial(self._save, sound, integrity), self._threads)
+            return evolve(integrity, fingerprint=sha256 if announced else None)
+        return self._save(sound, integrity)
 
     def _forget(self) -> None:
         """What is in the part file is no beginning of the file."""
         self._from = ("", None)
 
     def _save(self, sound: Sound, integrity: Integrity) -> SavedFile:
-        """Blocking: name the file after what it is."""
+        """Name the file after what it is."""
         silent = self._part.is_silent()
         size, sha256 = self._part.size, self._part.sha256
         path = self._name(sound.format.extension)

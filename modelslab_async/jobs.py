@@ -6,6 +6,7 @@ means, and wakes those who wait.
 
 from __future__ import annotations
 
+import asyncio
 import enum
 import json
 import random
@@ -16,11 +17,13 @@ import anyio
 from attrs import Factory, evolve, field, frozen
 
 from .errors import ModelsLabError, RequestError
+from .policy.expecting import Expectation
 from .policy.explaining import stopped
 from .policy.polling import (
     Action,
     Finish,
     News,
+    PollAfter,
     PollPolicy,
     PollState,
     Stop,
@@ -31,7 +34,7 @@ from .policy.polling import (
 from .protocol.replies import Failed, Failure, Finished, Links, RemoteFile, Ticket
 from .protocol.trust import fetch_route
 from .protocol.trust import job_id as trusted_id
-from .runtime import now
+from .runtime import Bell, now
 
 FETCH_PATH = "/api/v6/voice/fetch"
 _HANDLE_VERSION = 1
@@ -108,6 +111,7 @@ class Job:
     Attributes:
         id: the server's id for it, as text; empty when it was finished at once without one.
         track_id: as it was sent; ``None`` when the job was taken up by its id alone.
+        eta: the server's guess at how many seconds it takes, if there was one.
     """
 
     def __init__(
@@ -132,12 +136,14 @@ class Job:
         self.path = f"{path}/{fetch_id or id}"
         self.ids = frozenset(one for one in (id, fetch_id) if one)
         self.links = links or Links()
-        self.state = state or PollState(started=now(), expected=0.0)
-        self._eta = eta
+        self.state = state or PollState(started=now())
+        self.eta = eta
+        self.due = self.state.started
+        self._draw = random.random()
         self._ending: Finish | Stop | None = None
         self._ended_at: float | None = None
-        self._changed = anyio.Event()
-        self.asking = anyio.Lock()
+        self._news = Bell()
+        self.asking = asyncio.Lock()
 
     # --- what callers use -------------------------------------------------------------------
 
@@ -159,7 +165,7 @@ class Job:
         return JobSnapshot(
             status=self.status,
             elapsed=self._elapsed,
-            eta=self._eta,
+            eta=self.eta,
             polls=self.state.polls,
             message=describe(self.state.news),
         )
@@ -190,8 +196,11 @@ class Job:
         if self.status is JobStatus.DETACHED:
             self._reattach()
         self._watcher.ensure(self, timeout)
-        with anyio.move_on_after(timeout):
+        if timeout is None:
             await self._until_ended()
+        else:
+            with anyio.move_on_after(timeout):
+                await self._until_ended()
         if self._ending is None:  # a job that ends with the last question is not late
             with anyio.move_on_after(_LAST_QUESTION):
                 await self._watcher.ask(self)
@@ -211,11 +220,12 @@ class Job:
         """A snapshot now and after each answer, until the job has ended or is detached."""
         self._watcher.ensure(self, None)
         while True:
-            changed = self._changed
+            rings = self._news.rings
             yield self.snapshot
             if self._ending is not None:
                 return
-            await changed.wait()
+            if self._news.rings == rings:
+                await self._news.wait()
 
     def to_json(self) -> str:
         """A handle for `ModelsLab.job`, in this process or another. It holds no key."""
@@ -236,7 +246,7 @@ class Job:
         return self.result().__await__()
 
     def __repr__(self) -> str:
-        eta = "" if self._eta is None else f", eta {self._eta:.0f} s"
+        eta = "" if self.eta is None else f", eta {self.eta:.0f} s"
         polls = f"{self.state.polls} poll{'' if self.state.polls == 1 else 's'}"
         return f"<Job {self.id} {self.status}, {polls}, {self._elapsed:.1f} s{eta}>"
 
@@ -247,16 +257,36 @@ class Job:
         """How the job ended for us, or ``None`` while it is asked about."""
         return self._ending
 
+    @property
+    def is_told_of(self) -> bool:
+        """Whether its end is told by a webhook, and polls are for when that does not come."""
+        return self._policy is not self._watcher.policy
+
+    def expect(self, expected: Expectation) -> None:
+        """From now on, ask about the job when that says."""
+        self.state = evolve(self.state, expected=expected)
+
     def next_action(self) -> Action:
         """What the job needs now."""
-        return next_action(self.state, now(), self._policy, random.random())
+        action = next_action(self.state, now(), self._policy, self._draw)
+        self.due = now() + action.delay if isinstance(action, PollAfter) else now()
+        return action
 
-    def heard(self, news: News, told: float | None) -> Action:
+    def is_due_sooner(self) -> bool:
+        """Whether it should be asked about much sooner than was planned, for what is known now."""
+        action = next_action(self.state, now(), self._policy, self._draw)
+        if not isinstance(action, PollAfter):
+            return False
+        late = self._policy.growth * (self.due - self.state.started)
+        return now() + action.delay < self.due - late
+
+    def heard(self, news: News, asked_at: float, told: float | None) -> Action:
         """Take in what one poll brought, wake whoever waits for news, and say what is next."""
-        self.state = observe(self.state, news, now(), told=told)
+        self.state = observe(self.state, news, now(), asked_at=asked_at, told=told)
+        self._draw = random.random()
         if isinstance(news, Ticket | Finished):
             self.links = news.links.merged(self.links)
-        self._wake()
+        self.wake()
         return self.next_action()
 
     def end(self, ending: Finish | Stop) -> None:
@@ -265,14 +295,15 @@ class Job:
             self.links = ending.finished.links.merged(self.links)
         self._ending = ending
         self._ended_at = now()
-        self._wake()
+        self.wake()
 
-    async def nap(self, seconds: float) -> bool:
-        """Sleep until it is time to ask; False when something else was heard first."""
-        changed = self._changed
-        with anyio.move_on_after(seconds):
-            await changed.wait()
-        return not changed.is_set()
+    async def nap(self, seconds: float) -> None:
+        """Sleep for so long, or until something is heard of the job."""
+        await self._news.wait(seconds)
+
+    def wake(self) -> None:
+        """Let all who wait for news look again."""
+        self._news.ring()
 
     def extend(self, deadline: float | None) -> None:
         """Be asked about until then, if not for longer anyway; ``None`` is for ever."""
@@ -288,11 +319,7 @@ class Job:
 
     async def _until_ended(self) -> None:
         while self._ending is None:
-            await self._changed.wait()
-
-    def _wake(self) -> None:
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
+            await self._news.wait()
 
     def _reattach(self) -> None:
         self._watcher.require_open(self)

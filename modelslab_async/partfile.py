@@ -14,11 +14,15 @@ import os
 import re
 import secrets
 import stat
+from itertools import takewhile
 from pathlib import Path
 
 from .protocol.audio import NotSound, Sound, examine, is_silent
 
-_BLOCK = 1024 * 1024
+_ENOUGH = 1024 * 1024
+_MANY = 256
+_HEAD = 4 * 1024
+_BLOCK = 64 * 1024
 _HEADER = 64 * 1024
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK})
 _RANDOM_BYTES = 6
@@ -27,33 +31,84 @@ _PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class PartFile:
-    """The bytes of one file on their way. Used by one thread at a time."""
+    """The bytes of one file on their way. Used by one thread at a time.
 
-    def __init__(self, directory: Path, name: str) -> None:
+    Only `add` and the attributes never block: bytes are held in memory until `flush`, and there is
+    no file before.
+
+    Args:
+        directory: where the file shall stand.
+        name: its name, more or less, for whoever looks at the directory meanwhile.
+        sweep: remove the part files there that dead processes have left.
+    """
+
+    def __init__(self, directory: Path, name: str, *, sweep: bool = False) -> None:
         self._directory = directory
         self._stem = f".{os.fsencode(name)[:100].decode(errors='ignore')}."
-        self.path = self._fresh_path()
+        self._must_sweep = sweep
+        self.path = directory  # until there is a file of its own
         self._fd = -1
         self.size = 0
+        self._held: list[bytes] = []
+        self._held_bytes = 0
         self._hash = hashlib.sha256()
 
-    def open(self, *, sweep: bool = False) -> None:
-        """Make the part file; ``sweep``: remove those here that dead processes have left.
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a file to be discarded."""
+        return self._fd >= 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether enough is held to be worth the way to the disk."""
+        return self._held_bytes >= _ENOUGH or len(self._held) >= _MANY
+
+    def add(self, data: bytes) -> None:
+        """Add bytes at the end, in memory for now."""
+        self._held.append(data)
+        self._held_bytes += len(data)
+        self.size += len(data)
+
+    def flush(self) -> None:
+        """Write what is held.
 
         Raises:
-            OSError: the directory cannot be written to.
+            OSError: the disk does not take it.
         """
-        self._directory.mkdir(parents=True, exist_ok=True)
-        if sweep:
+        if not self.is_open:
+            self._open()
+        data = b"".join(self._held)
+        self._let_go()
+        self._hash.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        if len(data) >= _ENOUGH:
+            self._begin_to_store(len(data))
+
+    def _begin_to_store(self, last: int) -> None:
+        """Have the last bytes brought to the disk from now on, not all of the file at the sync.
+
+        That is how Linux takes this advice; what is not stored yet stays in memory.
+        """
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            with contextlib.suppress(OSError):
+                os.posix_fadvise(self._fd, self.size - last, last, os.POSIX_FADV_DONTNEED)
+
+    def _let_go(self) -> None:
+        self._held.clear()
+        self._held_bytes = 0
+
+    def _open(self) -> None:
+        make_durably(self._directory)
+        if self._must_sweep:
             _sweep(self._directory)
         while not self._create():
-            self.path = self._fresh_path()
-
-    def _fresh_path(self) -> Path:
-        return self._directory / f"{self._stem}{secrets.token_hex(_RANDOM_BYTES)}.part"
+            pass
 
     def _create(self) -> bool:
         """Create and lock the file; False if another's sweep came between the two."""
+        self.path = self._directory / f"{self._stem}{secrets.token_hex(_RANDOM_BYTES)}.part"
         # 0666 less the umask, as any file that the user makes: linking keeps the mode.
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._fd = os.open(self.path, flags, 0o666)
@@ -64,25 +119,24 @@ class PartFile:
         self._fd = -1
         return False
 
-    def append(self, data: bytes | bytearray) -> None:
-        """Add bytes at the end."""
-        view = memoryview(data)
-        while view:
-            written = os.write(self._fd, view)
-            self._hash.update(view[:written])
-            self.size += written
-            view = view[written:]
-
     def restart(self) -> None:
         """Begin again with nothing."""
-        os.ftruncate(self._fd, 0)
-        os.lseek(self._fd, 0, os.SEEK_SET)
+        if self.is_open:
+            os.ftruncate(self._fd, 0)
+            os.lseek(self._fd, 0, os.SEEK_SET)
+        self._let_go()
         self.size = 0
         self._hash = hashlib.sha256()
 
     def examine(self) -> Sound | NotSound:
-        """What the bytes so far are."""
-        return examine(lambda offset, count: os.pread(self._fd, count, offset), self.size)
+        """What the bytes on disk are."""
+        head = os.pread(self._fd, _HEAD, 0)
+
+        def read_at(offset: int, count: int) -> bytes:
+            end = offset + count
+            return head[offset:end] if end <= len(head) else os.pread(self._fd, count, offset)
+
+        return examine(read_at, self.size)
 
     def is_silent(self) -> bool:
         """Whether nothing but zeros follows the header. Ends at the first sound."""
@@ -94,7 +148,7 @@ class PartFile:
 
     @property
     def sha256(self) -> str:
-        """Of the bytes so far, in hex."""
+        """Of the bytes on disk, in hex."""
         return self._hash.hexdigest()
 
     def publish(self, name: str) -> Path | None:
@@ -140,7 +194,7 @@ class PartFile:
 
     def discard(self) -> None:
         """Remove the part file, if it is still there, and close it."""
-        if self._fd < 0:
+        if not self.is_open:
             return
         with contextlib.suppress(OSError):  # what stays is swept by the next download
             self.path.unlink(missing_ok=True)
@@ -149,6 +203,23 @@ class PartFile:
 
 
 _PART_NAME = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.part", re.DOTALL)
+
+
+def make_durably(directory: Path, mode: int = 0o777) -> None:
+    """Make a directory, and those above it: what is synced in one is lost if its name is not.
+
+    Args:
+        directory: which; nothing happens if it is there.
+        mode: of the directory itself.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    all_above = (directory, *directory.parents)
+    missing = list(takewhile(lambda path: not path.exists(), all_above))
+    directory.mkdir(mode, parents=True, exist_ok=True)
+    for made in missing:
+        _sync(made.parent)
 
 
 def _sweep(directory: Path) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from .errors import ConfigurationError
 from .jobs import Job
+from .policy.expecting import Experience
 from .policy.polling import (
     Budget,
-    Experience,
     Finish,
     News,
     NoAnswer,
@@ -24,6 +25,13 @@ from .policy.polling import (
 from .protocol.replies import Failed, Failure, Finished, Links, read_reply
 from .runtime import now
 from .transport.api import Answer, KeyedTransport, Silence
+
+NEWS = frozenset({1, 2, 4, 8, 16})
+"""After so many lessons all jobs are planned anew; later ones change little at once."""
+
+_AT_A_TIME = 100
+_NO_TIME = 1e-6  # what sums of times are off by: a wait of that is over
+"""Jobs that are planned anew before others get the event loop."""
 
 
 class Poller:
@@ -47,7 +55,7 @@ class Poller:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self.policy = policy
-        self.experience = Experience()
+        self.experience = Experience(policy.first)
         self._transport = transport
         self._timeout = timeout
         self._probe = probe
@@ -117,11 +125,14 @@ class Poller:
         self._watched[job.id] = self._by_track[str(job.track_id)] = job
         try:
             while job.ending is None:
+                self._expect(job)
                 action = job.next_action()
-                if isinstance(action, PollAfter):
-                    await self._wait_and_ask(job, action)
-                else:
+                if not isinstance(action, PollAfter):
                     job.end(action)
+                elif action.delay > _NO_TIME:
+                    await job.nap(action.delay)
+                else:
+                    await self.ask(job, in_time=True)
         finally:
             if self._watched.get(job.id) is job:
                 del self._watched[job.id]
@@ -129,9 +140,28 @@ class Poller:
             if job.ending is None:  # the client closes: whoever still waits is told so
                 job.end(Stop(None))
 
-    async def _wait_and_ask(self, job: Job, action: PollAfter) -> None:
-        if await job.nap(action.delay):
-            await self.ask(job, in_time=True)
+    def _expect(self, job: Job) -> None:
+        """Go by what was learnt from other jobs since the last look."""
+        if job.kind is not None and not job.is_told_of:
+            scout = job.state.scout
+            job.expect(self.experience.expected(job.kind, job.eta, scout=scout))
+
+    def _learn(self, job: Job, asked_at: float, *, told: bool) -> None:
+        """Learn how long a job took, and if that is news, plan anew for all others."""
+        begun, unfinished = job.state.started, job.state.unfinished_at
+        high = asked_at - begun
+        low = None if unfinished is None else unfinished - begun
+        self.experience.learnt(job.kind, job.eta, high if told else low, high)
+        if self.experience.lessons in NEWS:
+            self._spawn(self._plan_anew())
+
+    async def _plan_anew(self) -> None:
+        for number, job in enumerate(self.watched, 1):
+            self._expect(job)
+            if job.is_due_sooner():
+                job.wake()
+            if number % _AT_A_TIME == 0:
+                await anyio.lowlevel.checkpoint()
 
     def _is_paused_beyond(self, deadline: float | None) -> bool:
         """Whether the API wants to be left alone for longer than a job has time."""
@@ -159,17 +189,20 @@ class Poller:
         if not await self._turn(job, in_time=in_time):
             job.end(Stop(None))
             return
+        asked_at = now()
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
         news = _news(answer)
         if not is_about(news, job.ids):
             news = NoAnswer("the answer is about another job")
         told = answer.retry_after if isinstance(answer, Answer) else None
-        action = job.heard(news, told)
+        action = job.heard(news, asked_at, told)
         away = pause(job.state, self.policy)
         if away is not None:
             self._budget = self._budget.paused(now() + away)
+        if isinstance(action, Finish) and job.kind is not None:
+            self._learn(job, asked_at, told=job.is_told_of and not in_time)
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
-            await self._end(job, action)
+            job.end(await self._found_behind(job, action) or action)
 
     async def _turn(self, job: Job, *, in_time: bool) -> bool:
         """Wait for a time to ask; one that was given before a pause began is given again."""
@@ -179,11 +212,6 @@ class Poller:
             if now() >= self._budget.not_before:
                 return True
         return False
-
-    async def _end(self, job: Job, ending: Finish | Stop) -> None:
-        if isinstance(ending, Finish) and job.kind is not None:
-            self.experience.learnt(job.kind, now() - job.state.started)
-        job.end(await self._found_behind(job, ending) or ending)
 
     async def _found_behind(self, job: Job, ending: Finish | Stop) -> Finish | None:
         """A job that the API has forgotten may have left its file where its ticket said."""

@@ -17,11 +17,47 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+class Bell:
+    """Wakes all who wait for it, again and again. While nobody waits it is next to nothing."""
+
+    __slots__ = ("_waiting", "rings")
+
+    def __init__(self) -> None:
+        self._waiting: list[asyncio.Future[None]] = []
+        self.rings = 0
+
+    def ring(self) -> None:
+        """Wake all who wait now."""
+        self.rings += 1
+        waiting, self._waiting = self._waiting, []
+        for turn in waiting:
+            _wake(turn)
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait for the next ring, or for so long; ``None``: for ever."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[None] = loop.create_future()
+        timer = None if seconds is None else loop.call_later(seconds, _wake, turn)
+        self._waiting.append(turn)
+        try:
+            await turn
+        finally:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            if timer is not None:
+                timer.cancel()
+
+
+def _wake(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_result(None)
+
+
 async def to_the_end(future: asyncio.Future[T]) -> asyncio.CancelledError | None:
     """Wait until a future is done, also when cancelled meanwhile; then say by what, if so.
 
-    `asyncio.shield` stands against `Task.cancel`; the anyio shield against anyio's scopes, which
-    would otherwise cancel the waiting again on every turn of the loop.
+    `asyncio.wait` never cancels what it waits for, and so stands against `Task.cancel`; the shield
+    against anyio's scopes, whose callers then get what they waited for, and are cancelled later.
     """
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):

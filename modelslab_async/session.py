@@ -85,6 +85,7 @@ class Session:
             spawn=self._spawn,
         )
         if webhook is not None:
+            webhook.hide(secret)
             self.deliveries = Deliveries(webhook, self.poller, self._spawn)
             self._stack.callback(self.deliveries.close)
         self.submitter = Submitter(
@@ -135,7 +136,7 @@ class Session:
         watched = self.poller.watching(known["id"])
         if watched is not None:
             return watched
-        job = Job(self.poller, state=PollState(now(), expected=0.0, deadline=now()), **known)
+        job = Job(self.poller, state=PollState(now(), deadline=now()), **known)
         if not job.id:
             job.end(Finish(Finished(links=job.links)))
         return job

@@ -20,6 +20,7 @@ from attrs import evolve, frozen
 from .deliveries import Deliveries
 from .errors import ConfigurationError, ModelsLabError
 from .jobs import FETCH_PATH, Job
+from .policy.expecting import as_late
 from .policy.explaining import may_exist, no_answer, parked, said_no
 from .policy.pacing import MAX_WAIT, backoff
 from .policy.polling import Finish, PollState, as_safety_net
@@ -173,7 +174,7 @@ class Submitter:
         if job_id is None or job_id in self._known:
             return None
         self._remember(job_id)
-        state = PollState(now(), expected=0.0, deadline=self._poller.deadline())
+        state = PollState(now(), deadline=self._poller.deadline())
         job = Job(self._poller, id=job_id, track_id=submission.track_id, state=state)
         await self._poller.ask(job)
         if not isinstance(job.state.news, Finished | Ticket | Pending):
@@ -263,10 +264,12 @@ class Submitter:
         eta = reply.eta if isinstance(reply, Ticket) else None
         kind = submission.request.kind
         path, fetch_id = self._route(reply) or (FETCH_PATH, job_id)
-        policy, expected = self._poller.policy, self._poller.experience.expected(kind, eta)
+        policy, experience = self._poller.policy, self._poller.experience
+        scout = experience.is_scout(kind, eta)
+        expected = experience.expected(kind, eta, scout=scout)
         if self._deliveries is not None and "webhook" in submission.fields:
-            policy = as_safety_net(policy)
-            expected = 1.5 * (expected or policy.first) + policy.min_interval
+            policy, scout = as_safety_net(policy), False
+            expected = as_late(expected, policy.min_interval)
         job = Job(
             self._poller,
             id=job_id,
@@ -279,6 +282,7 @@ class Submitter:
             state=PollState(
                 started=now(),
                 expected=expected,
+                scout=scout,
                 deadline=self._poller.deadline(),
             ),
             policy=policy,

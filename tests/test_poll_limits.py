@@ -108,7 +108,18 @@ async def test_s39_an_eta_of_thirty_years_is_not_believed() -> None:
     async with Sandbox(scenario=scenario) as box, client_of(box, **settings) as client:
         generation = await client.generate(REQUEST)
         assert generation.polls == 1
-        assert generation.waited >= 900
+        assert generation.waited >= 450  # the first job of a client is asked about early
+
+
+@pytest.mark.parametrize("anyio_backend", [fast(20)], ids=["slower"])
+async def test_s39_an_eta_that_is_too_long_is_found_out_by_few_for_all() -> None:
+    scenario = Scenario(generation_seconds=20, eta_factor=3)
+    many = 110  # more than are planned anew in one turn of the loop
+    boxed = Sandbox(scenario=scenario, slots=many)
+    async with boxed as box, patient(box, max_jobs=many) as client:
+        made = await asyncio.gather(*(client.generate(REQUEST) for _ in range(many)))
+        assert max(one.waited for one in made) < 60
+        assert [one.polls for one in made].count(1) >= many - 10
 
 
 async def test_p06_a_pause_beyond_the_time_of_another_job_gives_that_one_back_unasked() -> None:

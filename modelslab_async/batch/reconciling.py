@@ -110,11 +110,11 @@ class Reconciler:
         passed that jobs took in this session.
         """
         policy = self._session.poller.policy
-        typical = max(self._session.poller.experience.seconds.values(), default=policy.first)
-        deadline = now() + 2 * typical + 10 * policy.min_interval
+        typical = self._session.poller.experience.longest or policy.first
+        deadline = now() + 2 * typical + 10 * policy.first
         resolved = await self.run()
         while now() < deadline and (await self._ledger.counts())[RowState.AMBIGUOUS]:
-            await anyio.sleep(policy.min_interval)
+            await anyio.sleep(policy.first)
             resolved += await self.run()
         return resolved
 

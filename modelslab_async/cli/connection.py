@@ -106,4 +106,4 @@ async def _own_sandbox(stack: AsyncExitStack, seed: int, limits: dict[str, Any])
 
     scenario = Scenario(generation_seconds=(0.3, 0.9), eta="float")
     box = await stack.enter_async_context(Sandbox(scenario, seed=seed))
-    return ModelsLab(box.key, base_url=box.url, poll=PollPolicy(min_interval=0.1), **limits)
+    return ModelsLab(box.key, base_url=box.url, poll=PollPolicy(first=0.1), **limits)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +103,8 @@ def generate(
 
 
 def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:
+    from secrets import randbelow
+
     from modelslab_async import MusicGen
 
     if fields["track_id"] is not None and len(prompts) > 1:
@@ -111,7 +112,7 @@ def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:
     values = _values(fields)
     given = values.pop("track_id")
     # Made here, so that it can be named however the run ends.
-    ids = [secrets.randbelow(_TRACK_IDS) + 1 if given is None else given for _ in prompts]
+    ids = [randbelow(_TRACK_IDS) + 1 if given is None else given for _ in prompts]
     return [
         MusicGen(prompt, track_id=own, **values) for prompt, own in zip(prompts, ids, strict=True)
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,7 +42,7 @@ def replacement(file: Path | None) -> Path:
     """
     if file is None:
         raise click.UsageError("--overwrite replaces one file: name it with -o FILE")
-    return file.with_name(f"{bare(file)}.new-{secrets.token_hex(4)}.wav")
+    return file.with_name(f"{bare(file)}.new-{os.urandom(4).hex()}.wav")
 
 
 def bare(path: Path) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -197,6 +196,8 @@ def _environment() -> list[tuple[str, str, str]]:
 
 
 def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
+    import tomllib
+
     try:
         document = tomllib.loads(path.read_text())
     except FileNotFoundError:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field, frozen
 
 from ..protocol.replies import (
     Failed,
     Failure,
     Finished,
+    Pending,
     Refusal,
     Refused,
     Reply,
+    Ticket,
     Unreadable,
 )
 from ..protocol.waiting import longer
+from .expecting import Expectation
 from .settings import at_least
 
 MAX_FIRST_WAIT = 900.0
@@ -32,34 +35,32 @@ class PollPolicy:
     """How often to ask. All times are seconds.
 
     Attributes:
-        first: when to ask first about a job without an eta, of a kind not seen before.
+        first: when to ask first, at the earliest, about a job of which nothing is known but
+            perhaps the server's eta. What is known then comes from the jobs before.
         min_interval: the least time between two questions about one job.
         max_interval: the most.
-        growth: the time between two questions, as a part of the job's age: what is learnt too
-            late is at most this part of what the job took.
+        growth: the time between two questions, as a part of the job's age, at most: what is
+            learnt too late is at most this part of what the job took. It is less where earlier
+            jobs tell how long such a job takes.
         rate: questions a second for the whole client, at most.
         patience: how long an answer that contradicts the job is borne ("Request not found",
             "Failed, Try Again", success without output) before it is believed.
         timeout: for one question.
     """
 
-    first: float = field(default=3.0, validator=_positive)
-    min_interval: float = field(default=1.0, validator=_positive)
+    first: float = field(default=1.0, validator=_positive)
+    min_interval: float = field(default=0.1, validator=_positive)
     max_interval: float = field(default=15.0, validator=_positive)
-    growth: float = field(default=0.15, validator=_positive)
-    rate: float = field(default=100.0, validator=_positive)
+    growth: float = field(default=0.25, validator=_positive)
+    rate: float = field(default=200.0, validator=_positive)
     patience: float = field(default=120.0, validator=at_least(0))
     timeout: float = field(default=30.0, validator=_positive)
 
 
 def as_safety_net(policy: PollPolicy) -> PollPolicy:
     """The policy for a job whose end a webhook tells: it is asked about in case none comes."""
-    return evolve(
-        policy,
-        first=10 * policy.first,
-        min_interval=30 * policy.min_interval,
-        max_interval=4 * max(policy.max_interval, 10 * policy.min_interval),
-    )
+    longest = max(policy.max_interval, policy.min_interval)
+    return evolve(policy, first=2 * longest, min_interval=2 * longest, max_interval=4 * longest)
 
 
 @frozen
@@ -78,18 +79,24 @@ class PollState:
 
     Attributes:
         started: when the job was accepted, or first heard of.
-        expected: how long after that it should be done.
+        expected: when it should be done; ``None``: at any time.
+        scout: whether to ask early, to find out if it takes as long as is expected.
         deadline: when to stop asking; ``None`` for never.
-        news: what the last poll brought.
-        told: how long the last answer asked us to stay away.
+        unfinished_at: when the last question left whose answer was "not yet".
+        heard_at: when the last answer came.
+        news: what it was.
+        told: how long it asked us to stay away.
         doubted_since: since when answers contradict the job.
     """
 
     started: float
-    expected: float | None = None
+    expected: Expectation | None = None
+    scout: bool = False
     deadline: float | None = None
     polls: int = 0
     failures: int = 0
+    unfinished_at: float | None = None
+    heard_at: float = 0.0
     news: News | None = None
     told: float | None = None
     doubted_since: float | None = None
@@ -119,21 +126,39 @@ class Stop:
 Action: TypeAlias = PollAfter | Finish | Stop
 
 
-def observe(state: PollState, news: News, now: float, *, told: float | None = None) -> PollState:
-    """The state after one poll. ``told``: seconds that a header asked us to stay away."""
+def observe(
+    state: PollState,
+    news: News,
+    now: float,
+    *,
+    told: float | None = None,
+    asked_at: float | None = None,
+) -> PollState:
+    """The state after one poll.
+
+    Args:
+        state: before it.
+        news: what it brought.
+        now: when that came.
+        told: seconds that a header asked us to stay away.
+        asked_at: when the question left; ``None``: now.
+    """
     doubtful = _contradicts(news)
+    asked_at = now if asked_at is None else asked_at
     silent = isinstance(news, NoAnswer | Unreadable) or _is(news, Refusal.SERVER)
     return evolve(
         state,
         polls=state.polls + 1,
+        unfinished_at=asked_at if isinstance(news, Ticket | Pending) else state.unfinished_at,
+        heard_at=now,
         news=news,
         told=longer(told, news.retry_after if isinstance(news, Refused) else None),
         failures=state.failures + 1 if silent else 0,
-        doubted_since=_since(state.doubted_since, now) if doubtful else None,
+        doubted_since=_earlier(state.doubted_since, now) if doubtful else None,
     )
 
 
-def _since(then: float | None, now: float) -> float:
+def _earlier(then: float | None, now: float) -> float:
     return now if then is None else then
 
 
@@ -153,24 +178,23 @@ def _is(news: News | None, reason: Refusal) -> bool:
 def next_action(state: PollState, now: float, policy: PollPolicy, draw: float) -> Action:
     """What to do now. What is terminal beats the deadline, and at the deadline we ask once more.
 
+    The answer is the same at any time until the question leaves, but for what is left to wait.
+
     Args:
         state: after the last poll, or before the first.
         now: the time.
         policy: how often to ask.
         draw: a random number from 0 to 1; it only ever lengthens a wait.
     """
-    ended = _ended(state, now, policy)
+    ended = _ended(state, policy)
     if ended is not None:
         return ended
-    left = float("inf") if state.deadline is None else state.deadline - now
-    told = state.told or 0.0
+    told = max(state.told or 0.0, pause(state, policy) or 0.0)
+    left = float("inf") if state.deadline is None else state.deadline - _since(state)
     if state.polls and left <= told:
         return Stop(None)
-    away = pause(state, policy)
-    if away is not None:
-        return PollAfter(away * (1 + 0.1 * draw))
-    delay = _delay(state, now, policy) * (1 + 0.1 * draw)
-    return PollAfter(max(min(told, MAX_PAUSE), min(delay, max(0.0, left))))
+    wait = max(min(told, MAX_PAUSE), min(_wait(state, policy, draw), max(0.0, left)))
+    return PollAfter(min(wait, max(0.0, wait - (now - _since(state)))))
 
 
 def pause(state: PollState, policy: PollPolicy) -> float | None:
@@ -178,10 +202,10 @@ def pause(state: PollState, policy: PollPolicy) -> float | None:
     if not _is(state.news, Refusal.RATE):
         return None
     wait = policy.max_interval if state.told is None else state.told
-    return min(max(wait, policy.min_interval), MAX_PAUSE)
+    return min(max(wait, policy.first), MAX_PAUSE)
 
 
-def _ended(state: PollState, now: float, policy: PollPolicy) -> Finish | Stop | None:
+def _ended(state: PollState, policy: PollPolicy) -> Finish | Stop | None:
     match state.news:
         case Finished() if state.news.links.output:
             return Finish(state.news)
@@ -189,27 +213,49 @@ def _ended(state: PollState, now: float, policy: PollPolicy) -> Finish | Stop | 
             return None
         case Refused() | Failed(reason=Failure.FAILED):
             return Stop(state.news)
-        case Finished() | Failed() if _doubted(state, now) >= policy.patience:
+        case Finished() | Failed() if _doubted(state) >= policy.patience:
             return Stop(state.news)
     return None
 
 
-def _doubted(state: PollState, now: float) -> float:
-    return 0.0 if state.doubted_since is None else now - state.doubted_since
+def _doubted(state: PollState) -> float:
+    return 0.0 if state.doubted_since is None else state.heard_at - state.doubted_since
 
 
-def _delay(state: PollState, now: float, policy: PollPolicy) -> float:
+def _since(state: PollState) -> float:
+    """From when on the next wait counts: the last answer, or the job's acceptance."""
+    return state.heard_at if state.polls else state.started
+
+
+def _wait(state: PollState, policy: PollPolicy, draw: float) -> float:
+    """How long after the last answer, or the acceptance, to ask."""
     if not state.polls:
-        due = state.started + _first(state.expected, policy)
-        return max(0.0, due - now)
-    age = max(0.0, now - state.started)
-    delay = max(policy.min_interval, age * policy.growth) * 2.0 ** min(state.failures, 8)
-    return min(delay, policy.max_interval)
+        return min(max(_first(state, policy), policy.min_interval), MAX_FIRST_WAIT)
+    away = pause(state, policy)
+    gap = _gap(state, policy) * 2.0 ** min(state.failures, 8) if away is None else away
+    most = policy.max_interval if away is None else MAX_PAUSE
+    return max(policy.min_interval, min(gap, most)) * (1 + 0.1 * draw)
 
 
-def _first(expected: float | None, policy: PollPolicy) -> float:
-    wait = policy.first if expected is None else expected
-    return min(max(wait, policy.min_interval), MAX_FIRST_WAIT)
+def _first(state: PollState, policy: PollPolicy) -> float:
+    """The age at which to ask first; a scout begins so that its questions lead up to that."""
+    if state.expected is None:
+        return policy.first
+    due = state.expected.due
+    if not state.scout:
+        return due
+    return min(due, max(policy.first, min(due, MAX_FIRST_WAIT) / (1 + policy.growth) ** 3))
+
+
+def _gap(state: PollState, policy: PollPolicy) -> float:
+    """How long to wait after an answer that did not end the job."""
+    age = max(0.0, state.heard_at - state.started)
+    if state.expected is None:
+        return max(policy.growth * age, policy.first - age)
+    early = min(state.expected.due, MAX_FIRST_WAIT) - age
+    if early > 0:
+        return min(early, policy.growth * age) if state.scout else early
+    return state.expected.share_at(age, policy.growth) * age
 
 
 def describe(news: News | None) -> str:
@@ -251,19 +297,3 @@ class Budget:
             free_at=max(self.free_at, until),
             not_before=max(self.not_before, until),
         )
-
-
-@define
-class Experience:
-    """How long jobs took in this session, by kind of request: what to expect of the next."""
-
-    seconds: dict[object, float] = field(factory=dict)
-
-    def learnt(self, kind: object, seconds: float) -> None:
-        """One more job of this kind took so long. New ones count for a quarter."""
-        known = self.seconds.get(kind, seconds)
-        self.seconds[kind] = 0.75 * known + 0.25 * seconds
-
-    def expected(self, kind: object, eta: float | None) -> float | None:
-        """The server's word where it gave one, else what was learnt, else ``None``."""
-        return eta if eta is not None else self.seconds.get(kind)

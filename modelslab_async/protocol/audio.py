@@ -109,7 +109,7 @@ def is_silent(chunk: bytes) -> bool:
     For a writer that sees all bytes of a sound pass by: a file is silent if each of its chunks
     after the header is. :func:`examine` does not read that much.
     """
-    return chunk.count(0) == len(chunk)
+    return chunk == bytes(len(chunk))
 
 
 # What it looks like

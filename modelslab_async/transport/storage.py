@@ -25,7 +25,8 @@ from ..protocol.trust import forbidden_address, storage_url
 from ..protocol.waiting import retry_after
 from .api import Network, describe, has_two_lengths
 
-READ_BUFFER = 1024 * 1024
+_READ_BUFFER = 1024 * 1024
+_LARGE = 4 * 1024 * 1024
 _MAX_REDIRECTS = 3
 _FORBIDDEN = "this address may not be connected to"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -78,9 +79,10 @@ class Storage:
         self._open: set[aiohttp.ClientResponse] = set()
 
     async def __aenter__(self) -> Self:
+        _keep_large_blocks()
         factory = self._guarded_socket if self._network.is_direct else None
         self._session = self._network.session(
-            aiohttp.TCPConnector(limit=0, socket_factory=factory), read_bufsize=READ_BUFFER
+            aiohttp.TCPConnector(limit=0, socket_factory=factory), read_bufsize=_READ_BUFFER
         )
         return self
 
@@ -155,6 +157,15 @@ class Storage:
         if forbidden_address(str(address[0]), allow_loopback=self._allow_loopback):
             raise OSError(_FORBIDDEN)
         return socket.socket(family, kind, protocol)
+
+
+def _keep_large_blocks() -> None:
+    """Let the C library keep the memory of read buffers, which come and go by the thousand.
+
+    The GNU library hands each large block back to the kernel, and takes it again page by page,
+    until it has seen a larger one go. This one is never touched, and so takes no memory.
+    """
+    bytes(_LARGE)
 
 
 def _joined(url: str, location: str) -> str:

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async import ConfigurationError, DownloadPolicy
+from modelslab_async.policy.expecting import Expectation
 from modelslab_async.policy.polling import (
     MAX_FIRST_WAIT,
     MAX_PAUSE,
     Budget,
-    Experience,
     Finish,
     News,
     NoAnswer,
@@ -41,7 +41,7 @@ from modelslab_async.protocol.replies import (
     Unreadable,
 )
 
-POLICY = PollPolicy(first=3.0, min_interval=1.0, max_interval=15.0, growth=0.15, patience=120.0)
+POLICY = PollPolicy(first=1.0, min_interval=1.0, max_interval=15.0, growth=0.15, patience=120.0)
 DONE = Finished(id="7", links=Links(output=("u",)))
 EMPTY = Finished(id="7", links=Links(future=("f",)))
 FAILED = Failed(reason=Failure.FAILED, message="bad prompt")
@@ -63,6 +63,11 @@ def after(*news: News, at: float = 100.0, told: float | None = None, **more: Any
     return state
 
 
+def in_all(seconds: float | None) -> Expectation | None:
+    """What is expected of a job that should take so long."""
+    return None if seconds is None else Expectation(seconds)
+
+
 def action(state: PollState, now: float = 100.0, draw: float = 0.0) -> Any:
     return next_action(state, now, POLICY, draw)
 
@@ -73,7 +78,7 @@ def action(state: PollState, now: float = 100.0, draw: float = 0.0) -> Any:
 @pytest.mark.parametrize(
     ("expected", "delay"),
     [
-        (None, 3.0),
+        (None, 1.0),
         (20.0, 20.0),
         (0.0, 1.0),
         (0.5, 1.0),
@@ -85,16 +90,16 @@ def action(state: PollState, now: float = 100.0, draw: float = 0.0) -> Any:
 def test_s39_the_first_question_comes_near_the_eta_within_bounds(
     expected: float | None, delay: float
 ) -> None:
-    assert action(PollState(started=0.0, expected=expected), now=0.0) == PollAfter(delay)
+    assert action(PollState(started=0.0, expected=in_all(expected)), now=0.0) == PollAfter(delay)
 
 
 def test_time_that_has_passed_since_acceptance_counts() -> None:
-    assert action(PollState(started=0.0, expected=20.0), now=15.0) == PollAfter(5.0)
-    assert action(PollState(started=0.0, expected=20.0), now=50.0) == PollAfter(0.0)
+    assert action(PollState(started=0.0, expected=in_all(20.0)), now=15.0) == PollAfter(5.0)
+    assert action(PollState(started=0.0, expected=in_all(20.0)), now=50.0) == PollAfter(0.0)
 
 
 def test_a_job_is_asked_about_once_even_after_its_deadline() -> None:
-    state = PollState(started=0.0, expected=20.0, deadline=10.0)
+    state = PollState(started=0.0, expected=in_all(20.0), deadline=10.0)
     assert action(state, now=10.0) == PollAfter(0.0)
     assert action(state, now=4.0) == PollAfter(6.0)
 
@@ -110,7 +115,7 @@ def test_questions_grow_apart_with_the_age_of_the_job(age: float, delay: float) 
 
 
 def test_a_clock_that_goes_back_does_no_harm() -> None:
-    assert action(after(Pending(), at=100.0), now=-50.0) == PollAfter(1.0)
+    assert action(after(Pending(), at=100.0), now=-50.0) == PollAfter(15.0)
 
 
 @pytest.mark.parametrize("news", [Pending(), Pending(eta=1e9), Ticket(id="7", eta=1e9)])
@@ -132,6 +137,47 @@ def test_one_good_answer_forgets_the_bad_ones() -> None:
 @pytest.mark.parametrize("draw", [0.0, 0.5, 1.0])
 def test_the_draw_only_ever_lengthens_a_wait(draw: float) -> None:
     assert action(after(Pending(), at=0.0), now=0.0, draw=draw) == PollAfter(1.0 + 0.1 * draw)
+
+
+def test_a_scout_asks_early_and_its_questions_lead_up_to_when_the_job_is_due() -> None:
+    state = PollState(started=0.0, expected=Expectation(30.0, 0.1), scout=True)
+    now, ages = 0.0, list[float]()
+    while now < 30.0:
+        now += action(state, now=now).delay
+        state, ages = observe(state, Pending(), now), [*ages, now]
+    assert ages == pytest.approx([30 / 1.15**3, 30 / 1.15**2, 30 / 1.15, 30.0])
+
+
+def test_a_scout_asks_no_sooner_than_about_an_unknown_job_and_no_later_than_due() -> None:
+    soon = PollState(started=0.0, expected=Expectation(1.2), scout=True)
+    assert action(soon, now=0.0) == PollAfter(1.0)
+    sooner = PollState(started=0.0, expected=Expectation(0.3), scout=True)
+    assert next_action(sooner, 0.0, PollPolicy(), 0.0) == PollAfter(0.3)
+
+
+def test_a_job_that_was_asked_about_too_early_is_left_alone_until_it_is_due() -> None:
+    expected = Expectation(30.0, share=0.02, late=33.0)
+    assert action(after(Pending(), at=20.0, expected=expected), now=20.0) == PollAfter(10.0)
+    assert action(after(Pending(), at=5.0, expected=expected), now=5.0) == PollAfter(15.0)
+
+
+def test_a_job_of_a_known_kind_is_asked_about_in_the_steps_that_suit_it() -> None:
+    expected = Expectation(50.0, share=0.04, late=60.0)
+    assert action(after(Pending(), at=50.0, expected=expected), now=50.0) == PollAfter(2.0)
+
+
+def test_time_that_has_passed_since_the_answer_counts() -> None:
+    state = after(Pending(), at=40.0)
+    assert [action(state, now=now).delay for now in (40.0, 42.0, 99.0)] == [6.0, 4.0, 0.0]
+
+
+@pytest.mark.parametrize(("news", "asked_at"), [(Pending(), 3.0), (Ticket(id="7"), 3.0)])
+def test_when_a_job_was_unfinished_is_known_by_when_the_question_left(
+    news: News, asked_at: float
+) -> None:
+    state = observe(PollState(started=0.0), news, 5.0, asked_at=asked_at)
+    assert (state.unfinished_at, state.heard_at) == (3.0, 5.0)
+    assert observe(state, RESET, 9.0).unfinished_at == 3.0
 
 
 # The end
@@ -276,7 +322,7 @@ def test_every_state_has_an_action_and_no_wait_breaks_a_bound(
 
 
 def test_p23_questions_are_few_for_the_age_of_a_job() -> None:
-    state, now, polls = PollState(started=0.0, expected=30.0), 0.0, 0
+    state, now, polls = PollState(started=0.0, expected=in_all(30.0)), 0.0, 0
     while now < 600.0:
         now += next_action(state, now, POLICY, 0.0).delay  # type: ignore[union-attr]
         state, polls = observe(state, Pending(), now), polls + 1
@@ -343,22 +389,6 @@ def test_p06_a_shorter_pause_does_not_cut_a_longer_one_short() -> None:
     assert Budget(rate=4.0).paused(50.0).paused(20.0).reserve(10.0)[0] == 50.0
 
 
-def test_what_a_kind_of_job_took_is_expected_of_the_next() -> None:
-    known = Experience()
-    assert known.expected("a", None) is None
-    known.learnt("a", 20.0)
-    assert known.expected("a", None) == 20.0
-    known.learnt("a", 40.0)
-    assert known.expected("a", None) == 25.0
-    assert known.expected("b", None) is None
-
-
-def test_the_servers_word_goes_before_what_was_learnt() -> None:
-    known = Experience({"a": 20.0})
-    assert known.expected("a", 5.0) == 5.0
-    assert known.expected("a", 0.0) == 0.0
-
-
 # Settings
 
 
@@ -382,9 +412,9 @@ def test_a_bound_that_includes_its_end_says_so(value: Any) -> None:
         DownloadPolicy(patience=value)
 
 
-@pytest.mark.parametrize("policy", [PollPolicy(), PollPolicy(min_interval=20, max_interval=30)])
+@pytest.mark.parametrize("policy", [PollPolicy(), PollPolicy(min_interval=20, max_interval=10)])
 def test_a_job_that_a_webhook_tells_of_is_asked_about_seldom(policy: PollPolicy) -> None:
     net = as_safety_net(policy)
-    assert net.min_interval == 30 * policy.min_interval
+    assert net.first == net.min_interval == 2 * max(policy.max_interval, policy.min_interval)
     assert net.min_interval <= net.max_interval
     assert (net.rate, net.patience) == (policy.rate, policy.patience)

@@ -7,27 +7,14 @@ failing run is printed with the line that repeats it; ``--save`` keeps its scrip
 from __future__ import annotations
 
 import argparse
-import logging
 import multiprocessing
 import sys
 import time
-import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from .oracles import findings
+from .judging import judged, quiet
 from .scripts import REGRESSIONS, SCRIPTS, script_named, text_of
-from .world import simulate
-
-
-def judged(task: tuple[str, int]) -> tuple[str, int, list[str], str]:
-    """Run one script by one seed: what is wrong with it, and the trace of the run."""
-    name, seed = task
-    try:
-        outcome = simulate(script_named(name, seed), seed)
-    except Exception:  # noqa: BLE001  a run that breaks down is a finding, too
-        return name, seed, [traceback.format_exc()], ""
-    return name, seed, findings(outcome), outcome.trace
 
 
 def main(arguments: list[str]) -> int:
@@ -67,13 +54,8 @@ def _results(
     if workers == 1:
         yield from map(judged, tasks)
         return
-    with multiprocessing.get_context("spawn").Pool(workers, _quiet) as pool:
+    with multiprocessing.get_context("spawn").Pool(workers, quiet) as pool:
         yield from pool.imap_unordered(judged, tasks, chunksize=4)
-
-
-def _quiet() -> None:
-    """What the product warns of is what it is made to meet here."""
-    logging.getLogger("modelslab_async").addHandler(logging.NullHandler())
 
 
 def _report(name: str, seed: int, found: list[str], *, save: bool) -> None:
@@ -88,5 +70,5 @@ def _report(name: str, seed: int, found: list[str], *, save: bool) -> None:
 
 
 if __name__ == "__main__":
-    _quiet()
+    quiet()
     sys.exit(main(sys.argv[1:]))

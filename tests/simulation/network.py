@@ -23,7 +23,7 @@ Place = Literal["api", "submit", "fetch", "storage", "mirror", "foreign", "hooks
 Kind = Literal[
     "dns",  # there is no such name
     "dns_busy",  # the servers of the name know nothing just now
-    "dns_silent",  # and do not answer
+    "dns_silent",  # and do not answer, which the resolver finds out after `seconds`
     "refused",  # nobody listens
     "nowhere",  # nobody answers the connecting
     "no_files",  # EMFILE
@@ -61,7 +61,7 @@ class Mishap:
         times: how many connections at most; ``None``: all.
         skip: so many are spared first.
         probability: of each.
-        seconds, rate: of ``late`` and ``slow``.
+        seconds, rate: of ``late``, ``dns_silent`` and ``slow``.
     """
 
     on: Place
@@ -165,8 +165,8 @@ class Network:
         place = "storage" if str(host).startswith("pub-") else "api"
         mishap = self._strikes(place, _LOOKUPS)
         if mishap is not None and mishap.kind == "dns_silent":
-            await asyncio.get_running_loop().create_future()
-        if mishap is not None and mishap.kind == "dns_busy":
+            await asyncio.sleep(mishap.seconds)
+        if mishap is not None and mishap.kind in ("dns_busy", "dns_silent"):
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         if mishap is not None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -13,7 +13,7 @@ from attrs import evolve
 from modelslab_async.sandbox import Scenario
 from modelslab_async.sandbox.loading import load_scenario
 
-from . import named, processes
+from . import downloads, named, polls, processes, submits, webhooks
 from .disk import DiskFault
 from .network import Mishap
 from .swarm import drawn
@@ -21,7 +21,14 @@ from .world import Script
 
 REGRESSIONS = Path(__file__).parent / "regressions"
 
-_ROOMS: tuple[tuple[Script, ...], ...] = (named.SCRIPTS, processes.SCRIPTS)
+_ROOMS: tuple[tuple[Script, ...], ...] = (
+    submits.SCRIPTS,
+    polls.SCRIPTS,
+    named.SCRIPTS,
+    downloads.SCRIPTS,
+    webhooks.SCRIPTS,
+    processes.SCRIPTS,
+)
 SCRIPTS: Mapping[str, Script] = {script.id: script for room in _ROOMS for script in room}
 
 _CONVERTER = cattrs.Converter(forbid_extra_keys=True)

@@ -1,0 +1,172 @@
+"""Learn how long jobs take, and say from that when to ask about the next one.
+
+What is learnt is a log-normal law: of the time that a kind of job takes, and of the time as a part
+of the server's eta, which is as good as it has proved to be. Nothing here waits or reads a clock.
+"""
+
+from __future__ import annotations
+
+import math
+
+from attrs import define, evolve, field, frozen
+
+QUESTION = 0.015
+"""What a question costs: as much as to know of an end too late by this part of a job's time."""
+
+_LEAST_SHARE = 0.02
+_LEAST_SPREAD = 0.01
+_SPREAD_AT_FIRST = 0.15
+_LEAST_WEIGHT = 1 / 16
+_SCOUTS = 3
+_SCOUT_EVERY = 16
+_FAR = 4.0
+
+
+@frozen
+class Expectation:
+    """When to ask about a job, by its age in seconds.
+
+    Attributes:
+        due: the age at which to ask first.
+        share: how long to wait after a question, as a part of the age; ``None``: as a policy says.
+        late: the age from which on the job takes longer than was to be expected.
+    """
+
+    due: float
+    share: float | None = None
+    late: float = math.inf
+
+    def share_at(self, age: float, growth: float) -> float:
+        """How long to wait at this age, as a part of it: late jobs are asked about ever less."""
+        if self.share is None:
+            return growth
+        return max(self.share, min(growth, (age / self.late - 1) / 2))
+
+
+@frozen
+class Belief:
+    """A log-normal law: centre and spread of the logarithm, and how many jobs taught it."""
+
+    centre: float
+    spread: float = _SPREAD_AT_FIRST
+    lessons: int = 1
+
+    def learnt(self, low: float | None, high: float) -> Belief:
+        """The law after one more job, whose logarithm lies above ``low`` and is ``high`` at most.
+
+        A job that was done when first asked about tells little, and is counted for what the law
+        itself says of such a job: one step of expectation maximisation, as new ones come in.
+        """
+        least = -math.inf if low is None else (low - self.centre) / self.spread
+        mean, variance = _between(least, (high - self.centre) / self.spread)
+        weight = max(1 / (self.lessons + 1), _LEAST_WEIGHT)
+        kept = (1 - weight) * (1 + weight * mean * mean) + weight * variance
+        return Belief(
+            centre=self.centre + weight * mean * self.spread,
+            spread=max(_LEAST_SPREAD, self.spread * math.sqrt(kept)),
+            lessons=self.lessons + 1,
+        )
+
+    def expectation(self, scale: float = 1.0) -> Expectation:
+        """When to ask, so that questions and lag together cost least.
+
+        For a normal law, evenly spaced questions from some point on are close to the best, and
+        this point and step are close to the best of those (a test searches for better ones).
+        """
+        first = 0.6 + 0.53 * math.log(QUESTION / self.spread)
+        return Expectation(
+            due=scale * math.exp(self.centre + first * self.spread),
+            share=max(_LEAST_SHARE, math.sqrt(2 * QUESTION * self.spread)),
+            late=scale * math.exp(self.centre + 2 * self.spread),
+        )
+
+
+def _between(low: float, high: float) -> tuple[float, float]:
+    """Mean and variance of a standard normal number that is known to lie between two."""
+    if low > _FAR or high < -_FAR:  # a surprise: as near to what was expected as it can be
+        return (low if low > 0 else high), 0.0
+    low = max(low, -2 * _FAR)
+    mass = _below(high) - _below(low)
+    if mass < 1e-6:
+        return (low + high) / 2, 0.0
+    left, right = _density(low), _density(high)
+    mean = (left - right) / mass
+    return mean, max(0.0, 1 + (low * left - high * right) / mass - mean * mean)
+
+
+def _below(number: float) -> float:
+    return math.erfc(-number / math.sqrt(2)) / 2
+
+
+def _density(number: float) -> float:
+    return math.exp(-number * number / 2) / math.sqrt(2 * math.pi)
+
+
+@define
+class Experience:
+    """How long the jobs of a client took: what to expect of the next.
+
+    Attributes:
+        first: the earliest age at which to ask about a job of which nothing is known yet.
+        kinds: what was learnt of each kind of request.
+        etas: what was learnt of the time of jobs as a part of their eta.
+    """
+
+    first: float
+    kinds: dict[object, Belief] = field(factory=dict)
+    etas: Belief | None = None
+    lessons: int = 0
+    _jobs: dict[object, int] = field(factory=dict)
+
+    def is_scout(self, kind: object, eta: float | None) -> bool:
+        """Whether the next job is to be asked about early, to find out if it takes that long.
+
+        The first few jobs are, and a few of all later: who only asks when a job should be done
+        never learns that it was done long before.
+        """
+        subject = None if eta else kind
+        number = self._jobs[subject] = self._jobs.get(subject, 0) + 1
+        return number <= _SCOUTS or number % _SCOUT_EVERY == 0
+
+    def expected(self, kind: object, eta: float | None, *, scout: bool = False) -> Expectation:
+        """By eta or by kind, whichever has proved the better guide; else the server's word.
+
+        Where there is none, few questions are asked until a scout knows more.
+        """
+        by_kind = self.kinds.get(kind)
+        if eta and self.etas and (by_kind is None or self.etas.spread <= by_kind.spread):
+            return self.etas.expectation(eta)
+        if by_kind is not None:
+            return by_kind.expectation()
+        if eta:
+            due = max(eta, self.first)
+            return Expectation(due, share=_LEAST_SHARE, late=0.9 * due)
+        return Expectation(self.first, share=None if scout else 1.0)
+
+    def learnt(self, kind: object, eta: float | None, low: float | None, high: float) -> None:
+        """One more job of this kind was done at the age ``high``, and not yet at ``low``."""
+        high = max(high, 1e-3)
+        low = None if low is None or low <= 0 else min(low, high)
+        self.kinds[kind] = _taught(self.kinds.get(kind), low, high)
+        if eta:
+            self.etas = _taught(self.etas, low and low / eta, high / eta)
+        self.lessons += 1
+
+    @property
+    def longest(self) -> float | None:
+        """Seconds that the slowest kind of job takes, if any is known."""
+        if not self.kinds:
+            return None
+        return math.exp(max(belief.centre for belief in self.kinds.values()))
+
+
+def _taught(belief: Belief | None, low: float | None, high: float) -> Belief:
+    bottom, top = None if low is None else math.log(low), math.log(high)
+    if belief is None:
+        return Belief(top if bottom is None else (bottom + top) / 2)
+    return belief.learnt(bottom, top)
+
+
+def as_late(expected: Expectation, wait: float) -> Expectation:
+    """What to expect of a job whose end is told: to ask only when that did not happen."""
+    return evolve(expected, due=1.5 * expected.due + wait, share=None)

@@ -1,0 +1,48 @@
+"""Plant each bug, run its tests, and print which bugs they see.
+
+``python -m tests.mutants [NAME ...] [--jobs 2]``
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from .catalogue import MUTANTS
+from .killing import Result, Verdict, verdicts
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code: 0 only if every bug was seen, by tests that pass without it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="all of them when none is named")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at once")
+    given = parser.parse_args(arguments)
+    known = {mutant.name: mutant for mutant in MUTANTS}
+    if strange := set(given.names) - known.keys():
+        parser.error(f"no mutant is called {', '.join(sorted(strange))}")
+    chosen = [known[name] for name in given.names] or list(MUTANTS)
+    with TemporaryDirectory(prefix="mutants-") as place:
+        results = [_shown(result) for result in verdicts(chosen, Path(place).resolve(), given.jobs)]
+    killed = sum(result.verdict is Verdict.KILLED for result in results)
+    print(f"{killed} of {len(results)} killed, {_cpu_seconds():.0f} s of CPU")
+    return 0 if killed == len(results) else 1
+
+
+def _shown(result: Result) -> Result:
+    line = f"{result.verdict.value:>14}  {result.mutant.name}"
+    print(f"{line}  {result.detail}".rstrip(), flush=True)
+    return result
+
+
+def _cpu_seconds() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

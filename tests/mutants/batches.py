@@ -1,0 +1,203 @@
+"""Bugs by which a batch forgets, or believes what is not so."""
+
+from __future__ import annotations
+
+from .mutant import Patch, of, planted
+
+_SENT = """\
+        await attempt.journal.intent(attempt.submission, attempt.number)
+        result = await self._post(attempt, fields)
+"""
+_SENT_FIRST = """\
+        result = await self._post(attempt, fields)
+        await attempt.journal.intent(attempt.submission, attempt.number)
+"""
+
+MUTANTS = (
+    planted(
+        "intent_after_send",
+        of("test_batch_kill", "l02_a_row_between_intent_and_submit_is_never_paid_for_unasked"),
+        Patch("submits.py", _SENT, _SENT_FIRST),
+    ),
+    planted(
+        "no_commit_before_poll",
+        of("test_planted", "l03_a_job_is_asked_about_when_its_id_is_on_disk"),
+        Patch(
+            "submits.py",
+            "        return evolve(result, outcome=await attempt.journal.answer(result.outcome))\n",
+            "        self._spawn(attempt.journal.answer(result.outcome))\n        return result\n",
+        ),
+    ),
+    planted(
+        "acknowledged_before_commit",
+        of("test_ledger_writing", "a_write_is_in_the_file_when_it_returns"),
+        Patch(
+            "batch/store.py",
+            '        self.db.execute("BEGIN IMMEDIATE")\n',
+            "        if self.db.in_transaction:\n"
+            '            self.db.execute("COMMIT")\n'
+            '        self.db.execute("BEGIN IMMEDIATE")\n',
+        ),
+        Patch(
+            "batch/store.py",
+            '            yield\n            self.db.execute("COMMIT")\n',
+            "            yield\n",
+        ),
+        Patch(
+            "batch/store.py",
+            "            self.db.close()\n        finally:",
+            "            self.db.commit()\n            self.db.close()\n        finally:",
+        ),
+    ),
+    planted(
+        "synchronous_normal",
+        of("test_ledger_writing", "l03_a_commit_outlives_a_power_loss"),
+        Patch("batch/store.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
+    ),
+    planted(
+        "start_turns_submitting_into_planned",
+        of(
+            "test_ledger_crash",
+            "l02_a_row_whose_intent_was_committed_is_ambiguous_after_a_crash",
+        ),
+        Patch(
+            "batch/changes.py",
+            '    return ambiguous(row, "found at start-up',
+            '    return not_sent(row, "found at start-up',
+        ),
+    ),
+    planted(
+        "unknown_turns_into_planned",
+        of("test_batch_money", "a_job_that_cannot_be_told_apart_is_shown_and_not_paid_again"),
+        Patch(
+            "batch/journal.py",
+            "            return changes.ambiguous(row, reason)\n",
+            "            return changes.not_sent(row, reason)\n",
+        ),
+    ),
+    planted(
+        "ambiguous_rows_are_made_anew_unasked",
+        of("test_batch_money", "a_job_that_cannot_be_told_apart_is_shown_and_not_paid_again"),
+        Patch(
+            "batch/batch.py",
+            "frozenset(map(_retriable, settings.retry))",
+            "frozenset(map(_retriable, settings.retry)) | {RowState.AMBIGUOUS}",
+        ),
+    ),
+    planted(
+        "any_step_is_legal",
+        of("test_ledger", "an_illegal_step_writes_nothing"),
+        Patch("batch/states.py", "    if new not in EDGES[old]:\n", "    if new not in EDGES:\n"),
+    ),
+    planted(
+        "two_rows_may_have_one_job",
+        of("test_ledger", "s35_a_job_id_given_twice_makes_the_second_row_ambiguous"),
+        Patch("batch/store.py", "        if holder is not None:\n", "        if not self._pid:\n"),
+    ),
+    planted(
+        "paid_answer_is_not_rescued",
+        of("test_ledger_writing", "l04_a_paid_id_outlives_a_full_disk"),
+        Patch(
+            "batch/writer.py", "        store.rescue.keep(change)\n", "        store.rescue.path\n"
+        ),
+    ),
+    planted(
+        "rescued_answer_is_not_taken_in",
+        of("test_ledger_writing", "l04_a_paid_id_outlives_a_full_disk"),
+        Patch("batch/store.py", "            store._take_in()\n", ""),
+    ),
+    planted(
+        "one_bad_question_breaks_the_ledger",
+        of("test_ledger_writing", "a_question_that_fails_fails_alone"),
+        Patch(
+            "batch/writer.py",
+            "        if not isinstance(error, _OWN_FAULT):\n",
+            "        if error:\n",
+        ),
+    ),
+    planted(
+        "cancelled_write_is_not_awaited",
+        of("test_ledger_writing", "l11_a_write_cancelled_by_its_task_is_still_made"),
+        Patch(
+            "batch/ledger.py",
+            "        cancelled = await to_the_end(future)\n        answer",
+            "        cancelled = None\n        await asyncio.wait([future])\n        answer",
+        ),
+    ),
+    planted(
+        "two_processes_in_a_directory",
+        of("test_ledger_opening", "l09_one_process_at_a_time_works_on_a_directory"),
+        Patch(
+            "batch/place.py",
+            "            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+            "            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
+        ),
+    ),
+    planted(
+        "backup_is_taken_for_the_present",
+        of("test_ledger_opening", "t36_a_ledger_put_back_from_a_backup_is_noticed"),
+        Patch("batch/place.py", " and count <= openings:\n", ":\n"),
+    ),
+    planted(
+        "ledger_0644",
+        of("test_ledger_opening", "t16_nobody_else_can_read_a_ledger"),
+        Patch("batch/place.py", "_PRIVATE: Final = 0o600", "_PRIVATE: Final = 0o644"),
+    ),
+    planted(
+        "ledger_through_a_link",
+        of("test_ledger_opening", "a_planted_link_is_refused"),
+        Patch("batch/place.py", "os.O_CREAT | os.O_NOFOLLOW |", "os.O_CREAT |"),
+    ),
+    planted(
+        "key_kept_in_the_ledger",
+        of("test_batch_states", "a_request_with_a_key_is_not_kept"),
+        Patch("batch/rows.py", '    if "key" in row.request:\n', '    if "keys" in row.request:\n'),
+    ),
+    planted(
+        "done_without_a_file",
+        of("test_batch", "d28_a_file_of_somebody_else_is_never_replaced"),
+        Patch(
+            "batch/runner.py",
+            "        except OutputLost as error:\n"
+            "            await self._lost(row, error)\n"
+            "            raise\n"
+            "        first = saved[0]\n",
+            "        except ModelsLabError:\n"
+            "            one = dict(path=self._directory / stem, size=0, sha256='', seconds=None)\n"
+            "            one |= dict(sample_rate=0, channels=0, integrity='riff', silent=True)\n"
+            "            saved = [SavedFile(**one)]\n"
+            "        first = saved[0]\n",
+        ),
+    ),
+    planted(
+        "room_is_kept_through_the_download",
+        of(
+            "test_batch",
+            "the_next_submit_leaves_when_a_job_is_finished_and_not_when_its_file_is_here",
+        ),
+        Patch("batch/runner.py", "            self._room.release()\n", "            pass\n"),
+        Patch(
+            "batch/runner.py",
+            "            self._backlog.release()\n",
+            "            self._backlog.release()\n            self._room.release()\n",
+        ),
+    ),
+    planted(
+        "results_unescaped",
+        of("test_results", "a_line_is_one_line_and_comes_back"),
+        Patch(
+            "batch/results.py",
+            'allow_nan=False) + "\\n").encode("ascii")',
+            'allow_nan=False, ensure_ascii=False) + "\\n").encode("utf-8", "replace")',
+        ),
+    ),
+    planted(
+        "half_a_results_file",
+        of("test_results", "results_that_are_out_of_order_replace_nothing"),
+        Patch(
+            "batch/results.py",
+            "        part = self._directory / _PART_NAME\n",
+            "        part = self.path\n",
+        ),
+    ),
+)

@@ -1,0 +1,230 @@
+"""Bugs by which a file is not whole, not there, or over another."""
+
+from __future__ import annotations
+
+from .mutant import Patch, of, planted
+
+_CUT = "a_cut_file_is_gone_on_with_where_that_is_safe_and_begun_again_where_not"
+_IN_ORDER = of(
+    "test_partfile",
+    "d34_the_bytes_are_durable_before_the_name_and_the_name_before_we_say_so",
+)
+_SYNC = "        os.fsync(self._fd)\n        target = self._directory / name\n"
+
+MUTANTS = (
+    planted("no_fsync_of_the_part", _IN_ORDER, Patch("partfile.py", "os.fsync(self._fd)", "pass")),
+    planted(
+        "no_fsync_of_the_directory",
+        _IN_ORDER,
+        Patch("partfile.py", "        _sync(self._directory)\n        return", "        return"),
+    ),
+    planted(
+        "rename_before_fsync",
+        _IN_ORDER,
+        Patch("partfile.py", _SYNC, "        target = self._directory / name\n"),
+        Patch(
+            "partfile.py",
+            "            return None\n        self.discard()\n",
+            "            return None\n        os.fsync(self._fd)\n        self.discard()\n",
+        ),
+    ),
+    planted(
+        "shared_part_name",
+        of("test_partfile", "d29_many_tasks_that_download_one_job_get_one_file"),
+        Patch("partfile.py", "{secrets.token_hex(_RANDOM_BYTES)}", "{'0' * 12}"),
+        Patch("partfile.py", "os.O_CREAT | os.O_EXCL |", "os.O_CREAT |"),
+        Patch("partfile.py", "        fcntl.flock(self._fd, fcntl.LOCK_EX)", "        pass"),
+    ),
+    planted(
+        "living_part_is_swept",
+        of("test_partfile", "d33_a_dead_part_is_swept_and_a_living_one_stays"),
+        Patch("partfile.py", "        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", ""),
+    ),
+    planted(
+        "dead_parts_stay",
+        of("test_partfile", "d33_a_dead_part_is_swept_and_a_living_one_stays"),
+        Patch("partfile.py", "            _sweep(self._directory)\n", "            pass\n"),
+    ),
+    planted(
+        "open_wb_in_the_output_directory",
+        of(
+            "test_partfile",
+            "t15_nothing_that_has_the_name_is_replaced_or_written_through",
+        ),
+        Patch(
+            "partfile.py",
+            "            os.link(self.path, target, follow_symlinks=False)\n",
+            '            with target.open("wb") as file:\n'
+            "                file.write(self.path.read_bytes())\n",
+        ),
+    ),
+    planted(
+        "publish_replaces",
+        of(
+            "test_partfile",
+            "t15_nothing_that_has_the_name_is_replaced_or_written_through",
+        ),
+        Patch(
+            "partfile.py",
+            "            os.link(self.path, target, follow_symlinks=False)\n",
+            "            self.path.replace(target)\n",
+        ),
+    ),
+    planted(
+        "a_file_of_equal_size_is_taken_for_ours",
+        of(
+            "test_partfile",
+            "t15_nothing_that_has_the_name_is_replaced_or_written_through",
+        ),
+        Patch(
+            "partfile.py",
+            'hashlib.file_digest(file, "sha256").digest() == self._hash.digest()',
+            "about.st_size == self.size",
+        ),
+    ),
+    planted(
+        "failed_download_leaves_its_part",
+        of("test_partfile", "d24_a_disk_error_names_itself_leaves_nothing_and_can_be_tried_again"),
+        Patch(
+            "partfile.py", "            self.path.unlink(missing_ok=True)\n", "            pass\n"
+        ),
+    ),
+    planted(
+        "skip_riff",
+        of("test_download_faults", "d15_a_short_source_that_is_never_the_same_is_not_published"),
+        Patch(
+            "policy/transferring.py",
+            "    if sound.completeness is Completeness.SHORT:\n",
+            "    if sound.completeness is Completeness.SHORT and not announced:\n",
+        ),
+    ),
+    planted(
+        "nothing_vouches_and_it_is_published",
+        of("test_download_faults", "d07_an_mp3_without_a_length_has_nobody_to_vouch_for_it"),
+        Patch(
+            "policy/transferring.py",
+            '    return Setback(Trouble.CUT, "nothing says whether the file is whole")\n',
+            "    return Integrity.LENGTH\n",
+        ),
+    ),
+    planted(
+        "page_saved_as_music",
+        of("pure/test_audio", "what_is_no_sound_is_named_for_what_it_is"),
+        Patch(
+            "protocol/audio.py", "    return _sniff_text(head)\n", "    return AudioFormat.FLAC\n"
+        ),
+    ),
+    planted(
+        "cut_body_is_whole",
+        of("test_planted", "d03_a_cut_file_that_cannot_say_so_itself_is_not_published[mp3]"),
+        Patch(
+            "downloads.py",
+            "if body.size is not None and self._part.size != body.size:",
+            "if body.size is not None and self._part.size > body.size:",
+        ),
+        Patch(
+            "transport/storage.py",
+            "        except (aiohttp.ClientError, OSError) as error:\n"
+            "            failure = LinkFailed(_setback(error))\n",
+            "        except aiohttp.ClientPayloadError:\n"
+            '            return b""\n'
+            "        except (aiohttp.ClientError, OSError) as error:\n"
+            "            failure = LinkFailed(_setback(error))\n",
+        ),
+    ),
+    planted(
+        "resume_spliced_under_another_etag",
+        of("test_download_faults", f"{_CUT}[d30_other_etag]"),
+        Patch(
+            "transport/storage.py",
+            "if _validator(response) not in (None, known):",
+            "if _validator(response) == known == '':",
+        ),
+    ),
+    planted(
+        "resume_spliced_at_another_offset",
+        of("test_planted", "d30_a_part_from_another_place_is_not_spliced_in"),
+        Patch(
+            "transport/storage.py",
+            "if found is None or int(found[1]) != asked:",
+            "if found is None:",
+        ),
+    ),
+    planted(
+        "resume_without_if_range",
+        of("test_download_faults", f"{_CUT}[d30_changed_file]"),
+        Patch("transport/storage.py", ', "If-Range": validator}', "}"),
+    ),
+    planted(
+        "weak_tag_is_a_validator",
+        of(
+            "test_download_faults",
+            "d30_only_what_tells_the_very_bytes_lets_a_file_be_gone_on_with[weak_tag]",
+        ),
+        Patch("transport/storage.py", "etag.startswith('\"')", "etag"),
+    ),
+    planted(
+        "mirrors_are_mixed",
+        of("test_planted", "d39_a_tag_of_one_host_is_no_tag_of_another"),
+        Patch(
+            "downloads.py",
+            "resumable = known == url and validator is not None",
+            "resumable = bool(known) and validator is not None",
+        ),
+    ),
+    planted(
+        "auto_decompress_on",
+        of("test_storage", "t10_a_bomb_is_not_unpacked[bomb]"),
+        Patch("transport/api.py", "auto_decompress=False", "auto_decompress=True"),
+        Patch(
+            "transport/storage.py",
+            'if response.headers.get("Content-Encoding", "identity").lower() not in',
+            'if "identity" not in',
+        ),
+    ),
+    planted(
+        "no_size_cap_of_a_file",
+        of(
+            "test_download_faults",
+            "d23_a_body_over_the_limit_is_refused_by_its_length_or_when_it_gets_there[chunked]",
+        ),
+        Patch("downloads.py", "if size > self._policy.max_bytes:", "if size < 0:"),
+    ),
+    planted(
+        "no_size_cap_of_an_answer",
+        of("test_planted", "t11_an_answer_without_end_is_cut_by_its_size"),
+        Patch(
+            "transport/api.py", "        if size > MAX_ANSWER_BYTES:\n", "        if size < 0:\n"
+        ),
+    ),
+    planted(
+        "trickle_is_waited_for",
+        of("test_planted", "d22_a_link_that_comes_whole_but_too_slowly_gives_way_to_the_next"),
+        Patch(
+            "downloads.py", "if self._bytes < self._policy.min_rate * elapsed:", "if elapsed < 0:"
+        ),
+    ),
+    planted(
+        "only_the_first_link",
+        of("test_download_faults", "a_mirror_gives_the_file_when_the_first_host_is_not_there"),
+        Patch("policy/transferring.py", "link=(transfer.link + 1) % transfer.links", "link=0"),
+    ),
+    planted(
+        "dead_links_are_not_asked_for_anew",
+        of("test_download_faults", "d19_expired_links_are_asked_for_anew_once"),
+        Patch(
+            "policy/transferring.py",
+            "    if stale and not transfer.refreshed:\n",
+            "    if stale and transfer.refreshed:\n",
+        ),
+    ),
+    planted(
+        "cancelled_write_is_left_alone",
+        of("test_planted", "d32_a_cancelled_caller_leaves_when_his_thread_has_ended"),
+        Patch(
+            "runtime.py",
+            "    cancelled = await to_the_end(work)\n    if cancelled",
+            "    cancelled = None\n    await asyncio.shield(work)\n    if cancelled",
+        ),
+    ),
+)

@@ -1,0 +1,183 @@
+"""Bugs that let the key out, or let a stranger's link lead us where it likes."""
+
+from __future__ import annotations
+
+from .mutant import Patch, of, planted
+
+MUTANTS = (
+    planted(
+        "allow_redirects_on_the_api",
+        of("test_key", "t02_no_redirect_of_a_keyed_request_is_followed[{foreign}/x-307]"),
+        Patch("transport/api.py", "allow_redirects=False", "allow_redirects=True"),
+    ),
+    planted(
+        "follow_to_http",
+        of("test_storage", "t09_a_redirect_away_from_https_is_refused"),
+        Patch(
+            "transport/storage.py",
+            'if url.startswith("https:") and joined.scheme != "https":',
+            'if joined.scheme not in ("https", "http"):',
+        ),
+    ),
+    planted(
+        "plain_http_to_a_foreign_host",
+        of("pure/test_trust", "a_base_url_that_would_spill_the_key_is_refused_with_advice"),
+        Patch(
+            "protocol/trust.py",
+            'if scheme == "http" and not is_loopback(host):',
+            'if scheme == "ftp" and not is_loopback(host):',
+        ),
+    ),
+    planted(
+        "accept_fetch_result_host",
+        of("test_key", "t03_a_foreign_fetch_result_is_not_asked[foreign]"),
+        Patch(
+            "submits.py",
+            "        route = fetch_route(reply.fetch_result, self._origin)\n",
+            "        route = fetch_route(reply.fetch_result, self._origin) or (\n"
+            '            (reply.fetch_result or "").rpartition("/")[0], reply.id or "")\n',
+        ),
+        Patch(
+            "transport/api.py",
+            "                    self._origin + path,\n",
+            '                    path if "://" in path else self._origin + path,\n',
+        ),
+    ),
+    planted(
+        "fetch_result_of_any_origin",
+        of("pure/test_trust", "a_fetch_result_is_compared_with_the_configured_origin"),
+        Patch(
+            "protocol/trust.py",
+            "        if origin(fetch_result) != origin(base_url):\n",
+            "        if not origin(fetch_result) or not origin(base_url):\n",
+        ),
+    ),
+    planted(
+        "no_id_pattern",
+        of("test_submit_faults", "s29_a_ticket_with_an_id_of_no_use_is_unknown['../x']"),
+        Patch(
+            "protocol/trust.py",
+            "if isinstance(value, str) and _ID.fullmatch(value):",
+            "if isinstance(value, str) and value:",
+        ),
+    ),
+    planted(
+        "key_stays_in_answers",
+        of("test_key", "a_job_failure_repeats_the_servers_words_without_the_key"),
+        Patch("transport/api.py", "self._secret.removed_from(body)", "body"),
+    ),
+    planted(
+        "key_in_the_log",
+        of("test_key", "a_cancelled_submit_shows_no_key"),
+        Patch(
+            "transport/api.py",
+            "        session = self._paying if paid else self._asking\n",
+            "        session = self._paying if paid else self._asking\n"
+            '        _log.debug("POST %s %s", path, self._secret.sealed(b"{}"))\n',
+        ),
+    ),
+    planted(
+        "key_in_a_repr",
+        of("test_key", "t01_there_are_twelve_ways_to_print_a_secret_and_none_shows_it"),
+        Patch(
+            "secret.py",
+            '    def __format__(self, _: str) -> str:\n        return "***"\n',
+            "    def __format__(self, _: str) -> str:\n        return self._value\n",
+        ),
+    ),
+    planted(
+        "key_in_a_query",
+        of("test_planted", "t17_the_key_is_in_no_url_and_no_header"),
+        Patch(
+            "transport/api.py",
+            "                    self._origin + path,\n",
+            '                    self._origin + path + "?key=" + self._secret._value,\n',
+        ),
+    ),
+    planted(
+        "key_in_a_pickle",
+        of("pure/test_secret", "t01_a_key_is_not_taken_for_text_or_stored"),
+        Patch(
+            "secret.py",
+            '        raise TypeError("an API key is not pickled; '
+            'give each process its own environment")',
+            "        return (Secret, (self._value,))",
+        ),
+    ),
+    planted(
+        "one_session_for_api_and_cdn",
+        of("test_planted", "t06_a_client_connects_to_no_name_that_leads_inside"),
+        Patch(
+            "session.py",
+            "        slots = slots_of(",
+            "        await storage._session.close()\n"
+            "        storage._session = self.transport._asking\n"
+            "        slots = slots_of(",
+        ),
+    ),
+    planted(
+        "default_cookie_jar",
+        of("test_planted", "t31_a_cookie_of_a_host_with_a_name_is_not_kept"),
+        Patch("transport/api.py", "aiohttp.DummyCookieJar()", "aiohttp.CookieJar()"),
+    ),
+    planted(
+        "resolver_only_ssrf_check",
+        of("test_planted", "t06_a_name_that_leads_inside_later_is_not_connected_to[1]"),
+        Patch("transport/storage.py", "socket_factory=factory", "socket_factory=None"),
+        Patch(
+            "transport/storage.py",
+            "        timeout = self._policy.timeout\n        try:\n",
+            "        timeout = self._policy.timeout\n"
+            "        for info in socket.getaddrinfo(URL(checked).host, URL(checked).port):\n"
+            "            if forbidden_address(str(info[4][0]), allow_loopback=False):\n"
+            "                raise LinkFailed(Setback(Trouble.REFUSED, _FORBIDDEN))\n"
+            "        try:\n",
+        ),
+    ),
+    planted(
+        "no_check_of_the_socket",
+        of("test_storage", "t06_a_public_name_that_leads_inside_is_not_connected_to[127.0.0.1]"),
+        Patch("transport/storage.py", "socket_factory=factory", "socket_factory=None"),
+    ),
+    planted(
+        "mapped_addresses_pass",
+        of("pure/test_trust", "any_other_address_may_not_be_connected_to"),
+        Patch(
+            "protocol/trust.py",
+            "        address = address.ipv4_mapped\n",
+            "        return False\n",
+        ),
+    ),
+    planted(
+        "links_are_not_checked",
+        of("test_storage", "t05_no_place_of_an_answer_leads_into_the_network_around_us"),
+        Patch(
+            "transport/storage.py",
+            "checked = storage_url(url, allow_loopback=self._allow_loopback)",
+            "checked: str | None = url",
+        ),
+        Patch("transport/storage.py", "socket_factory=factory", "socket_factory=None"),
+    ),
+    planted(
+        "redirects_without_end",
+        of(
+            "test_download_faults",
+            "a_redirect_is_followed_three_times_to_where_a_link_may_lead[d21_four_times]",
+        ),
+        Patch("transport/storage.py", "_MAX_REDIRECTS = 3", "_MAX_REDIRECTS = 30"),
+    ),
+    planted(
+        "proxies_of_the_environment",
+        of("test_storage", "t08_a_proxy_in_the_environment_is_not_used"),
+        Patch("transport/api.py", "trust_env=self.trust_env,", "trust_env=True,"),
+    ),
+    planted(
+        "any_certificate",
+        of("test_storage", "t09_a_certificate_that_nobody_has_signed_is_refused"),
+        Patch(
+            "transport/storage.py",
+            "aiohttp.TCPConnector(limit=0,",
+            "aiohttp.TCPConnector(limit=0, ssl=False,",
+        ),
+    ),
+)

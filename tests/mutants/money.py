@@ -1,0 +1,182 @@
+"""Bugs that pay twice, or lose what was paid for."""
+
+from __future__ import annotations
+
+from .mutant import Patch, of, planted
+
+_BROKEN = "a_broken_answer_is_unknown_and_never_asked_for_again"
+
+MUTANTS = (
+    planted(
+        "retry_post_on_timeout",
+        of("test_submit_faults", f"{_BROKEN}[s15_silent_after_accepting]"),
+        Patch(
+            "submits.py", "    if answer.sent:\n", "    if answer.sent and not answer.timed_out:\n"
+        ),
+    ),
+    planted(
+        "retry_post_on_reset",
+        of("test_submit_faults", f"{_BROKEN}[s10_reset_after_accepting]"),
+        Patch("transport/api.py", "context.trace_request_ctx.sent = True", "pass"),
+    ),
+    planted(
+        "retry_on_5xx",
+        of("test_submit_faults", "a_breakdown_of_the_server_is_unknown[s18_edge_500-accepted]"),
+        Patch(
+            "policy/submitting.py",
+            'return Unknown(f"the server broke down (HTTP {status})", _hint(reply))',
+            'return NotSent(f"the server broke down (HTTP {status})")',
+        ),
+    ),
+    planted(
+        "trust_exc_status",
+        of("test_submit_faults", f"{_BROKEN}[s19_no_status_line]"),
+        Patch(
+            "transport/api.py",
+            "            silence = _silence(error, sent=trace.sent)\n",
+            "            if isinstance(error, aiohttp.ClientResponseError):\n"
+            '                return Answer(error.status, b"")\n'
+            "            silence = _silence(error, sent=trace.sent)\n",
+        ),
+    ),
+    planted(
+        "full_queue_with_a_job_is_sent_again",
+        of("pure/test_policy_submitting", "a_full_queue_that_names_a_job_is_never_sent_again"),
+        Patch(
+            "policy/submitting.py",
+            "case Refused(reason=Refusal.RATE, id=None):",
+            "case Refused(reason=Refusal.RATE):",
+        ),
+    ),
+    planted(
+        "broken_answer_about_a_queue_is_a_refusal",
+        of(
+            "pure/test_policy_submitting",
+            "s14_a_ticket_cut_short_is_unknown_though_its_prompt_speaks_of_a_full_queue",
+        ),
+        Patch("protocol/replies.py", "return plain and status in", "return status in"),
+    ),
+    planted(
+        "redirect_of_a_submit_is_a_refusal",
+        of("pure/test_policy_submitting", "s33_a_redirect_proves_nothing"),
+        Patch("protocol/replies.py", "if 300 <= status < 400:", "if status < 0:"),
+        Patch("policy/submitting.py", "case _ if 300 <= status < 400:", "case _ if status < 0:"),
+    ),
+    planted(
+        "one_id_for_two_submits_is_believed",
+        of(
+            "test_submit_faults",
+            "one_id_for_two_submits_is_unknown_and_the_first_job_stands[s35]",
+        ),
+        Patch(
+            "submits.py",
+            "        if job_id in self._known:\n            return Unknown(",
+            "        if not job_id:\n            return Unknown(",
+        ),
+    ),
+    planted(
+        "paid_call_on_an_idle_connection",
+        of("test_submit_faults", "s31_every_submit_has_a_connection_of_its_own"),
+        Patch("transport/api.py", "limit=0, force_close=True", "limit=0"),
+    ),
+    planted(
+        "answer_of_a_loop_that_stood_still_is_thrown_away",
+        of(
+            "test_submit_faults",
+            "x14_an_answer_that_came_while_the_loop_stood_still_is_read_before_time_is_up",
+        ),
+        Patch("transport/api.py", "asyncio.timeout(None)", "asyncio.timeout(seconds)"),
+    ),
+    planted(
+        "no_shield",
+        of(
+            "test_cancelling", "a_job_that_is_cancelled_anywhere_has_a_name[submit-x01_anyio_scope]"
+        ),
+        Patch("runtime.py", "anyio.CancelScope(shield=True)", "anyio.CancelScope()"),
+        Patch("runtime.py", "                cancelled = error\n", "                raise\n"),
+    ),
+    planted(
+        "anyio_shield_only",
+        of(
+            "test_cancelling",
+            "a_job_that_is_cancelled_anywhere_has_a_name[submit-x03_native_three_times]",
+        ),
+        Patch("runtime.py", "                cancelled = error\n", "                raise\n"),
+    ),
+    planted(
+        "asyncio_shield_only",
+        of("test_planted", "x01_a_scope_that_is_cancelled_does_not_spin_while_an_answer_comes"),
+        Patch("runtime.py", "anyio.CancelScope(shield=True)", "anyio.CancelScope()"),
+    ),
+    planted(
+        "swallow_cancelled_error",
+        of(
+            "test_cancelling",
+            "x03_a_cancelled_caller_of_a_silent_server_is_told_that_a_job_may_exist[1]",
+            "a_cancellation_that_holds_a_job_says_how_to_go_on_with_it",
+            "x02_native",
+        )[:2],
+        Patch(
+            "submits.py",
+            "attempt.submission.track_id)\n            raise cancelled\n",
+            "attempt.submission.track_id)\n",
+        ),
+    ),
+    planted(
+        "cancelled_submit_drops_its_job",
+        of("test_cancelling", "a_job_that_is_cancelled_anywhere_has_a_name[submit-x02_native]"),
+        Patch("submits.py", "cancelled.job = job.to_json()", "str(job.to_json())"),
+        Patch("polls.py", "return tuple(self._watched.values())", "return ()"),
+    ),
+    planted(
+        "cancelled_generate_drops_its_job",
+        of("test_planted", "x02_who_is_cancelled_while_his_job_runs_is_given_the_job"),
+        Patch("client.py", "            cancelled.job = job.to_json()", "            str(job)"),
+    ),
+    planted(
+        "cancelled_already_and_pays",
+        of("test_cancelling", "x01_a_scope_that_is_cancelled_already_does_not_pay"),
+        Patch("submits.py", "        await anyio.lowlevel.checkpoint()", "        pass"),
+    ),
+    planted(
+        "close_does_not_wait_for_answers",
+        of(
+            "test_slots",
+            "a_client_waits_for_the_answer_to_what_it_has_sent_before_it_closes",
+        ),
+        Patch("submits.py", "        if self._sending:\n", "        if not self._sending:\n"),
+    ),
+    planted(
+        "reconciler_takes_any_job_with_the_track_id",
+        of(
+            "test_batch_money",
+            "a_job_of_somebody_else_with_the_same_track_id_is_not_taken",
+        ),
+        Patch(
+            "batch/reconciling.py",
+            "    return own and stranger.prompt is not None and stranger.prompt != row.prompt\n",
+            "    return not own and stranger.prompt == row.prompt == ''\n",
+        ),
+    ),
+    planted(
+        "webhook_of_another_job_is_adopted",
+        of(
+            "test_batch_webhook",
+            "a_delivery_that_names_a_job_with_another_track_id_finds_nothing",
+        ),
+        Patch(
+            "batch/reconciling.py",
+            "return stranger.track_id not in (None, row.track_id) or",
+            "return",
+        ),
+    ),
+    planted(
+        "limit_forgets_earlier_runs",
+        of("test_batch_money", "a_limit_of_jobs_holds_over_several_runs"),
+        Patch(
+            "batch/batch.py",
+            "            purse.paid(seconds_of(taken(json.loads(request))[0]))\n",
+            "            taken(json.loads(request))\n",
+        ),
+    ),
+)

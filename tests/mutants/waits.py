@@ -1,0 +1,208 @@
+"""Bugs of time: too early, too often, for ever, and places in the queue that are lost."""
+
+from __future__ import annotations
+
+from .mutant import Patch, of, planted
+
+_ENDED = "    if ended is not None:\n        return ended\n"
+
+MUTANTS = (
+    planted(
+        "slot_given_back_before_the_job_ends",
+        of(
+            "test_cancelling",
+            "a_submit_that_is_cancelled_while_it_waits_for_a_place_is_not_sent[x02_native]",
+        ),
+        Patch(
+            "submits.py",
+            "                await self._poller.watch(result.outcome)\n",
+            "                attempt.slot.give_back()\n"
+            "                await self._poller.watch(result.outcome)\n",
+        ),
+    ),
+    planted(
+        "slot_not_given_back",
+        of("test_slots", "a_place_is_free_before_the_download_begins"),
+        Patch(
+            "submits.py",
+            "        finally:\n            attempt.slot.give_back()\n",
+            "        finally:\n            pass\n",
+        ),
+    ),
+    planted(
+        "slot_not_given_back_on_failure",
+        of("test_planted", "a_submit_whose_journal_fails_gives_its_place_back"),
+        Patch(
+            "submits.py",
+            "        except ModelsLabError as error:\n            attempt.slot.give_back()\n",
+            "        except ModelsLabError as error:\n",
+        ),
+    ),
+    planted(
+        "slot_given_back_twice",
+        of("test_slots", "a_place_given_back_twice_is_given_back_once"),
+        Patch("slots.py", "slots, self._slots = self._slots, None", "slots = self._slots"),
+    ),
+    planted(
+        "slot_lost_with_a_cancelled_waiter",
+        of(
+            "test_slots",
+            "a_place_handed_to_a_waiter_that_is_just_cancelled_goes_to_the_next",
+        ),
+        Patch(
+            "slots.py",
+            "                self._returned()\n            raise",
+            "                pass\n            raise",
+        ),
+    ),
+    planted(
+        "no_slots_at_all",
+        of("test_slots", "a_cancelled_waiter_leaves_the_line"),
+        Patch("slots.py", "return self._taken < self._pace.limit and now()", "return now()"),
+    ),
+    planted(
+        "newcomers_go_before_who_was_refused",
+        of("test_slots", "who_was_refused_before_goes_before_newcomers"),
+        Patch("slots.py", "self._waiting.appendleft(place)", "self._waiting.append(place)"),
+    ),
+    planted(
+        "each_client_has_slots_of_its_own",
+        of("test_planted", "clients_of_one_account_have_the_same_slots"),
+        Patch("slots.py", ".setdefault(account, Slots())", ".pop(account, Slots())"),
+    ),
+    planted(
+        "refusal_leaves_the_slots_as_they_are",
+        of("pure/test_policy_pacing", "a_refusal_that_names_no_maximum_halves_the_slots"),
+        Patch("policy/pacing.py", "limit=max(1, self.limit // 2)", "limit=self.limit"),
+    ),
+    planted(
+        "retry_after_is_not_obeyed",
+        of("test_submit_limits", "nothing_is_sent_before_the_wait_is_over"),
+        Patch(
+            "slots.py",
+            " and now() >= self._pace.not_before\n",
+            " and now() >= 0 * self._pace.not_before\n",
+        ),
+    ),
+    planted(
+        "retry_after_uncapped_for_submits",
+        of("pure/test_policy_pacing", "s23_a_wait_that_nobody_sleeps_through_is_said_out_loud"),
+        Patch(
+            "policy/pacing.py", "left if left > MAX_WAIT else None", "left if left < 0 else None"
+        ),
+    ),
+    planted(
+        "retry_after_uncapped_for_polls",
+        of(
+            "pure/test_policy_polling",
+            "p06_a_rate_limit_pauses_the_questions_about_every_job",
+        ),
+        Patch(
+            "policy/polling.py",
+            ", MAX_PAUSE)\n\n\ndef _ended(",
+            ", 1e12)\n\n\ndef _ended(",
+        ),
+    ),
+    planted(
+        "retry_after_uncapped_for_files",
+        of("pure/test_policy_transferring", "no_host_makes_us_wait_beyond_our_patience"),
+        Patch("policy/transferring.py", "Get(0, min(left, max(", "Get(0, max(left, max("),
+    ),
+    planted(
+        "jitter_downward",
+        of("pure/test_policy_polling", "the_draw_only_ever_lengthens_a_wait"),
+        Patch("policy/polling.py", _ENDED, _ENDED + "    draw = -draw\n"),
+    ),
+    planted(
+        "nan_eta",
+        of("pure/test_replies", "an_eta_that_is_no_number_of_seconds_reads_as_none"),
+        Patch(
+            "protocol/wire_json.py",
+            "return number if math.isfinite(number) else None",
+            "return number",
+        ),
+    ),
+    planted(
+        "eta_of_thirty_years",
+        of("pure/test_policy_polling", "s39_the_first_question_comes_near_the_eta_within_bounds"),
+        Patch("policy/polling.py", "MAX_FIRST_WAIT = 900.0", "MAX_FIRST_WAIT = 9e9"),
+    ),
+    planted(
+        "wall_clock_deadlines",
+        of("test_download_faults", "d40_a_jump_of_the_wall_clock_changes_nothing"),
+        Patch(
+            "runtime.py",
+            "    return asyncio.get_running_loop().time()\n",
+            "    import time\n\n    return time.time()\n",
+        ),
+    ),
+    planted(
+        "sock_read_without_total",
+        of("test_planted", "s16_an_answer_that_drips_ends_with_the_time_for_all_of_it"),
+        Patch(
+            "transport/api.py",
+            "                _deadline(timeout),\n",
+            "                _deadline(1e9),\n",
+        ),
+        Patch(
+            "transport/api.py",
+            "aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT)",
+            "aiohttp.ClientTimeout(None, sock_connect=_CONNECT_TIMEOUT, sock_read=timeout)",
+        ),
+    ),
+    planted(
+        "no_time_for_the_resolver",
+        of("test_planted", "d09_a_resolver_that_never_answers_is_not_waited_for"),
+        Patch("transport/storage.py", "anyio.fail_after(2 * timeout)", "anyio.fail_after(None)"),
+    ),
+    planted(
+        "deadline_beats_what_is_terminal",
+        of("pure/test_policy_polling", "what_is_terminal_beats_the_deadline"),
+        Patch(
+            "policy/polling.py",
+            _ENDED,
+            "    if ended is not None and (state.deadline is None or now < state.deadline):\n"
+            "        return ended\n",
+        ),
+    ),
+    planted(
+        "bad_poll_fails_the_job",
+        of(
+            "pure/test_policy_polling",
+            "p01_p05_bad_answers_never_end_a_job_and_space_the_questions",
+        ),
+        Patch(
+            "policy/polling.py",
+            "        case Refused(reason=Refusal.SERVER | Refusal.RATE):\n"
+            "            return None\n",
+            "        case Refused(reason=Refusal.SERVER | Refusal.RATE):\n"
+            "            return Stop(state.news)\n",
+        ),
+    ),
+    planted(
+        "not_found_is_believed_at_once",
+        of("test_poll_faults", "p08_a_job_that_is_not_found_at_first_is_found"),
+        Patch("policy/polling.py", " >= policy.patience:", " >= 0:"),
+    ),
+    planted(
+        "success_of_another_job_is_taken",
+        of("test_poll_faults", "p15_the_success_of_another_job_is_ignored"),
+        Patch("policy/polling.py", "return news.id is None or news.id in ids", "return bool(ids)"),
+    ),
+    planted(
+        "timeout_loses_the_job",
+        of("test_session", "a_timeout_is_no_loss_and_waiting_again_goes_on"),
+        Patch(
+            "policy/explaining.py",
+            "                job=job,\n                job_id=job_id,\n                "
+            "track_id=track_id,\n            )\n        case Failed(reason=Failure.NOT_FOUND)",
+            "                job_id=job_id,\n                "
+            "track_id=track_id,\n            )\n        case Failed(reason=Failure.NOT_FOUND)",
+        ),
+    ),
+    planted(
+        "poll_budget_is_not_kept",
+        of("pure/test_policy_polling", "p20_a_client_asks_at_evenly_spaced_times"),
+        Patch("policy/polling.py", "free_at=at + 1 / self.rate", "free_at=at"),
+    ),
+)
