@@ -127,7 +127,9 @@ class Host:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for writer in self._writers:  # since Python 3.12 the server waits for all that are open
+        for writer in list(
+            self._writers
+        ):  # since Python 3.12 the server waits for all that are open
             writer.transport.abort()
         await self._server.wait_closed()
 
@@ -141,6 +143,9 @@ class Host:
             pass
         finally:
             writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+            self._writers.remove(writer)  # what is closed cannot be aborted on every Python
 
     async def _say(self, writer: asyncio.StreamWriter) -> None:
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
