@@ -168,7 +168,7 @@ class _Run:
         begun, unfinished = job.state.started, job.state.unfinished_at
         low = None if unfinished is None else unfinished - begun
         self._experience.learnt(KIND, job.eta, low, job.asked_at - begun)
-        if self._experience.lessons in NEWS:
+        if self._experience.kinds[KIND].lessons in NEWS:
             self._plan_anew(now)
         self._submit(now)
 

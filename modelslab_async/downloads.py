@@ -115,6 +115,8 @@ class Downloader:
         self._places = anyio.CapacityLimiter(max_downloads)
         self._threads = ThreadPoolExecutor(max_downloads, thread_name_prefix="modelslab-files")
         self._swept: set[Path] = set()
+        self._under_way = 0
+        self._closed = False
 
     async def download(
         self,
@@ -140,18 +142,28 @@ class Downloader:
         not_swept = target.directory not in self._swept
         self._swept.add(target.directory)  # once: a directory may hold a hundred thousand files
         part = PartFile(target.directory, target.stem, sweep=not_swept)
-        async with self._places:
-            try:
-                return await _Run(self, file, target, part, refresh, progress).run()
-            except OSError as error:
-                raise _disk(error, file, target.directory) from error
-            finally:
-                if part.is_open:
-                    await in_thread(part.discard, self._threads)
+        self._under_way += 1
+        try:
+            async with self._places:
+                try:
+                    return await _Run(self, file, target, part, refresh, progress).run()
+                except OSError as error:
+                    raise _disk(error, file, target.directory) from error
+                finally:
+                    if part.is_open:
+                        await in_thread(part.discard, self._threads)
+        finally:
+            self._under_way -= 1
+            self._end_threads()
 
     def close(self) -> None:
-        """End the threads, which have nothing to do any more."""
-        self._threads.shutdown(wait=False)
+        """End the threads, as soon as no download needs them any more."""
+        self._closed = True
+        self._end_threads()
+
+    def _end_threads(self) -> None:
+        if self._closed and not self._under_way:
+            self._threads.shutdown(wait=False)
 
     async def leads_to_audio(self, url: str) -> bool:
         """Whether there is audio behind a link; reads no more than its beginning."""

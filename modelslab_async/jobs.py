@@ -217,7 +217,7 @@ class Job:
         return self.status
 
     async def updates(self) -> AsyncIterator[JobSnapshot]:
-        """A snapshot now and after each answer, until the job has ended or is detached."""
+        """A snapshot now and after each answer at least, until the job has ended or is detached."""
         self._watcher.ensure(self, None)
         while True:
             rings = self._news.rings

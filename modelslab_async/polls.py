@@ -27,10 +27,10 @@ from .runtime import now
 from .transport.api import Answer, KeyedTransport, Silence
 
 NEWS = frozenset({1, 2, 4, 8, 16})
-"""After so many lessons all jobs are planned anew; later ones change little at once."""
+"""After so many lessons of one kind all jobs are planned anew; later ones change little at once."""
 
-_AT_A_TIME = 100
 _NO_TIME = 1e-6  # what sums of times are off by: a wait of that is over
+_AT_A_TIME = 100
 """Jobs that are planned anew before others get the event loop."""
 
 
@@ -152,7 +152,7 @@ class Poller:
         high = asked_at - begun
         low = None if unfinished is None else unfinished - begun
         self.experience.learnt(job.kind, job.eta, high if told else low, high)
-        if self.experience.lessons in NEWS:
+        if self.experience.kinds[job.kind].lessons in NEWS:
             self._spawn(self._plan_anew())
 
     async def _plan_anew(self) -> None:

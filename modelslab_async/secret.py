@@ -84,7 +84,7 @@ def _forms(value: str) -> tuple[bytes, ...]:
     """Every spelling under which a server may hand the key back to us."""
     raw = value.encode("ascii")
     quoted = quote(value, safe="")
-    forms = {
+    forms = [
         raw,
         raw[::-1],
         raw.hex().encode(),
@@ -96,12 +96,14 @@ def _forms(value: str) -> tuple[bytes, ...]:
         value.encode("utf-16-le"),
         value.encode("utf-16-be"),
         *_base64_forms(raw),
+        # From the start on, so that of a piece of any length less than this is left at its end.
         *(raw[start : start + _PIECE] for start in range(len(raw) - _PIECE + 1)),
-    }
+    ]
     # As PHP, which this API runs on, writes text in JSON.
-    forms |= {form.replace(b"/", b"\\/") for form in forms}
+    forms += [form.replace(b"/", b"\\/") for form in forms]
     # A form of a few characters would be found in any text by chance, and is no secret anyway.
-    return tuple(sorted((form for form in forms if len(form) >= 8), key=len, reverse=True))
+    long = (form for form in dict.fromkeys(forms) if len(form) >= 8)
+    return tuple(sorted(long, key=len, reverse=True))
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import threading
 from pathlib import Path
+from typing import NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -187,6 +188,37 @@ async def test_answers_that_come_after_the_ledger_broke_are_kept_as_well(tmp_pat
     async with Ledger(tmp_path) as ledger:
         found = [(row.state.value, row.job_id) for row in await ledger.page()]
         assert found == [("submitted", "job-1"), ("ready", None), ("ambiguous", None)]
+
+
+async def test_a_paid_id_outlives_a_lack_of_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory(_: Store) -> NoReturn:
+        raise MemoryError
+
+    async with Ledger(tmp_path) as ledger:
+        await ledger.plan(planned(1))
+        await submitting(ledger, 1)
+        monkeypatch.setattr(Store, "transaction", no_memory)
+        with pytest.raises(LedgerError, match="job-1"):
+            await ledger.write(changes.accepted(1, "job-1", "{}"))
+    monkeypatch.undo()
+    async with Ledger(tmp_path) as ledger:
+        assert (await ledger.row(1)).job_id == "job-1"
+
+
+async def test_a_fault_that_nobody_thought_of_leaves_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Store) -> NoReturn:
+        raise RuntimeError("a fault")
+
+    async with Ledger(tmp_path) as ledger:
+        with monkeypatch.context() as patched, anyio.fail_after(10):
+            patched.setattr(Store, "transaction", broken)
+            with pytest.raises(RuntimeError, match="a fault"):
+                await ledger.counts()
+        assert (await ledger.plan(planned(1))).added == 1
 
 
 async def test_a_line_taken_in_twice_changes_nothing(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from modelslab_async import JobTimeout, ModelsLab, MusicGen, PollPolicy
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
@@ -120,6 +121,17 @@ async def test_s39_an_eta_that_is_too_long_is_found_out_by_few_for_all() -> None
         made = await asyncio.gather(*(client.generate(REQUEST) for _ in range(many)))
         assert max(one.waited for one in made) < 60
         assert [one.polls for one in made].count(1) >= many - 10
+
+
+@pytest.mark.parametrize("anyio_backend", [fast(20)], ids=["slower"])
+async def test_the_first_jobs_of_a_new_kind_tell_the_others_however_much_is_known() -> None:
+    scenario = Scenario(generation_seconds=20, eta="absent")
+    new = evolve(REQUEST, max_new_token=512)
+    async with Sandbox(scenario=scenario, slots=10) as box, patient(box, max_jobs=10) as client:
+        for _ in range(2):
+            await asyncio.gather(*(client.generate(REQUEST) for _ in range(10)))
+        made = await asyncio.gather(*(client.generate(new) for _ in range(10)))
+        assert max(one.waited for one in made) < 28
 
 
 async def test_p06_a_pause_beyond_the_time_of_another_job_gives_that_one_back_unasked() -> None:

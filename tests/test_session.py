@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from pathlib import Path
 
 import aiohttp
@@ -161,7 +162,12 @@ async def test_a_job_whose_client_was_closed_says_so_and_is_not_waited_for() -> 
 
 
 @pytest.mark.anyio
-async def test_a_download_that_is_going_on_while_the_client_closes_ends(tmp_path: Path) -> None:
+@pytest.mark.parametrize("enough", [1, 1024 * 1024], ids=["on disk", "in memory"])
+async def test_a_download_that_is_going_on_while_the_client_closes_ends(
+    enough: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelslab_async.partfile._ENOUGH", enough)
+    threads = set(threading.enumerate())
     stall = Fault(on="download", kind="stall_body", times=None)
     slow = Scenario(generation_seconds=0.02, eta="float", faults=(stall,))
     async with Sandbox(scenario=slow) as box:
@@ -176,6 +182,10 @@ async def test_a_download_that_is_going_on_while_the_client_closes_ends(tmp_path
         with pytest.raises(ConfigurationError, match="closed before the file was whole"):
             await saving
     assert not list(tmp_path.iterdir())
+    for thread in set(threading.enumerate()) - threads:
+        if thread.name.startswith("modelslab-files"):
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 @pytest.mark.anyio

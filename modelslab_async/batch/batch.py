@@ -106,8 +106,7 @@ class Batch:
         """
         async with AsyncExitStack() as stack:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
-            self._results = await self.ledger.read(lambda _: ResultsFile(self._directory))
-            stack.callback(self._results.close)
+            await self.ledger.read(lambda _: self._open_results(stack))
             self.purse = await self._purse()
             self._runner = self._made(self.purse)
             self._send, self._receive = anyio.create_memory_object_stream[Outcome](0)
@@ -145,6 +144,11 @@ class Batch:
             if stopped is not None:
                 raise stopped from None
             raise StopAsyncIteration from None
+
+    def _open_results(self, stack: AsyncExitStack) -> None:
+        """In the ledger's thread: who is cancelled meanwhile finds the file on the stack, too."""
+        self._results = ResultsFile(self._directory)
+        stack.callback(self._results.close)
 
     async def _purse(self) -> Purse:
         limits = self._settings.limits

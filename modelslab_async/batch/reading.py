@@ -31,9 +31,9 @@ _ADVICE: Final = {
 }
 
 
-def explained(error: sqlite3.Error, doing: str) -> LedgerError:
+def explained(error: sqlite3.Error | MemoryError, doing: str) -> LedgerError:
     """What SQLite reports, with what to do about it."""
-    name = str(getattr(error, "sqlite_errorname", "SQLITE_ERROR"))
+    name = str(getattr(error, "sqlite_errorname", type(error).__name__))
     family = "_".join(name.split("_")[:2])
     advice = _ADVICE.get(family, "nothing more is written; keep a copy of the ledger's files")
     return LedgerError(f"the ledger failed while {doing} ({error}, {name}); {advice}")

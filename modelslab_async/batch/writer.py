@@ -85,9 +85,11 @@ class Writer:
         if self._group:
             self._idle = self._loop.create_future()
             await self._idle
-        if self._store is not None:
-            await self._loop.run_in_executor(self._thread, self._store.close)
-        self._thread.shutdown()
+        try:
+            if self._store is not None:
+                await self._loop.run_in_executor(self._thread, self._store.close)
+        finally:
+            self._thread.shutdown()
 
     def _open(self) -> int:
         self._store = Store.open(self._directory, self._clock)
@@ -101,7 +103,9 @@ class Writer:
 
     def _tell(self, work: asyncio.Future[list[Answer]]) -> None:
         group, self._group = self._group, []
-        for request, answer in zip(group, work.result(), strict=True):
+        broken = work.exception()  # a fault that nobody thought of must not leave them waiting
+        answers = [Answer(error=broken)] * len(group) if broken else work.result()
+        for request, answer in zip(group, answers, strict=True):
             if not request.future.done():
                 request.future.set_result(answer)
         if self._waiting:
@@ -117,7 +121,7 @@ class Writer:
             try:
                 with store.transaction():
                     return [_done_alone(store, request) for request in group]
-            except sqlite3.Error as error:
+            except (sqlite3.Error, MemoryError) as error:  # SQLite, too, may find no memory
                 self._broken = explained(error, "rows were written")
                 _log.error("%s", self._broken)
         return [self._without_commit(store, request) for request in group]

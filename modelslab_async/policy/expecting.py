@@ -20,6 +20,7 @@ _LEAST_WEIGHT = 1 / 16
 _SCOUTS = 3
 _SCOUT_EVERY = 16
 _FAR = 4.0
+_ETAS = (1e-3, 1e6)  # beyond these, an eta would be more than numbers can bear
 
 
 @frozen
@@ -40,7 +41,9 @@ class Expectation:
         """How long to wait at this age, as a part of it: late jobs are asked about ever less."""
         if self.share is None:
             return growth
-        return max(self.share, min(growth, (age / self.late - 1) / 2))
+        if self.late == math.inf:  # nothing is expected of it, so it is never late
+            return self.share
+        return min(growth, max(self.share, (age / self.late - 1) / 2))
 
 
 @frozen
@@ -115,7 +118,6 @@ class Experience:
     first: float
     kinds: dict[object, Belief] = field(factory=dict)
     etas: Belief | None = None
-    lessons: int = 0
     _jobs: dict[object, int] = field(factory=dict)
 
     def is_scout(self, kind: object, eta: float | None) -> bool:
@@ -133,7 +135,7 @@ class Experience:
 
         Where there is none, few questions are asked until a scout knows more.
         """
-        by_kind = self.kinds.get(kind)
+        by_kind, eta = self.kinds.get(kind), _bounded(eta)
         if eta and self.etas and (by_kind is None or self.etas.spread <= by_kind.spread):
             return self.etas.expectation(eta)
         if by_kind is not None:
@@ -148,9 +150,8 @@ class Experience:
         high = max(high, 1e-3)
         low = None if low is None or low <= 0 else min(low, high)
         self.kinds[kind] = _taught(self.kinds.get(kind), low, high)
-        if eta:
+        if eta := _bounded(eta):
             self.etas = _taught(self.etas, low and low / eta, high / eta)
-        self.lessons += 1
 
     @property
     def longest(self) -> float | None:
@@ -158,6 +159,10 @@ class Experience:
         if not self.kinds:
             return None
         return math.exp(max(belief.centre for belief in self.kinds.values()))
+
+
+def _bounded(eta: float | None) -> float | None:
+    return min(max(eta, _ETAS[0]), _ETAS[1]) if eta else None
 
 
 def _taught(belief: Belief | None, low: float | None, high: float) -> Belief:

@@ -41,7 +41,8 @@ class PollPolicy:
         max_interval: the most.
         growth: the time between two questions, as a part of the job's age, at most: what is
             learnt too late is at most this part of what the job took. It is less where earlier
-            jobs tell how long such a job takes.
+            jobs tell how long such a job takes; and more, of many jobs of a kind that is new and
+            has no eta, for all but the first few, until one of those tells.
         rate: questions a second for the whole client, at most.
         patience: how long an answer that contradicts the job is borne ("Request not found",
             "Failed, Try Again", success without output) before it is believed.

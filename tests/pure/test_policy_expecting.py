@@ -120,6 +120,10 @@ def test_a_job_that_is_told_of_is_asked_about_half_again_as_late() -> None:
     assert as_late(Expectation(10.0, share=0.02), 30.0).share_at(99.0, 0.2) == 0.2
 
 
+def test_a_job_of_an_uncertain_kind_is_asked_about_as_often_as_growth_says() -> None:
+    assert Belief(3.0, spread=0.3).expectation().share_at(20.0, 0.05) == 0.05
+
+
 # All jobs of a client
 
 
@@ -144,6 +148,18 @@ def test_an_eta_is_taken_for_what_etas_have_proved_to_be() -> None:
     assert known.expected("another kind", 10.0).due == pytest.approx(5.0, rel=0.05)
 
 
+@pytest.mark.parametrize("eta", [5e-324, 1e-300, 1e-30, 1e308])
+def test_no_eta_spoils_what_is_learnt_of_the_others(eta: float) -> None:
+    known = Experience(1.0)
+    for took in (10.0, 1.0, 100.0):
+        known.learnt(KIND, 30.0, 0.9 * took, took)
+        known.learnt(KIND, eta, 0.9 * took, took)
+    for other in (eta, 30.0, 5e-324, 1e308):
+        expected = known.expected("another kind", other)
+        assert 0 < expected.due < math.inf
+        assert 0 < expected.share_at(expected.due, 0.25) <= 0.25
+
+
 def test_a_kind_that_is_steadier_than_its_etas_goes_before_them() -> None:
     known = Experience(1.0)
     for eta in (10.0, 25.0, 60.0, 31.0, 14.0, 44.0):
@@ -157,7 +173,7 @@ def test_jobs_that_were_done_at_once_teach_too() -> None:
     known.learnt(KIND, 0.0, None, 0.0)
     known.learnt(KIND, None, 0.0, -1.0)
     assert known.expected(KIND, None).due > 0
-    assert (known.lessons, known.etas) == (2, None)
+    assert (known.kinds[KIND].lessons, known.etas) == (2, None)
 
 
 def test_the_first_jobs_of_each_subject_are_scouts_and_few_later() -> None:

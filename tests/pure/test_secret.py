@@ -166,6 +166,13 @@ def test_t20_a_key_that_a_server_hands_back_is_removed(form: Callable[[str], byt
     assert cleaned.startswith(b"before ")
 
 
+def test_t20_of_a_key_cut_short_less_than_a_piece_is_left() -> None:
+    for start in range(len(KEY) - 11):
+        for end in range(start + 12, len(KEY) + 1):
+            cleaned = SECRET.removed_from(b"<" + KEY[start:end].encode() + b">")
+            assert len(cleaned.replace(b"***", b"")) - 2 < 12
+
+
 def test_bytes_without_the_key_stay_as_they_are() -> None:
     body = b'{"status":"success","output":["https:\\/\\/r2.dev\\/x.wav"]}'
     assert SECRET.removed_from(body) == body

@@ -6,6 +6,7 @@ Sixty strings that make some terminal or log do something, said by a server in a
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import logging
 import sqlite3
@@ -96,8 +97,11 @@ async def test_t29_no_header_of_a_server_makes_a_line_of_the_log(
 
 def test_t26_the_library_of_the_ledger_cannot_be_told_odd_text_either() -> None:
     """A lone surrogate is what SQLite refuses; the decoder has replaced it long before."""
-    with pytest.raises(UnicodeEncodeError):
-        sqlite3.connect(":memory:").execute("SELECT ?", ("\ud800",))
+    with (
+        contextlib.closing(sqlite3.connect(":memory:")) as db,
+        pytest.raises(UnicodeEncodeError),
+    ):
+        db.execute("SELECT ?", ("\ud800",))
 
 
 # What we do not make cannot be injected into. Whoever makes it first meets these tests.

@@ -59,12 +59,16 @@ def _sent_in_the_end(*checks: Check) -> Check:
 
 
 def _backs_off(outcome: Outcome) -> Iterable[str]:
-    """A row that was not sent waits for a second at least, and its tries are few."""
+    """A row that was not sent waits for a second at least, but for another life's first try."""
     for row in outcome.rows:
         steps = [step for step in outcome.steps if step.row == row.seq]
-        for back, again in pairwise(steps):
-            if back.new is RowState.PLANNED and again.at - back.at < 0.9:
-                yield f"row {row.seq} was tried again after {again.at - back.at:.2f} s"
+        soon = [
+            again.at - back.at
+            for back, again in pairwise(steps)
+            if back.new is RowState.PLANNED and again.at - back.at < 0.9
+        ]
+        if len(soon) >= outcome.lives:
+            yield f"row {row.seq} was tried again after {soon[0]:.2f} s"
         if row.attempt > 5 * outcome.lives:
             yield f"row {row.seq} was tried {row.attempt} times in {outcome.lives} lives"
 
