@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, get_type_hints
 
 from ..protocol.requests import MAX_TRACK_ID, MusicGen
+from ..protocol.trust import safe_text
 from .lines import MAX_ROW, BadRow, Given, Line, Unusable, bad, decoded, given, once
 from .strict import CLIP, REQUEST_FIELDS
 
@@ -71,7 +72,7 @@ def read_csv(first: Line, lines: Iterator[Line]) -> Iterator[Given | BadRow]:
         rows = csv.reader(feed, delimiter=delimiter(decoded(first)) or ",", strict=True)
         columns = _columns(next(rows))
     except (csv.Error, Unusable) as error:
-        yield bad(first.number, f"no CSV header: {error}")
+        yield bad(first.number, f"no CSV header: {safe_text(error)}")
         return
     while True:
         feed.begin()
@@ -81,7 +82,7 @@ def read_csv(first: Line, lines: Iterator[Line]) -> Iterator[Given | BadRow]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield bad(feed.first, f"not CSV: {error}")
+            yield bad(feed.first, f"not CSV: {safe_text(error)}")
         except Unusable as error:
             yield bad(feed.first, str(error))
         else:
