@@ -43,7 +43,7 @@ from .services_jobs import Pace, Track, list_schedule
 
 @frozen
 class Peer:
-    """One client: its module in `benchmarks.peers`, and what it needs from PyPI."""
+    """One client: its module in `benchmarks.peers`, and the packages it needs."""
 
     module: str
     needs: tuple[str, ...] = ()

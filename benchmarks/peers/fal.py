@@ -1,4 +1,4 @@
-"""fal's own SDK, ``fal-client`` on PyPI: `subscribe`, and the file by httpx, which it brings.
+"""fal's own SDK, ``fal-client``: `subscribe`, and the file by httpx, which it brings.
 
 It can be given another host by its environment, but not plain http: its one constant with the
 scheme is set here before anything is sent, so that it need not pay for TLS where others do not.

@@ -1,4 +1,4 @@
-"""The vendor's own SDK, its asynchronous half: ``modelslab_py`` on PyPI.
+"""The vendor's own SDK, its asynchronous half: ``modelslab_py``.
 
 It waits ``fetch_timeout`` seconds between two questions, a minute when not told otherwise: here it
 is told one second, as the common script has it. It downloads nothing, so that script's download

@@ -1,4 +1,4 @@
-"""Replicate's own SDK, ``replicate`` on PyPI: a prediction, `async_wait`, and its file output.
+"""Replicate's own SDK, ``replicate``: a prediction, `async_wait`, and its file output.
 
 So it waits for jobs that take longer than a held answer can, as music does: each half second, as
 it does by itself. How it fares with answers that are held is in `replicate_held`.

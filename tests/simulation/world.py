@@ -21,6 +21,7 @@ import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -154,14 +155,18 @@ def calmed(scenario: Scenario) -> Scenario:
 
 def simulate(script: Script, seed: int) -> Outcome:
     """Run a script from its beginning to its end, by the dice of a seed."""
-    gc.freeze()  # what was there before is not looked through after each run
-    try:
-        with tempfile.TemporaryDirectory(dir=_quick_disk()) as folder:
-            world = World(script, seed, Path(folder) / "out")
-            with world.time_and_chance(), asyncio.Runner(loop_factory=lambda: world.loop) as runner:
-                return runner.run(world.run())
-    finally:
-        gc.unfreeze()
+    _set_aside()
+    with tempfile.TemporaryDirectory(dir=_quick_disk()) as folder:
+        world = World(script, seed, Path(folder) / "out")
+        with world.time_and_chance(), asyncio.Runner(loop_factory=lambda: world.loop) as runner:
+            return runner.run(world.run())
+
+
+@cache
+def _set_aside() -> None:
+    """Keep what was there before from being looked through after each run."""
+    gc.collect()
+    gc.freeze()
 
 
 def _quick_disk() -> str | None:
