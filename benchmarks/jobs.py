@@ -15,7 +15,10 @@ What a job costs at least (2 cores, Python 3.11, aiohttp 3.14, each part measure
 for each of three requests, 0.3 ms for the connection of its own that a paid request gets, so that
 it never meets a stale one, 0.4 ms for sha256, 0.3 ms for fsync. The common script is cheapest
 because it is late: its jobs are asked about in waves, in 3.6 turns of the event loop a job, where
-the floor script takes 8.4, and a turn after a sleep costs 0.06 to 0.12 ms by itself.
+the floor script takes 8.4, and a turn after a sleep costs 0.06 to 0.12 ms by itself. Ours takes 20,
+of which 7 are for reading and 2 for a thread to report; so on an idle machine it needs 5.4 ms of
+CPU a job, and 3.6 ms beside other load, which keeps the cores awake. The goals for CPU are missed;
+fewer turns, not less Python, is what would bring it nearer to the 3.1 ms that the parts add up to.
 
 Makespan and lag are in the client's hands only as long as it has a core of its own, and a client
 that is starved of it asks less often: on a machine that is busy otherwise, fal-client looks cheaper
