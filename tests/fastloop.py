@@ -29,6 +29,9 @@ class FastLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return super().time() * self._speed
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        await super().shutdown_default_executor()  # threads live in real seconds
+
 
 def fast(speed: float = 200.0) -> tuple[str, dict[str, Any]]:
     """A value for the ``anyio_backend`` fixture."""

@@ -46,7 +46,7 @@ from .batches import (
 )
 from .fastloop import fast
 from .ledgers import planned
-from .quick import client_of
+from .quick import client_of, free_port
 from .test_webhook_jobs import told
 
 pytestmark = pytest.mark.anyio
@@ -105,7 +105,7 @@ async def test_s18_a_refusal_of_the_account_stops_the_batch_and_loses_no_row(
 async def test_s01_an_api_that_cannot_be_reached_stops_the_batch_and_loses_no_row(
     tmp_path: Path,
 ) -> None:
-    async with ModelsLab("key", base_url="https://nowhere.invalid", max_jobs=2) as client:
+    async with ModelsLab("key", base_url=f"http://127.0.0.1:{free_port()}", max_jobs=2) as client:
         assert not await run_until_stopped(
             client, pieces(9), tmp_path, TransportError, "nothing was accepted"
         )

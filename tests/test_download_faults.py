@@ -114,16 +114,11 @@ async def test_a_mirror_gives_the_file_when_the_first_link_always_fails(
         assert it.statuses("mirror")[-1] == 200
 
 
-@pytest.mark.parametrize(
-    "dead",
-    ["http://127.0.0.1:9/a.wav", "https://nowhere.invalid/a.wav"],
-    ids=["d01_refused", "d01_no_such_name"],
-)
-async def test_a_mirror_gives_the_file_when_the_first_host_is_not_there(
-    dead: str, tmp_path: Path
+async def test_d01_a_mirror_gives_the_file_when_the_first_host_is_not_there(
+    tmp_path: Path,
 ) -> None:
     async with track(tmp_path, done()) as it:
-        saved = await it.save(dead, *it.links)
+        saved = await it.save("http://127.0.0.1:9/a.wav", *it.links)
         assert saved.path.read_bytes() == it.whole
 
 

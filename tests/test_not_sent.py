@@ -28,7 +28,7 @@ from modelslab_async import (
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .fastloop import fast
-from .quick import client_of
+from .quick import client_of, free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -92,12 +92,6 @@ class _Resolver(AbstractResolver):
 
     async def close(self) -> None:
         return
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 async def test_s01_a_name_that_is_not_found_at_first_is_tried_again() -> None:

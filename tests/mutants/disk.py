@@ -206,7 +206,7 @@ MUTANTS = (
     ),
     planted(
         "only_the_first_link",
-        of("test_download_faults", "a_mirror_gives_the_file_when_the_first_host_is_not_there"),
+        of("test_download_faults", "d01_a_mirror_gives_the_file_when_the_first_host_is_not_there"),
         Patch("policy/transferring.py", "link=(transfer.link + 1) % transfer.links", "link=0"),
     ),
     planted(
