@@ -99,7 +99,7 @@ class _Run:
         self._draw = draw
         self._policy = policy
         self._budget = Budget(policy.rate)
-        self._experience = Experience(policy.first)
+        self._experience = Experience(policy.first, policy.min_interval)
         self._running: set[_Job] = set()
         self._events: list[tuple[float, int, Callable[[float, _Job], None], _Job]] = []
         self._count = 0

@@ -85,19 +85,13 @@ def target_of(to: str | os.PathLike[str], stem: str) -> Target:
     """What the caller's ``to`` means.
 
     A name that ends in .wav, .mp3 or .flac is the file's own path, and the ending gives way to
-    what the bytes are. Anything else is a directory, where the file gets ``stem`` as its name.
+    what the bytes are. Anything else is a directory, where the file gets ``stem`` as its name. What
+    is on disk has no say in it: the same call means the same each time, and nothing blocks.
     """
     path = Path(to)
-    if path.suffix.lower() in _ENDINGS and not _is_directory(path):
+    if path.suffix.lower() in _ENDINGS:
         return Target(path.parent, path.stem, exact=True)
     return Target(path, stem, exact=False)
-
-
-def _is_directory(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # too long a name, say; writing there will tell
-        return False
 
 
 class Downloader:

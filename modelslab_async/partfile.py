@@ -100,24 +100,27 @@ class PartFile:
         self._held_bytes = 0
 
     def _open(self) -> None:
-        make_durably(self._directory)
         if self._must_sweep:
+            make_durably(self._directory)
             _sweep(self._directory)
-        while not self._create():
-            pass
+        try:
+            self._create()
+        except FileNotFoundError:  # somebody has removed the directory meanwhile
+            make_durably(self._directory)
+            self._create()
 
-    def _create(self) -> bool:
-        """Create and lock the file; False if another's sweep came between the two."""
-        self.path = self._directory / f"{self._stem}{secrets.token_hex(_RANDOM_BYTES)}.part"
+    def _create(self) -> None:
+        """Create and lock the file, again if another's sweep came between the two."""
         # 0666 less the umask, as any file that the user makes: linking keeps the mode.
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, 0o666)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)  # says to others: the owner lives
-        if os.fstat(self._fd).st_nlink:
-            return True
-        os.close(self._fd)
-        self._fd = -1
-        return False
+        while True:
+            self.path = self._directory / f"{self._stem}{secrets.token_hex(_RANDOM_BYTES)}.part"
+            self._fd = os.open(self.path, flags, 0o666)
+            fcntl.flock(self._fd, fcntl.LOCK_EX)  # says to others: the owner lives
+            if os.fstat(self._fd).st_nlink:
+                return
+            os.close(self._fd)
+            self._fd = -1
 
     def restart(self) -> None:
         """Begin again with nothing."""

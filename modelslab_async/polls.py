@@ -55,7 +55,7 @@ class Poller:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         self.policy = policy
-        self.experience = Experience(policy.first)
+        self.experience = Experience(policy.first, policy.min_interval)
         self._transport = transport
         self._timeout = timeout
         self._probe = probe

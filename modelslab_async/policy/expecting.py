@@ -70,16 +70,24 @@ class Belief:
             lessons=self.lessons + 1,
         )
 
-    def expectation(self, scale: float = 1.0) -> Expectation:
+    def expectation(self, scale: float = 1.0, *, least: float = 0.0) -> Expectation:
         """When to ask, so that questions and lag together cost least.
 
         For a normal law, evenly spaced questions from some point on are close to the best, and
         this point and step are close to the best of those (a test searches for better ones).
+
+        Args:
+            scale: seconds that the law is about a part of.
+            least: seconds between two questions. Where that is long for such jobs, the first waits
+                until another would hardly be needed.
         """
+        share = max(_LEAST_SHARE, math.sqrt(2 * QUESTION * self.spread))
+        step = max(share, least / (scale * math.exp(self.centre)))
         first = 0.6 + 0.53 * math.log(QUESTION / self.spread)
+        first = max(first, _where_density_is(self.spread / (QUESTION + step)))
         return Expectation(
             due=scale * math.exp(self.centre + first * self.spread),
-            share=max(_LEAST_SHARE, math.sqrt(2 * QUESTION * self.spread)),
+            share=share,
             late=scale * math.exp(self.centre + 2 * self.spread),
         )
 
@@ -105,17 +113,25 @@ def _density(number: float) -> float:
     return math.exp(-number * number / 2) / math.sqrt(2 * math.pi)
 
 
+def _where_density_is(value: float) -> float:
+    """The number beyond which the density is less; it is less everywhere: minus infinity."""
+    part = value * math.sqrt(2 * math.pi)
+    return math.sqrt(-2 * math.log(part)) if part < 1 else -math.inf
+
+
 @define
 class Experience:
     """How long the jobs of a client took: what to expect of the next.
 
     Attributes:
         first: the earliest age at which to ask about a job of which nothing is known yet.
+        least: seconds between two questions about one job, at least.
         kinds: what was learnt of each kind of request.
         etas: what was learnt of the time of jobs as a part of their eta.
     """
 
     first: float
+    least: float
     kinds: dict[object, Belief] = field(factory=dict)
     etas: Belief | None = None
     _jobs: dict[object, int] = field(factory=dict)
@@ -137,9 +153,9 @@ class Experience:
         """
         by_kind, eta = self.kinds.get(kind), _bounded(eta)
         if eta and self.etas and (by_kind is None or self.etas.spread <= by_kind.spread):
-            return self.etas.expectation(eta)
+            return self.etas.expectation(eta, least=self.least)
         if by_kind is not None:
-            return by_kind.expectation()
+            return by_kind.expectation(least=self.least)
         if eta:
             due = max(eta, self.first)
             return Expectation(due, share=_LEAST_SHARE, late=0.9 * due)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -91,14 +92,19 @@ def origin(url: str) -> tuple[str, str, int]:
     if not _is_plain(url):
         raise ValueError("not a printable URL of sane length")
     parts = urlsplit(url)
-    match = _AUTHORITY.fullmatch(parts.netloc)
-    if parts.scheme not in _PORTS or match is None:
+    return _origin(parts.scheme, parts.netloc)
+
+
+@lru_cache(maxsize=64)  # the URLs of a thousand jobs lead to two or three hosts
+def _origin(scheme: str, authority: str) -> tuple[str, str, int]:
+    match = _AUTHORITY.fullmatch(authority)
+    if scheme not in _PORTS or match is None:
         raise ValueError("not an absolute http or https URL with a plain host")
-    port = int(match["port"] or _PORTS[parts.scheme])
+    port = int(match["port"] or _PORTS[scheme])
     if not 0 < port < 2**16:
         raise ValueError("a port is a number from 1 to 65535")
     host = str(ipaddress.IPv6Address(match["ip"])) if match["ip"] else _named_host(match["name"])
-    return parts.scheme, host, port
+    return scheme, host, port
 
 
 def _named_host(name: str) -> str:
@@ -238,7 +244,9 @@ def safe_text(text: object, limit: int = 300) -> str:
     Controls, line ends, bidirectional and zero-width marks, odd spaces and surrogates become
     ``\\xNN``, ``\\uNNNN`` or ``\\UNNNNNNNN``, so that no terminal and no log acts on them.
     """
-    line = "".join(map(_shown, _as_text(text)[: limit + 1]))
+    line = _as_text(text)[: limit + 1]
+    if not line.isprintable():
+        line = "".join(map(_shown, line))
     return line if len(line) <= limit else line[: max(limit - 3, 0)] + "..."
 
 
