@@ -6,6 +6,7 @@ in large buffers, with one hop to a thread for each buffer.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 import os
@@ -106,7 +107,7 @@ class Downloader:
     def __init__(self, storage: Storage, policy: DownloadPolicy, max_downloads: int) -> None:
         self._storage = storage
         self._policy = policy
-        self._places = anyio.CapacityLimiter(max_downloads)
+        self._places = asyncio.Semaphore(max_downloads)
         self._threads = ThreadPoolExecutor(max_downloads, thread_name_prefix="modelslab-files")
         self._swept: set[Path] = set()
         self._under_way = 0

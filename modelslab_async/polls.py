@@ -208,7 +208,8 @@ class Poller:
         """Wait for a time to ask; one that was given before a pause began is given again."""
         while not (in_time and self._is_paused_beyond(job.state.deadline)):
             at, self._budget = self._budget.reserve(now())
-            await anyio.sleep(max(0.0, at - now()))
+            if (wait := at - now()) > 0:
+                await anyio.sleep(wait)
             if now() >= self._budget.not_before:
                 return True
         return False
