@@ -27,6 +27,9 @@ from .strict import CLIP, REQUEST_FIELDS, build, canonical
 _ID_LENGTH: Final = 12
 _MAX_ID: Final = 191
 _OURS: Final = REQUEST_FIELDS | {"id", CLIP}
+_COUNTED: Final = """
+INSERT INTO claims VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n
+"""
 
 
 @frozen
@@ -100,8 +103,7 @@ class Rows:
             self._seen = sqlite3.connect("", isolation_level=None, check_same_thread=False)
             self._seen.executescript(
                 "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-                "CREATE TABLE claims (claim TEXT PRIMARY KEY, place TEXT) WITHOUT ROWID;"
-                "CREATE TABLE times (content TEXT PRIMARY KEY, n INTEGER) WITHOUT ROWID;"
+                "CREATE TABLE claims (claim TEXT PRIMARY KEY, place TEXT, n INTEGER) WITHOUT ROWID;"
                 "BEGIN"
             )
 
@@ -181,11 +183,11 @@ class Rows:
     def _made_id(self, digest: str, where: str) -> str:
         content = digest[:_ID_LENGTH]
         with _explained():
-            times = self._seen.execute(
-                "INSERT INTO times VALUES (?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n",
-                [content],
-            ).fetchone()[0]
-        row_id = content if times == 1 else f"{content}-{times}"
+            times = self._seen.execute(_COUNTED, [f"id {content}", where]).fetchone()[0]
+        if times == 1:
+            return content
+        # NULL + 1 is NULL: a row has given itself this very id, and the claim fails.
+        row_id = content if times is None else f"{content}-{times}"
         self._claim("id", row_id, where)
         return row_id
 
@@ -193,7 +195,7 @@ class Rows:
         with _explained():
             claim = [f"{name} {value}"]
             if self._seen.execute(
-                "INSERT INTO claims VALUES (?, ?) ON CONFLICT DO NOTHING", [*claim, where]
+                "INSERT INTO claims VALUES (?, ?, NULL) ON CONFLICT DO NOTHING", [*claim, where]
             ).rowcount:
                 return
             first = self._seen.execute("SELECT place FROM claims WHERE claim = ?", claim)

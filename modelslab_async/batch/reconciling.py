@@ -13,6 +13,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
+from itertools import takewhile
 
 import anyio
 from attrs import frozen
@@ -130,7 +131,7 @@ class Reconciler:
         if self._session.deliveries is None:
             return False
         for job_id in await self._session.deliveries.named(row.track_id or ""):
-            if not await self._ledger.read(partial(_is_known, job_id)):
+            if await self._ledger.read(partial(_unknown, [job_id])):
                 stranger = await self._confirmed(job_id)
                 if stranger is not None and not _is_of_another(stranger, row):
                     await self.adopt(row, job_id)
@@ -163,15 +164,14 @@ class Reconciler:
         found = 0
         for page in range(1, _MAX_PAGES + 1):
             ids = [job_id for job_id in await self._page(page) if job_id not in seen]
-            seen.update(ids)
-            for job_id in ids:
-                if job_id.isdigit() and int(job_id) <= floor:
-                    return
-                if await self._ledger.read(partial(_is_known, job_id)):
-                    continue
+            newer = list(takewhile(lambda job_id: _is_above(floor, job_id), ids))
+            if not newer:
+                return
+            seen.update(newer)
+            for job_id in await self._ledger.read(partial(_unknown, newer)):
                 yield await self._asked(job_id)
                 found += 1
-            if not ids or found >= _MAX_STRANGERS:
+            if len(newer) < len(ids) or found >= _MAX_STRANGERS:
                 return
 
     async def _page(self, page: int) -> list[str]:
@@ -187,7 +187,7 @@ class Reconciler:
         data = reply.raw.get("data")
         items = data if isinstance(data, list) else []
         ids = (trusted_id(item.get("id")) for item in items if isinstance(item, dict))
-        return [job_id for job_id in ids if job_id]
+        return list(dict.fromkeys(filter(None, ids)))
 
     async def _asked(self, job_id: str) -> Stranger:
         """What the API says of a job that we do not know; asked once in the life of this object."""
@@ -212,8 +212,13 @@ def _trouble(answer: Answer | Silence) -> ModelsLabError:
     return cannot_read(what, reply, answer.status)
 
 
-def _is_known(job_id: str, reader: Reader) -> bool:
-    return reader.with_job_id(job_id) is not None
+def _unknown(job_ids: list[str], reader: Reader) -> list[str]:
+    """Those that no row has; asked together, as each question is a trip to the ledger's thread."""
+    return [job_id for job_id in job_ids if reader.with_job_id(job_id) is None]
+
+
+def _is_above(floor: int, job_id: str) -> bool:
+    return not job_id.isdigit() or int(job_id) > floor
 
 
 def _is_of_another(stranger: Stranger, row: Row) -> bool:
