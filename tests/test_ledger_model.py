@@ -22,13 +22,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from modelslab_async.batch import changes
 from modelslab_async.batch.changes import Change
-from modelslab_async.batch.rows import PlannedRow, Row
+from modelslab_async.batch.rows import PlannedRow, Row, Step
 from modelslab_async.batch.states import EDGES, RowState, settled
 from modelslab_async.batch.store import Store
 from modelslab_async.errors import LedgerError
 
 S = RowState
-NIGHTLY = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+# Lives, and steps of each.
+SIZES = {"suite": (100, 30), "change": (500, 50), "nightly": (20_000, 100)}
+SIZE = SIZES[os.environ.get("HYPOTHESIS_PROFILE", "suite")]
 # A kill loses nothing that was written, synced or not, so memory serves as well as a disk.
 QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 ROWS = 4
@@ -138,21 +140,6 @@ class LedgerModel(RuleBasedStateMachine):
         after = self.store.row(row)
         assert after.state is not S.PLANNED or (after.job_id, after.handle) == (None, None)
 
-    @rule(answers=st.dictionaries(rows, st.tuples(paid, jobs), min_size=1), killed=st.booleans())
-    def answers_that_the_ledger_cannot_take(
-        self, answers: dict[int, tuple[str, str]], killed: bool
-    ) -> None:
-        """They go to the side file, as when the disk is full, and the next start takes them in."""
-        for row in answers:
-            self.submit(row)
-        made = [EVENTS[event](row, job) for row, (event, job) in answers.items()]
-        known = {seq for seq, one in self.model.items() if one.state is S.SUBMITTING}
-        kept = [change for change in made if change.row in known]
-        for change in kept:
-            self.store.rescue.keep(change)
-        self.end(killed=killed)
-        self.start(kept)
-
     # What must not be
 
     @rule(row=rows, attempt=st.integers(0, 3))
@@ -181,18 +168,25 @@ class LedgerModel(RuleBasedStateMachine):
 
     # How a process ends
 
-    @rule(killed=st.booleans())
-    def close_and_open(self, killed: bool) -> None:
-        self.end(killed=killed)
-        self.start([])
-
-    @rule(row=rows, event=st.sampled_from(sorted(EVENTS)), job=jobs)
-    def die_before_a_commit(self, row: int, event: str, job: str) -> None:
-        self.store.db.execute("BEGIN IMMEDIATE")
-        with contextlib.suppress(LedgerError):
-            self.store.apply(EVENTS[event](row, job))
-        self.end(killed=True)
-        self.start([])
+    @rule(
+        answers=st.dictionaries(rows, st.tuples(paid, jobs)),
+        how=st.just("closed") | st.just("killed") | st.sampled_from(sorted(EVENTS)),
+    )
+    def end_and_begin_again(self, answers: dict[int, tuple[str, str]], how: str) -> None:
+        """Answers went to the side file, as when the disk is full: the next start takes them in."""
+        for row in answers:
+            self.submit(row)
+        made = [EVENTS[event](row, job) for row, (event, job) in answers.items()]
+        known = {seq for seq, one in self.model.items() if one.state is S.SUBMITTING}
+        kept = [change for change in made if change.row in known]
+        for change in kept:
+            self.store.rescue.keep(change)
+        if how in EVENTS:  # killed before it is committed
+            self.store.db.execute("BEGIN IMMEDIATE")
+            with contextlib.suppress(LedgerError):
+                self.store.apply(EVENTS[how](1, "job-1"))
+        self.end(killed=how != "closed")
+        self.start(kept)
 
     def end(self, *, killed: bool) -> None:
         """A killed process leaves its files as they are, and closes nothing."""
@@ -260,32 +254,39 @@ class LedgerModel(RuleBasedStateMachine):
     # What holds after every step
 
     @invariant()
-    def the_ledger_is_its_model(self) -> None:
-        found = {row.seq: row for row in self.store.each()}
-        assert found.keys() == self.model.keys()
-        for seq, known in self.model.items():
-            row = found[seq]
-            steps = len(self.store.history(seq))
-            seen = Known(row.state, row.attempt, row.track_id, row.job_id, row.path, steps)
-            assert seen == known
-        counts = self.store.counts()
-        states = [known.state for known in self.model.values()]
-        assert counts == {state: states.count(state) for state in RowState}
+    def all_is_well(self) -> None:
+        """Everything is read once: of what a step costs, reading is the most."""
+        found = list(self.store.each())
+        histories = {row.seq: self.store.history(row.seq) for row in found}
+        self.the_ledger_is_its_model(found, histories)
+        self.the_history_is_a_chain_of_legal_steps_up_to_today(histories)
+        self.an_ended_row_never_changes_and_no_count_goes_down(found)
+        self.no_two_rows_have_one_job_or_one_file(found)
+        self.a_row_that_a_run_leaves_alone_has_ended(found)
 
-    @invariant()
-    def the_history_is_a_chain_of_legal_steps_up_to_today(self) -> None:
+    def the_ledger_is_its_model(self, found: list[Row], histories: dict[int, list[Step]]) -> None:
+        assert {row.seq for row in found} == self.model.keys()
+        for row in found:
+            steps = len(histories[row.seq])
+            seen = Known(row.state, row.attempt, row.track_id, row.job_id, row.path, steps)
+            assert seen == self.model[row.seq]
+        states = [known.state for known in self.model.values()]
+        assert self.store.counts() == {state: states.count(state) for state in RowState}
+
+    def the_history_is_a_chain_of_legal_steps_up_to_today(
+        self, histories: dict[int, list[Step]]
+    ) -> None:
         for seq, known in self.model.items():
             state, at = S.PLANNED, 0.0
-            for step in self.store.history(seq):
+            for step in histories[seq]:
                 assert step.old is state
                 assert step.new in EDGES[state]
                 assert step.at >= at
                 state, at = step.new, step.at
             assert state is known.state
 
-    @invariant()
-    def an_ended_row_never_changes_and_no_count_goes_down(self) -> None:
-        for row in self.store.each():
+    def an_ended_row_never_changes_and_no_count_goes_down(self, found: list[Row]) -> None:
+        for row in found:
             before = self.last.get(row.seq)
             self.last[row.seq] = row
             if before is None:
@@ -298,16 +299,13 @@ class LedgerModel(RuleBasedStateMachine):
                 before.planned_at,
             )
 
-    @invariant()
-    def no_two_rows_have_one_job_or_one_file(self) -> None:
+    def no_two_rows_have_one_job_or_one_file(self, found: list[Row]) -> None:
         for name in ("job_id", "track_id", "path"):
-            values = [getattr(row, name) for row in self.store.each()]
-            given = [value for value in values if value is not None]
+            given = [value for row in found if (value := getattr(row, name)) is not None]
             assert len(set(given)) == len(given)
 
-    @invariant()
-    def a_row_that_a_run_leaves_alone_has_ended(self) -> None:
-        for row in self.store.each():
+    def a_row_that_a_run_leaves_alone_has_ended(self, found: list[Row]) -> None:
+        for row in found:
             if row.state is S.DONE:
                 assert row.path
                 assert row.done_at
@@ -321,6 +319,4 @@ class LedgerModel(RuleBasedStateMachine):
 
 
 TestLedgerModel = LedgerModel.TestCase
-TestLedgerModel.settings = settings(
-    max_examples=20_000 if NIGHTLY else 100, stateful_step_count=100 if NIGHTLY else 30
-)
+TestLedgerModel.settings = settings(max_examples=SIZE[0], stateful_step_count=SIZE[1])

@@ -418,6 +418,7 @@ try:
     check_manifest(read_manifest(io.BytesIO(rows.encode())))
 except ConfigurationError as error:
     print(error)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
 """
 
 

@@ -233,7 +233,16 @@ def test_a_delivery_is_the_same_after_a_stay_in_an_inbox(body: str) -> None:
     assert pickle.loads(pickle.dumps(delivery)) == delivery
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"track_id":"1","reply":{"kind":"Evil"}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"track_id":"1","reply":{"kind":"Evil"}}',
+        '{"track_id":"1","reply":{"kind":"Finished","links":{}},"received_at":NaN}',
+    ],
+)
 def test_a_text_that_is_no_delivery_is_an_error(text: str) -> None:
     with pytest.raises(WebhookError, match="cannot be read"):
         Delivery.from_json(text)

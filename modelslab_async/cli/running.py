@@ -1,7 +1,7 @@
 """Run a command's coroutine so that it can be stopped: once politely, twice at once.
 
-The first Ctrl-C (or SIGTERM) cancels the work: nothing more is submitted, and the client waits for
-the answers to what is on its way. The second leaves at once.
+The first Ctrl-C (or SIGTERM, or the end of the terminal) cancels the work: nothing more is
+submitted, and the client waits for the answers to what is on its way. The second leaves at once.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ class _Stop:
     number: int = 0
 
     def __call__(self, number: int) -> None:
+        if self.number and number == signal.SIGHUP:
+            return  # the shell and the kernel both tell of one terminal's end
         if self.number:
             self.last_words()
             os._exit(128 + self.number)
@@ -41,7 +43,7 @@ def run(
     first: Callable[[], None] = lambda: None,
     last_words: Callable[[], None] = lambda: None,
 ) -> int:
-    """The exit code of ``work``, or 130 or 143 when a signal ended it.
+    """The exit code of ``work``, or 129, 130 or 143 when a signal ended it.
 
     Args:
         work: what to do.
@@ -60,6 +62,8 @@ async def _main(
     stop = _Stop(task, first, last_words)
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop, number)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup stays in force
+        loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
     try:
         return await work
     except asyncio.CancelledError:

@@ -11,6 +11,7 @@ from cattrs.strategies import configure_tagged_union
 
 from ..errors import WebhookError
 from ..protocol.replies import Failed, Finished, Pending, Refused, Reply, Ticket
+from ..protocol.wire_json import decode_json
 
 
 @frozen
@@ -47,8 +48,9 @@ class Delivery:
             WebhookError: the text is not from there.
         """
         try:
-            return _CONVERTER.structure(json.loads(text), cls)
-        except (cattrs.BaseValidationError, ValueError, TypeError, KeyError, RecursionError):
+            body = text.encode() if isinstance(text, str) else text
+            return _CONVERTER.structure(decode_json(body), cls)
+        except (cattrs.BaseValidationError, ValueError, TypeError, KeyError):
             raise WebhookError("a delivery in the inbox cannot be read; delete it") from None
 
 
