@@ -35,7 +35,7 @@ def sandbox(tmp_path: Path) -> Iterator[dict[str, str]]:
 async def test_300_prompts_are_300_files_and_300_debits_within_5_places(
     sandbox: dict[str, str], tmp_path: Path
 ) -> None:
-    poll = PollPolicy(min_interval=0.02, rate=1000)
+    poll = PollPolicy(first=0.02, min_interval=0.02, rate=1000)
     async with ModelsLab(sandbox["key"], base_url=sandbox["url"], poll=poll) as client:
 
         async def one(number: int) -> tuple[str, SavedFile]:

@@ -353,7 +353,10 @@ async def test_x01_a_batch_cancelled_at_any_turn_of_the_loop_pays_for_nothing_tw
     async with Sandbox(quick()) as box:
         for turn in range(0, 90, 5):
             folder = tmp_path / f"{turn}"
-            requests = [MusicGen(f"turn {turn} {n}", max_new_token=256) for n in range(2)]
+            requests = [
+                MusicGen(f"turn {turn} {n}", max_new_token=256, sampling_rate=10000)
+                for n in range(2)
+            ]
             async with client_of(box) as client:
                 task = asyncio.create_task(run(client, requests, folder))
                 for _ in range(turn):

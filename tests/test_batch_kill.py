@@ -43,14 +43,14 @@ def place() -> Iterator[Path]:
 def test_x10_a_batch_killed_at_random_pays_for_each_row_once(
     box: Box, place: Path, seed: int
 ) -> None:
-    trial = Trial(box, place / "out", f"seed{seed}", rows=40)
+    trial = Trial(box, place / "out", f"seed{seed}", rows=20)
     dice = random.Random(seed)
-    kills = killed_at_random(trial, dice, longest=0.4)
+    kills = killed_at_random(trial, dice, longest=0.2)
     trial.judge()
     assert kills
 
 
-LOST: dict[str, Any] = {"times": None, "probability": 0.1, "on": "submit"}
+LOST: dict[str, Any] = {"times": None, "probability": 0.2, "on": "submit"}
 SLOW_FILES = {"on": "download", "kind": "delay", "seconds": 0.05, "times": None}
 
 
@@ -67,17 +67,17 @@ def test_s10_answers_lost_after_acceptance_are_found_in_the_list_of_assets(
     place: Path, fault: dict[str, Any]
 ) -> None:
     with sandbox(faults=[fault]) as box:
-        trial = Trial(box, place / "out", "lost", rows=60, submit_timeout=0.3)
+        trial = Trial(box, place / "out", "lost", rows=30, submit_timeout=0.3)
         assert in_child(trial.run) == 0
-        assert box.jobs("lost").total() == 60
-        assert trial.states() == {RowState.DONE: 60}
+        assert box.jobs("lost").total() == 30
+        assert trial.states() == {RowState.DONE: 30}
         assert trial.judge() == 0
 
 
 def test_x11_answers_lost_to_kills_and_to_resets_together_are_found(place: Path) -> None:
     with sandbox(faults=[{**LOST, "kind": "reset"}, SLOW_FILES]) as box:
-        trial = Trial(box, place / "out", "both", rows=40)
-        assert killed_at_random(trial, random.Random(7), longest=0.5)
+        trial = Trial(box, place / "out", "both", rows=20)
+        assert killed_at_random(trial, random.Random(7), longest=0.25)
         trial.judge()
 
 

@@ -20,10 +20,14 @@ import modelslab_async
 from modelslab_async.cli.failing import exit_code_of
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
+from .forking import forked
+
 pytestmark = pytest.mark.anyio
 
 COMMAND = [sys.executable, "-m", "modelslab_async"]
 QUICK = Scenario(mode="sync", generation_seconds=0)
+# When the suite's coverage is measured, that of the command is, too.
+COVERAGE = {name: text for name, text in os.environ.items() if name == "COVERAGE_PROCESS_CONFIG"}
 
 
 def environment(tmp_path: Path, **more: str) -> dict[str, str]:
@@ -33,6 +37,7 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
         "HOME": str(tmp_path / "home"),
         "PYTHONPATH": str(Path(modelslab_async.__file__).parents[1]),
         "MODELSLAB_ASYNC_GENERATE_MAX_NEW_TOKEN": "256",  # five seconds of music are soon made
+        **COVERAGE,
         **more,
     }
 
@@ -41,6 +46,13 @@ def command(
     tmp_path: Path, *arguments: str, stdin: str = "", **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the command to its end, in ``tmp_path``."""
+    return forked(arguments, tmp_path, environment(tmp_path, **more), stdin)
+
+
+def started(
+    tmp_path: Path, *arguments: str, stdin: str = "", **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, and start Python for it: nothing is loaded before it wants it."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=tmp_path,
@@ -64,6 +76,13 @@ async def against(
     return await anyio.to_thread.run_sync(
         lambda: command(tmp_path, *arguments, stdin=stdin, **{**reaches(box), **more})
     )
+
+
+async def started_against(
+    box: Sandbox, tmp_path: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Start Python for the command, against a sandbox in this process."""
+    return await anyio.to_thread.run_sync(lambda: started(tmp_path, *arguments, **reaches(box)))
 
 
 def wavs(directory: Path) -> list[str]:
@@ -223,7 +242,7 @@ async def test_fetch_reads_ids_and_handles_from_a_file_and_from_stdin(
     async with modelslab_async.ModelsLab(box.key, base_url=box.url) as client:
         job = await client.submit(modelslab_async.MusicGen("waltz"))
     (tmp_path / "jobs").write_text(f"{job.to_json()}\n\n")
-    from_file = await against(box, tmp_path, "fetch", "@jobs", "-o", "a.wav")
+    from_file = await started_against(box, tmp_path, "fetch", "@jobs", "-o", "a.wav")
     from_stdin = await against(box, tmp_path, "fetch", "-", "-o", "b.wav", stdin=f"{job.id}\n")
     assert (from_file.stdout, from_stdin.stdout) == ("a.wav\n", "b.wav\n"), from_file.stderr
 

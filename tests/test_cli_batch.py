@@ -12,7 +12,7 @@ import pytest
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .manifests import last_line, manifest, row
-from .test_cli import QUICK, against, command, wavs
+from .test_cli import QUICK, against, command, started, wavs
 
 pytestmark = pytest.mark.anyio
 
@@ -104,7 +104,7 @@ def test_batch_and_resume_work_with_a_sandbox_of_their_own(tmp_path: Path) -> No
     rows = manifest(tmp_path, "waltz", "raga")
     first = command(tmp_path, "batch", rows, "--sandbox", "-o", "out", "--max-jobs-total", "1")
     assert first.returncode == 9, first.stderr
-    done = command(tmp_path, "resume", "out", "--sandbox")
+    done = started(tmp_path, "resume", "out", "--sandbox")
     assert (done.returncode, done.stdout) == (0, "out/00002-raga.wav\n"), done.stderr
 
 

@@ -12,7 +12,7 @@ import pytest
 from modelslab_async.sandbox import Sandbox, Scenario
 
 from .manifests import last_line, manifest, row
-from .test_cli import QUICK, against, command, wavs
+from .test_cli import QUICK, against, command, started_against, wavs
 from .test_cli_stopping import ENDLESS, running, until
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +83,7 @@ async def test_status_works_beside_a_run_and_a_second_run_is_told_of_the_first(
         running(box, tmp_path, "batch", manifest(tmp_path, "waltz"), "-o", "out", "-v") as cli,
     ):
         await cli.says("accepted")
+        await until(lambda: "submitted" in found(tmp_path)["states"])  # it is said before
         assert found(tmp_path)["states"]["submitted"]["rows"] == 1
         second = await against(box, tmp_path, "resume", "out")
         assert second.returncode == 1
@@ -155,7 +156,8 @@ async def test_a_job_that_does_not_say_whose_it_is_is_shown_and_may_be_adopted(
         assert listed.returncode == 8
         assert [row["row"] for row in report["ambiguous"]] == [1]
         assert [stranger["id"] for stranger in report["strangers"]] == ["310815"]
-        done = await against(box, tmp_path, "reconcile", "out", "--adopt", "1=310815")
+        adopt = ("reconcile", "out", "--adopt", "1=310815")
+        done = await started_against(box, tmp_path, *adopt)
         assert done.returncode == 0, done.stderr
         assert (await against(box, tmp_path, "resume", "out")).returncode == 0
         assert (len(box.book.debits), wavs(tmp_path)) == (1, ["00001-waltz.wav"])

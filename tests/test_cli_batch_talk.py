@@ -18,7 +18,7 @@ from modelslab_async.cli.voice import Voice
 from modelslab_async.sandbox import Sandbox, Scenario
 
 from .manifests import last_line, manifest
-from .test_cli import COMMAND, QUICK, against, command, environment, wavs
+from .test_cli import COMMAND, QUICK, against, command, environment, started, wavs
 from .test_cli_stopping import ENDLESS, SLOW_ANSWER, running, until
 from .test_cli_talk import KEY, on_a_terminal
 
@@ -36,7 +36,7 @@ def test_help_shows_examples_and_loads_no_event_loop_no_network_and_no_database(
 ) -> None:
     done = subprocess.run(
         [COMMAND[0], "-X", "importtime", *COMMAND[1:], name, "--help"],
-        env=environment(tmp_path),
+        env=environment(tmp_path, COVERAGE_PROCESS_CONFIG=""),  # which would load its own
         capture_output=True,
         text=True,
         check=True,
@@ -54,7 +54,7 @@ def test_the_sandbox_examples_of_the_help_run(tmp_path: Path) -> None:
     assert len(examples) == 2
     for example in examples:
         _, _, words = example.rpartition("modelslab-async ")
-        done = command(tmp_path, *shlex.split(words), stdin="waltz\ntechno\n")
+        done = started(tmp_path, *shlex.split(words), stdin="waltz\ntechno\n")
         assert done.returncode == 0, done.stderr
 
 

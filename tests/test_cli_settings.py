@@ -13,7 +13,7 @@ import pytest
 
 from modelslab_async.sandbox import Sandbox
 
-from .test_cli import QUICK, against, command, environment
+from .test_cli import QUICK, against, command, environment, started
 
 KEY = "a-key-of-nobody-0123456789-tail"
 
@@ -79,7 +79,7 @@ def test_the_files_of_modelslabs_own_command_are_read(tmp_path: Path) -> None:
 )
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, says: str) -> None:
     write(tmp_path / ".modelslab/config.toml", text)
-    done = command(tmp_path, "config", "show")
+    done = started(tmp_path, "config", "show")
     assert done.returncode == 2
     assert says in done.stderr
     assert ".modelslab/config.toml" in done.stderr
@@ -177,7 +177,7 @@ def test_doctor_is_for_people_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish", "powershell"])
 def test_completion_prints_a_script_that_asks_this_command(tmp_path: Path, shell: str) -> None:
-    done = command(tmp_path, "completion", shell)
+    done = started(tmp_path, "completion", shell)
     assert done.returncode == 0
     assert "_MODELSLAB_ASYNC_COMPLETE" in done.stdout
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import signal
 import subprocess
+from asyncio import StreamReader
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 import pytest
-from anyio.streams.text import TextReceiveStream
 
 from modelslab_async.sandbox import Sandbox, Scenario
 
+from .forking import Fork, fork
 from .test_cli import COMMAND, environment, reaches
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from anyio.abc import Process
 
 pytestmark = pytest.mark.anyio
 
@@ -32,39 +34,57 @@ SLOW_ANSWER = Scenario(mode="sync", generation_seconds=3600)
 class Running:
     """A command that runs, and what it has said so far."""
 
-    def __init__(self, process: Process) -> None:
-        self.process = process
-        assert process.stderr is not None
-        self._stderr = TextReceiveStream(process.stderr)
-        self.said = ""
+    def __init__(self, process: Fork, stdout: StreamReader, stderr: StreamReader) -> None:
+        self.stdout = stdout
+        self._process = process
+        self._stderr = stderr
+        self._said = b""
+
+    @property
+    def said(self) -> str:
+        return self._said.decode(errors="replace")
 
     async def says(self, text: str, times: int = 1) -> None:
         """Wait until this has been said so often."""
         while self.said.count(text) < times:
-            self.said += await self._stderr.receive()
+            more = await self._stderr.read(65536)
+            assert more, self.said
+            self._said += more
 
     def send(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
+        self._process.send(number)
 
     async def ended(self) -> tuple[int, str]:
         """The exit code and all of stdout, once the process has ended."""
-        assert self.process.stdout is not None
-        async for text in self._stderr:
-            self.said += text
-        output = "".join([text async for text in TextReceiveStream(self.process.stdout)])
-        return await self.process.wait(), output
+        self._said += await self._stderr.read()
+        output = await self.stdout.read()
+        return await anyio.to_thread.run_sync(self._process.wait), output.decode()
+
+
+@asynccontextmanager
+async def pipe() -> AsyncIterator[tuple[StreamReader, int]]:
+    """Its end to read from, and its end to write to."""
+    read, write = os.pipe()
+    reader = StreamReader()
+    made = asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb", buffering=0)
+    )
+    transport, _ = await made
+    try:
+        yield reader, write
+    finally:
+        transport.close()
 
 
 @asynccontextmanager
 async def running(box: Sandbox, tmp_path: Path, *arguments: str) -> AsyncIterator[Running]:
-    async with await anyio.open_process(
-        [*COMMAND, *arguments],
-        cwd=tmp_path,
-        env=environment(tmp_path, **reaches(box)),
-        stdin=subprocess.DEVNULL,
-    ) as process:
-        with anyio.fail_after(30):
-            yield Running(process)
+    async with pipe() as (stdout, output), pipe() as (stderr, talk):
+        three = (os.open(os.devnull, os.O_RDONLY), output, talk)
+        process = fork(arguments, tmp_path, environment(tmp_path, **reaches(box)), three)
+        for number in three:
+            os.close(number)
+        with anyio.fail_after(30), process:
+            yield Running(process, stdout, stderr)
 
 
 async def until(true: Callable[[], object]) -> None:
@@ -74,7 +94,9 @@ async def until(true: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["Ctrl-C", "SIGTERM"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["Ctrl-C", "SIGTERM", "SIGHUP"],
 )
 async def test_a_signal_submits_nothing_more_and_ends_with_the_command_that_goes_on(
     tmp_path: Path, number: signal.Signals, code: int
@@ -118,6 +140,40 @@ async def test_an_answer_on_its_way_is_awaited(tmp_path: Path) -> None:
         assert cli.said.splitlines()[-1].endswith("modelslab-async fetch 310815 -o a.wav")
 
 
+async def test_x09_the_end_of_a_terminal_told_twice_is_one_signal(tmp_path: Path) -> None:
+    """By the shell, and by the kernel."""
+    async with (
+        Sandbox(SLOW_ANSWER) as box,
+        running(box, tmp_path, "generate", "a", "-o", "a.wav") as cli,
+    ):
+        await until(lambda: box.book.debits)
+        cli.send(signal.SIGHUP)
+        await cli.says("stopping")
+        cli.send(signal.SIGHUP)
+        box.advance(3600)
+        assert (await cli.ended())[0] == 129
+        assert cli.said.splitlines()[-1].endswith("modelslab-async fetch 310815 -o a.wav")
+
+
+async def test_x09_under_nohup_the_end_of_a_terminal_is_nothing(tmp_path: Path) -> None:
+    async with (
+        Sandbox(SLOW_ANSWER) as box,
+        await anyio.open_process(
+            ["nohup", *COMMAND, "generate", "a", "-o", "a.wav"],
+            cwd=tmp_path,
+            env=environment(tmp_path, **reaches(box)),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        await until(lambda: box.book.debits)
+        process.send_signal(signal.SIGHUP)
+        box.advance(3600)
+        assert process.stdout is not None
+        assert await process.stdout.receive() == b"a.wav\n"
+        assert await process.wait() == 0
+
+
 async def test_the_second_signal_leaves_at_once_and_says_which_job_may_exist(
     tmp_path: Path,
 ) -> None:
@@ -146,8 +202,7 @@ async def test_the_jobs_of_a_sandbox_of_the_run_are_said_to_be_gone(tmp_path: Pa
 
 async def test_sandbox_serves_until_it_is_stopped(tmp_path: Path) -> None:
     async with Sandbox() as box, running(box, tmp_path, "sandbox", "--json") as cli:
-        assert cli.process.stdout is not None
-        printed = json.loads(await TextReceiveStream(cli.process.stdout).receive())
+        printed = json.loads(await cli.stdout.readline())
         assert printed["url"].startswith("http://127.0.0.1:")
         cli.send(signal.SIGINT)
         assert (await cli.ended())[0] == 130

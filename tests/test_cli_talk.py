@@ -8,6 +8,7 @@ import pty
 import re
 import shlex
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import pytest
 from modelslab_async.cli import commands
 from modelslab_async.sandbox import Sandbox, Scenario
 
-from .test_cli import COMMAND, QUICK, against, command, environment
+from .forking import fork
+from .test_cli import COMMAND, QUICK, against, command, environment, started
 
 COMMANDS = ("demo", "generate", "fetch", "balance", "sandbox", "doctor", "config", "completion")
 KEY = "a-key-of-nobody-0123456789-tail"
@@ -24,22 +26,17 @@ KEY = "a-key-of-nobody-0123456789-tail"
 def on_a_terminal(
     tmp_path: Path, *arguments: str, typed: str = "", **more: str
 ) -> tuple[int, str, str]:
-    """Exit code, stdout (a pipe), and what a terminal showed that is stdin and stderr."""
+    """Exit code, stdout (a file), and what a terminal showed that is stdin and stderr."""
     master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *arguments],
-        cwd=tmp_path,
-        env=environment(tmp_path, **{"TERM": "xterm", **more}),
-        stdin=slave,
-        stderr=slave,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    os.close(slave)
-    os.write(master, typed.encode())
-    shown = _everything(master)
-    output, _ = process.communicate(timeout=30)
-    return process.returncode, output, shown
+    with tempfile.TemporaryFile() as stdout:
+        env = environment(tmp_path, **{"TERM": "xterm", **more})
+        with fork(arguments, tmp_path, env, (slave, stdout.fileno(), slave)) as process:
+            os.close(slave)
+            os.write(master, typed.encode())
+            shown = _everything(master)
+            code = process.wait()
+        stdout.seek(0)
+        return code, stdout.read().decode(), shown
 
 
 def _everything(master: int) -> str:
@@ -91,7 +88,7 @@ def examples() -> list[str]:
 
 @pytest.mark.parametrize("example", examples())
 def test_the_sandbox_examples_of_the_help_run(tmp_path: Path, example: str) -> None:
-    done = command(tmp_path, *shlex.split(example)[1:])
+    done = started(tmp_path, *shlex.split(example)[1:])
     assert done.returncode == 0, done.stderr
 
 

@@ -22,6 +22,8 @@ pytestmark = pytest.mark.anyio
 SHORT = MusicGen("rock music from the 90s", max_new_token=256)
 LONELY = PollPolicy(first=600, min_interval=600, max_interval=600, rate=1000, patience=5)
 """So slow that a job which ends within a test was told of, not asked for."""
+SOON = PollPolicy(first=0.01, min_interval=0.005, max_interval=0.02, rate=1000)
+"""A job that nobody tells of is asked about after twice the longest interval."""
 
 
 @asynccontextmanager
@@ -89,9 +91,8 @@ async def test_w05_a_lost_answer_of_which_no_webhook_comes_stays_unknown() -> No
 
 
 async def test_w16_a_lost_webhook_costs_time_only() -> None:
-    quick = PollPolicy(first=0.01, min_interval=0.005, rate=1000)
     scenario = Scenario(generation_seconds=0.05, eta="absent", webhook_lost=1.0)
-    async with told(scenario, poll=quick) as (_, client, _):
+    async with told(scenario, poll=SOON) as (_, client, _):
         assert (await client.generate(SHORT)).files
 
 
@@ -126,8 +127,7 @@ async def test_w18_a_link_that_only_a_webhook_names_is_not_used() -> None:
 
 async def test_a_request_with_a_webhook_of_its_own_keeps_it() -> None:
     own = MusicGen("bells", max_new_token=256, webhook="http://127.0.0.1:9/mine")
-    quick = PollPolicy(first=0.01, min_interval=0.005, rate=1000)
-    async with told(Scenario(generation_seconds=0), poll=quick) as (box, client, _):
+    async with told(Scenario(generation_seconds=0), poll=SOON) as (box, client, _):
         await client.generate(own)
         assert next(iter(box.book.jobs.values())).webhook == own.webhook
 

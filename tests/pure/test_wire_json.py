@@ -115,7 +115,9 @@ def leaves(value: object) -> list[object]:
 # `json.dumps` writes NaN and infinities, and any text escaped, also halves of surrogate pairs.
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
 values = st.recursive(
-    scalars, lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner)
+    scalars,
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()), inner),
+    max_leaves=25,
 )
 
 

@@ -10,7 +10,6 @@ import asyncio
 import base64
 import html
 import json
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from modelslab_async.sandbox import Fault, Sandbox, Scenario
 from modelslab_async.webhooks import SqliteInbox, WebhookReceiver
 
 from ..batches import pieces
+from ..forking import forked
 from ..quick import client_of, free_port
 from ..test_cli import environment
 from .canary import SINKS, Canary, Watch
@@ -106,7 +106,7 @@ class User:
         self._watch.keep(await self._client.queue_depth())
 
     async def _make(self) -> None:
-        job = await self._client.submit(MusicGen("bells", max_new_token=256))
+        job = await self._client.submit(MusicGen("bells", max_new_token=256, sampling_rate=10000))
         self._watch.keep(job)
         self._watch.reports.append(job.to_json())
         made = await job.result(20)
@@ -123,7 +123,9 @@ class User:
                 self._watch.keep(outcome)
 
     async def _be_cancelled(self) -> None:
-        task = asyncio.create_task(self._client.submit(MusicGen("gone", max_new_token=256)))
+        task = asyncio.create_task(
+            self._client.submit(MusicGen("gone", max_new_token=256, sampling_rate=10000))
+        )
         await asyncio.sleep(0)
         task.cancel()
         try:
@@ -170,8 +172,7 @@ async def test_no_sink_has_the_key(road: str, watch: Watch, tmp_path: Path) -> N
 
 async def processes(box: Sandbox, folder: Path, key: str) -> AsyncIterator[tuple[str, bytes]]:
     """What commands say, with all that Python has to say about them in its most talkative mode."""
-    more = {"PYTHONASYNCIODEBUG": "1", "PYTHONDEVMODE": "1", "PYTHONFAULTHANDLER": "1"}
-    env = environment(folder, MODELSLAB_BASE_URL=box.url, **more)
+    env = environment(folder, MODELSLAB_BASE_URL=box.url)
     (folder / "key").write_text(key)
     (folder / "key").chmod(0o600)
     (folder / "songs.txt").write_text("bells\nsitar\n")
@@ -182,19 +183,10 @@ async def processes(box: Sandbox, folder: Path, key: str) -> AsyncIterator[tuple
         ("status", "many", "--json"),
         ("config", "show"),
     ):
-        command = [sys.executable, "-m", "modelslab_async", *arguments]
-        if arguments[0] != "status":
-            command += ["--api-key-file", "key"]
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=folder,
-            env=env,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        said, warned = await process.communicate()
-        yield f"{arguments[0]} says", said
-        yield f"{arguments[0]} warns", warned
+        words = [*arguments, *(() if arguments[0] == "status" else ("--api-key-file", "key"))]
+        done = await asyncio.to_thread(forked, words, folder, env, "", "-X", "dev")
+        yield f"{arguments[0]} says", done.stdout.encode()
+        yield f"{arguments[0]} warns", done.stderr.encode()
 
 
 @pytest.mark.anyio

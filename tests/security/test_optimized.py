@@ -8,6 +8,7 @@ pytest.PytestConfigWarning tests/pure tests/security tests/test_storage.py`.
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -29,7 +30,8 @@ CHECKS = [
 def optimized(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run pytest under -O, in the project's folder."""
     command = [sys.executable, "-O", "-m", "pytest", *QUIETLY, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    env = {**os.environ, "HYPOTHESIS_PROFILE": "brief"}
+    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
 
 
 FALSE = """
