@@ -50,7 +50,7 @@ class PollPolicy:
     """
 
     first: float = field(default=1.0, validator=_positive)
-    min_interval: float = field(default=0.1, validator=_positive)
+    min_interval: float = field(default=0.05, validator=_positive)
     max_interval: float = field(default=15.0, validator=_positive)
     growth: float = field(default=0.25, validator=_positive)
     rate: float = field(default=200.0, validator=_positive)

@@ -132,7 +132,7 @@ def test_a_job_of_an_uncertain_kind_is_asked_about_as_often_as_growth_says() -> 
 
 
 def test_of_an_unknown_kind_scouts_ask_on_and_the_others_seldom() -> None:
-    known = Experience(1.0, 0.1)
+    known = Experience(1.0, 0.05)
     scout, other = (known.expected(KIND, None, scout=one) for one in (True, False))
     assert scout.due == other.due == 1.0
     assert scout.share_at(10.0, 0.25) == 0.25
@@ -141,11 +141,11 @@ def test_of_an_unknown_kind_scouts_ask_on_and_the_others_seldom() -> None:
 
 @pytest.mark.parametrize(("eta", "due"), [(20.0, 20.0), (0.001, 1.0)])
 def test_the_servers_word_is_taken_until_more_is_known(eta: float, due: float) -> None:
-    assert Experience(1.0, 0.1).expected(KIND, eta).due == due
+    assert Experience(1.0, 0.05).expected(KIND, eta).due == due
 
 
 def test_an_eta_is_taken_for_what_etas_have_proved_to_be() -> None:
-    known = Experience(1.0, 0.1)
+    known = Experience(1.0, 0.05)
     for took in (10.0, 25.0, 60.0, 31.0, 14.0, 44.0):
         known.learnt(KIND, 2 * took, 0.99 * took, took)
     assert known.expected(KIND, 200.0).due == pytest.approx(100.0, rel=0.05)
@@ -154,7 +154,7 @@ def test_an_eta_is_taken_for_what_etas_have_proved_to_be() -> None:
 
 @pytest.mark.parametrize("eta", [5e-324, 1e-300, 1e-30, 1e308])
 def test_no_eta_spoils_what_is_learnt_of_the_others(eta: float) -> None:
-    known = Experience(1.0, 0.1)
+    known = Experience(1.0, 0.05)
     for took in (10.0, 1.0, 100.0):
         known.learnt(KIND, 30.0, 0.9 * took, took)
         known.learnt(KIND, eta, 0.9 * took, took)
@@ -165,7 +165,7 @@ def test_no_eta_spoils_what_is_learnt_of_the_others(eta: float) -> None:
 
 
 def test_a_kind_that_is_steadier_than_its_etas_goes_before_them() -> None:
-    known = Experience(1.0, 0.1)
+    known = Experience(1.0, 0.05)
     for eta in (10.0, 25.0, 60.0, 31.0, 14.0, 44.0):
         known.learnt(KIND, eta, 29.5, 30.0)
     assert known.expected(KIND, 200.0).due == pytest.approx(30.0, rel=0.05)
@@ -173,7 +173,7 @@ def test_a_kind_that_is_steadier_than_its_etas_goes_before_them() -> None:
 
 
 def test_jobs_that_were_done_at_once_teach_too() -> None:
-    known = Experience(1.0, 0.1)
+    known = Experience(1.0, 0.05)
     known.learnt(KIND, 0.0, None, 0.0)
     known.learnt(KIND, None, 0.0, -1.0)
     assert known.expected(KIND, None).due > 0
@@ -181,7 +181,7 @@ def test_jobs_that_were_done_at_once_teach_too() -> None:
 
 
 def test_the_first_jobs_of_each_subject_are_scouts_and_few_later() -> None:
-    known = Experience(1.0, 0.1)
+    known = Experience(1.0, 0.05)
     scouts = [number for number in range(1, 50) if known.is_scout(KIND, 30.0)]
     assert scouts == [1, 2, 3, 16, 32, 48]
     assert known.is_scout(KIND, None)
@@ -190,7 +190,7 @@ def test_the_first_jobs_of_each_subject_are_scouts_and_few_later() -> None:
 
 
 def test_the_longest_kind_is_the_one_that_counts_for_all() -> None:
-    known = Experience(1.0, 0.1)
+    known = Experience(1.0, 0.05)
     assert known.longest is None
     known.learnt("a", None, 9.9, 10.0)
     known.learnt("b", None, 39.9, 40.0)
