@@ -726,15 +726,14 @@ async def test_d32_a_download_cancelled_at_any_wait_leaves_all_or_nothing(
     cut = Fault(on="download", kind="cut_body", times=None, host="primary", at=150_000)
     open_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     async with track(tmp_path, done(cut)) as it:
-        at, whole = 1, 0
+        at = 1
         while await cancelled(it.save(), at):
             left = names(tmp_path)
             assert left in ([], [f"{it.made.id}.wav"])
             for name in left:
                 assert (tmp_path / name).read_bytes() == it.whole
                 (tmp_path / name).unlink()
-                whole += 1
             at += 1
-        assert at > 10
+        assert at > 5  # two links, each with a connection, an answer and a body to wait for
         assert names(tmp_path) == [f"{it.made.id}.wav"]
     assert len(os.listdir("/proc/self/fd")) == open_before  # noqa: PTH208
