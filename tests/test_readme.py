@@ -51,6 +51,8 @@ def service(framework: str) -> str:
 async def test_a_python_block_runs_and_prints_what_the_readme_shows(
     code: str, output: str, tmp_path: Path
 ) -> None:
+    """The port of its webhooks is any that is free: two suites may run at once."""
+    code = code.replace("8787", str(free_port()))
     async with Sandbox(scenario=Scenario(generation_seconds=0.3, eta="float")) as box:
         done = await run([sys.executable, "-W", "error", "-c", code], tmp_path, box)
     assert done.stderr == b""
