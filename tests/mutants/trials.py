@@ -6,6 +6,7 @@ tree comes first on the path of the fork, and on that of every process that its 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -58,6 +59,15 @@ def outcomes(trials: Iterable[Trial], jobs: int) -> Iterator[tuple[Trial, int]]:
         yield running.pop(pid), os.waitstatus_to_exitcode(status)
 
 
+class _Heard:
+    """Hears what came of the tests."""
+
+    code = _OTHER_TREE
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        self.code = int(exitstatus)
+
+
 def _started(trial: Trial) -> int:
     sys.stdout.flush()
     pid = os.fork()
@@ -67,12 +77,14 @@ def _started(trial: Trial) -> int:
 
 
 def _run_and_exit(trial: Trial) -> NoReturn:
-    code = _OTHER_TREE
+    code, heard = _OTHER_TREE, _Heard()
     try:
         _move_to(trial)
-        said = pytest.main([*_PYTEST, *(f"tests/{test}" for test in trial.tests)])
+        # What a failed test has left open, pytest may call an error of its own at the very end.
+        with contextlib.suppress(Exception):
+            pytest.main([*_PYTEST, *(f"tests/{test}" for test in trial.tests)], plugins=[heard])
         if Path(str(sys.modules[PACKAGE].__file__)).is_relative_to(trial.tree):
-            code = said
+            code = heard.code
     except BaseException:  # noqa: BLE001 - nothing of the fork may reach the command
         traceback.print_exc()
     finally:
