@@ -28,9 +28,11 @@ def main(arguments: Sequence[str]) -> int:
     chosen = [known[name] for name in given.names] or list(MUTANTS)
     with TemporaryDirectory(prefix="mutants-") as place:
         results = [_shown(result) for result in verdicts(chosen, Path(place).resolve(), given.jobs)]
-    killed = sum(result.verdict is Verdict.KILLED for result in results)
-    print(f"{killed} of {len(results)} killed, {_cpu_seconds():.0f} s of CPU")
-    return 0 if killed == len(results) else 1
+    alive = [result for result in results if result.verdict is not Verdict.KILLED]
+    print(f"{len(results) - len(alive)} of {len(results)} killed, {_cpu_seconds():.0f} s of CPU")
+    for result in alive:  # once more: what keeps only the end of a log keeps these
+        _shown(result)
+    return 1 if alive else 0
 
 
 def _shown(result: Result) -> Result:
