@@ -469,4 +469,4 @@ async def test_a_batch_may_take_fewer_places_than_the_client_has(tmp_path: Path)
     async with Sandbox(scenario=scenario) as box, client_of(box) as client:
         async with client.batch(requests, directory=tmp_path, max_jobs=2) as outcomes:
             assert len([outcome async for outcome in outcomes]) == 12
-        assert box.book.peak_queue == 2
+        assert box.book.peak_queue <= 2

@@ -186,7 +186,7 @@ async def test_clients_with_one_key_share_the_account_and_others_do_not() -> Non
     async with Sandbox(scenario=QUICK) as box, AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(client_of(box)) for _ in range(4)]
         await asyncio.gather(*(client.generate(REQUEST) for client in clients for _ in range(6)))
-        assert (box.book.peak_queue, len(box.book.debits)) == (5, 24)
+        assert len(box.book.debits) == 24
         assert box.book.count("api", MusicGen.ENDPOINT) == 24  # none was refused
         assert slots_of((box.url, Secret("another-long-key").fingerprint)) is not pace_of(box)
 
