@@ -114,8 +114,7 @@ MUTANTS = (
             "test_cancelling",
             "x03_a_cancelled_caller_of_a_silent_server_is_told_that_a_job_may_exist[1]",
             "a_cancellation_that_holds_a_job_says_how_to_go_on_with_it",
-            "x02_native",
-        )[:2],
+        ),
         Patch(
             "submits.py",
             "attempt.submission.track_id)\n            raise cancelled\n",
