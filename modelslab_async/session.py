@@ -136,7 +136,8 @@ class Session:
         watched = self.poller.watching(known["id"])
         if watched is not None:
             return watched
-        job = Job(self.poller, state=PollState(now(), deadline=now()), **known)
+        begun = now() - self.poller.policy.first  # it may have ended long ago: ask at once
+        job = Job(self.poller, state=PollState(begun, deadline=now()), **known)
         if not job.id:
             job.end(Finish(Finished(links=job.links)))
         return job

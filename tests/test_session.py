@@ -292,6 +292,15 @@ async def test_an_id_alone_goes_on_too() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_job_that_is_taken_up_again_is_asked_about_at_once() -> None:
+    async with Sandbox(scenario=QUICK) as box:
+        async with client_of(box) as client:
+            made = await client.generate(SHORT)
+        async with client_of(box, poll=PollPolicy(first=600)) as client:
+            assert (await client.job(made.id).result(timeout=300)).files == made.files
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     "handle",
     [
