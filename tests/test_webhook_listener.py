@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import anyio
@@ -85,7 +86,8 @@ async def test_w10_a_head_that_drips_is_ended_all_the_same() -> None:
         reader, writer = await begun(port, b"POST /hooks HTTP/1.1\r\n")
         async with anyio.create_task_group() as group:
             group.start_soon(drip, writer)
-            assert await reader.read() == b""
+            with contextlib.suppress(ConnectionResetError):  # a drop may meet the end on its way
+                assert await reader.read() == b""
             group.cancel_scope.cancel()
         writer.close()
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from modelslab_async.batch.rows import Row
 from modelslab_async.batch.states import EDGES, RowState, settled
+from modelslab_async.policy.transferring import Integrity
 
 from .world import KEY, Outcome
 
@@ -61,8 +62,18 @@ def i4_no_corrupt_file(outcome: Outcome) -> Iterator[str]:
             yield f"I4: row {row.seq} is done, and {row.path} is not there"
         elif hashlib.sha256(data).hexdigest() != row.sha256:
             yield f"I4: {row.path} is not what the ledger says"
-        elif data != outcome.right.get(row.id) and outcome.script.scenario.wav == "pcm16":
+        elif data != _right(row, len(data), outcome) and outcome.script.scenario.wav == "pcm16":
             yield f"I4: {row.path} is not what the server made"
+
+
+def _right(row: Row, size: int, outcome: Outcome) -> bytes | None:
+    """The bytes of a row's file; a host that announces too few each time is believed at last."""
+    made = outcome.right.get(row.id)
+    curt = any(
+        (fault.on, fault.kind) == ("download", "short_length")
+        for fault in outcome.script.scenario.faults
+    )
+    return made[:size] if made and curt and row.integrity == Integrity.SOURCE_SHORT else made
 
 
 def i5_no_stray_file(outcome: Outcome) -> Iterator[str]:
