@@ -31,6 +31,15 @@ _KEPT = {
 Three: TypeAlias = tuple[int, int, int]
 
 
+def complaints(stderr: str) -> list[str]:
+    """What a process says but for the machine it is on: files in memory, a step that took long."""
+    return [
+        line
+        for line in stderr.splitlines()
+        if "lies in memory" not in line and not line.startswith("Executing <")
+    ]
+
+
 class Fork:
     """A command that runs. Leaving its context kills it, unless it has ended."""
 
