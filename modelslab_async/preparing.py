@@ -52,10 +52,10 @@ async def prepare(
     """
     if request.webhook is None and webhook is not None:
         request = evolve(request, webhook=webhook)
-    if not _has_clip(request):
+    if not isinstance(request.init_audio, Path | bytes):
         return Submission(request, encode(request, track_id=track_id))
     async with clips:
-        await in_thread(partial(_clip, request))
+        await in_thread(partial(_encoded, request.init_audio, unchecked=request.unchecked))
     return Submission(request, encode(evolve(request, init_audio=None), track_id=track_id))
 
 
@@ -65,26 +65,18 @@ async def completed(submission: Submission) -> dict[str, Any]:
     Raises:
         RequestError: the clip is no longer what it was.
     """
-    if not _has_clip(submission.request):
+    request = submission.request
+    if not isinstance(request.init_audio, Path | bytes):
         return submission.fields
-    clip = await in_thread(partial(_clip, submission.request))
-    return encode(submission.request, track_id=submission.track_id, audio=clip)
+    clip = await in_thread(partial(_encoded, request.init_audio, unchecked=request.unchecked))
+    return encode(request, track_id=submission.track_id, audio=clip)
 
 
-def _has_clip(request: MusicGen) -> bool:
-    return isinstance(request.init_audio, Path | bytes)
-
-
-def _clip(request: MusicGen) -> str:
+def _encoded(clip: Path | bytes, *, unchecked: bool) -> str:
     """Blocking: the clip as it is sent."""
-    match request.init_audio:
-        case Path() as path:
-            name, data = path.name, _read(path)
-        case bytes() as data:
-            name = ""
-        case other:
-            raise RequestError("init_audio is no local clip", field="init_audio", value=other)
-    return encode_audio(data, name=name, unchecked=request.unchecked)
+    if isinstance(clip, Path):
+        return encode_audio(_read(clip), name=clip.name, unchecked=unchecked)
+    return encode_audio(clip, unchecked=unchecked)
 
 
 def _read(path: Path) -> bytes:
