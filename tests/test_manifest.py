@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async.batch.given import taken
@@ -162,7 +162,6 @@ plain = st.characters(exclude_categories=["Cc", "Cs"])
 
 
 @given(st.lists(st.text(plain, min_size=1).map(str.strip).filter(bool).map("a".__add__)))
-@settings(max_examples=200, deadline=None)
 def test_any_prompts_come_back_from_a_text_manifest(texts: list[str]) -> None:
     assert prompts(good("\n".join(texts), "text")) == texts
 
@@ -177,7 +176,6 @@ foreign = st.text().filter(lambda name: name not in {*dir(MusicGen), "key", "id"
 
 
 @given(st.lists(st.dictionaries(foreign, json_value, max_size=4), max_size=4))
-@settings(max_examples=60, deadline=None)
 def test_fields_that_are_not_ours_come_back_from_jsonl_as_they_were(
     rows: list[dict[str, Any]],
 ) -> None:
@@ -189,7 +187,6 @@ cell = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
 @given(st.lists(st.tuples(cell, cell), max_size=5), st.sampled_from(",;\t"))
-@settings(max_examples=100, deadline=None)
 def test_any_cells_come_back_from_csv(rows: list[tuple[str, str]], delimiter: str) -> None:
     file = io.StringIO(newline="")
     writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL)
@@ -201,7 +198,6 @@ def test_any_cells_come_back_from_csv(rows: list[tuple[str, str]], delimiter: st
 
 
 @given(st.binary(max_size=200), st.sampled_from([None, "text", "jsonl", "csv"]))
-@settings(max_examples=150, deadline=None)
 def test_no_bytes_break_the_reader(content: bytes, format_: Format | None) -> None:
     for prefix in (b"", b"prompt,id\n", b'{"prompt":'):
         report = check_manifest(read(prefix + content, format_))
@@ -359,7 +355,6 @@ texts = st.lists(st.sampled_from(["rock", "jazz", "raga"]), max_size=6)
 
 
 @given(texts, texts)
-@settings(deadline=None)
 def test_made_ids_stay_when_rows_are_put_between_them(rows: list[str], more: list[str]) -> None:
     before = {row.id for row in good("\n".join(rows), "text")}
     after = {row.id for row in good("\n".join([*more, *rows]), "text")}

@@ -12,7 +12,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async.batch.naming import DEFAULT_TEMPLATE, check_template, file_name
@@ -132,7 +132,6 @@ tricky_id = foreign | st.text("aA-_.1", max_size=6) | st.text("é\u0301e", max_s
 
 
 @given(st.sampled_from(TEMPLATES), st.integers(0, 2**63), tricky_id, foreign, foreign)
-@settings(max_examples=500, deadline=None)
 def test_a_name_is_one_safe_component_whatever_is_in_it(
     template: str, seq: int, row_id: str, prompt: str, job_id: str
 ) -> None:
@@ -151,7 +150,6 @@ row = st.tuples(st.integers(0, 200), tricky_id, foreign | st.text("a-1", max_siz
 
 
 @given(st.sampled_from(TEMPLATES), row, row)
-@settings(max_examples=500, deadline=None)
 def test_two_rows_never_have_one_name(
     template: str, one: tuple[int, str, str, str], other: tuple[int, str, str, str]
 ) -> None:
@@ -221,7 +219,6 @@ def test_a_line_says_all_there_is_to_say() -> None:
 
 
 @given(st.text(), st.text(), st.dictionaries(st.text(), st.text(), max_size=3))
-@settings(deadline=None)
 def test_a_line_is_one_line_and_comes_back(prompt: str, error: str, more: dict[str, str]) -> None:
     line = result_line(Result(row=1, id="a", prompt=prompt, error=error, fields=more))
     assert len(line.decode("ascii").splitlines()) == 1
