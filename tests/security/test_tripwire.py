@@ -15,7 +15,7 @@ import anyio
 import pytest
 from attrs import frozen
 
-from modelslab_async import DownloadError, JobTimeout, ModelsLab, MusicGen, RemoteFile
+from modelslab_async import DownloadError, JobTimeout, ModelsLab, MusicGen, OutputLost, RemoteFile
 from modelslab_async.transport import storage
 
 from ..doors import receiver_of, target_of
@@ -161,7 +161,7 @@ async def test_t05_links_of_an_unfinished_job_are_not_looked_at_where_they_must_
 
 async def _watched_until_the_end(client: ModelsLab, number: int) -> None:
     job = await client.submit(MusicGen(f"{number}", max_new_token=256))
-    with pytest.raises(JobTimeout):
+    with pytest.raises((JobTimeout, OutputLost)):  # whichever is first on this machine
         await job.result()
 
 
