@@ -136,8 +136,7 @@ class Session:
         watched = self.poller.watching(known["id"])
         if watched is not None:
             return watched
-        begun = now() - self.poller.policy.first  # it may have ended long ago: ask at once
-        job = Job(self.poller, state=PollState(begun, deadline=now()), **known)
+        job = Job(self.poller, state=PollState(now(), taken_up=True, deadline=now()), **known)
         if not job.id:
             job.end(Finish(Finished(links=job.links)))
         return job

@@ -13,9 +13,8 @@ from .simulation.oracles import findings
 from .simulation.scripts import REGRESSIONS, SCRIPTS, read, script_named, text_of
 from .simulation.world import simulate
 
-FAULTS = {
-    name.partition("-")[0]: name for name in reversed(list(SCRIPTS))
-}  # the first form of each
+# Of each fault its first form.
+FAULTS = {name.partition("-")[0]: name for name in reversed(list(SCRIPTS))}
 SWARM = range(30)
 SAME = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 10
 

@@ -80,6 +80,7 @@ class PollState:
 
     Attributes:
         started: when the job was accepted, or first heard of.
+        taken_up: whether it was accepted before that: it may have ended long ago.
         expected: when it should be done; ``None``: at any time.
         scout: whether to ask early, to find out if it takes as long as is expected.
         deadline: when to stop asking; ``None`` for never.
@@ -91,6 +92,7 @@ class PollState:
     """
 
     started: float
+    taken_up: bool = False
     expected: Expectation | None = None
     scout: bool = False
     deadline: float | None = None
@@ -240,6 +242,8 @@ def _wait(state: PollState, policy: PollPolicy, draw: float) -> float:
 
 def _first(state: PollState, policy: PollPolicy) -> float:
     """The age at which to ask first; a scout begins so that its questions lead up to that."""
+    if state.taken_up:
+        return 0.0
     if state.expected is None:
         return policy.first
     due = state.expected.due

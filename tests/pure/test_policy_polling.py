@@ -98,6 +98,11 @@ def test_time_that_has_passed_since_acceptance_counts() -> None:
     assert action(PollState(started=0.0, expected=in_all(20.0)), now=50.0) == PollAfter(0.0)
 
 
+def test_a_job_that_is_taken_up_again_is_not_waited_for() -> None:
+    state = PollState(started=0.0, taken_up=True)
+    assert action(state, now=0.0) == PollAfter(POLICY.min_interval)
+
+
 def test_a_job_is_asked_about_once_even_after_its_deadline() -> None:
     state = PollState(started=0.0, expected=in_all(20.0), deadline=10.0)
     assert action(state, now=10.0) == PollAfter(0.0)
