@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import enum
-import json
 import random
 from collections.abc import AsyncIterator, Generator, Mapping
 from typing import Any, Protocol
@@ -16,7 +15,8 @@ from typing import Any, Protocol
 import anyio
 from attrs import Factory, evolve, field, frozen
 
-from .errors import ModelsLabError, RequestError
+from .errors import ModelsLabError
+from .handles import FETCH_PATH, write_handle
 from .policy.expecting import Expectation
 from .policy.explaining import stopped
 from .policy.polling import (
@@ -32,13 +32,8 @@ from .policy.polling import (
     observe,
 )
 from .protocol.replies import Failed, Failure, Finished, Links, RemoteFile, Ticket
-from .protocol.trust import fetch_route
-from .protocol.trust import job_id as trusted_id
 from .runtime import Bell, now
 
-FETCH_PATH = "/api/v6/voice/fetch"
-_HANDLE_VERSION = 1
-_ANYWHERE = "https://modelslab.com"
 _LAST_QUESTION = 5.0
 
 
@@ -229,18 +224,7 @@ class Job:
 
     def to_json(self) -> str:
         """A handle for `ModelsLab.job`, in this process or another. It holds no key."""
-        handle = {
-            "version": _HANDLE_VERSION,
-            "id": self.id,
-            "track_id": self.track_id,
-            "path": self.path,
-            "links": {
-                "output": self.links.output,
-                "proxy": self.links.proxy,
-                "future": self.links.future,
-            },
-        }
-        return json.dumps(handle)
+        return write_handle(id=self.id, track_id=self.track_id, path=self.path, links=self.links)
 
     def __await__(self) -> Generator[Any, Any, Generation]:
         return self.result().__await__()
@@ -353,50 +337,3 @@ class Job:
         )
         error.add_note(repr(self))
         return error
-
-
-def read_handle(text: str | int) -> dict[str, Any]:
-    """What `Job` needs, from an id or from the text of `Job.to_json`.
-
-    Raises:
-        RequestError: it is neither.
-    """
-    own = trusted_id(text.strip() if isinstance(text, str) else text)
-    if own is not None:
-        return {"id": own}
-    try:
-        handle = json.loads(text) if isinstance(text, str) else None
-        return _checked(handle)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise RequestError(
-            "this is neither a job id nor the handle of a job; pass an id such as 43730, "
-            "or the text that Job.to_json() gave",
-            field="job",
-        ) from None
-
-
-def _checked(handle: Any) -> dict[str, Any]:
-    """The parts of a handle, each checked again: the text may come from anywhere."""
-    if handle["version"] != _HANDLE_VERSION:
-        raise ValueError(handle["version"])
-    own, polled = trusted_id(handle["id"]), trusted_id(handle["path"].rpartition("/")[2])
-    links = Links(**{name: _urls(urls) for name, urls in handle["links"].items()})
-    nameless = handle["id"] == "" and links.output  # finished at once: the link is all there is
-    if not nameless and (own is None or polled is None):
-        raise ValueError("id")
-    if not isinstance(handle["track_id"], int | str | None):
-        raise TypeError("track_id")
-    route = fetch_route(_ANYWHERE + handle["path"], _ANYWHERE)
-    return {
-        "id": own or "",
-        "path": route[0] if route else FETCH_PATH,
-        "fetch_id": polled,
-        "track_id": handle["track_id"],
-        "links": links,
-    }
-
-
-def _urls(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(url, str) for url in value):
-        raise TypeError("links")
-    return tuple(value)

@@ -13,7 +13,8 @@ from attrs import evolve
 
 from .deliveries import Deliveries
 from .downloads import Downloader, Progress, SavedFile, Target
-from .jobs import Job, read_handle
+from .handles import read_handle
+from .jobs import Job
 from .policy.polling import Finish, PollPolicy, PollState
 from .policy.transferring import DownloadPolicy
 from .polls import Poller

@@ -19,7 +19,8 @@ from attrs import evolve, frozen
 
 from .deliveries import Deliveries
 from .errors import ConfigurationError, ModelsLabError
-from .jobs import FETCH_PATH, Job
+from .handles import FETCH_PATH
+from .jobs import Job
 from .policy.expecting import as_late
 from .policy.explaining import may_exist, no_answer, parked, said_no
 from .policy.pacing import MAX_WAIT, backoff

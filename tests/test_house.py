@@ -20,7 +20,7 @@ PACKAGE = Path(modelslab_async.__file__).parent
 FLOORS = [
     ["errors"],
     ["secret", "protocol"],
-    ["policy"],
+    ["policy", "handles"],
     ["runtime"],
     ["webhooks"],
     ["transport"],

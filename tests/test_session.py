@@ -301,35 +301,6 @@ async def test_a_job_that_is_taken_up_again_is_asked_about_at_once() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    "handle",
-    [
-        "",
-        "../../buy_subscription",
-        "{}",
-        "[]",
-        '{"version": 2}',
-        json.dumps({"version": 1, "id": "../x", "path": "/a/1", "track_id": 1, "links": {}}),
-        json.dumps({"version": 1, "id": "1", "path": "/a/..", "track_id": 1, "links": {}}),
-        json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": 1, "links": {"x": []}}),
-        json.dumps({"version": 1, "id": "1", "path": 5, "track_id": 1, "links": {}}),
-        json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": 1, "links": []}),
-        json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": [], "links": {}}),
-        json.dumps({"version": 1, "id": "1", "path": "/", "track_id": 1, "links": {"output": "u"}}),
-        json.dumps({"version": 1, "id": "", "path": "/a/", "track_id": 1, "links": {}}),
-        "[" * 100_000,
-        -1,
-    ],
-    ids=lambda handle: str(handle)[:40],
-)
-async def test_what_is_no_handle_is_refused(handle: str | int) -> None:
-    async with Sandbox() as box, client_of(box) as client:
-        with pytest.raises(RequestError, match="neither a job id nor the handle"):
-            client.job(handle)
-        assert not box.book.requests
-
-
-@pytest.mark.anyio
 async def test_a_job_that_came_without_an_id_is_known_by_its_links(tmp_path: Path) -> None:
     nameless = Fault(on="submit", kind="patch", without=("id",))
     scenario = Scenario(mode="sync", generation_seconds=0, faults=(nameless,))

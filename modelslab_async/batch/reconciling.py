@@ -19,7 +19,7 @@ import anyio
 from attrs import frozen
 
 from ..errors import ModelsLabError
-from ..jobs import FETCH_PATH
+from ..handles import FETCH_PATH
 from ..policy.explaining import cannot_read, no_answer, said_no
 from ..protocol.replies import Failed, Finished, Pending, Refused, Ticket, read_reply
 from ..protocol.trust import job_id as trusted_id
