@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
+from contextlib import suppress
 from typing import Any
 
 from modelslab_async import DownloadPolicy, ModelsLab, PollPolicy
@@ -22,8 +24,12 @@ def client_of(box: Sandbox, **settings: Any) -> ModelsLab:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """A port that nobody listens on now, and that the system gives to nobody who names none.
+
+    From the range that it gives away, a suite beside this one could get the port meanwhile.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
