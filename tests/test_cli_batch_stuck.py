@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,19 @@ def test_code_5_where_there_is_no_batch(tmp_path: Path, name: str) -> None:
     done = command(tmp_path, name, "nowhere")
     assert done.returncode == 5
     assert "there is no batch in nowhere" in done.stderr
+
+
+def test_a_batch_that_was_killed_before_its_ledger_was_begun_begins_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "out").mkdir()
+    with closing(sqlite3.connect(tmp_path / "out" / "ledger.sqlite3")) as db:
+        db.execute("PRAGMA journal_mode = WAL")  # what is there before the tables are
+    for name in ("status", "resume"):
+        done = command(tmp_path, name, "out", *(["--sandbox"] if name == "resume" else []))
+        assert (done.returncode, "there is no batch in out" in done.stderr) == (5, True)
+    done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-o", "out", "--sandbox")
+    assert (done.returncode, done.stdout) == (0, "out/00001-waltz.wav\n"), done.stderr
 
 
 # --- reconcile ------------------------------------------------------------------------------------

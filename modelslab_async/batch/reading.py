@@ -55,15 +55,12 @@ class Reader:
         path = directory / LEDGER_NAME
         if not path.is_file():
             raise LedgerError(f"there is no batch in {directory}: it has no {LEDGER_NAME}")
-        try:
-            db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
-        except sqlite3.Error as error:
-            raise explained(error, "it was opened for reading") from error
-        try:
-            _check_version(db)
-        except BaseException:
+        db, version = _opened(path)
+        if version != VERSION:
             db.close()
-            raise
+            raise LedgerError(
+                f"the ledger has schema version {version}; work on it once to renew it"
+            )
         return cls(db)
 
     def close(self) -> None:
@@ -135,10 +132,28 @@ class Reader:
         return None if record is None else Row(*record)
 
 
-def _check_version(db: sqlite3.Connection) -> None:
+def holds_batch(directory: Path) -> bool:
+    """Whether a batch was begun in a directory. One killed at its start leaves an empty ledger.
+
+    Raises:
+        LedgerError: there is a ledger, and it cannot be read.
+    """
+    path = directory / LEDGER_NAME
+    if not path.is_file():
+        return False
+    db, version = _opened(path)
+    db.close()
+    return version > 0
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, int]:
+    """The ledger, open to be looked at only, and the version of its schema."""
     try:
-        version = version_of(db)
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
+        try:
+            return db, version_of(db)
+        except BaseException:
+            db.close()
+            raise
     except sqlite3.Error as error:
         raise explained(error, "it was opened for reading") from error
-    if version != VERSION:
-        raise LedgerError(f"the ledger has schema version {version}; work on it once to renew it")

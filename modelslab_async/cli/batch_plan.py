@@ -17,7 +17,7 @@ from modelslab_async import RequestError, RowState
 from ..batch.given import taken
 from ..batch.manifest import BadRow, Format, Report, Row, check_manifest, read_manifest, rereadable
 from ..batch.money import seconds_of
-from ..batch.reading import LEDGER_NAME, Reader
+from ..batch.reading import Reader, holds_batch
 from ..batch.rows import PlannedRow
 from ..batch.states import settled
 from ..batch.strict import REQUEST_FIELDS
@@ -178,7 +178,7 @@ def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -
         LedgerError: the directory's ledger cannot be read.
     """
     plan = Plan(how.limits)
-    if not (directory / LEDGER_NAME).is_file():
+    if not holds_batch(directory):
         if manifest is not None:
             _take_in(plan, manifest, None, voice)
         return plan

@@ -14,7 +14,7 @@ from attrs import evolve
 from modelslab_async import LedgerError, ModelsLabError, RowState
 
 from ..batch.ledger import Ledger
-from ..batch.reading import LEDGER_NAME, Reader
+from ..batch.reading import Reader, holds_batch
 from ..batch.states import settled
 from .batch_board import Board, board_of, look
 from .batch_options import How
@@ -181,7 +181,7 @@ def _counts(directory: Path) -> Counts:
 
 def _attempts(directory: Path) -> int:
     """Submits so far: the sandbox of another run gave that many ids at most."""
-    if not (directory / LEDGER_NAME).is_file():
+    if not holds_batch(directory):
         return 0
     with Reader.open(directory) as reader:
         return int(reader.db.execute("SELECT sum(attempt) FROM rows").fetchone()[0] or 0)

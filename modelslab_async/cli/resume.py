@@ -50,7 +50,7 @@ def check_batch(directory: Path) -> None:
     Raises:
         NotThere: it does not.
     """
-    from ..batch.reading import LEDGER_NAME
+    from ..batch.reading import holds_batch
 
-    if not (directory / LEDGER_NAME).is_file():
-        raise NotThere(f"there is no batch in {directory}: it has no {LEDGER_NAME}")
+    if not holds_batch(directory):
+        raise NotThere(f"there is no batch in {directory}")
