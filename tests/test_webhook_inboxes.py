@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +143,16 @@ async def test_w15_an_inbox_without_a_folder_says_what_that_means(tmp_path: Path
 
 async def test_an_inbox_leaves_the_database_of_another_program_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.sqlite3"
-    other = sqlite3.connect(path)
-    other.execute("CREATE TABLE precious (x)")
-    other.close()
-    async with SqliteInbox(path) as inbox:
-        with pytest.raises(WebhookError, match="another program"):
-            await inbox.take("5")
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        other.execute("CREATE TABLE precious (x)")
+        path.chmod(0o664)
+        async with SqliteInbox(path) as inbox:
+            with pytest.raises(WebhookError, match="another program"):
+                await inbox.take("5")
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert path.stat().st_mode & 0o777 == 0o664
 
 
 class Hashes:

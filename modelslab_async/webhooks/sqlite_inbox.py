@@ -149,30 +149,35 @@ class SqliteInbox:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    _make_private(path)
+    _make(path)
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        _prepare(db, path)
+        _check_owner(db, path)  # first: nothing is set in a database that is not ours
+        path.chmod(0o600)
+        _prepare(db)
     except BaseException:
         db.close()
         raise
     return db
 
 
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
+def _check_owner(db: sqlite3.Connection, path: Path) -> None:
+    owner = db.execute("PRAGMA application_id").fetchone()[0]
+    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if owner != _APPLICATION_ID and not empty:
+        raise WebhookError(f"{path} is a database of another program; name another file")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
     for setting in _SETTINGS:
         db.execute(setting)
     with db:
         db.execute("BEGIN IMMEDIATE")
-        owner = db.execute("PRAGMA application_id").fetchone()[0]
-        empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if owner != _APPLICATION_ID and not empty:
-            raise WebhookError(f"{path} is a database of another program; name another file")
         db.execute(_TABLE)
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
 
 
-def _make_private(path: Path) -> None:
+def _make(path: Path) -> None:
     """Make the file if it is not there. One that is must not be opened but by SQLite: closing it
     would drop the locks that this process holds on it."""
     try:
@@ -181,4 +186,3 @@ def _make_private(path: Path) -> None:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
             raise WebhookError(f"{path} is no regular file of its own; name another file") from None
-        path.chmod(0o600)
