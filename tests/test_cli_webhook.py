@@ -117,6 +117,23 @@ async def test_with_json_a_delivery_is_an_event_of_one_line(tmp_path: Path) -> N
         assert event["status"] == "success"
 
 
+async def test_a_key_that_the_server_repeats_is_neither_shown_nor_kept(tmp_path: Path) -> None:
+    port, key = free_port(), "a-key-of-nobody-0123456789-tail"
+    told = Scenario(
+        mode="sync", generation_seconds=3600, failure_probability=1, failure_message=f"bad: {key}"
+    )
+    async with Sandbox(told, key=key) as box:
+        await killed_before_an_answer(box, tmp_path, port)
+        async with running(box, tmp_path, "webhook", "out", *listener(port)) as cli:
+            await until(lambda: can_connect(port))
+            box.advance(3600)
+            await box.delivered()
+            cli.send(signal.SIGINT)
+            said = (await cli.ended())[1]
+    assert ": failed, job 310815: bad: ***" in said
+    assert key.encode() not in (tmp_path / "out/webhooks.sqlite3").read_bytes()
+
+
 def can_connect(port: int) -> bool:
     with socket.socket() as one:
         return one.connect_ex(("127.0.0.1", port)) == 0
@@ -177,8 +194,7 @@ def test_code_2_for_wrong_usage(tmp_path: Path, arguments: list[str], says: str)
 
 
 async def test_code_2_for_a_secret_that_is_too_short(tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/ledger.sqlite3").touch()
+    command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-o", "out", "--sandbox")
     (tmp_path / "out/webhook.secret").write_text("short\n")
     done = command(tmp_path, "webhook", "out", *listener(free_port()))
     assert done.returncode == 2

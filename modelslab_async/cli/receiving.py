@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..secret import Secret
+
 if TYPE_CHECKING:
     from modelslab_async.webhooks import WebhookReceiver
 
@@ -23,8 +25,12 @@ _INBOX: Final = "webhooks.sqlite3"
 
 
 @asynccontextmanager
-async def receiving(directory: Path, public_url: str, port: int) -> AsyncIterator[WebhookReceiver]:
+async def receiving(
+    directory: Path, public_url: str, port: int, *, key: str | None = None
+) -> AsyncIterator[WebhookReceiver]:
     """A receiver that listens for the batch in a directory.
+
+    An API key that no client hides is taken out of what is delivered.
 
     Raises:
         ConfigurationError: the URL or the secret cannot be used.
@@ -35,6 +41,8 @@ async def receiving(directory: Path, public_url: str, port: int) -> AsyncIterato
 
     async with SqliteInbox(directory / _INBOX) as inbox:
         receiver = WebhookReceiver(_secret(directory), public_url, inbox=inbox)
+        if key:
+            receiver.hide(Secret(key))
         async with receiver.serve(port=port):
             yield receiver
 

@@ -41,19 +41,24 @@ def webhook(voice: Voice, directory: str, public_url: str, port: int) -> int:
     It listens on 127.0.0.1: a proxy or tunnel with a certificate stands before it.
     A delivery is on the disk before it is answered. It is only a hint: the next
     `resume DIR --webhook-url URL` asks the API, and so finds jobs whose ids were
-    lost. The secret is MODELSLAB_ASYNC_WEBHOOK_SECRET, or else made in DIR.
+    lost. The secret is MODELSLAB_ASYNC_WEBHOOK_SECRET, or else made in DIR. The API
+    key of the environment or the configuration is taken out of what is delivered.
     """
     from .running import run
+    from .settings import Flags, read_settings
 
     place = Path(directory)
     check_batch(place)
-    return run(_listen(place, public_url, port, voice))
+    key = read_settings(Flags())["api_key"].value
+    return run(_listen(place, public_url, port, voice, key))
 
 
-async def _listen(directory: Path, public_url: str, port: int, voice: Voice) -> int:
+async def _listen(
+    directory: Path, public_url: str, port: int, voice: Voice, key: str | None
+) -> int:
     import anyio
 
-    async with receiving(directory, public_url, port) as receiver:
+    async with receiving(directory, public_url, port, key=key) as receiver:
         receiver.subscribe(partial(_tell, voice))
         voice.say(f"listening on 127.0.0.1 port {port} for {public_url} until Ctrl-C")
         await anyio.sleep_forever()
