@@ -51,7 +51,8 @@ def fetch_route(fetch_result: object, base_url: str) -> tuple[str, str] | None:
 
     ``None`` unless it is a URL on the origin of ``base_url`` whose whole path is a known fetch
     family and one id, with no user, query or fragment. Only the family and the id are of use: the
-    key is sent to the configured origin and never to where an answer points.
+    key is sent to the configured origin and never to where an answer points. The id is the one to
+    poll with when it differs from the answer's ``id`` (ModelsLab docs, create-dubbing page).
     """
     if not isinstance(fetch_result, str) or "?" in fetch_result or "#" in fetch_result:
         return None
@@ -62,16 +63,6 @@ def fetch_route(fetch_result: object, base_url: str) -> tuple[str, str] | None:
         return None
     match = _ROUTE.fullmatch(urlsplit(fetch_result).path)
     return (match["family"], match["id"]) if match else None
-
-
-def fetch_id(fetch_result: object, base_url: str) -> str | None:
-    """The id at the end of a ``fetch_result``, by the rules of :func:`fetch_route`.
-
-    It is the id to poll with when it differs from the answer's ``id`` (ModelsLab docs,
-    create-dubbing page).
-    """
-    route = fetch_route(fetch_result, base_url)
-    return route[1] if route else None
 
 
 # URLs

@@ -20,7 +20,7 @@ from modelslab_async.policy.polling import Stop
 from modelslab_async.policy.submitting import Rejected, Unknown, classify
 from modelslab_async.policy.transferring import GiveUp, Trouble
 from modelslab_async.protocol.replies import Failed, Links, Refused, read_reply
-from modelslab_async.protocol.trust import fetch_id, fetch_route, job_id
+from modelslab_async.protocol.trust import fetch_route, job_id
 from modelslab_async.protocol.wire_values import number
 
 odd = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
@@ -115,7 +115,6 @@ def test_a_route_is_a_known_family_and_a_plain_id_or_nothing(
     route = fetch_route(url, "https://modelslab.com")
     fits = bool(base) and family in FAMILIES and job_id(job) == job
     assert route == ((family, job) if fits else None)
-    assert fetch_id(url, "https://modelslab.com") == (job if fits else None)
 
 
 @given(

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from modelslab_async.errors import ConfigurationError
 from modelslab_async.protocol.trust import (
     api_origin,
-    fetch_id,
     fetch_route,
     forbidden_address,
     is_loopback,
@@ -104,7 +103,6 @@ def test_a_fetch_result_of_a_known_family_gives_its_family_and_id(
 ) -> None:
     """T03: the four families that the documents and the vendor's clients show."""
     assert fetch_route(url, BASE) == route
-    assert fetch_id(url, BASE) == route[1]
 
 
 @pytest.mark.parametrize(
@@ -164,14 +162,14 @@ def test_a_fetch_result_of_a_known_family_gives_its_family_and_id(
 def test_a_fetch_result_that_points_anywhere_else_is_ignored(url: object) -> None:
     """T03: whatever it says, the key goes to the configured origin only."""
     assert fetch_route(url, BASE) is None
-    assert fetch_id(url, BASE) is None
 
 
 def test_a_fetch_result_is_compared_with_the_configured_origin() -> None:
     """T03: the sandbox on loopback is an origin like any other."""
-    assert fetch_id("http://127.0.0.1:8080/api/v6/voice/fetch/9", "http://127.0.0.1:8080") == "9"
-    assert fetch_id("http://127.0.0.1:8081/api/v6/voice/fetch/9", "http://127.0.0.1:8080") is None
-    assert fetch_id(f"{FETCH}/9", "nonsense") is None
+    route = ("/api/v6/voice/fetch", "9")
+    assert fetch_route(f"http://127.0.0.1:8080{'/'.join(route)}", "http://127.0.0.1:8080") == route
+    assert fetch_route(f"http://127.0.0.1:8081{'/'.join(route)}", "http://127.0.0.1:8080") is None
+    assert fetch_route(f"{FETCH}/9", "nonsense") is None
 
 
 @pytest.mark.parametrize(
