@@ -18,6 +18,7 @@ import pytest
 
 import modelslab_async
 from modelslab_async.cli.failing import exit_code_of
+from modelslab_async.cli.generate import as_number
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .forking import forked
@@ -186,14 +187,14 @@ async def test_every_parameter_of_the_request_is_an_option(box: Sandbox, tmp_pat
     }
 
 
-def encode_clip() -> bytes:
-    """A tenth of a second of sound."""
+def encode_clip(samples: int = 1600) -> bytes:
+    """A tenth of a second of sound, or as long as wanted."""
     file = io.BytesIO()
     with wave.open(file, "wb") as clip:
         clip.setnchannels(1)
         clip.setsampwidth(2)
         clip.setframerate(16_000)
-        clip.writeframes(b"\x10\x20" * 1600)
+        clip.writeframes(b"\x10\x20" * samples)
     return file.getvalue()
 
 
@@ -251,14 +252,51 @@ async def test_code_7_for_a_time_out_whose_last_line_is_the_command_that_goes_on
     tmp_path: Path,
 ) -> None:
     async with Sandbox(Scenario(generation_seconds=3600)) as box:
-        late = await against(box, tmp_path, "generate", "waltz", "-o", "w.wav", "--timeout", "0.1")
+        (tmp_path / "key").write_text(box.key)
+        (tmp_path / "w.wav").write_text("old")
+        how = ["-o", "w.wav", "--overwrite", "--api-key-file", "key"]
+        once = ["generate", "waltz", *how, "--timeout", "0.1"]
+        late = await against(box, tmp_path, *once, MODELSLAB_API_KEY="")
         assert (late.returncode, late.stdout) == (7, "")
         start, _, resume = late.stderr.splitlines()[-1].partition("modelslab-async ")
-        assert (start, resume) == ("resume with: ", "fetch 310815 -o w.wav")
+        assert (start, resume) == ("resume with: ", " ".join(["fetch", "310815", *how]))
         box.advance(3600)
-        done = await against(box, tmp_path, *resume.split())
+        done = await against(box, tmp_path, *resume.split(), MODELSLAB_API_KEY="")
         assert (done.returncode, done.stdout) == (0, "w.wav\n")
         assert len(box.book.debits) == 1
+
+
+async def test_all_files_of_a_job_are_brought_and_a_dead_one_hides_no_other(
+    tmp_path: Path,
+) -> None:
+    clips = [base64.b64encode(encode_clip(samples)).decode() for samples in (1600, 3200)]
+    output = [f"data:audio/wav;base64,{clip}" for clip in clips]
+    both = Fault(on="submit", kind="patch", fields={"output": output})
+    async with Sandbox(Scenario(mode="sync", generation_seconds=0, faults=(both,))) as box:
+        done = await against(box, tmp_path, "generate", "waltz", "-o", "w.wav", "--json")
+        named = [(file["path"], file["job_id"]) for file in json.loads(done.stdout)["files"]]
+        assert named == [("w.wav", "310815"), ("w-2.wav", "310815")]
+        assert [(tmp_path / name).stat().st_size for name, _ in named] == [3244, 6444]
+    dead = Fault(
+        on="submit", kind="patch", fields={"output": [output[0], "data:audio/wav;base64,AAAA"]}
+    )
+    async with Sandbox(Scenario(mode="sync", generation_seconds=0, faults=(dead,))) as box:
+        done = await against(box, tmp_path, "generate", "raga", "-o", "r.wav")
+        assert (done.returncode, done.stdout) == (1, "r.wav\n"), done.stderr
+        assert done.stderr.endswith("resume with: modelslab-async fetch 310815 -o r.wav\n")
+
+
+async def test_a_file_that_is_short_on_the_server_too_is_warned_of(tmp_path: Path) -> None:
+    short = Scenario(mode="sync", generation_seconds=0, wav="size_too_big")
+    async with Sandbox(short) as box:
+        done = await against(box, tmp_path, "generate", "waltz", "-o", "w.wav")
+    assert (done.returncode, done.stdout) == (0, "w.wav\n"), done.stderr
+    assert "warning: w.wav ends before its own header says" in done.stderr
+
+
+@pytest.mark.parametrize("text", ["007", "\u0663", "9" * 5000, "waltz-7"])
+def test_a_track_id_of_the_users_own_is_sent_as_it_is(text: str) -> None:
+    assert (as_number(text), as_number("7")) == (text, 7)
 
 
 # --- exit codes -----------------------------------------------------------------------------------

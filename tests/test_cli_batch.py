@@ -215,6 +215,24 @@ def test_code_2_for_wrong_usage(tmp_path: Path, arguments: list[str], says: str)
     assert says in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("rows.csv", "title,duration\nwaltz,60\n"),
+        ("rows.tsv", "title\tduration\nwaltz\t60\n"),
+        ("rows.jsonl", '["waltz"]\n'),
+        ("rows.ndjson", "waltz\n"),
+    ],
+)
+def test_a_table_that_is_none_is_not_paid_for_line_by_line(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    done = command(tmp_path, "batch", name, "-o", "out", "--sandbox")
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "nothing was sent" in done.stderr
+
+
 def test_code_2_when_several_paid_jobs_would_need_a_yes(tmp_path: Path) -> None:
     done = command(tmp_path, "batch", manifest(tmp_path, "waltz", "raga"), **KEY)
     assert done.returncode == 2

@@ -62,6 +62,8 @@ async def test_status_counts_and_says_what_is_stuck_and_what_to_do(tmp_path: Pat
     assert (states["planned"]["rows"], states[ended]["rows"]) == (1, 2)
     assert f"--retry {ended}" in states[ended]["advice"]
     assert "no" in states[ended]["errors"][0]["example"]
+    (tmp_path / "out").rename(tmp_path / "two words")
+    assert "modelslab-async resume 'two words'" in command(tmp_path, "status", "two words").stdout
 
 
 async def test_status_of_a_row_is_its_history(tmp_path: Path) -> None:
@@ -195,7 +197,5 @@ async def test_only_resubmit_with_a_yes_pays_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["--adopt", "1"], ["--no-such"], []], ids=str)
 def test_code_2_for_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/ledger.sqlite3").touch()
     done = command(tmp_path, "reconcile", *(["out", *arguments] if arguments else []))
     assert done.returncode == 2

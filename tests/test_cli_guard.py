@@ -5,6 +5,7 @@ The commands here are made up, for none of ours fails like this if it can be hel
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 from pathlib import Path
@@ -51,7 +52,18 @@ def test_an_interruption_outside_the_event_loop_is_no_bug(
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_code_5_for_a_place_that_the_system_does_not_let_us_look_at(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = PermissionError(errno.EACCES, "Permission denied", "mine/\x1b[31mledger")
+    assert guarded(failing(error), ["song"]) == 5
+    said = capsys.readouterr().err
+    assert "Permission denied" in said
+    assert "Traceback" not in said
+    assert "\x1b[31m" not in said
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-"])
 def test_a_process_without_its_streams_does_its_work(closed: str, tmp_path: Path) -> None:
     command = [*COMMAND, "generate", "--sandbox", "a", "-o", "a.wav"]
     done = subprocess.run(

@@ -157,7 +157,9 @@ def test_doctor_looks_everywhere_and_shows_no_secret(tmp_path: Path) -> None:
         tmp_path,
         *("doctor", "--json"),
         MODELSLAB_API_KEY=KEY,
-        HTTPS_PROXY="http://me:hidden@proxy.example:1",
+        HTTPS_PROXY="http://me:hid/d@en@proxy.example:1",
+        ALL_PROXY="me:hidden@proxy.example:2",
+        MODELSLAB_BASE_URL="https://me:hidden@example.com",
     )
     found = json.loads(done.stdout)
     assert done.returncode == 0
@@ -165,9 +167,21 @@ def test_doctor_looks_everywhere_and_shows_no_secret(tmp_path: Path) -> None:
     assert found["self_test"]["integrity"] == "exact"
     assert {"python", "modelslab_async", "aiohttp", "sqlite", "click"} <= set(found["versions"])
     assert found["settings"]["api_key"]["value"] == "***tail"
-    assert found["proxy"] == {"HTTPS_PROXY": "http://***@proxy.example:1"}
+    assert found["proxy"] == {
+        "HTTPS_PROXY": "http://***@proxy.example:1",
+        "ALL_PROXY": "***@proxy.example:2",
+    }
+    assert found["settings"]["base_url"]["value"] == "https://***@example.com"
     assert KEY not in done.stdout + done.stderr
     assert "hidden" not in done.stdout + done.stderr
+
+
+def test_an_origin_with_a_password_is_refused_before_it_is_shown(tmp_path: Path) -> None:
+    secret = {"MODELSLAB_API_KEY": KEY, "MODELSLAB_BASE_URL": "https://me:hidden@example.com"}
+    for arguments in (["balance"], ["fetch", "1"], ["generate", "a"]):
+        done = command(tmp_path, *arguments, **secret)
+        assert done.returncode == 2
+        assert "hidden" not in done.stderr
 
 
 def test_doctor_is_for_people_too(tmp_path: Path) -> None:

@@ -263,6 +263,29 @@ def test_a_reader_who_leaves_costs_no_file_and_no_traceback(tmp_path: Path) -> N
     assert sorted(path.name for path in tmp_path.glob("*.wav")) == ["a.wav", "b.wav"]
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["config", "show"], ["--version"], ["generate", "--sandbox", "a", "-o", "a.wav"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_code_1_where_stdout_takes_nothing_and_the_files_are_there(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "stdout cannot be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "a.wav").exists() == ("generate" in arguments)
+
+
 def test_help_into_a_closed_pipe_ends_quietly(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--format",
     "form",
     type=click.Choice(["text", "jsonl", "csv"]),
-    help="What FILE is.  [default: found out]",
+    help="What FILE is.  [default: by its name, or its first line]",
 )
 @waiting
 @talking

@@ -11,7 +11,7 @@ from modelslab_async import RowState, Succeeded
 
 from ..protocol.trust import safe_text
 from .failing import as_json
-from .showing import told
+from .showing import told, warn_of
 from .voice import Voice
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def _tell(voice: Voice, row: Row, outcome: Outcome) -> None:
         voice.fail(f"{_name(row)}: {outcome.error}")
         return
     for saved in outcome.saved:
-        if saved.silent:
-            voice.warn(f"{saved.path} holds nothing but silence")
+        warn_of(voice, saved)
         voice.give(str(saved.path))
 
 

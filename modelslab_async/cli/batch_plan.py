@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from .batch_options import How
 
 _MAX_NAMED = 20
+_ENDINGS: dict[str, Format] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
 
 
 @frozen
@@ -127,6 +133,9 @@ def _capped(limits: Limits) -> str:
 def opened_manifest(name: str, form: Format | None) -> Iterator[Manifest]:
     """The manifest of this name, ``-`` for standard input.
 
+    An ending that tells the format is believed: taken for text, a table whose header is misspelled
+    would be paid for line by line.
+
     Raises:
         NotThere: it cannot be read.
         click.UsageError: standard input is a terminal.
@@ -140,6 +149,7 @@ def opened_manifest(name: str, form: Format | None) -> Iterator[Manifest]:
     except OSError as error:
         raise NotThere(f"{name}: {error.strerror}") from None
     with file:
+        form = form or _ENDINGS.get(path.suffix.lower())
         yield Manifest(file, form, None if name == "-" else path.parent)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
@@ -208,11 +209,12 @@ def _end(voice: Voice, counts: Counts, code: int | None, directory: Path, how: H
         voice.give_json({"schema_version": 1, "event": "ended", "track_id": None, **ended})
         return
     if counts[RowState.AMBIGUOUS] and not how.connection.sandbox:
-        told = f"{PROGRAM} reconcile {directory}"
+        told = shlex.join([PROGRAM, "reconcile", str(directory)])
         voice.warn(f"{counts[RowState.AMBIGUOUS]} jobs may exist and be paid for; see {told}")
     missing = sum(counts.values()) - counts[RowState.DONE] - left
     if missing:
-        voice.warn(f"{missing} rows have no file; {PROGRAM} status {directory} says why")
+        told = shlex.join([PROGRAM, "status", str(directory)])
+        voice.warn(f"{missing} rows have no file; {told} says why")
     if gone:
         voice.last(f"stopped; {gone} jobs are gone with the sandbox of this run")
     elif again:

@@ -8,7 +8,7 @@ import click
 
 from ..protocol.trust import safe_text
 from .options import account, talking, waiting
-from .settings import masked
+from .settings import masked, without_password
 from .voice import Voice
 
 if TYPE_CHECKING:
@@ -54,9 +54,10 @@ def show(voice: Voice, settings: dict[str, Setting]) -> int:
 
 def public(settings: dict[str, Setting]) -> dict[str, dict[str, Any]]:
     """The settings as they may be shown."""
+    safe = {"api_key": masked, "base_url": without_password}
     return {
         name: {
-            "value": masked(setting.value) if name == "api_key" else setting.value,
+            "value": safe[name](setting.value) if name in safe else setting.value,
             "origin": setting.origin,
         }
         for name, setting in settings.items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
-from ..protocol.trust import is_loopback, origin
+from ..protocol.trust import api_origin, is_loopback, origin
 from .settings import Setting, key_of
 
 if TYPE_CHECKING:
@@ -44,18 +44,23 @@ class Connection:
 
     @property
     def arguments(self) -> list[str]:
-        """What another command needs to reach the same API."""
-        base_url = self.settings["base_url"]
-        return ["--base-url", base_url.value] if base_url.origin == "flag" else []
+        """What another command needs to reach the same account."""
+        base_url, key = self.settings["base_url"], self.settings["api_key"]
+        return [
+            *(["--base-url", base_url.value] if base_url.origin == "flag" else []),
+            *(["--api-key-file", key.file] if key.file else []),
+        ]
 
     def check(self) -> None:
-        """Fail now rather than after a question, when there is no key.
+        """Fail now rather than after a question, and before the origin is shown.
 
         Raises:
             NoKey: there is none.
+            ConfigurationError: the key cannot be sent to that origin.
         """
         if not self.sandbox:
             key_of(self.settings)
+            api_origin(self.origin)
 
 
 def _on_this_machine(base_url: str) -> bool:

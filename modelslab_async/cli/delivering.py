@@ -16,7 +16,7 @@ from .tracks import Board, Track, bring_all
 from .voice import PROGRAM, Voice
 
 if TYPE_CHECKING:
-    from modelslab_async import ModelsLab
+    from modelslab_async import ModelsLab, SavedFile
 
 
 def deliver(
@@ -114,7 +114,7 @@ def report(tracks: Sequence[Track]) -> dict[str, Any]:
     """Everything that came of the tracks, as the one JSON object of a command."""
     return {
         "schema_version": 1,
-        "files": [_file(track) for track in tracks if track.saved],
+        "files": [_file(track, saved) for track in tracks for saved in track.saved],
         "failed": [
             {"name": track.name, **as_json(track.error, hint=hint_of(track))}
             for track in tracks
@@ -124,12 +124,11 @@ def report(tracks: Sequence[Track]) -> dict[str, Any]:
     }
 
 
-def _file(track: Track) -> dict[str, Any]:
-    saved = asdict(track.saved) if track.saved else {}
+def _file(track: Track, saved: SavedFile) -> dict[str, Any]:
     return {
         "name": track.name,
         "job_id": track.job.id if track.job else "",
         "track_id": track.job.track_id if track.job else None,
-        **saved,
-        "path": str(saved.get("path", "")),
+        **asdict(saved),
+        "path": str(saved.path),
     }

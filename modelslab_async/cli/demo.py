@@ -53,7 +53,7 @@ def demo(voice: Voice, output: str) -> int:
     connection = Connection(settings=built_in(), sandbox=True)
     code = deliver(connection, tracks, voice)
     if code == 0:
-        _what_next(voice, [track.saved.path for track in tracks if track.saved])
+        _what_next(voice, [saved.path for track in tracks for saved in track.saved])
     return code
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import sys
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ from ..protocol.trust import safe_text
 from .config import public
 from .connection import Connection
 from .options import account, talking
-from .settings import PROJECT_FILE, built_in, user_files
+from .settings import PROJECT_FILE, built_in, user_files, without_password
 from .voice import Voice
 
 if TYPE_CHECKING:
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("aiohttp", "anyio", "attrs", "cattrs", "click", "rich", "platformdirs")
 _PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE")
-_PASSWORD = re.compile(r"//[^/@]*@")
 
 
 @click.command(short_help="Check this installation.")
@@ -83,9 +81,7 @@ def _files() -> dict[str, str]:
 def _proxy() -> dict[str, str]:
     """Names in either case, as everybody reads them; a password in a URL is not shown."""
     both = [spelling for name in _PROXY_NAMES for spelling in (name, name.lower())]
-    return {
-        name: _PASSWORD.sub("//***@", os.environ[name]) for name in both if os.environ.get(name)
-    }
+    return {name: without_password(os.environ[name]) for name in both if os.environ.get(name)}
 
 
 def _output() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -28,11 +29,13 @@ from modelslab_async import (
     TransportError,
 )
 
-from .voice import COMPLETION_VARIABLE, PROGRAM, Voice, json_by_default, silence
+from ..protocol.trust import safe_text
+from .voice import COMPLETION_VARIABLE, PROGRAM, Voice, json_by_default, silence, unwritten
 
 OK, OTHER, USAGE, SOME_FAILED, LEFT_OVER = 0, 1, 2, 8, 9
 INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 _FORM = re.compile(r"(?<!^)(?=[A-Z])")
 
 
@@ -69,7 +72,6 @@ MEANINGS = (
     Meaning(IncompleteDownload, 10),
     Meaning(RequestError, USAGE),
     Meaning(ConfigurationError, USAGE),
-    Meaning(ModelsLabError, OTHER),
     Meaning(Exception, OTHER),
 )
 
@@ -136,6 +138,8 @@ def guarded(commands: click.Group, arguments: list[str]) -> int:
     try:
         code = _run(commands, arguments)
         sys.stdout.flush()
+        if code == OK and unwritten:
+            raise unwritten[0]
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
@@ -148,6 +152,8 @@ def guarded(commands: click.Group, arguments: list[str]) -> int:
     except BrokenPipeError:
         silence(sys.stdout)
         return _BROKEN_PIPE
+    except OSError as error:
+        return _refused(voice, error)
     except Exception as error:  # noqa: BLE001  the last line of defence: a bug, and we say so
         return _bug(voice, error)
     return code
@@ -166,10 +172,10 @@ def _run(commands: click.Group, arguments: list[str]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """A process may be started without stdout or stderr; printing must not fail for that."""
-    for name in ("stdout", "stderr"):
+    """A process may be started without any of its streams; nothing must fail for that."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as we run
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  as long as we run
 
 
 def _voice_of(arguments: list[str]) -> Voice:
@@ -196,6 +202,16 @@ def _misused(voice: Voice, error: click.ClickException) -> int:
         voice.last(context.get_usage())
     voice.fail(error.format_message(), hint)
     return error.exit_code
+
+
+def _refused(voice: Voice, error: OSError) -> int:
+    """The system gives no access to what was named, or takes no output."""
+    if error.filename is not None:
+        return _misused(voice, NotThere(f"{safe_text(error.filename, 200)}: {error.strerror}"))
+    if error.errno not in _OUTPUT:
+        return _bug(voice, error)
+    silence(sys.stdout)
+    return _misused(voice, click.ClickException(f"stdout cannot be written: {error.strerror}"))
 
 
 def _bug(voice: Voice, error: Exception) -> int:

@@ -11,7 +11,7 @@ import click
 
 from ..protocol.trust import safe_text
 from .connection import Connection
-from .naming import check_place, replacement
+from .naming import check_place, place_again, replacement
 from .options import account, talking, waiting
 from .settings import from_stdin, read_text
 from .voice import Voice
@@ -71,7 +71,7 @@ def fetch(
     replaced = file if overwrite else None
     target = str(replacement(file) if overwrite else file or f"{directory}{os.sep}")
     tracks = [Track(_name(handle), handle, [target], replaces=replaced) for handle in handles]
-    return deliver(connection, tracks, voice, again=["-o", output] if output else [])
+    return deliver(connection, tracks, voice, again=place_again(output, overwrite=overwrite))
 
 
 def _handles(job: str) -> Sequence[str]:

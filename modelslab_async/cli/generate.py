@@ -15,7 +15,7 @@ from modelslab_async import RequestError
 from ..protocol.trust import safe_text, slug
 from .connection import Connection
 from .failing import NotThere
-from .naming import check_place, free_names, is_taken, replacement
+from .naming import check_place, free_names, is_taken, place_again, replacement
 from .options import account, talking, waiting
 from .voice import PROGRAM, Voice
 
@@ -98,8 +98,7 @@ def generate(
     voice.say(f"{plural(len(tracks), 'track')} with {connection.origin}")
     from .delivering import deliver
 
-    again = ["-o", output] if output else []
-    return deliver(connection, tracks, voice, again=again)
+    return deliver(connection, tracks, voice, again=place_again(output, overwrite=overwrite))
 
 
 def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:
@@ -124,10 +123,16 @@ def _values(fields: dict[str, Any]) -> dict[str, Any]:
     path = values.pop("init_audio_file")
     if path is not None:
         values["init_audio"] = _clip(Path(path), values["init_audio"])
-    if values["track_id"] is not None and values["track_id"].isdecimal():
-        values["track_id"] = int(values["track_id"])
+    if values["track_id"] is not None:
+        values["track_id"] = as_number(values["track_id"])
     values["extra"] = _extra(values["extra"])
     return values
+
+
+def as_number(text: str) -> int | str:
+    """A track_id that looks like the numbers this program makes, as one of them."""
+    is_one = text.isdecimal() and len(text) <= len(f"{_TRACK_IDS}") and f"{int(text)}" == text
+    return int(text) if is_one else text
 
 
 def _clip(path: Path, other: str | None) -> Path:
@@ -141,7 +146,7 @@ def _clip(path: Path, other: str | None) -> Path:
 def _extra(text: str | None) -> dict[str, Any]:
     try:
         found = json.loads(text or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"--extra is not JSON: {error}", field="extra") from None
     if not isinstance(found, dict):
         raise RequestError("--extra must be a JSON object", field="extra")

@@ -23,6 +23,11 @@ def check_place(output: str | None, *, several: bool) -> tuple[Path, Path | None
     return directory, path if is_file else None
 
 
+def place_again(output: str | None, *, overwrite: bool) -> list[str]:
+    """The options that let another command put its files in the same place."""
+    return [*(["-o", output] if output else []), *(["--overwrite"] if overwrite else [])]
+
+
 def check_writable(directory: Path) -> None:
     """Whether files can be made here, or in the directory that will be made here.
 

@@ -58,11 +58,11 @@ def reconcile(
     its file, free. The rest is listed for you to decide on. Without a key nothing
     is asked, and the rows are only listed.
     """
-    place = Path(directory)
-    check_batch(place)
     orders = Orders(
         adopt=[_pair(text) for text in adopt], abandon=list(abandon), resubmit=list(resubmit)
     )
+    place = Path(directory)
+    check_batch(place)
     connection = Connection(settings=settings)
     if adopt:
         connection.check()

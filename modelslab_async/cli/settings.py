@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from modelslab_async import ConfigurationError
 
@@ -22,14 +23,16 @@ from .failing import NoKey, NotThere
 
 PROJECT_FILE = Path(".modelslab/config.toml")
 _BUILT_IN = "built in"
+_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 
 
 @frozen
 class Setting:
-    """One value and where it was found."""
+    """One value and where it was found, and the file that the command line named for it."""
 
     value: Any
     origin: str
+    file: str | None = None
 
 
 @frozen(kw_only=True)
@@ -128,7 +131,10 @@ def from_stdin(who: str) -> str:
     """All of standard input, unless it is a terminal."""
     if sys.stdin.isatty():
         raise click.UsageError(f"{who} reads standard input, and that is a terminal: use a pipe")
-    return sys.stdin.read()
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise NotThere("standard input: not a text file") from None
 
 
 def read_settings(flags: Flags) -> dict[str, Setting]:
@@ -146,6 +152,7 @@ def read_settings(flags: Flags) -> dict[str, Setting]:
     settings = {name: _first(name, layers) for name in _KNOWN}
     if settings["api_key"].value is None:
         settings["api_key"] = _profile_key(settings["profile"].value)
+    settings["api_key"] = evolve(settings["api_key"], file=flags.api_key_file)
     return settings
 
 
@@ -168,6 +175,11 @@ def masked(key: str | None) -> str | None:
     if key is None:
         return None
     return f"***{key[-4:]}" if len(key) >= 16 else "***"
+
+
+def without_password(url: str) -> str:
+    """A URL, or what a proxy is named by, as it may be shown."""
+    return _USER.sub(r"\1***@", url)
 
 
 def key_of(settings: Mapping[str, Setting]) -> str:

@@ -29,6 +29,14 @@ def told(saved: SavedFile) -> str:
     return f"{seconds}{saved.sample_rate} Hz, {channels}, {saved.size / _MB:.1f} MB"
 
 
+def warn_of(voice: Voice, saved: SavedFile) -> None:
+    """Say what is wrong with a file that is kept all the same, for it is paid for."""
+    if saved.silent:
+        voice.warn(f"{saved.path} holds nothing but silence")
+    if saved.integrity == "source_short":
+        voice.warn(f"{saved.path} ends before its own header says, on the server too; listen to it")
+
+
 class Lines:
     """One line for each step of a track, and a summary now and then."""
 
@@ -141,13 +149,11 @@ def settled(voice: Voice, track: Track) -> None:
     """Say how a track ended; its path goes to stdout."""
     if track.error is not None:
         explain(voice, track.error, hint_of(track))
-    if track.saved is None:
-        return
-    voice.say(f"{track.name}: saved, {told(track.saved)}")
-    if track.saved.silent:
-        voice.warn(f"{track.saved.path} holds nothing but silence")
-    if not voice.json:
-        voice.give(str(track.saved.path))
+    for saved in track.saved:
+        voice.say(f"{track.name}: saved, {told(saved)}")
+        warn_of(voice, saved)
+        if not voice.json:
+            voice.give(str(saved.path))
 
 
 def hint_of(track: Track) -> str:

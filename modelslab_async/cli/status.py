@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,7 +81,7 @@ def row_of(reader: Reader, name: str) -> Row:
     """
     from modelslab_async import LedgerError
 
-    keys: list[int | str] = [name, *([int(name)] if name.isdecimal() else [])]
+    keys: list[int | str] = [name, *([int(name)] if name.isdecimal() and len(name) < 19 else [])]
     for key in keys:
         try:
             return reader.row(key)
@@ -116,7 +117,7 @@ def _states(reader: Reader, place: Path) -> dict[str, dict[str, Any]]:
             "latest": now - last,
             "size": size,
             "seconds": seconds,
-            "advice": _ADVICE.get(state, "").format(program=PROGRAM, place=place),
+            "advice": _ADVICE.get(state, "").format(program=PROGRAM, place=shlex.quote(str(place))),
             "errors": _errors(reader, state),
         }
         for state, count, first, last, size, seconds in reader.db.execute(_COUNTS)

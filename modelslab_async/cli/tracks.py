@@ -24,7 +24,7 @@ from modelslab_async.runtime import in_thread
 from .naming import bare, is_taken
 
 if TYPE_CHECKING:
-    from modelslab_async import Generation, Job, ModelsLab, MusicGen, SavedFile
+    from modelslab_async import Job, ModelsLab, MusicGen, RemoteFile, SavedFile
 
 
 class State(Enum):
@@ -58,7 +58,7 @@ class Track:
     received: int = 0
     total: int | None = None
     links: tuple[str, ...] = field(factory=tuple)
-    saved: SavedFile | None = None
+    saved: list[SavedFile] = field(factory=list)
     error: ModelsLabError | None = None
     notes: list[str] = field(factory=list)
 
@@ -75,7 +75,8 @@ class Track:
     @property
     def resume_id(self) -> str:
         """The id to go on with; empty when there is no job, or nothing more to come of it."""
-        if self.handle is None or self.saved or isinstance(self.error, JobFailed):
+        over = self.state is State.SAVED or isinstance(self.error, JobFailed)
+        if self.handle is None or over:
             return ""
         return str(json.loads(self.handle)["path"]).rpartition("/")[2]
 
@@ -133,10 +134,11 @@ async def _steps(client: ModelsLab, track: Track, board: Board) -> None:
     generation = await track.job.result()
     track.links = tuple(url for file in generation.files for url in file.urls)
     _reach(track, State.DOWNLOADING, board)
-    saved = await _save(client, track, generation)
-    if track.replaces is not None:
-        saved = await in_thread(partial(_replace, saved, track.replaces))
-    track.saved = saved
+    for file in generation.files:
+        saved = await _save(client, track, file)
+        if track.replaces is not None and not track.saved:
+            saved = await in_thread(partial(_replace, saved, track.replaces))
+        track.saved.append(saved)
     _reach(track, State.SAVED, board)
 
 
@@ -145,17 +147,25 @@ def _reach(track: Track, state: State, board: Board) -> None:
     board.changed(track)
 
 
-async def _save(client: ModelsLab, track: Track, generation: Generation) -> SavedFile:
+async def _save(client: ModelsLab, track: Track, file: RemoteFile) -> SavedFile:
     """The file is paid for, so a name that somebody took meanwhile is no reason to give up."""
     error: DownloadError | None = None
-    for target in track.targets:
+    for target in _targets(track, file):
         try:
-            return await client.download(generation, target, progress=_progress(track))
+            return await client.download(file, target, progress=_progress(track))
         except DownloadError as failed:
             error = failed
             if target.endswith(os.sep) or not is_taken(Path(target)):
                 break
     raise error or DownloadError("there is no free name")
+
+
+def _targets(track: Track, file: RemoteFile) -> Iterable[str]:
+    """Where a file may go; a second one, which this API does not give, beside the first."""
+    if not track.saved:
+        return track.targets
+    first = track.saved[0].path
+    return [str(first.with_name(f"{first.stem}-{file.index + 1}{first.suffix}"))]
 
 
 def _replace(saved: SavedFile, path: Path) -> SavedFile:

@@ -14,6 +14,9 @@ from attrs import frozen
 PROGRAM = "modelslab-async"
 COMPLETION_VARIABLE = "_MODELSLAB_ASYNC_COMPLETE"
 
+unwritten: list[OSError] = []
+"""Why data did not get to stdout, for the exit code: a job goes on without an audience."""
+
 
 @frozen(kw_only=True)
 class Voice:
@@ -100,7 +103,11 @@ def _write(stream: TextIO, data: bytes) -> None:
         stream.flush()
         stream.buffer.write(data)
         stream.buffer.flush()
-    except OSError:
+    except BrokenPipeError:  # whoever read it has what he wanted
+        silence(stream)
+    except OSError as error:
+        if stream is sys.stdout:
+            unwritten.append(error)
         silence(stream)
 
 
