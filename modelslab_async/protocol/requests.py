@@ -29,6 +29,9 @@ MAX_INIT_AUDIO_BYTES = 32 * 1024 * 1024
 MAX_TRACK_ID = 2**53
 """Integers from here on do not survive a JSON reader that stores numbers as doubles."""
 
+MAX_TRACK_ID_LENGTH = 191
+"""Characters of one that is text; none is documented, and so many fit an indexed column."""
+
 _OLD_PAGE = "ModelsLab docs, music-gen page of 2025"
 _NEW_PAGE = "ModelsLab docs, music-gen page since 2026-03-27"
 _BASE64 = re.compile(r"(?:data:[\w/+.;=-]*;base64,)?[A-Za-z0-9+/_\s-]+={0,2}\s*", re.ASCII)
@@ -253,11 +256,11 @@ def _check_track_id(track_id: int | str | None) -> None:
             return
         case int() if 0 <= track_id < MAX_TRACK_ID:
             return
-        case str() if 0 < len(track_id) <= 191 and track_id.isprintable():
+        case str() if 0 < len(track_id) <= MAX_TRACK_ID_LENGTH and track_id.isprintable():
             return
     raise RequestError(
         f"track_id is {track_id!r:.80}, but must be an integer from 0 to below 2**53 "
-        "or printable text of 1 to 191 characters",
+        f"or printable text of 1 to {MAX_TRACK_ID_LENGTH} characters",
         field="track_id",
         value=track_id,
     )

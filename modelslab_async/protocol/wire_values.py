@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .requests import MAX_TRACK_ID_LENGTH
 from .trust import job_id as trusted_id
 from .trust import safe_text
 from .wire_json import finite
 
 Answer = Mapping[str, Any]
 
-_MAX_TRACK_ID = 191
 _MAXIMUM = re.compile(r"maximum (?:of )?(\d{1,5}) ", re.IGNORECASE)
 _WAIT = re.compile(r"(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:ec|\b)", re.IGNORECASE)
 _NAMED = re.compile(
@@ -46,7 +46,7 @@ def track_id(answer: Answer) -> str | None:
     for value in (place.get("track_id") for place in places):
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             text = int(value) if isinstance(value, float) else value
-            return safe_text(text, _MAX_TRACK_ID)
+            return safe_text(text, MAX_TRACK_ID_LENGTH)
     return None
 
 

@@ -19,13 +19,13 @@ from attrs import evolve, frozen
 
 from ..errors import ConfigurationError, RequestError
 from ..protocol.replies import Finished, Links, Reply, Ticket, Unreadable, read_reply
+from ..protocol.requests import MAX_TRACK_ID_LENGTH
 from ..protocol.trust import is_loopback, origin
 
 MAX_BODY: Final = 64 * 1024
 BODY_SECONDS: Final = 5.0
 
 _MIN_SECRET: Final = 16
-_MAX_TRACK_ID: Final = 191
 _MAX_PATH: Final = 4096  # 191 characters of four bytes, percent-encoded, and a prefix
 _TRIES: Final = 8
 _VERSION: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -60,10 +60,10 @@ class Signer:
             RequestError: a track_id that would not pass through a URL unchanged.
         """
         text = str(track_id)
-        if not 0 < len(text) <= _MAX_TRACK_ID or not text.isprintable() or _walks(text):
+        if not 0 < len(text) <= MAX_TRACK_ID_LENGTH or not text.isprintable() or _walks(text):
             raise RequestError(
-                f"track_id {text!r:.80} cannot stand in a webhook URL: use up to {_MAX_TRACK_ID} "
-                f"printable characters, fewer than {_TRIES} slashes, and no empty, '.' or '..' "
+                f"track_id {text!r:.80} cannot stand in a webhook URL: use up to "
+                f"{MAX_TRACK_ID_LENGTH} printable characters, fewer than {_TRIES} slashes, and no empty, '.' or '..' "
                 "part between them",
                 field="track_id",
                 value=track_id,
