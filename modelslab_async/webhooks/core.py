@@ -63,8 +63,8 @@ class Signer:
         if not 0 < len(text) <= MAX_TRACK_ID_LENGTH or not text.isprintable() or _walks(text):
             raise RequestError(
                 f"track_id {text!r:.80} cannot stand in a webhook URL: use up to "
-                f"{MAX_TRACK_ID_LENGTH} printable characters, fewer than {_TRIES} slashes, and no empty, '.' or '..' "
-                "part between them",
+                f"{MAX_TRACK_ID_LENGTH} printable characters, fewer than {_TRIES} slashes, and no "
+                "empty, '.' or '..' part between them",
                 field="track_id",
                 value=track_id,
             )
