@@ -25,6 +25,9 @@ _log = logging.getLogger("modelslab_async.webhooks")
 _LEAST_GAP = 1.0
 """Seconds between two questions about one job that deliveries bring about."""
 
+_PATIENCE = 10.0
+"""Seconds that an inbox may take: a job that waits for it longer holds its slot for nothing."""
+
 
 class Deliveries:
     """What a receiver hears of the jobs of one client.
@@ -81,7 +84,8 @@ class Deliveries:
     async def _kept(self, track_id: str) -> list[Delivery]:
         """What is in the inbox; nothing when it is broken, for polls go on without it."""
         try:
-            return await self._receiver.inbox.take(track_id)
+            with anyio.fail_after(_PATIENCE):
+                return await self._receiver.inbox.take(track_id)
         except Exception:  # noqa: BLE001 - an inbox may be anybody's code
             _log.exception("the webhook inbox failed; polls go on")
             return []

@@ -317,7 +317,7 @@ class Job:
         return Generation(
             id=self.id,
             track_id=self.track_id,
-            files=self.links.files(self.id),
+            files=self.links.files(self.id, self.path),
             generation_time=finished.generation_time,
             audio_time=finished.audio_time,
             waited=self._elapsed,

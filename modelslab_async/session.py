@@ -137,7 +137,7 @@ class Session:
         watched = self.poller.watching(known["id"])
         if watched is not None:
             return watched
-        job = Job(self.poller, state=PollState(now(), taken_up=True, deadline=now()), **known)
+        job = self._taken_up(**known)
         if not job.id:
             job.end(Finish(Finished(links=job.links)))
         return job
@@ -160,12 +160,22 @@ class Session:
         """The file with the links that the API names now before those it had."""
         if not file.job_id:
             return None
-        job = self.job(file.job_id)
+        job = self.poller.watching(file.job_id) or self._job_of(file)
         await job.refresh()
         for other in job.links.files(file.job_id):
             if other.index == file.index:
                 return evolve(file, urls=tuple(dict.fromkeys((*other.urls, *file.urls))))
         return None
+
+    def _job_of(self, file: RemoteFile) -> Job:
+        if not file.path:
+            return self.job(file.job_id)
+        family, _, fetch_id = file.path.rpartition("/")
+        return self._taken_up(id=file.job_id, path=family, fetch_id=fetch_id)
+
+    def _taken_up(self, **known: Any) -> Job:
+        """A job that was submitted elsewhere, or is finished, to be asked about at once."""
+        return Job(self.poller, state=PollState(now(), taken_up=True, deadline=now()), **known)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that lives as long as the client at most."""

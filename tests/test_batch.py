@@ -13,17 +13,20 @@ from pathlib import Path
 import anyio
 import anyio.lowlevel
 import pytest
+from attrs import evolve
 
 from modelslab_async import (
     BadRequest,
     ConfigurationError,
     DownloadError,
+    IncompleteDownload,
     JobFailed,
     JobTimeout,
     LedgerError,
     ModelsLab,
     MusicGen,
     OutputLost,
+    SubmitUnknown,
     Succeeded,
 )
 from modelslab_async.batch.manifest import Request
@@ -155,8 +158,56 @@ async def test_d30_a_finished_job_without_a_file_is_said_to_be_lost(tmp_path: Pa
             assert isinstance(told[1], OutputLost)
             assert states(tmp_path) == {S.OUTPUT_LOST: 1}
             assert results(tmp_path)[0]["error"] == rows(tmp_path)[0].error
-            assert await run(client, pieces(1), tmp_path) == []
-        assert len(box.book.debits) == 1
+            box.scenario = quick()
+            [found] = await run(client, pieces(1), tmp_path)
+            assert isinstance(found, Succeeded)
+        assert (len(box.book.debits), states(tmp_path)) == (1, {S.DONE: 1})
+
+
+async def test_d19_a_busy_host_and_a_dead_mirror_are_no_proof_that_a_file_is_lost(
+    tmp_path: Path,
+) -> None:
+    busy = Fault(on="download", kind="edge", host="primary", times=None)
+    dead = Fault(on="download", kind="answer", status=404, host="mirror", times=None)
+    gone = Fault(on="download", kind="answer", status=404, host="future", times=None)
+    async with Sandbox(quick(busy, dead, gone)) as box, client_of(box) as client:
+        told = errors(await run(client, pieces(1), tmp_path))
+        assert isinstance(told[1], IncompleteDownload)
+        assert states(tmp_path) == {S.READY: 1}
+
+
+async def test_fresh_links_are_asked_for_where_the_ticket_said(tmp_path: Path) -> None:
+    dead = Fault(on="download", kind="answer", status=404, times=6)
+    scenario = evolve(quick(dead), id="fetch_differs")
+    async with Sandbox(scenario) as box, client_of(box) as client:
+        [done] = await run(client, pieces(1), tmp_path)
+        assert isinstance(done, Succeeded)
+        fetches = [one.path for one in box.book.requests if "/fetch/" in one.path]
+        assert len(fetches) > len(set(fetches)) == 1
+
+
+async def test_a_service_that_is_down_stops_the_batch_before_all_rows_are_ambiguous(
+    tmp_path: Path,
+) -> None:
+    down = Fault(on="submit", kind="edge", status=502, times=None, accepted=False)
+    async with Sandbox(quick(down)) as box, client_of(box, max_jobs=2) as client:
+        why = "10 submits in a row"
+        await run_until_stopped(client, pieces(40), tmp_path, SubmitUnknown, why)
+        assert 10 <= states(tmp_path)[S.AMBIGUOUS] <= 12
+        box.scenario = quick()
+        await run(client, None, tmp_path)
+        assert (
+            states(tmp_path)[S.DONE] == len(box.book.debits) == 40 - states(tmp_path)[S.AMBIGUOUS]
+        )
+
+
+async def test_a_track_id_of_the_callers_own_names_one_row_of_all_manifests(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await run(client, [{"id": "a", "prompt": "one", "track_id": 7}], tmp_path)
+        again = [{"id": "b", "prompt": "two", "track_id": "7"}, {"id": "c", "prompt": "three"}]
+        with pytest.raises(LedgerError, match="row b has a track_id that another row has: 7"):
+            await run(client, again, tmp_path)
+        assert (len(box.book.debits), states(tmp_path)) == (1, {S.DONE: 1})
 
 
 async def test_d05_a_page_instead_of_a_file_is_brought_by_the_next_run(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ LEGAL = {
     ("detached", "submitted"),
     ("detached", "ready"),
     ("detached", "failed"),
+    ("detached", "abandoned"),
     ("ready", "done"),
     ("ready", "output_lost"),
     ("ready", "submitted"),
@@ -79,7 +80,7 @@ EVENTS: dict[str, tuple[Callable[[Row], Change], set[RowState]]] = {
     "detached": (lambda row: changes.detached(row.seq, "late"), {S.SUBMITTED}),
     "waiting_again": (lambda row: changes.waiting_again(row.seq, ""), {S.DETACHED, S.READY}),
     "output_lost": (lambda row: changes.output_lost(row.seq, "OutputLost", "gone"), {S.READY}),
-    "abandoned": (lambda row: changes.abandoned(row.seq, "never mind"), {S.AMBIGUOUS}),
+    "abandoned": (lambda row: changes.abandoned(row.seq, "never mind"), {S.AMBIGUOUS, S.DETACHED}),
     "replanned": (
         lambda row: changes.replanned(row, "asked for"),
         {S.REJECTED, S.FAILED, S.AMBIGUOUS},

@@ -117,6 +117,18 @@ def test_a_batch_that_was_killed_before_its_ledger_was_begun_begins_again(
     assert (done.returncode, done.stdout) == (0, "out/00001-waltz.wav\n"), done.stderr
 
 
+def test_a_damaged_ledger_is_said_to_be_damaged(tmp_path: Path) -> None:
+    rows = manifest(tmp_path, *(f"waltz {number}" for number in range(20)))
+    assert command(tmp_path, "batch", rows, "-o", "out", "--sandbox").returncode == 0
+    ledger = tmp_path / "out" / "ledger.sqlite3"
+    ledger.write_bytes(ledger.read_bytes()[:4096].ljust(ledger.stat().st_size, b"x"))
+    for name in ("status", "resume"):
+        done = command(tmp_path, name, "out", *(["--sandbox"] if name == "resume" else []))
+        assert done.returncode == 1
+        assert "it is damaged: keep a copy of all ledger files" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 # --- reconcile ------------------------------------------------------------------------------------
 
 
@@ -173,6 +185,9 @@ async def test_a_job_that_does_not_say_whose_it_is_is_shown_and_may_be_adopted(
         assert listed.returncode == 8
         assert [row["row"] for row in report["ambiguous"]] == [1]
         assert [stranger["id"] for stranger in report["strangers"]] == ["310815"]
+        typo = await against(box, tmp_path, "reconcile", "out", "--adopt", "1=310851")
+        assert typo.returncode == 2
+        assert "the API knows nothing of job 310851" in typo.stderr
         adopt = ("reconcile", "out", "--adopt", "1=310815")
         done = await started_against(box, tmp_path, *adopt)
         assert done.returncode == 0, done.stderr

@@ -190,6 +190,19 @@ async def test_answers_that_come_after_the_ledger_broke_are_kept_as_well(tmp_pat
         assert found == [("submitted", "job-1"), ("ready", None), ("ambiguous", None)]
 
 
+async def test_a_job_that_was_found_outlives_a_full_disk(tmp_path: Path) -> None:
+    async with Ledger(tmp_path) as ledger:
+        await ledger.plan(planned(1))
+        await submitting(ledger, 1)
+        await ledger.write(changes.ambiguous(1, "no answer"))
+        await ledger.read(no_more_pages)
+        with pytest.raises(LedgerError, match=r"ledger\.rescue\.jsonl"):
+            await ledger.write(changes.accepted(1, "job-1", BIG))
+    async with Ledger(tmp_path) as ledger:
+        row = await ledger.row(1)
+        assert (row.state, row.job_id) == (RowState.SUBMITTED, "job-1")
+
+
 async def test_a_paid_id_outlives_a_lack_of_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

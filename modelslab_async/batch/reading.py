@@ -77,6 +77,8 @@ class Reader:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+        if isinstance(error, sqlite3.Error):
+            raise explained(error, "it was read") from error
 
     def row(self, key: int | str) -> Row:
         """One row, by its ``seq`` (an int) or by its ``id`` (a str).

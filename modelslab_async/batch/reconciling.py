@@ -18,10 +18,11 @@ from itertools import takewhile
 import anyio
 from attrs import frozen
 
-from ..errors import ModelsLabError
+from ..errors import ModelsLabError, RequestError
 from ..handles import FETCH_PATH
 from ..policy.explaining import cannot_read, no_answer, said_no
-from ..protocol.replies import Failed, Finished, Pending, Refused, Ticket, read_reply
+from ..policy.polling import describe
+from ..protocol.replies import Failed, Failure, Finished, Pending, Refused, Ticket, read_reply
 from ..protocol.trust import job_id as trusted_id
 from ..runtime import now
 from ..session import Session
@@ -125,6 +126,23 @@ class Reconciler:
         await self._ledger.write(changes.accepted(row.seq, job_id, handle))
         self.adopted.append(row.seq)
         _log.info("row %s: its job is %s", row.id, job_id, extra={"job_id": job_id})
+
+    async def confirm(self, job_id: str) -> None:
+        """See that the API knows a job, before a person's word for it is believed.
+
+        Raises:
+            RequestError: it says nothing of such a job.
+        """
+        job = self._session.job(job_id)
+        await self._session.poller.ask(job)
+        match job.state.news:
+            case Finished() | Ticket() | Pending() | Failed(reason=Failure.FAILED):
+                return
+        raise RequestError(
+            f"the API knows nothing of job {job_id} ({describe(job.state.news)}); look at the id "
+            "again; no row was given it",
+            field="adopt",
+        )
 
     async def _told(self, row: Row) -> bool:
         """Adopt the job that a webhook of the row names, if a fetch confirms it."""

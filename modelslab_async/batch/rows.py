@@ -128,6 +128,12 @@ def message(text: str) -> str:
     return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "..."
 
 
+def own_track_id(row: PlannedRow) -> str | None:
+    """The track_id that the caller has given the row, as text."""
+    own = row.request.get("track_id")
+    return None if own is None else str(own)
+
+
 def request_text(row: PlannedRow) -> str:
     """The request as JSON.
 

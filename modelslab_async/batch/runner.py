@@ -28,9 +28,11 @@ from ..errors import (
     OutputLost,
     PermissionDenied,
     RateLimited,
+    SubmitUnknown,
     TransportError,
 )
 from ..jobs import Generation, Job
+from ..policy.explaining import outage
 from ..policy.polling import Finish
 from ..protocol.replies import Finished, RemoteFile
 from ..protocol.requests import MAX_TRACK_ID
@@ -50,7 +52,10 @@ AHEAD = 4
 _BACKLOG = 1000
 """Finished generations that may wait for their download."""
 
-_UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED)
+_MOST_UNKNOWN = 10
+"""Submits in a row of which nobody knows what became: then it is the service that fails."""
+
+_UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED, RowState.OUTPUT_LOST)
 
 
 # Not about one row but about the account, the network or this machine.
@@ -135,6 +140,7 @@ class Runner:
         self._room = anyio.Semaphore(room)
         self._backlog = anyio.Semaphore(_BACKLOG)
         self._intake = anyio.CancelScope()
+        self._unknown = 0
         self.stopped: Exception | None = None
 
     async def run(self, planned: AsyncIterator[Row]) -> None:
@@ -199,6 +205,8 @@ class Runner:
         except ModelsLabError as error:
             if _stops(error):
                 self.stop(error)
+            if isinstance(error, SubmitUnknown):
+                self._count_unknown(row, error)
             state = (await self._ledger.row(row.seq)).state
             if state in (RowState.PLANNED, RowState.REJECTED):
                 self._purse.returned(_seconds(row))
@@ -206,11 +214,24 @@ class Runner:
                 return None
             return Failed(id=row.id, row=row.seq, error=error)
 
+    def _count_unknown(self, row: Row, error: SubmitUnknown) -> None:
+        _log.warning(
+            "row %s: a job with track_id %s may exist; it is looked for at the end of the run",
+            row.id,
+            error.track_id,
+            extra={"track_id": error.track_id},
+        )
+        self._unknown += 1
+        if self._unknown == _MOST_UNKNOWN:
+            self.stop(outage(self._unknown, error))
+
     async def _generated(self, row: Row) -> Generation:
         try:
             if row.state is not RowState.PLANNED:
                 return await self._taken_up(row)
-            return await self._awaited(row, await self._submit(row))
+            job = await self._submit(row)
+            self._unknown = 0
+            return await self._awaited(row, job)
         finally:
             self._room.release()
 
@@ -227,7 +248,9 @@ class Runner:
     async def _taken_up(self, row: Row) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
         job = self._session.job(row.handle or "")
-        if row.state is RowState.READY and job.links.output:
+        if row.state is RowState.OUTPUT_LOST:  # what no link led to then may be there now
+            await self._ledger.write(changes.ready(row.seq, job.to_json()))
+        if row.state in (RowState.READY, RowState.OUTPUT_LOST) and job.links.output:
             job.end(Finish(Finished(links=job.links)))
             return await job.result()
         if row.state is not RowState.SUBMITTED:

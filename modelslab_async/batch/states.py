@@ -6,7 +6,7 @@
                   |              |          |-> output_lost -> ready
                   |              |          '-> submitted (fresh links asked for)
                   |              |-> failed -> planned (on request: a new job)
-                  |              '-> detached -> submitted | ready | failed
+                  |              '-> detached -> submitted | ready | failed | abandoned
                   |-> planned (proof that no job exists)
                   |-> ready (finished at once)
                   |-> rejected -> planned (on request)
@@ -62,7 +62,7 @@ EDGES: Final[dict[RowState, frozenset[RowState]]] = {
     _S.REJECTED: frozenset({_S.PLANNED}),
     _S.AMBIGUOUS: frozenset({_S.SUBMITTED, _S.PLANNED, _S.ABANDONED}),
     _S.FAILED: frozenset({_S.PLANNED}),
-    _S.DETACHED: frozenset({_S.SUBMITTED, _S.READY, _S.FAILED}),
+    _S.DETACHED: frozenset({_S.SUBMITTED, _S.READY, _S.FAILED, _S.ABANDONED}),
     _S.OUTPUT_LOST: frozenset({_S.READY}),
     _S.ABANDONED: frozenset(),
 }
@@ -83,8 +83,9 @@ def check(old: RowState, new: RowState, row: object) -> None:
 
 
 def settled(state: RowState) -> bool:
-    """Whether a normal run has nothing left to do for such a row.
+    """Whether no further run is needed for such a row.
 
-    An AMBIGUOUS row is not settled: a normal run tries to find out what became of it.
+    An AMBIGUOUS row is not settled: a normal run tries to find out what became of it. It tries an
+    OUTPUT_LOST one too, but there is no telling that it will ever bring its file.
     """
     return state in _SETTLED

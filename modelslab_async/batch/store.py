@@ -20,7 +20,7 @@ from .changes import Change, fit, found_at_start, same_id
 from .place import Lock, make_directory, open_private, refuse_planted, sync_directory
 from .reading import LEDGER_NAME, Reader, explained
 from .rescue import Rescue
-from .rows import Planned, PlannedRow, Row, request_text, storable
+from .rows import Planned, PlannedRow, Row, own_track_id, request_text, storable
 from .schema import VERSION, migrate, version_of
 from .states import RowState
 
@@ -39,8 +39,8 @@ SELECT r.id, r.state, coalesce((SELECT new FROM transitions WHERE row = r.seq
 FROM rows r WHERE r.state <> last LIMIT 1
 """
 _INSERT: Final = """
-INSERT INTO rows (id, state, request, payload_hash, prompt, planned_at, updated_at)
-VALUES (?, 'planned', ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+INSERT INTO rows (id, state, request, payload_hash, prompt, track_id, planned_at, updated_at)
+VALUES (?, 'planned', ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 _STEP: Final = "INSERT INTO transitions (row, old, new, at, note) VALUES (?, ?, ?, ?, ?)"
 
@@ -163,7 +163,8 @@ class Store(Reader):
         `transaction`.
 
         Raises:
-            LedgerError: two of the rows have the same id, or a request cannot be kept.
+            LedgerError: two of the rows have the same id, or the same track_id of the caller's
+                own, or a request cannot be kept.
         """
         last = int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
         added, kept, changed = 0, 0, list[str]()
@@ -198,8 +199,14 @@ class Store(Reader):
 
     def _insert(self, row: PlannedRow) -> bool:
         now = self._clock()
-        texts = (row.id, request_text(row), row.payload_hash, row.prompt)
-        return self.db.execute(_INSERT, (*map(storable, texts), now, now)).rowcount == 1
+        texts = (row.id, request_text(row), row.payload_hash, row.prompt, own_track_id(row))
+        try:
+            return self.db.execute(_INSERT, (*map(storable, texts), now, now)).rowcount == 1
+        except sqlite3.IntegrityError as error:
+            raise LedgerError(
+                f"row {row.id} has a track_id that another row has: {own_track_id(row)}; it names "
+                "one job, so give the row another one; nothing was planned"
+            ) from error
 
     def _is_kept(self, row: PlannedRow, last: int) -> bool:
         query = "SELECT seq, payload_hash FROM rows WHERE id = ?"
@@ -229,7 +236,7 @@ class Store(Reader):
     def _take_in(self) -> None:
         for change in self.rescue.kept():
             row = self.row(change.row)
-            if row.state is RowState.SUBMITTING:
+            if row.state in (RowState.SUBMITTING, RowState.AMBIGUOUS):
                 self.apply(change)
             elif row.job_id != change.values["job_id"]:
                 raise LedgerError(

@@ -95,8 +95,11 @@ class Plan:
     @property
     def underway(self) -> int:
         """Rows that go on without being paid for again."""
-        free = [state for state in RowState if not settled(state) and state is not RowState.PLANNED]
-        return sum(self.counts.get(state, 0) for state in free)
+        return sum(
+            self.counts.get(state, 0)
+            for state in RowState
+            if state is RowState.OUTPUT_LOST or not (settled(state) or state is RowState.PLANNED)
+        )
 
     @property
     def strange(self) -> int:

@@ -94,7 +94,9 @@ async def _decide(ledger: Ledger, orders: Orders) -> None:
 
 async def _look(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _Found) -> None:
     for name, job_id in orders.adopt:
-        await reconciler.adopt(await _row(ledger, name), job_id)
+        row = await _row(ledger, name)
+        await reconciler.confirm(job_id)
+        await reconciler.adopt(row, job_id)
     await reconciler.run()
     found.strangers, found.trouble = reconciler.strangers, reconciler.trouble
 

@@ -134,6 +134,16 @@ def may_exist(reason: str, track_id: int | str, hint: str | None) -> SubmitUnkno
     )
 
 
+def outage(count: int, last: SubmitUnknown) -> SubmitUnknown:
+    """The error for submits that all went unanswered: what goes on like this pays for nothing."""
+    return SubmitUnknown(
+        f"{count} submits in a row have no answer that says what became of them, the last with "
+        f"track_id {last.track_id}; nothing more is sent, and none of them is sent again: "
+        "see whether the API works, then run the batch again, which looks for their jobs",
+        track_id=last.track_id,
+    )
+
+
 def stopped(
     stop: Stop, *, job: str, job_id: str, track_id: int | str | None, waited: float, last: str
 ) -> ModelsLabError:

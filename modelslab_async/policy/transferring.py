@@ -155,10 +155,10 @@ def _next_round(transfer: Transfer, now: float, policy: DownloadPolicy) -> tuple
 _MOST_TELLING = (
     Trouble.CUT,
     Trouble.WRONG,
-    Trouble.GONE,
     Trouble.SLOW,
     Trouble.BUSY,
     Trouble.NETWORK,
+    Trouble.GONE,  # said of a file alone that no link leads to
     Trouble.REFUSED,
 )
 

@@ -49,11 +49,13 @@ class RemoteFile:
         urls: links in the order to try: ``output``, then ``proxy_links``, then ``future_links``.
         job_id: the job that made it.
         index: its place among the files of that job, from 0.
+        path: where the API is asked about that job, when it has named a place.
     """
 
     urls: tuple[str, ...] = field(repr=_count)
     job_id: str = ""
     index: int = 0
+    path: str = field(default="", repr=False)
 
 
 @frozen
@@ -71,7 +73,7 @@ class Links:
             self.output or older.output, self.proxy or older.proxy, self.future or older.future
         )
 
-    def files(self, job_id: str) -> tuple[RemoteFile, ...]:
+    def files(self, job_id: str, path: str = "") -> tuple[RemoteFile, ...]:
         """One file for each output; where there is none, for each link that may lead to one.
 
         Mirrors that are not as many as the outputs are left out: nobody can say which is whose.
@@ -80,7 +82,7 @@ class Links:
         mirrors = [links for links in (self.proxy, self.future) if len(links) == count]
         rows = zip_longest(self.output, *mirrors)
         return tuple(
-            RemoteFile(tuple(dict.fromkeys(url for url in row if url)), job_id, index)
+            RemoteFile(tuple(dict.fromkeys(url for url in row if url)), job_id, index, path)
             for index, row in enumerate(rows)
         )
 

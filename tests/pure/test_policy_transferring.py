@@ -134,10 +134,10 @@ def test_links_that_are_not_dead_are_not_asked_for_anew() -> None:
 MOST_TELLING_FIRST = [
     Trouble.CUT,
     Trouble.WRONG,
-    Trouble.GONE,
     Trouble.SLOW,
     Trouble.BUSY,
     Trouble.NETWORK,
+    Trouble.GONE,
     Trouble.REFUSED,
 ]
 

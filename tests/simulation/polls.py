@@ -26,6 +26,7 @@ from .expecting import (
     never,
     polls,
     polls_by_job,
+    some,
     storm_end,
     times_of,
     went,
@@ -263,7 +264,8 @@ _SAID = (
         asked(
             f"P11-{output}-lost",
             evolve(CALM, output=output, faults=(_GONE,)),
-            _all("ISRL"),
+            some("ISRL"),
+            each_ends("D"),
             _after("RL", 120.0),
         )
         for output in ("always_empty", "null", "number")
