@@ -77,6 +77,24 @@ async def test_standard_input_is_a_manifest_too(box: Sandbox, tmp_path: Path) ->
     ]
 
 
+async def test_a_clip_that_is_not_what_it_was_is_not_sent(box: Sandbox, tmp_path: Path) -> None:
+    from .test_cli import encode_clip
+
+    (tmp_path / "clip.wav").write_bytes(encode_clip())
+    (tmp_path / "rows.jsonl").write_text(f"{row('waltz', init_audio_file='clip.wav')}\n")
+    limited = await against(
+        box, tmp_path, "batch", "rows.jsonl", "-o", "out", "--max-jobs-total", "0"
+    )
+    assert limited.returncode == 9
+    (tmp_path / "clip.wav").write_bytes(encode_clip(3200))
+    done = await against(box, tmp_path, "resume", "out")
+    assert (done.returncode, box.book.debits) == (8, []), done.stderr
+    assert "is not what it was when its row was planned" in done.stderr
+    (tmp_path / "clip.wav").write_bytes(encode_clip())
+    done = await against(box, tmp_path, "resume", "out")
+    assert (done.returncode, len(box.book.debits)) == (0, 1), done.stderr
+
+
 async def test_a_clip_lies_beside_its_manifest(box: Sandbox, tmp_path: Path) -> None:
     from .test_cli import encode_clip
 

@@ -261,6 +261,20 @@ def _digest(path: Path, unchecked: bool, named: bool) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def check_clip(clip: Path, request: MusicGen, payload_hash: str) -> None:
+    """Blocking: see that a row's local clip is still what it was planned with.
+
+    Raises:
+        RequestError: it is not, or cannot be read.
+    """
+    if _payload_hash(request, hashlib.sha256(_bytes_of(clip)).hexdigest()) != payload_hash:
+        raise RequestError(
+            f"the clip {str(clip)!r} is not what it was when its row was planned; put it back, or "
+            "plan the new one as another row; nothing was sent",
+            field="init_audio",
+        )
+
+
 def _bytes_of(path: Path) -> bytes:
     try:
         if not path.is_file():  # opening a pipe would wait for ever

@@ -49,7 +49,7 @@ def file_name(template: str, seq: int, row_id: str, prompt: str, job_id: str) ->
     Args:
         template: literal text and ``{seq}`` (also ``{seq:05d}``), ``{id}``, ``{slug}`` (of the
             prompt) and ``{job}``, each at most once.
-        seq: the row's number in its batch, from 0.
+        seq: the row's number in its batch, from 1.
         row_id: the row's own key. It stands as it is if it is a plain name, else as a slug and a
             part of its SHA-256, so that ids that differ only in case have different files.
         prompt: may hold anything.

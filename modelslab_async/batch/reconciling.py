@@ -189,7 +189,10 @@ class Reconciler:
             for job_id in await self._ledger.read(partial(_unknown, newer)):
                 yield await self._asked(job_id)
                 found += 1
-            if len(newer) < len(ids) or found >= _MAX_STRANGERS:
+            if len(newer) < len(ids):
+                return
+            if found >= _MAX_STRANGERS:
+                _log.warning("no further than %d jobs that no row knows was looked for", found)
                 return
 
     async def _page(self, page: int) -> list[str]:

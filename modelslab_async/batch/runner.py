@@ -10,6 +10,7 @@ import json
 import logging
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -36,9 +37,10 @@ from ..policy.explaining import outage
 from ..policy.polling import Finish
 from ..protocol.replies import Finished, RemoteFile
 from ..protocol.requests import MAX_TRACK_ID
+from ..runtime import in_thread
 from ..session import Session
 from . import changes
-from .given import taken
+from .given import check_clip, taken
 from .journal import BatchOver, Journal
 from .ledger import Ledger
 from .money import Purse, seconds_of
@@ -237,6 +239,8 @@ class Runner:
 
     async def _submit(self, row: Row) -> Job:
         request, _ = taken(json.loads(row.request))
+        if isinstance(request.init_audio, Path):
+            await in_thread(partial(check_clip, request.init_audio, request, row.payload_hash))
         track_id = request.track_id
         if track_id is None:
             track_id = int(row.track_id or 1 + secrets.randbelow(MAX_TRACK_ID - 1))
