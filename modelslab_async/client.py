@@ -215,7 +215,8 @@ class ModelsLab:
         """Make many requests durably: an async context manager over `Succeeded` and `Failed`.
 
         Every step is on disk before the next, in ``directory``, so that the same call goes on
-        where a killed process stopped, and pays for nothing twice.
+        where a killed process stopped, and pays for nothing twice. Submits whose answers are lost
+        are looked for, and told of, when the requests have ended.
 
         Args:
             requests: each a `MusicGen`, a mapping of its fields (``id`` is the row's own key), or

@@ -185,7 +185,7 @@ class Batch:
             self._runner.stop(_no_results(error))
 
     async def _replan(self, reconciler: Reconciler) -> None:
-        """Plan anew what the caller wants made anew, and no row whose job can still be found."""
+        """Plan anew what the caller wants made anew, but for rows whose jobs are found first."""
         if RowState.AMBIGUOUS in self._retry:
             await reconciler.run_out()
         async for row in self.ledger.each(self._retry):
