@@ -26,7 +26,6 @@ from modelslab_async import (
     ModelsLab,
     MusicGen,
     OutputLost,
-    SubmitUnknown,
     Succeeded,
 )
 from modelslab_async.batch.manifest import Request
@@ -184,21 +183,6 @@ async def test_fresh_links_are_asked_for_where_the_ticket_said(tmp_path: Path) -
         assert isinstance(done, Succeeded)
         fetches = [one.path for one in box.book.requests if "/fetch/" in one.path]
         assert len(fetches) > len(set(fetches)) == 1
-
-
-async def test_a_service_that_is_down_stops_the_batch_before_all_rows_are_ambiguous(
-    tmp_path: Path,
-) -> None:
-    down = Fault(on="submit", kind="edge", status=502, times=None, accepted=False)
-    async with Sandbox(quick(down)) as box, client_of(box, max_jobs=2) as client:
-        why = "10 submits in a row"
-        await run_until_stopped(client, pieces(40), tmp_path, SubmitUnknown, why)
-        assert 10 <= states(tmp_path)[S.AMBIGUOUS] <= 12
-        box.scenario = quick()
-        await run(client, None, tmp_path)
-        assert (
-            states(tmp_path)[S.DONE] == len(box.book.debits) == 40 - states(tmp_path)[S.AMBIGUOUS]
-        )
 
 
 async def test_a_track_id_of_the_callers_own_names_one_row_of_all_manifests(tmp_path: Path) -> None:

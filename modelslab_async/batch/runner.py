@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from functools import partial
@@ -34,6 +35,7 @@ from ..errors import (
 )
 from ..jobs import Generation, Job
 from ..policy.explaining import outage
+from ..policy.pacing import backoff
 from ..policy.polling import Finish
 from ..protocol.replies import Finished, RemoteFile
 from ..protocol.requests import MAX_TRACK_ID
@@ -54,8 +56,11 @@ AHEAD = 4
 _BACKLOG = 1000
 """Finished generations that may wait for their download."""
 
-_MOST_UNKNOWN = 10
-"""Submits in a row of which nobody knows what became: then it is the service that fails."""
+_OUTAGE = 3
+"""Submits in a row of which nobody knows what became: from then on one row at a time tries."""
+
+_MOST_TRIES = 10
+"""Of rows that try alone, each after a longer wait than the last: then the run stops."""
 
 _UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED, RowState.OUTPUT_LOST)
 
@@ -143,6 +148,8 @@ class Runner:
         self._backlog = anyio.Semaphore(_BACKLOG)
         self._intake = anyio.CancelScope()
         self._unknown = 0
+        self._alone = anyio.Lock()
+        self._tries = 0
         self.stopped: Exception | None = None
 
     async def run(self, planned: AsyncIterator[Row]) -> None:
@@ -224,18 +231,29 @@ class Runner:
             extra={"track_id": error.track_id},
         )
         self._unknown += 1
-        if self._unknown == _MOST_UNKNOWN:
+        if self._tries == _MOST_TRIES:
             self.stop(outage(self._unknown, error))
 
     async def _generated(self, row: Row) -> Generation:
         try:
             if row.state is not RowState.PLANNED:
                 return await self._taken_up(row)
-            job = await self._submit(row)
-            self._unknown = 0
-            return await self._awaited(row, job)
+            return await self._awaited(row, await self._accepted(row))
         finally:
             self._room.release()
+
+    async def _accepted(self, row: Row) -> Job:
+        """Its job. While the service is down, rows that nobody can settle are made slowly."""
+        if self._unknown < _OUTAGE:
+            job = await self._submit(row)
+        else:
+            async with self._alone:
+                if self._unknown >= _OUTAGE and not self._is_over():
+                    await anyio.sleep(backoff(self._tries, random.random()))
+                    self._tries += 1
+                job = await self._submit(row)
+        self._unknown = self._tries = 0
+        return job
 
     async def _submit(self, row: Row) -> Job:
         request, _ = taken(json.loads(row.request))

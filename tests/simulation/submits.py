@@ -233,6 +233,13 @@ async def _own_ids_again(box: Sandbox, _: Network) -> None:
             job.shown_id = job.id
 
 
+def _few_unknown(outcome: Outcome) -> Iterable[str]:
+    """In an outage rows try one by one: three and those on their way, and ten in each life."""
+    lost = sum(row.state is RowState.AMBIGUOUS for row in outcome.rows)
+    if not lost <= 20 * outcome.lives:
+        yield f"{lost} rows are unknown after {outcome.lives} lives"
+
+
 def _no_polls(outcome: Outcome) -> Iterable[str]:
     if polls(outcome):
         yield "a finished job was asked about"
@@ -274,6 +281,15 @@ _REST = (
     ),
     spoilt(
         "S30-garbage", Fault(on="submit", kind="garbage", times=None), jobs=3, check=_all(FOUND)
+    ),
+    _script(
+        "S30-outage",
+        evolve(CALM, faults=(Fault(on="submit", kind="edge", times=None, accepted=False),)),
+        each_ends("A", "D"),
+        some("D"),
+        _few_unknown,
+        jobs=80,
+        storm=120,
     ),
     cut_off("S30-network", Mishap(on="submit", kind="dropped", times=None), check=_all(UNKNOWN)),
     *(
