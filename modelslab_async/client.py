@@ -227,6 +227,7 @@ class ModelsLab:
             limits: what may be paid for, over all runs in this directory.
             retry: states of rows that are made anew, each as a new job that is paid for:
                 ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
+                For ``output_lost`` the files alone are looked for again, which costs nothing.
 
         Raises:
             LedgerError: on entering: the directory is in use, or its ledger cannot be used.

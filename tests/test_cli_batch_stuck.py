@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from modelslab_async.sandbox import Sandbox, Scenario
+from modelslab_async import Failed
+from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .manifests import last_line, manifest, row
+from .quick import client_of
 from .test_cli import QUICK, against, command, started_against, wavs
 from .test_cli_stopping import ENDLESS, running, until
 
@@ -115,6 +117,25 @@ def test_a_batch_that_was_killed_before_its_ledger_was_begun_begins_again(
         assert (done.returncode, "there is no batch in out" in done.stderr) == (5, True)
     done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-o", "out", "--sandbox")
     assert (done.returncode, done.stdout) == (0, "out/00001-waltz.wav\n"), done.stderr
+
+
+async def test_files_that_no_link_led_to_are_looked_for_again_on_request(tmp_path: Path) -> None:
+    gone = Fault(on="download", kind="answer", status=404, times=None)
+    async with Sandbox(Scenario(mode="sync", generation_seconds=0, faults=(gone,))) as box:
+        async with (
+            client_of(box) as client,
+            client.batch(["waltz"], directory=tmp_path / "out") as b,
+        ):
+            assert [type(outcome) async for outcome in b] == [Failed]
+        box.scenario = QUICK
+        assert "resume out --retry output_lost" in command(tmp_path, "status", "out").stdout
+        assert (await against(box, tmp_path, "resume", "out")).returncode == 8
+        again = ["resume", "out", "--retry", "output_lost"]
+        plan = await against(box, tmp_path, *again, "--dry-run")
+        assert plan.stdout.startswith("1 row, 0 done, 1 paid for and not done, in out\n0 jobs")
+        done = await against(box, tmp_path, *again)
+        assert (done.returncode, done.stdout) == (0, "out/00001-waltz.wav\n"), done.stderr
+        assert len(box.book.debits) == 1
 
 
 def test_a_damaged_ledger_is_said_to_be_damaged(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from .runner import Failed, Outcome, Runner
 from .states import RowState
 
 _MAX_NAMED = 20
-_RETRIABLE = (RowState.REJECTED, RowState.FAILED, RowState.AMBIGUOUS)
+_RETRIABLE = (RowState.REJECTED, RowState.FAILED, RowState.AMBIGUOUS, RowState.OUTPUT_LOST)
 
 _PAID = """
 SELECT r.request, count(*) FROM transitions t JOIN rows r ON r.seq = t.row
@@ -52,7 +52,8 @@ class BatchSettings:
     Attributes:
         template: how files are named, see `naming.file_name`.
         limits: what may be paid for.
-        retry: states of rows that are planned anew before the run, each as a new job.
+        retry: states of rows that are planned anew before the run, each as a new job; but of an
+            ``output_lost`` one the file alone is looked for again.
     """
 
     template: str = DEFAULT_TEMPLATE
@@ -189,7 +190,10 @@ class Batch:
         if RowState.AMBIGUOUS in self._retry:
             await reconciler.run_out()
         async for row in self.ledger.each(self._retry):
-            await self.ledger.write(changes.replanned(row, "asked for anew"))
+            if row.state is RowState.OUTPUT_LOST:  # the job is there: its file alone is missing
+                await self.ledger.write(changes.ready(row.seq, row.handle or ""))
+            else:
+                await self.ledger.write(changes.replanned(row, "asked for anew"))
 
     async def _resolve(self, reconciler: Reconciler) -> None:
         """Find the jobs of this run's lost answers, and bring what they made."""
@@ -261,7 +265,7 @@ class Batch:
 def _retriable(state: str) -> RowState:
     if state not in _RETRIABLE:
         raise ConfigurationError(
-            f"rows that are {state!s:.20} are not made anew; retry takes {', '.join(_RETRIABLE)}"
+            f"rows that are {state!s:.20} are not tried again; retry takes {', '.join(_RETRIABLE)}"
         )
     return RowState(state)
 

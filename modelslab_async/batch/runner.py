@@ -62,7 +62,7 @@ _OUTAGE = 3
 _MOST_TRIES = 10
 """Of rows that try alone, each after a longer wait than the last: then the run stops."""
 
-_UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED, RowState.OUTPUT_LOST)
+_UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED)
 
 
 # Not about one row but about the account, the network or this machine.
@@ -270,9 +270,7 @@ class Runner:
     async def _taken_up(self, row: Row) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
         job = self._session.job(row.handle or "")
-        if row.state is RowState.OUTPUT_LOST:  # what no link led to then may be there now
-            await self._ledger.write(changes.ready(row.seq, job.to_json()))
-        if row.state in (RowState.READY, RowState.OUTPUT_LOST) and job.links.output:
+        if row.state is RowState.READY and job.links.output:
             job.end(Finish(Finished(links=job.links)))
             return await job.result()
         if row.state is not RowState.SUBMITTED:

@@ -3,7 +3,7 @@
 ::
 
     planned -> submitting -> submitted -> ready -> done
-                  |              |          |-> output_lost -> ready
+                  |              |          |-> output_lost -> ready (on request)
                   |              |          '-> submitted (fresh links asked for)
                   |              |-> failed -> planned (on request: a new job)
                   |              '-> detached -> submitted | ready | failed | abandoned
@@ -83,9 +83,8 @@ def check(old: RowState, new: RowState, row: object) -> None:
 
 
 def settled(state: RowState) -> bool:
-    """Whether no further run is needed for such a row.
+    """Whether a normal run has nothing left to do for such a row.
 
-    An AMBIGUOUS row is not settled: a normal run tries to find out what became of it. It tries an
-    OUTPUT_LOST one too, but there is no telling that it will ever bring its file.
+    An AMBIGUOUS row is not settled: a normal run tries to find out what became of it.
     """
     return state in _SETTLED

@@ -51,8 +51,9 @@ _HOW = (
     click.option(
         "--retry",
         multiple=True,
-        type=click.Choice(["rejected", "failed"]),
-        help="Make rows anew that ended so, each as a new job that is paid for.",
+        type=click.Choice(["rejected", "failed", "output_lost"]),
+        help="Make rows anew that ended so, each as a new job that is paid for; "
+        "for output_lost look for the files again, free.",
     ),
     click.option(
         "--webhook-url",
@@ -87,7 +88,7 @@ class How:
         template: how files are named; ``None``: as usual.
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
-        retry: states of rows that are made anew.
+        retry: states of rows that are tried again.
         webhook_url: where webhooks reach this run; ``None``: results are polled for.
         webhook_port: where it listens for them; ``None``: where as usual.
         dry_run: nothing is sent or written.

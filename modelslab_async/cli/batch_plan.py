@@ -74,6 +74,7 @@ class Plan:
         counts: rows of the directory by state, before the run.
         added: rows of the manifest that the directory does not know.
         kept: rows of the manifest that it knows.
+        looked_for: rows whose lost files shall be looked for again.
         jobs, seconds, mb, cost: what would be paid for anew, and what that would come to.
     """
 
@@ -81,6 +82,7 @@ class Plan:
     counts: Mapping[RowState, int] = Factory(dict)
     added: int = 0
     kept: int = 0
+    looked_for: int = 0
     jobs: int = 0
     seconds: float = 0.0
     mb: float = 0.0
@@ -95,11 +97,8 @@ class Plan:
     @property
     def underway(self) -> int:
         """Rows that go on without being paid for again."""
-        return sum(
-            self.counts.get(state, 0)
-            for state in RowState
-            if state is RowState.OUTPUT_LOST or not (settled(state) or state is RowState.PLANNED)
-        )
+        free = [state for state in RowState if not settled(state) and state is not RowState.PLANNED]
+        return sum(self.counts.get(state, 0) for state in free) + self.looked_for
 
     @property
     def strange(self) -> int:
@@ -199,7 +198,9 @@ def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -
         if manifest is not None:
             _take_in(plan, manifest, reader, voice)
         plan.counts = reader.counts()
-        for row in reader.each({RowState.PLANNED, *how.retried}):
+        if RowState.OUTPUT_LOST in how.retried:
+            plan.looked_for = plan.counts[RowState.OUTPUT_LOST]
+        for row in reader.each({RowState.PLANNED, *how.retried} - {RowState.OUTPUT_LOST}):
             plan.add(taken(json.loads(row.request))[0])
         if how.connection.sandbox and plan.underway:
             raise click.UsageError(

@@ -39,7 +39,7 @@ _ADVICE = {
     "ambiguous": "may exist and be paid for: {program} reconcile {place}",
     "rejected": f"refused, not paid for: {_AGAIN} --retry rejected",
     "failed": f"the server says so: {_AGAIN} --retry failed pays for new jobs",
-    "output_lost": f"paid for, and no link led to a file: {_AGAIN} tries again, free",
+    "output_lost": f"paid for, no link led to it: {_AGAIN} --retry output_lost, free",
     "abandoned": "given up by hand",
 }
 

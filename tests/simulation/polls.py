@@ -26,7 +26,6 @@ from .expecting import (
     never,
     polls,
     polls_by_job,
-    some,
     storm_end,
     times_of,
     went,
@@ -264,8 +263,7 @@ _SAID = (
         asked(
             f"P11-{output}-lost",
             evolve(CALM, output=output, faults=(_GONE,)),
-            some("ISRL"),
-            each_ends("D"),
+            _all("ISRL"),
             _after("RL", 120.0),
         )
         for output in ("always_empty", "null", "number")
