@@ -1,13 +1,19 @@
-"""An event loop whose seconds are short: waits of minutes are waited out, over real sockets.
+"""Event loops on which waits of minutes are short.
 
-Only what is never too early can be shown with it: a busy machine makes everything later.
+On a `FastLoop` they are waited out, over real sockets. Only what is never too early can be shown
+with it: a busy machine makes everything later. That something is in time is shown in `virtual`
+time, which passes only while nobody has anything to do.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+from random import Random
 from typing import Any
+
+from .simulation.loop import VirtualLoop
+from .simulation.network import Network
 
 
 class _Selector(selectors.DefaultSelector):
@@ -36,3 +42,8 @@ class FastLoop(asyncio.SelectorEventLoop):
 def fast(speed: float = 200.0) -> tuple[str, dict[str, Any]]:
     """A value for the ``anyio_backend`` fixture."""
     return "asyncio", {"loop_factory": lambda: FastLoop(speed)}
+
+
+def virtual() -> tuple[str, dict[str, Any]]:
+    """The same for the loop of the simulation, and its connections."""
+    return "asyncio", {"loop_factory": lambda: VirtualLoop(Network(0, "key"), Random(0))}

@@ -12,7 +12,7 @@ from attrs import evolve
 from modelslab_async import JobTimeout, ModelsLab, MusicGen, PollPolicy
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
-from .fastloop import fast
+from .fastloop import fast, virtual
 from .quick import client_of
 
 pytestmark = pytest.mark.anyio
@@ -112,7 +112,7 @@ async def test_s39_an_eta_of_thirty_years_is_not_believed() -> None:
         assert generation.waited >= 450  # the first job of a client is asked about early
 
 
-@pytest.mark.parametrize("anyio_backend", [fast(20)], ids=["slower"])
+@pytest.mark.parametrize("anyio_backend", [virtual()], ids=["virtual"])
 async def test_s39_an_eta_that_is_too_long_is_found_out_by_few_for_all() -> None:
     scenario = Scenario(generation_seconds=20, eta_factor=3)
     many = 110  # more than are planned anew in one turn of the loop
@@ -123,7 +123,7 @@ async def test_s39_an_eta_that_is_too_long_is_found_out_by_few_for_all() -> None
         assert [one.polls for one in made].count(1) >= many - 10
 
 
-@pytest.mark.parametrize("anyio_backend", [fast(20)], ids=["slower"])
+@pytest.mark.parametrize("anyio_backend", [virtual()], ids=["virtual"])
 async def test_the_first_jobs_of_a_new_kind_tell_the_others_however_much_is_known() -> None:
     scenario = Scenario(generation_seconds=20, eta="absent")
     new = evolve(REQUEST, max_new_token=512)
