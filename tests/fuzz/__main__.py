@@ -1,4 +1,4 @@
-"""Fuzz for so long: ``python -m tests.fuzz --seconds 600 [--target NAME] [--corpus DIR]``.
+"""Fuzz for so long: ``python -m tests.fuzz --seconds 600 [--target NAME] [--seed N]``.
 
 Each target runs for that time, one after another. It ends with 1 if one failed, and then says where
 the bytes are that did it: put them into ``tests/fuzz/corpus/NAME/`` once the fault is understood.
@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     grown = Path(given.corpus or tempfile.mkdtemp(prefix="fuzz-"))
     _say(f"{given.seconds} s each; what is found is kept in {grown}")
     known = {**TARGETS, PLANTED.name: PLANTED}
-    return max(_fuzz(known[name], given.seconds, grown / name) for name in names)
+    return max(_fuzz(known[name], given.seconds, given.seed, grown / name) for name in names)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,11 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--target", action="append", choices=[*TARGETS, PLANTED.name], help="only this; may repeat"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of the dice (default: any)")
     parser.add_argument("--corpus", help="where inputs that take new branches are kept")
     return parser
 
 
-def _fuzz(target: Target, seconds: int, grown: Path) -> int:
+def _fuzz(target: Target, seconds: int, seed: int, grown: Path) -> int:
     grown.mkdir(parents=True, exist_ok=True)
     words = grown.with_suffix(".dict")
     words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
@@ -57,7 +58,7 @@ def _fuzz(target: Target, seconds: int, grown: Path) -> int:
     command = [
         *(sys.executable, "-m", "tests.fuzz.one", target.name),
         *(f"-max_total_time={seconds}", f"-max_len={_INPUT_BYTES}", f"-timeout={_INPUT_SECONDS}"),
-        *(f"-dict={words}", f"-artifact_prefix={found}", "-print_final_stats=1"),
+        *(f"-dict={words}", f"-artifact_prefix={found}", "-print_final_stats=1", f"-seed={seed}"),
         *(str(grown), str(CORPUS / target.name)),
     ]
     run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)

@@ -46,12 +46,11 @@ def test_a_planted_mistake_is_found_near_the_corpus() -> None:
         look_near(PLANTED, 5_000)
 
 
-@pytest.mark.timeout(330)
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is an extra")
 def test_a_planted_mistake_is_found_by_atheris(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.fuzz", "--target", "planted", "--seconds", "300"]
+    command = [sys.executable, "-m", "tests.fuzz", "--target", "planted", "--seconds", "90"]
     run = subprocess.run(
-        [*command, "--corpus", str(tmp_path)],
+        [*command, "--seed", "2", "--corpus", str(tmp_path)],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
