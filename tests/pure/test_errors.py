@@ -40,6 +40,7 @@ from modelslab_async.policy.explaining import (
     may_exist,
     no_answer,
     no_file,
+    outage,
     parked,
     said_no,
     stopped,
@@ -248,6 +249,13 @@ def test_an_unknown_submit_hands_on_the_id_that_a_broken_answer_named() -> None:
     error = may_exist("cut short", 17, "43730")
     assert error.job_id == "43730"
     assert "client.job('43730')" in str(error)
+
+
+def test_an_outage_names_the_last_submit_and_says_that_none_is_sent_again() -> None:
+    error = outage(13, may_exist("HTTP 502", 17, None))
+    assert (type(error), error.track_id) == (SubmitUnknown, 17)
+    assert "13 submits in a row" in str(error)
+    assert "run the batch again" in str(error)
 
 
 def end(reply: Failed | Refused | Finished | None, last: str = "") -> ModelsLabError:
