@@ -26,6 +26,7 @@ from modelslab_async import (
     ModelsLab,
     MusicGen,
     OutputLost,
+    SubmitUnknown,
     Succeeded,
 )
 from modelslab_async.batch.manifest import Request
@@ -46,6 +47,7 @@ from .batches import (
     states,
     submits,
 )
+from .fastloop import virtual
 from .quick import client_of
 
 pytestmark = pytest.mark.anyio
@@ -186,9 +188,39 @@ async def test_fresh_links_are_asked_for_where_the_ticket_said(tmp_path: Path) -
         assert len(fetches) > len(set(fetches)) == 1
 
 
+DOWN = Fault(on="submit", kind="edge", status=502, times=None, accepted=False)
+
+
+@pytest.mark.parametrize("anyio_backend", [virtual()], ids=["virtual"])
+async def test_a_service_that_is_down_stops_the_batch_before_all_rows_are_ambiguous(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(quick(DOWN)) as box, client_of(box, max_jobs=2) as client:
+        await run_until_stopped(client, pieces(40), tmp_path, SubmitUnknown, "submits in a row")
+        assert 13 <= states(tmp_path)[S.AMBIGUOUS] <= 20
+
+
+@pytest.mark.parametrize("anyio_backend", [virtual()], ids=["virtual"])
+async def test_a_service_that_refuses_some_rows_is_not_down(tmp_path: Path) -> None:
+    no = Fault(
+        on="submit",
+        kind="answer",
+        status=400,
+        body='{"status": "error", "message": "the prompt is refused"}',
+        times=None,
+        accepted=False,
+    )
+    some = quick(evolve(DOWN, probability=0.6), no)
+    async with Sandbox(some) as box, client_of(box, max_jobs=2) as client:
+        assert len(await run(client, pieces(60), tmp_path)) == 60
+    assert set(states(tmp_path)) == {S.AMBIGUOUS, S.REJECTED}
+
+
 async def test_a_track_id_of_the_callers_own_names_one_row_of_all_manifests(tmp_path: Path) -> None:
     async with Sandbox(quick()) as box, client_of(box) as client:
-        await run(client, [{"id": "a", "prompt": "one", "track_id": 7}], tmp_path)
+        first = [{"id": "a", "prompt": "one", "track_id": 7}]
+        await run(client, first, tmp_path)
+        assert await run(client, first, tmp_path) == []
         again = [{"id": "b", "prompt": "two", "track_id": "7"}, {"id": "c", "prompt": "three"}]
         with pytest.raises(LedgerError, match="row b has a track_id that another row has: 7"):
             await run(client, again, tmp_path)

@@ -208,7 +208,7 @@ async def test_a_job_that_does_not_say_whose_it_is_is_shown_and_may_be_adopted(
         assert [stranger["id"] for stranger in report["strangers"]] == ["310815"]
         typo = await against(box, tmp_path, "reconcile", "out", "--adopt", "1=310851")
         assert typo.returncode == 2
-        assert "the API knows nothing of job 310851" in typo.stderr
+        assert "the API does not confirm job 310851" in typo.stderr
         adopt = ("reconcile", "out", "--adopt", "1=310815")
         done = await started_against(box, tmp_path, *adopt)
         assert done.returncode == 0, done.stderr

@@ -217,6 +217,8 @@ class Runner:
             if isinstance(error, SubmitUnknown):
                 self._count_unknown(row, error)
             state = (await self._ledger.row(row.seq)).state
+            if state is RowState.REJECTED:  # whoever refuses is there
+                self._unknown = self._tries = 0
             if state in (RowState.PLANNED, RowState.REJECTED):
                 self._purse.returned(_seconds(row))
             if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
@@ -231,7 +233,7 @@ class Runner:
             extra={"track_id": error.track_id},
         )
         self._unknown += 1
-        if self._tries == _MOST_TRIES:
+        if self._tries >= _MOST_TRIES:
             self.stop(outage(self._unknown, error))
 
     async def _generated(self, row: Row) -> Generation:
