@@ -139,8 +139,8 @@ class Reconciler:
             case Finished() | Ticket() | Pending() | Failed(reason=Failure.FAILED):
                 return
         raise RequestError(
-            f"the API does not confirm job {job_id} ({describe(job.state.news)}); look at the id, or "
-            "try again later; no row was given it",
+            f"the API does not confirm job {job_id} ({describe(job.state.news)}); look at the id, "
+            "or try again later; no row was given it",
             field="adopt",
         )
 
