@@ -17,6 +17,12 @@ without one. 30 to 60 s are a spread of 20 %, too, and there the policy takes 3.
 to 1.06, and almost 1 more for the first 50 jobs, all under way before anything is known of them.
 Where the spread is 50 %, or two kinds are taken for one, the step at which a question costs as much
 as its lag is small, and questions are many.
+
+"1.5 s, sigma 0.3" has jobs that are done before `PollPolicy.first`, and one second is right for the
+service, which makes no track in less: where these are the first to end, what they teach makes the
+next thirty late, and with a right eta 95 % of the lags are below 6 to 7 % of a job, not 5. With
+``first=0.3`` it is 4.6 %, for 0.1 questions a job more. To believe the eta instead until a job says that it
+is wrong repairs these rows, and doubles the lag of those whose eta is 0.3 times what is true.
 """
 
 from __future__ import annotations
