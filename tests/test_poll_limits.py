@@ -12,7 +12,7 @@ from attrs import evolve
 from modelslab_async import JobTimeout, ModelsLab, MusicGen, PollPolicy
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
-from .fastloop import fast, virtual
+from .fastloop import virtual
 from .quick import client_of
 
 pytestmark = pytest.mark.anyio
@@ -22,11 +22,11 @@ REQUEST = MusicGen("rock music from the 90s", max_new_token=256)
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return fast()
+    return virtual()
 
 
 def patient(box: Sandbox, **settings: Any) -> ModelsLab:
-    return client_of(box, **{"poll": PollPolicy(rate=100), "submit_timeout": 180.0, **settings})
+    return client_of(box, **{"poll": PollPolicy(), **settings})
 
 
 def polls(box: Sandbox) -> list[float]:
@@ -63,11 +63,10 @@ async def test_p06_too_many_polls_slow_down_every_job_of_the_client(
         assert min(others) - first >= least
 
 
-@pytest.mark.parametrize("anyio_backend", [fast(2000)], ids=["very fast"])
 async def test_p06_times_that_were_given_away_before_the_pause_are_given_again() -> None:
     scenario = Scenario(faults=(too_many({"Retry-After": "700"}),))
-    poll = PollPolicy(rate=0.002, timeout=10**5)
-    async with Sandbox(scenario=scenario) as box, client_of(box, poll=poll) as client:
+    slow = PollPolicy(rate=0.002)
+    async with Sandbox(scenario=scenario) as box, patient(box, poll=slow) as client:
         await asyncio.gather(client.job(1).refresh(), client.job(2).refresh())
         first, second = polls(box)
         assert second - first >= 700
@@ -101,18 +100,15 @@ async def test_s39_the_first_poll_is_never_at_once(eta: object) -> None:
         assert polls(box)[0] - submitted >= 1
 
 
-@pytest.mark.parametrize("anyio_backend", [fast(4000)], ids=["very fast"])
 async def test_s39_an_eta_of_thirty_years_is_not_believed() -> None:
     odd = Fault(on="submit", kind="patch", fields={"eta": 10**9})
     scenario = Scenario(generation_seconds=0, faults=(odd,))
-    settings = {"timeout": None, "submit_timeout": 10**5, "poll": PollPolicy(timeout=10**5)}
-    async with Sandbox(scenario=scenario) as box, client_of(box, **settings) as client:
+    async with Sandbox(scenario=scenario) as box, patient(box, timeout=None) as client:
         generation = await client.generate(REQUEST)
         assert generation.polls == 1
         assert generation.waited >= 450  # the first job of a client is asked about early
 
 
-@pytest.mark.parametrize("anyio_backend", [virtual()], ids=["virtual"])
 async def test_s39_an_eta_that_is_too_long_is_found_out_by_few_for_all() -> None:
     scenario = Scenario(generation_seconds=20, eta_factor=3)
     many = 110  # more than are planned anew in one turn of the loop
@@ -123,7 +119,6 @@ async def test_s39_an_eta_that_is_too_long_is_found_out_by_few_for_all() -> None
         assert [one.polls for one in made].count(1) >= many - 10
 
 
-@pytest.mark.parametrize("anyio_backend", [virtual()], ids=["virtual"])
 async def test_the_first_jobs_of_a_new_kind_tell_the_others_however_much_is_known() -> None:
     scenario = Scenario(generation_seconds=20, eta="absent")
     new = evolve(REQUEST, max_new_token=512)

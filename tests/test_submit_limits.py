@@ -17,23 +17,22 @@ from modelslab_async.sandbox import Fault, Sandbox, Scenario
 from modelslab_async.secret import Secret
 from modelslab_async.slots import Slots, slots_of
 
-from .fastloop import fast
+from .fastloop import virtual
 from .quick import client_of
 
 pytestmark = pytest.mark.anyio
 
 REQUEST = MusicGen("rock music from the 90s", max_new_token=256, track_id=4711)
-POLL = PollPolicy(rate=1000)
 FORMS = ["json429", "text429", "text503", "text200"]
 
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    return fast()
+    return virtual()
 
 
 def patient(box: Sandbox, **settings: Any) -> ModelsLab:
-    return client_of(box, **{"poll": POLL, "submit_timeout": 180.0, **settings})
+    return client_of(box, poll=PollPolicy(), **settings)
 
 
 def submits(box: Sandbox) -> list[float]:
@@ -56,7 +55,7 @@ async def test_s22_a_full_queue_in_any_words_is_waited_out(form: Any) -> None:
     async with Sandbox(scenario=full) as box, patient(box) as client:
         generating = asyncio.create_task(client.generate(REQUEST))
         while len(submits(box)) < 3:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.1)
         box.scenario = Scenario(generation_seconds=2)
         assert (await generating).files
         least = 2 if form == "json429" else 1
@@ -180,7 +179,7 @@ async def test_a_wait_holds_for_the_next_client_with_the_same_key_too() -> None:
         async with patient(box) as client:
             waiting = asyncio.create_task(client.submit(REQUEST))
             while not submits(box) or pace_of(box).taken:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.1)
         assert await _error_of(waiting)
         async with patient(box) as client:
             await client.submit(REQUEST)
