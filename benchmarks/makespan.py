@@ -21,8 +21,9 @@ as its lag is small, and questions are many.
 "1.5 s, sigma 0.3" has jobs that are done before `PollPolicy.first`, and one second is right for the
 service, which makes no track in less: where these are the first to end, what they teach makes the
 next thirty late, and with a right eta 95 % of the lags are below 6 to 7 % of a job, not 5. With
-``first=0.3`` it is 4.6 %, for 0.1 questions a job more. To believe the eta instead until a job says that it
-is wrong repairs these rows, and doubles the lag of those whose eta is 0.3 times what is true.
+``first=0.3`` it is 4.6 %, for 0.1 questions a job more. To believe the eta instead until a job
+says that it is wrong repairs these rows, and doubles the lag of those whose eta is 0.3 times what
+is true.
 """
 
 from __future__ import annotations
