@@ -151,6 +151,7 @@ async def test_a_row_has_one_outcome_though_another_is_found_again_in_the_end(
         assert sorted(outcome.row for outcome in outcomes) == [1, 2, 3]
 
 
+@pytest.mark.parametrize("anyio_backend", [virtual()], ids=["virtual"])
 async def test_d30_a_finished_job_without_a_file_is_said_to_be_lost(tmp_path: Path) -> None:
     gone = Fault(on="download", kind="answer", status=404, times=None)
     async with Sandbox(quick(gone)) as box:
@@ -166,6 +167,7 @@ async def test_d30_a_finished_job_without_a_file_is_said_to_be_lost(tmp_path: Pa
         assert (len(box.book.debits), states(tmp_path)) == (1, {S.DONE: 1})
 
 
+@pytest.mark.parametrize("anyio_backend", [virtual()], ids=["virtual"])
 async def test_d19_a_busy_host_and_a_dead_mirror_are_no_proof_that_a_file_is_lost(
     tmp_path: Path,
 ) -> None:

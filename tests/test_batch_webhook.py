@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from modelslab_async import ModelsLab, MusicGen
 from modelslab_async.batch.states import RowState
@@ -16,7 +17,7 @@ from modelslab_async.sandbox import Fault, Sandbox, Scenario
 from modelslab_async.webhooks import Delivery, MemoryInbox, WebhookReceiver
 
 from .batches import pieces, quick, rows, run, states
-from .quick import client_of, free_port
+from .quick import POLL, client_of, free_port
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +35,7 @@ async def told(
     async with (
         receiver.serve(port=port),
         Sandbox(scenario=scenario) as box,
-        client_of(box, webhook=receiver) as client,
+        client_of(box, webhook=receiver, poll=evolve(POLL, patience=0.3)) as client,
     ):
         yield box, client, receiver
 

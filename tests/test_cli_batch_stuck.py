@@ -15,7 +15,7 @@ from modelslab_async import Failed
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .manifests import last_line, manifest, row
-from .quick import client_of
+from .quick import SOON_GIVEN_UP, client_of
 from .test_cli import QUICK, against, command, started_against, wavs
 from .test_cli_stopping import ENDLESS, running, until
 
@@ -123,7 +123,7 @@ async def test_files_that_no_link_led_to_are_looked_for_again_on_request(tmp_pat
     gone = Fault(on="download", kind="answer", status=404, times=None)
     async with Sandbox(Scenario(mode="sync", generation_seconds=0, faults=(gone,))) as box:
         async with (
-            client_of(box) as client,
+            client_of(box, download=SOON_GIVEN_UP) as client,
             client.batch(["waltz"], directory=tmp_path / "out") as b,
         ):
             assert [type(outcome) async for outcome in b] == [Failed]

@@ -186,7 +186,10 @@ async def test_a_job_failure_repeats_the_servers_words_without_the_key() -> None
 @pytest.mark.anyio
 async def test_a_cancelled_submit_shows_no_key(log: io.StringIO) -> None:
     scenario = Scenario(faults=(Fault(on="submit", kind="silent", times=None),))
-    async with Sandbox(key=KEY, scenario=scenario) as box, client_of(box) as client:
+    async with (
+        Sandbox(key=KEY, scenario=scenario) as box,
+        client_of(box, submit_timeout=0.3) as client,
+    ):
         task = asyncio.create_task(client.submit(MusicGen("quiet")))
         while not box.book.requests:
             await asyncio.sleep(0)

@@ -30,6 +30,7 @@ from modelslab_async.partfile import PartFile
 from modelslab_async.protocol.audio import Completeness, NotSound, Sound
 from modelslab_async.sandbox import Fault
 
+from .quick import SOON_GIVEN_UP
 from .tracks import QUICK, Host, done, downloader, names, says, silence, track, wav
 
 WHOLE = wav()
@@ -497,7 +498,7 @@ async def test_d25_a_file_over_the_limit_of_the_process_is_an_error(tmp_path: Pa
 
 @pytest.mark.anyio
 async def test_d27_too_many_open_files_is_an_error_and_the_next_try_works(tmp_path: Path) -> None:
-    async with Host(says(WHOLE)) as host, downloader() as client:
+    async with Host(says(WHOLE)) as host, downloader(SOON_GIVEN_UP) as client:
         await client.download(RemoteFile((host.url,), "1"), f"{tmp_path}/")  # warm: threads are up
         free = os.open(os.devnull, os.O_RDONLY)
         os.close(free)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
 
-from modelslab_async import JobTimeout, ModelsLab, MusicGen, PollPolicy
+from modelslab_async import (
+    JobFailed,
+    JobStatus,
+    JobTimeout,
+    ModelsLab,
+    MusicGen,
+    NotFound,
+    OutputLost,
+    PollPolicy,
+)
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from .fastloop import virtual
@@ -137,3 +148,105 @@ async def test_p06_a_pause_beyond_the_time_of_another_job_gives_that_one_back_un
         with pytest.raises(JobTimeout, match="it keeps running"):
             await client.generate(REQUEST)
         assert len(polls(box)) == 1
+
+
+# --- how long an answer that contradicts the job is borne --------------------------------------
+
+
+async def test_polls_that_bring_nothing_ever_end_with_the_time_and_say_what_came() -> None:
+    broken = Fault(on="fetch", kind="edge", status=502, times=None)
+    scenario = Scenario(generation_seconds=0, faults=(broken,))
+    async with Sandbox(scenario=scenario) as box, patient(box, timeout=600) as client:
+        with pytest.raises(JobTimeout, match=r"last answer: .*resume with client.job") as caught:
+            await client.generate(REQUEST)
+        box.scenario = Scenario()
+        assert caught.value.job is not None
+        assert (await client.job(caught.value.job)).files
+        assert len(box.book.debits) == 1
+
+
+async def test_p08_a_job_that_the_api_has_forgotten_is_found_where_its_ticket_said(
+    tmp_path: Path,
+) -> None:
+    scenario = Scenario(generation_seconds=0, eta="float", not_found_polls=-1)
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        (file,) = (await client.generate(REQUEST)).files
+        assert (await client.download(file, to=tmp_path)).size
+
+
+async def test_p08_a_forgotten_file_is_found_though_its_host_sends_a_few_bytes_at_a_time() -> None:
+    drip = Fault(on="download", kind="drip", at=4, seconds=0.0, times=None)
+    scenario = Scenario(generation_seconds=0, eta="float", not_found_polls=-1, faults=(drip,))
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        assert (await client.generate(REQUEST)).files
+
+
+async def test_p08_a_job_that_is_nowhere_is_detached_and_not_failed() -> None:
+    scenario = Scenario(never_finishes=True, eta="absent", not_found_polls=-1)
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        job = await client.submit(REQUEST)
+        with pytest.raises(NotFound, match="ask again later") as caught:
+            await job
+        assert (caught.value.job, job.status) == (job.to_json(), JobStatus.DETACHED)
+        box.scenario = Scenario()
+        assert await client.job(caught.value.job or "").refresh() is JobStatus.PROCESSING
+
+
+async def test_p09_failed_try_again_without_end_is_believed_in_the_end() -> None:
+    scenario = Scenario(generation_seconds=0, eta="float", try_again=10_000)
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        with pytest.raises(JobFailed, match="Failed, Try Again"):
+            await client.generate(REQUEST)
+        assert len(box.book.debits) == 1
+
+
+@pytest.mark.parametrize("output", ["always_empty", "null", "number"])
+async def test_p11_success_that_never_names_a_file_is_looked_for_behind_the_other_links(
+    output: Any,
+) -> None:
+    scenario = Scenario(generation_seconds=0, eta="float", output=output)
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        (file,) = (await client.generate(REQUEST)).files
+        assert file.urls
+
+
+@pytest.mark.parametrize("output", ["always_empty", "null", "number"])
+async def test_p11_success_without_any_file_is_output_lost_and_can_be_asked_about_later(
+    output: Any,
+) -> None:
+    gone = Fault(on="download", kind="xml", status=404, times=None)
+    scenario = Scenario(generation_seconds=0, eta="float", output=output, faults=(gone,))
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        with pytest.raises(OutputLost, match="it is paid for") as caught:
+            await client.generate(REQUEST)
+        box.scenario = Scenario()
+        assert (await client.job(caught.value.job or "")).files
+        assert len(box.book.debits) == 1
+
+
+# --- how often ---------------------------------------------------------------------------------
+
+
+async def test_p20_many_jobs_that_are_due_at_once_are_asked_about_one_after_the_other() -> None:
+    slowly = PollPolicy(rate=0.8)
+    async with Sandbox() as box, patient(box, poll=slowly) as client:
+        await asyncio.gather(*(client.job(number).refresh() for number in range(1, 81)))
+        gaps = [later - sooner for sooner, later in pairwise(polls(box))]
+        assert len(gaps) == 79
+        assert min(gaps) >= 1  # of 1.25, less what the network was faster
+
+
+async def test_p23_a_job_is_not_polled_more_often_than_its_length_allows() -> None:
+    scenario = Scenario(generation_seconds=20, eta="absent")
+    often = PollPolicy(first=1, min_interval=0.5, growth=0.01)
+    async with Sandbox(scenario=scenario) as box, patient(box, poll=often) as client:
+        generation = await client.generate(REQUEST)
+        assert generation.polls <= 1 + generation.waited / often.min_interval
+        assert min(later - sooner for sooner, later in pairwise(polls(box))) >= often.min_interval
+
+
+async def test_an_expectation_is_learnt_from_the_jobs_before() -> None:
+    scenario = Scenario(generation_seconds=20, eta="absent")
+    async with Sandbox(scenario=scenario) as box, patient(box) as client:
+        first, *_, last = [await client.generate(REQUEST) for _ in range(4)]
+        assert last.polls < first.polls / 2

@@ -24,7 +24,7 @@ from modelslab_async.webhooks import SqliteInbox, WebhookReceiver
 
 from ..batches import pieces
 from ..forking import forked
-from ..quick import client_of, free_port
+from ..quick import SOON_GIVEN_UP, client_of, free_port
 from ..test_cli import environment
 from .canary import SINKS, Canary, Watch
 
@@ -155,7 +155,9 @@ async def test_no_sink_has_the_key(road: str, watch: Watch, tmp_path: Path) -> N
         async with (
             told(tmp_path) as receiver,
             Sandbox(roads(canary.key)[road], key=canary.key) as box,
-            client_of(box, submit_timeout=1.0, webhook=receiver, timeout=2.0) as client,
+            client_of(
+                box, submit_timeout=1.0, timeout=2.0, download=SOON_GIVEN_UP, webhook=receiver
+            ) as client,
         ):
             await User(client, watch, tmp_path).everything()
             watch.keep(receiver)
