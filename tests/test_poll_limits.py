@@ -1,4 +1,4 @@
-"""P06 and S39: how long polls stay away, when they are told to and when nobody tells them."""
+"""P rows of time: how often polls are sent, how long they stay away, and when they end."""
 
 from __future__ import annotations
 
