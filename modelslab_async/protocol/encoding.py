@@ -1,0 +1,254 @@
+"""Undo the content codings of a body, in bounded memory, whatever its label says.
+
+Shared by downloads and by replies that cannot be requested again. A `Content-Encoding` label is a
+claim: object stores keep the labels of uploads, and proxies compress without one. So the first
+bytes decide where they can, and the label only where a coding has no mark of its own.
+
+Every coding here marks its own end: a body that was cut raises instead of giving a part of it.
+Sources: RFC 1950, 1951, 1952 (zlib, deflate, gzip), RFC 7932 (br), RFC 8878 (zstd); for uploads
+that some stores keep in the chunks they came in, AWS, "Signature Calculations for the
+Authorization Header: Transferring Payload in Multiple Chunks".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Protocol
+
+MAX_LAYERS = 4
+"""More codings than this, one inside the other, are no accident."""
+
+_PIECE = 64 * 1024
+_MAX_PARTS = 100_000
+_GZIP, _ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x21-\x7e]{1,200})?\r\n")
+_LONGEST_LINE = 8 + 201 + 2
+
+
+class Undecodable(ValueError):
+    """The body is not what its coding demands; the message is our own words.
+
+    Attributes:
+        cut: it ends too early, so that another transfer may bring the rest.
+    """
+
+    def __init__(self, reason: str, *, cut: bool = False) -> None:
+        super().__init__(reason)
+        self.cut = cut
+
+
+def labels_of(header: str | None) -> tuple[str, ...]:
+    """The codings that a `Content-Encoding` header names, in lower case, the outermost last."""
+    names = (name.strip().lower().removeprefix("x-") for name in (header or "").split(","))
+    return tuple(name for name in names if name)
+
+
+def coding_of(head: bytes, labels: tuple[str, ...] = ()) -> str | None:
+    """The outermost coding of a body by its first bytes; ``None``: none that is known here.
+
+    Ask only if the bytes are not yet what is wanted: a zlib header is weak evidence, and brotli and
+    raw deflate have no header, so that their label must do.
+    """
+    if head.startswith(_GZIP):
+        return "gzip"
+    if head.startswith(_ZSTD):
+        return "zstd"
+    if _CHUNK_LINE.match(head):
+        return "aws-chunked"
+    if len(head) > 2 and head[0] & 0x8F == 8 and int.from_bytes(head[:2], "big") % 31 == 0:
+        return "zlib"
+    return next((label for label in reversed(labels) if label in ("br", "deflate")), None)
+
+
+def undo(coding: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """The decoded body, in pieces of about 64 KiB: the caller stops when it has enough.
+
+    Args:
+        coding: what `coding_of` gave.
+        blocks: the body.
+
+    Raises:
+        Undecodable: while iterating; the body is broken or cut, or the package that this coding
+            needs is not installed.
+    """
+    return _unchunked(blocks) if coding == "aws-chunked" else _unpacked(coding, blocks)
+
+
+# Chunks
+
+
+def _unchunked(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    held = _Held(blocks)
+    for _ in range(_MAX_PARTS):
+        left = held.chunk_size()
+        if not left:
+            return  # what follows are checksums; the file's own structure is checked anyway
+        while left:
+            piece = held.take(min(left, _PIECE))
+            left -= len(piece)
+            yield piece
+        held.line_end()
+    raise Undecodable("too many chunks inside the body")
+
+
+class _Held:
+    """The bytes of the body that are not used yet."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._source = iter(blocks)
+        self._bytes = bytearray()
+
+    def _fill(self) -> None:
+        block = next(self._source, b"")
+        if not block:
+            raise Undecodable("the chunks inside the body have no end", cut=True)
+        self._bytes += block
+
+    def chunk_size(self) -> int:
+        while (line := _CHUNK_LINE.match(self._bytes)) is None:
+            if len(self._bytes) > _LONGEST_LINE:
+                raise Undecodable("a broken chunk inside the body")
+            self._fill()
+        size = int(line[1], 16)
+        del self._bytes[: line.end()]
+        return size
+
+    def take(self, most: int) -> bytes:
+        if not self._bytes:
+            self._fill()
+        piece = bytes(self._bytes[:most])
+        del self._bytes[:most]
+        return piece
+
+    def line_end(self) -> None:
+        while len(self._bytes) < 2:
+            self._fill()
+        if self._bytes[:2] != b"\r\n":
+            raise Undecodable("a broken chunk inside the body")
+        del self._bytes[:2]
+
+
+# Compression
+
+
+class _Decoder(Protocol):
+    """A decompressor that gives about as much as is asked for, and keeps the rest for later."""
+
+    errors: tuple[type[Exception], ...]
+
+    def feed(self, data: bytes) -> bytes: ...
+
+    @property
+    def ended(self) -> bool: ...
+
+    @property
+    def rest(self) -> bytes: ...
+
+
+def _unpacked(coding: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    new, magic = _DECODERS[coding]
+    decoder = new()
+    members, behind = 1, b""
+    for block in blocks:
+        data = behind + block
+        behind = b""
+        while data:
+            if decoder.ended:
+                if len(data) < len(magic):
+                    behind = data
+                    break
+                if not magic or not data.startswith(magic):
+                    return  # padding, or something else that no decoder reads
+                members += 1
+                if members > _MAX_PARTS:
+                    raise Undecodable(f"too many {coding} members")
+                decoder = new()
+            yield from _pieces(coding, decoder, data)
+            data = decoder.rest
+    if not decoder.ended or (behind and magic.startswith(behind)):
+        raise Undecodable(f"the {coding} data stop early", cut=True)
+
+
+def _pieces(coding: str, decoder: _Decoder, data: bytes) -> Iterator[bytes]:
+    try:
+        while piece := decoder.feed(data):
+            yield piece
+            data = b""
+    except decoder.errors as error:
+        raise Undecodable(f"broken {coding} data") from error
+
+
+class _Zlib:
+    def __init__(self, wbits: int) -> None:
+        self.errors: tuple[type[Exception], ...] = (zlib.error,)
+        self._zlib = zlib.decompressobj(wbits)
+
+    def feed(self, data: bytes) -> bytes:
+        return self._zlib.decompress(self._zlib.unconsumed_tail + data, _PIECE)
+
+    @property
+    def ended(self) -> bool:
+        return self._zlib.eof
+
+    @property
+    def rest(self) -> bytes:
+        return self._zlib.unused_data
+
+
+class _Zstd:
+    def __init__(self) -> None:
+        zstd = _imported("zstd", "compression.zstd", "backports.zstd")
+        self.errors: tuple[type[Exception], ...] = (zstd.ZstdError,)
+        self._zstd = zstd.ZstdDecompressor()
+
+    def feed(self, data: bytes) -> bytes:
+        return b"" if self._zstd.eof else bytes(self._zstd.decompress(data, _PIECE))
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._zstd.eof)
+
+    @property
+    def rest(self) -> bytes:
+        return bytes(self._zstd.unused_data)
+
+
+class _Brotli:
+    def __init__(self) -> None:
+        brotli = _imported("br", "brotli", "brotlicffi")
+        # Releases before 1.2 know no limit, and would give gigabytes for one block: a TypeError.
+        self.errors: tuple[type[Exception], ...] = (brotli.error, TypeError)
+        self._brotli = brotli.Decompressor()
+
+    def feed(self, data: bytes) -> bytes:
+        return bytes(self._brotli.process(data, output_buffer_limit=_PIECE))
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._brotli.is_finished())
+
+    @property
+    def rest(self) -> bytes:
+        return b""
+
+
+def _imported(coding: str, *modules: str) -> Any:
+    """The first of these optional modules that is installed."""
+    for module in modules:
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(module)
+    raise Undecodable(f"{coding} data, and no package here can undo them")
+
+
+_DECODERS: dict[str, tuple[Callable[[], _Decoder], bytes]] = {
+    "gzip": (partial(_Zlib, 31), _GZIP),
+    "zlib": (partial(_Zlib, 15), b""),
+    "deflate": (partial(_Zlib, -15), b""),
+    "zstd": (_Zstd, _ZSTD),
+    "br": (_Brotli, b""),
+}
