@@ -105,7 +105,7 @@ def _self_test() -> dict[str, Any]:
 
     try:
         saved = ask(Connection(settings=built_in(), sandbox=True), one_track)
-    except (ModelsLabError, OSError) as error:
+    except (ModelsLabError, OSError, ModuleNotFoundError) as error:
         return {"ok": False, "error": str(error)}
     if isinstance(saved, int):
         sys.exit(saved)

@@ -154,6 +154,8 @@ def guarded(commands: click.Group, arguments: list[str]) -> int:
         return _BROKEN_PIPE
     except OSError as error:
         return _refused(voice, error)
+    except ModuleNotFoundError as error:  # an extra is not installed; the error names it
+        return _misused(voice, click.UsageError(str(error)))
     except Exception as error:  # noqa: BLE001  the last line of defence: a bug, and we say so
         return _bug(voice, error)
     return code

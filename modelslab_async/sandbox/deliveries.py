@@ -51,6 +51,7 @@ class Deliveries:
             return
         if fault and fault.kind == "late":
             await self._clock.until(self._clock.now() + (fault.seconds or 0))
+        await self._tickets.prepare(job, staging.scenario)
         payload = self._payload(job, staging, fault)
         for _ in range(1 + scenario.webhook_duplicates):
             await self._post(job, payload)

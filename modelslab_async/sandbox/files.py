@@ -1,7 +1,11 @@
-"""Make the file of a job: the same bytes every time, rendered when first asked for."""
+"""Make the file of a job: the same bytes every time, rendered when first asked for.
+
+NumPy and soundfile (the extra ``sandbox``) are imported by the first render, in a thread.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -9,14 +13,13 @@ from typing import TYPE_CHECKING
 from attrs import field, frozen
 
 from .containers import contain
-from .encode import flac, mp3
-from .music import render
 
 if TYPE_CHECKING:
     from .account import Job
 
 CONTENT_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac"}
 CACHE_BYTES = 64 * 2**20
+_MP3_RATE = 44100  # MPEG-1 has 32000, 44100 and 48000 only
 
 
 @frozen
@@ -41,6 +44,14 @@ class Studio:
         self._kept: OrderedDict[tuple[int, str], File] = OrderedDict()
         self._size = 0
 
+    async def prepare(self, job: Job, extension: str | None = None) -> None:
+        """Render the file that `file` will return, in a thread: the event loop stays free."""
+        name = (job.id, extension or job.extension)
+        if name not in self._kept:
+            loop = asyncio.get_running_loop()
+            body = await loop.run_in_executor(None, self._make, job, name[1])
+            self._keep(name, stored(body, CONTENT_TYPES[name[1]]))
+
     def file(self, job: Job, extension: str | None = None) -> File:
         """Return the finished file of `job`, in another format when `extension` is given."""
         name = (job.id, extension or job.extension)
@@ -56,22 +67,28 @@ class Studio:
         return self._render(job, salt=1)
 
     def _make(self, job: Job, extension: str) -> bytes:
-        if extension == "mp3":
-            bitrate = str(job.request.get("bitrate") or "320k")
-            return mp3(job.seconds, int(bitrate.removesuffix("k")))
-        wav = self._render(job)
-        return flac(wav) if extension == "flac" else contain(wav, job.wav)
+        from .audio import codecs
 
-    def _render(self, job: Job, salt: int = 0) -> bytes:
+        if extension == "mp3":
+            wav = self._render(job, rate=_MP3_RATE)
+            return codecs.mp3(wav, str(job.request.get("bitrate") or "320k"))
+        wav = self._render(job)
+        return codecs.flac(wav) if extension == "flac" else contain(wav, job.wav)
+
+    def _render(self, job: Job, salt: int = 0, rate: int | None = None) -> bytes:
+        from .audio.synth import render
+
         number = hashlib.sha256(f"{self._seed}|{job.id}|{salt}".encode()).digest()
         return render(
             job.prompt,
             seconds=job.seconds,
-            sample_rate=job.sample_rate,
+            sample_rate=rate or job.sample_rate,
             seed=int.from_bytes(number[:4], "big"),
         )
 
     def _keep(self, name: tuple[int, str], made: File) -> None:
+        if name in self._kept:  # rendered twice at the same time
+            return
         self._kept[name] = made
         self._size += len(made.body)
         while self._size > CACHE_BYTES and len(self._kept) > 1:

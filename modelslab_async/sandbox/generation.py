@@ -91,6 +91,7 @@ class Generation:
         if x.scenario.mode == "sync":
             await self._clock.until(job.finished_at)
             self._account.settle(self._clock.now())
+            await self._tickets.prepare(job, x.scenario)
             return self._at_once(x, job)
         links = self._tickets.links(job, x.scenario, self._clock.now())
         return x.reply(shapes.ticket(job, x.scenario, links, eta=self._left(job)))
@@ -114,6 +115,7 @@ class Generation:
             return x.reply(shapes.failed_poll(x.scenario, "Request not found"))
         if self._account.polled(job, self._clock.now()):
             self._clock.wake()
+        await self._tickets.prepare(job, x.scenario)
         return x.reply(self._poll_reply(x.scenario, job))
 
     def _poll_reply(self, scenario: Scenario, job: Job) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from aiohttp import web
@@ -58,6 +59,9 @@ class _Connection(web.RequestHandler):
             tear(cast("asyncio.Transport", transport))
 
 
+_RENDERING = ("numpy", "soundfile")  # imported by the first render
+
+
 class Sandbox:
     """The ModelsLab music API on 127.0.0.1, with a book of everything that happened.
 
@@ -73,6 +77,9 @@ class Sandbox:
         seed: what is drawn from it is the same in every run.
         port: of the API; 0 takes a free one. The other hosts always take free ones.
         balance: dollars in the wallet.
+
+    Raises:
+        ModuleNotFoundError: on entering: NumPy or soundfile, the extra ``sandbox``, is missing.
 
     Four listeners: `url` is the API, `storage_url` the object storage of `output`, `mirror_url`
     that of `proxy_links`, and `foreign_url` a host that has no business with any of this and
@@ -113,6 +120,12 @@ class Sandbox:
         self._stagings: dict[str, Staging] = {}
 
     async def __aenter__(self) -> Self:
+        missing = [name for name in _RENDERING if find_spec(name) is None]
+        if missing:  # said now, not when the first file is asked for
+            raise ModuleNotFoundError(
+                f"the sandbox needs {' and '.join(missing)} to render audio: "
+                "pip install 'modelslab-async[sandbox]'"
+            )
         self._clock = Clock()
         self._staging = self._arm(self._first)
         async with contextlib.AsyncExitStack() as stack:

@@ -76,9 +76,10 @@ class Storage:
             return text_answer("Method Not Allowed", status=405)
         self._account.settle(self._clock.now())
         fault = x.draw("download", host=host)
+        found = await self._find(x, path, job)
         if fault is None:
-            return _served(x, self._find(x, path, job))
-        return await self._spoiled(fault, x, path, job)
+            return _served(x, found)
+        return await self._spoiled(fault, x, found, job)
 
     def _link(self, x: Exchange, path: str, job: Job | None) -> str:
         if x.record.host == "mirror":
@@ -87,10 +88,11 @@ class Storage:
         return "future" if apart and job and path == job.names["future"] else "primary"
 
     async def _spoiled(
-        self, fault: Fault, x: Exchange, path: str, job: Job | None
+        self, fault: Fault, x: Exchange, found: File | Answer, job: Job | None
     ) -> Answer | None:
-        found = self._find(x, path, job)
         if isinstance(found, File) and (fault.kind in FILE_KINDS):
+            if job and fault.kind in ("mp3", "flac"):
+                await self._studio.prepare(job, fault.kind)
             return self._changed(fault, x, found, job).with_headers(fault.headers)
 
         async def genuine() -> Answer:
@@ -120,7 +122,7 @@ class Storage:
             case _:
                 return whole(file)
 
-    def _find(self, x: Exchange, path: str, job: Job | None) -> File | Answer:
+    async def _find(self, x: Exchange, path: str, job: Job | None) -> File | Answer:
         """Return the object of `path`, or why it cannot be read now."""
         now = self._clock.now()
         if upload := self._uploads.get(path):
@@ -135,6 +137,7 @@ class Storage:
             return _denied("Request has expired")
         if _signature_expired(x.record.path, now):
             return _denied("Request has expired")
+        await self._studio.prepare(job)
         file = self._studio.file(job)
         return _as_base64(file) if scenario.output == "base64_body" else file
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFAULT_RATE = 32_000
 LEGACY_ORIGIN = "https://stablediffusionapi.com"
 OTHER_ID = 500_000_000
+_INLINE = ("data_uri", "base64")
 FETCH_PATHS = {"voice": "/api/v6/voice/fetch/", "whisper": "/api/v6/whisper/fetch/"}
 
 
@@ -114,10 +115,15 @@ class Tickets:
             case "int":
                 return job.id
 
+    async def prepare(self, job: Job, scenario: Scenario) -> None:
+        """Render the file of a finished job before an answer that holds its bytes."""
+        if scenario.output in _INLINE and job.state == "success":
+            await self._studio.prepare(job)
+
     def output(self, job: Job, scenario: Scenario, links: Links) -> object:
         """Return `output` in the scenario's type."""
         url = links.output
-        if scenario.output in ("data_uri", "base64"):
+        if scenario.output in _INLINE:
             file = self._studio.file(job)
             text = base64.b64encode(file.body).decode()
             kind = f"data:{file.content_type};base64," if scenario.output == "data_uri" else ""

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
+from modelslab_async.sandbox.audio.codecs import flac, mp3
+from modelslab_async.sandbox.audio.synth import render
 from modelslab_async.sandbox.containers import contain
-from modelslab_async.sandbox.encode import flac, mp3
 
 from ..tracks import silence, wav
 
@@ -49,7 +50,7 @@ class Shape:
 WHOLE = wav(4000)
 _OTHER = wav(4000, seed=1)
 _HEADER = 44
-_MP3 = mp3(2.0, 64)
+_MP3 = mp3(render("bell", seconds=2.0, sample_rate=44100), "128k")
 _FLAC = flac(WHOLE)
 _PAGE = b"<!DOCTYPE html><html><body>Not found</body></html>"
 _DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'

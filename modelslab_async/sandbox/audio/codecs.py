@@ -1,0 +1,37 @@
+"""Encode the samples of a WAV file as FLAC or MP3, with libsndfile."""
+
+from __future__ import annotations
+
+import io
+
+import soundfile
+
+MP3_BITRATES = {"128k": 0.66, "192k": 0.44, "320k": 0.0}
+"""libsndfile's compression level for each bit rate that the API offers (music-gen page)."""
+
+_MP3_RATES = (48000, 44100, 32000)
+
+
+def flac(wav: bytes) -> bytes:
+    """A FLAC file of exactly the samples of a WAV file."""
+    samples, rate = soundfile.read(io.BytesIO(wav), dtype="int16", always_2d=True)
+    out = io.BytesIO()
+    soundfile.write(out, samples, rate, format="FLAC", subtype="PCM_16")
+    return out.getvalue()
+
+
+def mp3(wav: bytes, bitrate: str = "320k") -> bytes:
+    """An MP3 file (MPEG-1 Layer III, constant bit rate) of the sound of a WAV file.
+
+    Raises:
+        ValueError: the API offers no such bit rate, or MPEG-1 has no such sample rate.
+    """
+    samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32", always_2d=True)
+    if bitrate not in MP3_BITRATES or rate not in _MP3_RATES:
+        raise ValueError(f"no MP3 of {bitrate} at {rate} Hz")
+    out = io.BytesIO()
+    soundfile.write(
+        out, samples, rate, format="MP3", subtype="MPEG_LAYER_III",
+        bitrate_mode="CONSTANT", compression_level=MP3_BITRATES[bitrate],
+    )  # fmt: skip
+    return out.getvalue()
