@@ -1,22 +1,20 @@
 """Write one file so that its final name only ever names the whole of it. Plain blocking code.
 
 The bytes go to a part file beside the target, under a name of its own. It is synced, and then
-linked to the final name, which fails rather than replaces what stands there.
+published under the final name, which fails rather than replaces what stands there.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import os
 import re
 import secrets
 import stat
-from itertools import takewhile
 from pathlib import Path
 
+from .filesystem import SCRATCH_BYTES, lock, make_durably, publish, sync_directory, sync_file
 from .protocol.audio import NotSound, Sound, examine, is_silent
 
 _ENOUGH = 1024 * 1024
@@ -24,8 +22,6 @@ _MANY = 256
 _HEAD = 4 * 1024
 _BLOCK = 64 * 1024
 _HEADER = 64 * 1024
-_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK})
-_RANDOM_BYTES = 6
 # Without NONBLOCK, opening a pipe that somebody put there would wait for ever.
 _PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -114,9 +110,10 @@ class PartFile:
         # 0666 less the umask, as any file that the user makes: linking keeps the mode.
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
-            self.path = self._directory / f"{self._stem}{secrets.token_hex(_RANDOM_BYTES)}.part"
+            self.path = self._directory / f"{self._stem}{secrets.token_hex(SCRATCH_BYTES)}.part"
             self._fd = os.open(self.path, flags, 0o666)
-            fcntl.flock(self._fd, fcntl.LOCK_EX)  # says to others: the owner lives
+            with contextlib.suppress(OSError):  # where there are no locks, nothing is swept
+                lock(self._fd, wait=True)  # says to others: the owner lives
             if os.fstat(self._fd).st_nlink:
                 return
             os.close(self._fd)
@@ -125,8 +122,11 @@ class PartFile:
     def restart(self) -> None:
         """Begin again with nothing."""
         if self.is_open:
-            os.ftruncate(self._fd, 0)
-            os.lseek(self._fd, 0, os.SEEK_SET)
+            try:
+                os.ftruncate(self._fd, 0)
+                os.lseek(self._fd, 0, os.SEEK_SET)
+            except OSError:  # some file systems only ever append
+                self.discard()
         self._let_go()
         self.size = 0
         self._hash = hashlib.sha256()
@@ -159,27 +159,13 @@ class PartFile:
 
         A regular file of the same bytes under that name is taken for ours.
         """
-        os.fsync(self._fd)
+        sync_file(self._fd)
         target = self._directory / name
-        if not self._link(target) and not self._is_same(target):
+        if not publish(self.path, target) and not self._is_same(target):
             return None
         self.discard()
-        _sync(self._directory)
+        sync_directory(self._directory)
         return target
-
-    def _link(self, target: Path) -> bool:
-        try:
-            os.link(self.path, target, follow_symlinks=False)
-        except FileExistsError:
-            return False
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            # A file system without hard links has no way to refuse in the same step.
-            if target.exists() or target.is_symlink():
-                return False
-            self.path.rename(target)
-        return True
 
     def _is_same(self, target: Path) -> bool:
         try:
@@ -205,24 +191,7 @@ class PartFile:
         self._fd = -1
 
 
-_PART_NAME = re.compile(rf"\..+\.[0-9a-f]{{{2 * _RANDOM_BYTES}}}\.part", re.DOTALL)
-
-
-def make_durably(directory: Path, mode: int = 0o777) -> None:
-    """Make a directory, and those above it: what is synced in one is lost if its name is not.
-
-    Args:
-        directory: which; nothing happens if it is there.
-        mode: of the directory itself.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    all_above = (directory, *directory.parents)
-    missing = list(takewhile(lambda path: not path.exists(), all_above))
-    directory.mkdir(mode, parents=True, exist_ok=True)
-    for made in missing:
-        _sync(made.parent)
+_PART_NAME = re.compile(rf"\..+\.[0-9a-f]{{{2 * SCRATCH_BYTES}}}\.part", re.DOTALL)
 
 
 def _sweep(directory: Path) -> None:
@@ -238,17 +207,9 @@ def _remove_if_dead(path: Path) -> None:
     except OSError:
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(fd, wait=False)
         path.unlink(missing_ok=True)
     except OSError:
         return
-    finally:
-        os.close(fd)
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
     finally:
         os.close(fd)

@@ -21,7 +21,7 @@ FLOORS = [
     ["errors"],
     ["secret", "protocol"],
     ["policy", "handles"],
-    ["runtime"],
+    ["runtime", "filesystem"],
     ["webhooks"],
     ["transport"],
     ["slots", "jobs", "partfile"],

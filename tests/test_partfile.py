@@ -20,7 +20,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import anyio
 import pytest
@@ -30,6 +30,7 @@ from modelslab_async.partfile import PartFile
 from modelslab_async.protocol.audio import Completeness, NotSound, Sound
 from modelslab_async.sandbox import Fault
 
+from .lacking import LACKING, NOT_SUPPORTED, failing, lack
 from .quick import SOON_GIVEN_UP
 from .tracks import QUICK, Host, done, downloader, names, says, silence, track, wav
 
@@ -225,11 +226,11 @@ def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("links", [True, False], ids=["hard_links", "no_hard_links"])
+@pytest.mark.parametrize("missing", LACKING)
 @pytest.mark.parametrize("kind", PLANTED)
 def test_t15_nothing_that_has_the_name_is_replaced_or_written_through(
     kind: str,
-    links: bool,
+    missing: str,
     part: PartFile,
     tmp_path: Path,
     secret: Path,
@@ -237,8 +238,7 @@ def test_t15_nothing_that_has_the_name_is_replaced_or_written_through(
 ) -> None:
     PLANTED[kind](tmp_path / "song.wav", secret)
     before = (tmp_path / "song.wav").lstat()
-    if not links:
-        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    lack(monkeypatch, missing)
     assert part.publish("song.wav") is None
     after = (tmp_path / "song.wav").lstat()
     assert (after.st_ino, after.st_mode, after.st_size) == (
@@ -258,24 +258,24 @@ def test_t15_a_link_to_the_same_bytes_is_not_taken_for_ours(
     assert part.publish("song.wav") is None
 
 
-@pytest.mark.parametrize("links", [True, False], ids=["hard_links", "no_hard_links"])
+@pytest.mark.parametrize("missing", LACKING)
 def test_d28_a_file_of_the_same_bytes_is_taken_for_ours(
-    links: bool, part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    missing: str, part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "song.wav").write_bytes(WHOLE)
     before = (tmp_path / "song.wav").stat()
-    if not links:
-        monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    lack(monkeypatch, missing)
     assert part.publish("song.wav") == tmp_path / "song.wav"
     assert (tmp_path / "song.wav").stat().st_ino == before.st_ino
     assert names(tmp_path) == ["song.wav"]
 
 
-@pytest.mark.parametrize("error", [errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK])
-def test_a_file_system_without_hard_links_gets_the_file_by_renaming(
-    error: int, part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("missing", LACKING)
+@pytest.mark.parametrize("error", NOT_SUPPORTED)
+def test_h01_a_file_system_without_hard_links_gets_the_file_by_renaming(
+    error: str, missing: str, part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "link", failing(error))
+    lack(monkeypatch, missing, getattr(errno, error))
     assert part.publish("song.wav") == tmp_path / "song.wav"
     assert (tmp_path / "song.wav").read_bytes() == WHOLE
     assert names(tmp_path) == ["song.wav"]
@@ -370,13 +370,6 @@ def test_d29_a_part_swept_between_its_making_and_its_lock_is_made_again(
 
 
 # D24 to D27: the disk says no
-
-
-def failing(number: int) -> Callable[..., NoReturn]:
-    def fail(*_: object, **__: object) -> NoReturn:
-        raise OSError(number, os.strerror(number))
-
-    return fail
 
 
 def fails(client: ModelsLab, url: str, to: Path) -> Coroutine[Any, Any, DownloadError]:

@@ -19,6 +19,7 @@ import anyio
 from attrs import frozen
 
 from ..errors import ConfigurationError, LedgerError
+from ..filesystem import probe
 from ..policy.explaining import may_exist
 from ..runtime import to_the_end
 from ..session import Session
@@ -28,7 +29,7 @@ from .intake import CHUNK, chunks, plan_of, to_plan
 from .ledger import Ledger
 from .manifest import Request
 from .money import Limits, Purse, seconds_of
-from .naming import DEFAULT_TEMPLATE, check_template
+from .naming import DEFAULT_TEMPLATE, check_template, longest_name
 from .reading import Reader
 from .reconciling import Reconciler
 from .results import RESULTS_NAME, Result, ResultsFile
@@ -148,7 +149,14 @@ class Batch:
 
     def _open_results(self, stack: AsyncExitStack) -> None:
         """In the ledger's thread: who is cancelled meanwhile finds the file on the stack, too."""
-        self._results = ResultsFile(self._directory)
+        try:
+            probe(self._directory, "-" * longest_name(self._settings.template))
+            self._results = ResultsFile(self._directory)
+        except OSError as error:
+            raise LedgerError(
+                f"{self._directory} cannot hold the files of a batch: {error.strerror}; nothing "
+                "was sent, use another directory"
+            ) from error
         stack.callback(self._results.close)
 
     async def _purse(self) -> Purse:

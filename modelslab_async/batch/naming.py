@@ -25,6 +25,8 @@ FIELDS: Final = ("seq", "id", "slug", "job")
 _SLUG: Final = 60
 _ID: Final = 48
 _JOB: Final = 40
+_SEQ: Final = 10
+_AROUND: Final = len("_" + "-999" + ".flac")
 _MAX_LITERAL: Final = 40
 _HASH: Final = 16
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._+=@,~-]*")
@@ -68,6 +70,17 @@ def file_name(template: str, seq: int, row_id: str, prompt: str, job_id: str) ->
             name += values[part.field]
     # Windows opens a device for "con.1", also where no field alone names it.
     return f"_{name}" if slug(name, len(name)).startswith("_") and name[0] != "_" else name
+
+
+def longest_name(template: str) -> int:
+    """Bytes of the longest name that a template can give, with any ending and number.
+
+    Raises:
+        ConfigurationError: the template cannot be used, as `check_template` says.
+    """
+    most = {"seq": _SEQ, "id": _ID + 1 + _HASH, "slug": _SLUG, "job": _JOB}
+    parts = _parse(template)
+    return _AROUND + sum(len(part.literal) + most.get(part.field or "", 0) for part in parts)
 
 
 def check_template(template: str) -> None:

@@ -6,7 +6,6 @@ give (SQLite documentation, "Write-Ahead Logging").
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..errors import LedgerError
-from ..partfile import make_durably
+from ..filesystem import lock, make_durably
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -83,15 +82,6 @@ def refuse_planted(path: Path) -> None:
         raise _untrusted(path, fault)
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 class Lock:
     """The right to work on a directory, held until `release`, or until the process ends.
 
@@ -103,11 +93,11 @@ class Lock:
         self._path = directory / "ledger.lock"
         self._fd = open_private(self._path)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._fd, wait=False)
         except OSError as error:
-            owner = self._read()
+            text = _no_lock(directory, error, self._read())
             os.close(self._fd)
-            raise LedgerError(_in_use(directory, owner)) from error
+            raise LedgerError(text) from error
 
     def check(self, batch: str, openings: int) -> None:
         """Let a ledger pass that is not older than the one last opened in this directory.
@@ -197,6 +187,11 @@ def _fault(about: os.stat_result) -> str:
     return ""
 
 
-def _in_use(directory: Path, owner: dict[str, Any]) -> str:
+def _no_lock(directory: Path, error: OSError, owner: dict[str, Any]) -> str:
+    if not isinstance(error, BlockingIOError):
+        return (
+            f"the file system of {directory} has no file locks ({error.strerror}), so nothing "
+            "would keep two runs from paying for the same rows: use a directory on another one"
+        )
     who = f"pid {owner.get('pid', 'unknown')} on {owner.get('host', 'an unknown host')}"
     return f"another process ({who}) works on {directory}; wait for it or stop it"

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError
+from ..filesystem import sync_directory
 from .changes import Change, from_fields, to_fields
-from .place import open_private, sync_directory
+from .place import open_private
 
 ROOM: Final = 128 * 1024
 

@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 from attrs import asdict, field, frozen
 
 from ..errors import LedgerError
+from ..filesystem import sync_directory
 
 RESULTS_NAME: Final = "results.jsonl"
 
@@ -155,7 +156,7 @@ class ResultsFile:
             with contextlib.suppress(OSError):  # the next one that is written replaces it
                 part.unlink(missing_ok=True)
             raise
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
 
     def close(self) -> None:
         """Sync the lines to disk, and close. Closing twice is closing once.
@@ -224,11 +225,3 @@ def _write_whole(path: Path, results: Iterable[Result]) -> None:
             file.write(result_line(result))
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

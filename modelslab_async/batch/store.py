@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final, Self
 
 from ..errors import LedgerError
+from ..filesystem import sync_directory
 from .changes import Change, fit, found_at_start, same_id
-from .place import Lock, make_directory, open_private, refuse_planted, sync_directory
+from .place import Lock, make_directory, open_private, refuse_planted
 from .reading import LEDGER_NAME, Reader, explained
 from .rescue import Rescue
 from .rows import Planned, PlannedRow, Row, own_track_id, request_text, storable

@@ -15,7 +15,15 @@ from modelslab_async import RequestError
 from ..protocol.trust import safe_text, slug
 from .connection import Connection
 from .failing import NotThere
-from .naming import check_place, free_names, is_taken, place_again, replacement
+from .naming import (
+    check_place,
+    check_publishing,
+    free_names,
+    is_taken,
+    longest_name,
+    place_again,
+    replacement,
+)
 from .options import account, talking, waiting
 from .voice import PROGRAM, Voice
 
@@ -89,12 +97,15 @@ def generate(
     connection = Connection(settings=settings, sandbox=sandbox)
     if sandbox and settings["base_url"].origin == "flag":
         raise click.UsageError("--sandbox and --base-url exclude each other")
-    tracks = _tracks(prompts, _requests(prompts, fields), output, overwrite=overwrite)
+    directory, file = check_place(output, several=len(prompts) > 1)
+    requests = _requests(prompts, fields)
+    tracks = _tracks(prompts, requests, directory, file, overwrite=overwrite)
     if dry_run:
         return _plan(voice, tracks)
     connection.check()
     if len(tracks) > 1 and connection.is_live and not yes:
         _confirm(tracks, no_input=no_input)
+    check_publishing(directory, longest_name(file))
     voice.say(f"{plural(len(tracks), 'track')} with {connection.origin}")
     from .delivering import deliver
 
@@ -157,11 +168,15 @@ def _extra(text: str | None) -> dict[str, Any]:
 
 
 def _tracks(
-    prompts: Sequence[str], requests: Sequence[MusicGen], output: str | None, *, overwrite: bool
+    prompts: Sequence[str],
+    requests: Sequence[MusicGen],
+    directory: Path,
+    file: Path | None,
+    *,
+    overwrite: bool,
 ) -> list[Track]:
     from .tracks import Track
 
-    directory, file = check_place(output, several=len(prompts) > 1)
     if overwrite:
         target = str(replacement(file))
         return [Track(safe_text(prompts[0], 60), requests[0], [target], replaces=file)]

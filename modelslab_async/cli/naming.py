@@ -9,7 +9,10 @@ from pathlib import Path
 
 import click
 
+from ..filesystem import make_durably, probe, remove_empty
+
 EXTENSIONS = (".wav", ".mp3", ".flac")
+_SLUGGED = len("-9999.flac") + 60
 
 
 def check_place(output: str | None, *, several: bool) -> tuple[Path, Path | None]:
@@ -39,6 +42,24 @@ def check_writable(directory: Path) -> None:
         raise click.UsageError(f"{directory} cannot be written to; name another place with -o")
 
 
+def check_publishing(directory: Path, name: str) -> None:
+    """Make the directory, and see that its file system can take a file under such a name.
+
+    Raises:
+        click.UsageError: it cannot.
+    """
+    made: list[Path] = []
+    try:
+        made = make_durably(directory)
+        probe(directory, name)
+    except OSError as error:
+        remove_empty(made)
+        raise click.UsageError(
+            f"{directory} cannot be written to: {error.strerror}; nothing was sent, "
+            "name another place with -o"
+        ) from error
+
+
 def replacement(file: Path | None) -> Path:
     """The name that a file has until it replaces another one.
 
@@ -53,6 +74,13 @@ def replacement(file: Path | None) -> Path:
 def bare(path: Path) -> str:
     """The name of a file without the ending of a format."""
     return path.stem if path.suffix.lower() in EXTENSIONS else path.name
+
+
+def longest_name(file: Path | None) -> str:
+    """As long and as unusual as any name that a track's file will get."""
+    if file is None:
+        return "-" * _SLUGGED
+    return f"{replacement(file).stem}{max(EXTENSIONS, key=len)}"
 
 
 def is_taken(path: Path) -> bool:

@@ -6,10 +6,9 @@ that what comes while no batch runs is there for the next run.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -56,10 +55,12 @@ def _own_secret(path: Path) -> bytes:
     import secrets
 
     from ..batch.place import open_private
+    from ..filesystem import lock
 
     with os.fdopen(open_private(path), "r+b") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        os.fchmod(file.fileno(), 0o600)
+        lock(file.fileno(), wait=True)
+        with suppress(OSError):  # a memory card has no modes
+            os.fchmod(file.fileno(), 0o600)
         known = file.read().strip()
         if not known:
             known = secrets.token_urlsafe().encode()

@@ -128,9 +128,9 @@ MUTANTS = (
         "two_processes_in_a_directory",
         of("test_ledger_opening", "l09_one_process_at_a_time_works_on_a_directory"),
         Patch(
-            "batch/place.py",
-            "            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
-            "            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)\n",
+            "filesystem.py",
+            "flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)",
+            "flock(fd, fcntl.LOCK_SH)",
         ),
     ),
     planted(

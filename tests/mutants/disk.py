@@ -9,14 +9,14 @@ _IN_ORDER = of(
     "test_partfile",
     "d34_the_bytes_are_durable_before_the_name_and_the_name_before_we_say_so",
 )
-_SYNC = "        os.fsync(self._fd)\n        target = self._directory / name\n"
+_SYNC = "        sync_file(self._fd)\n        target = self._directory / name\n"
 
 MUTANTS = (
-    planted("no_fsync_of_the_part", _IN_ORDER, Patch("partfile.py", "os.fsync(self._fd)", "pass")),
+    planted("no_fsync_of_the_part", _IN_ORDER, Patch("partfile.py", "sync_file(self._fd)", "pass")),
     planted(
         "no_fsync_of_the_directory",
         _IN_ORDER,
-        Patch("partfile.py", "        _sync(self._directory)\n        return", "        return"),
+        Patch("partfile.py", "        sync_directory(self._directory)\n", ""),
     ),
     planted(
         "rename_before_fsync",
@@ -25,20 +25,20 @@ MUTANTS = (
         Patch(
             "partfile.py",
             "            return None\n        self.discard()\n",
-            "            return None\n        os.fsync(self._fd)\n        self.discard()\n",
+            "            return None\n        sync_file(self._fd)\n        self.discard()\n",
         ),
     ),
     planted(
         "shared_part_name",
         of("test_partfile", "d29_many_tasks_that_download_one_job_get_one_file"),
-        Patch("partfile.py", "{secrets.token_hex(_RANDOM_BYTES)}", "{'0' * 12}"),
+        Patch("partfile.py", "{secrets.token_hex(SCRATCH_BYTES)}", "{'0' * 12}"),
         Patch("partfile.py", "os.O_CREAT | os.O_EXCL |", "os.O_CREAT |"),
-        Patch("partfile.py", "        fcntl.flock(self._fd, fcntl.LOCK_EX)", "        pass"),
+        Patch("partfile.py", "                lock(self._fd, wait=True)", "                pass"),
     ),
     planted(
         "living_part_is_swept",
         of("test_partfile", "d33_a_dead_part_is_swept_and_a_living_one_stays"),
-        Patch("partfile.py", "        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", ""),
+        Patch("partfile.py", "        lock(fd, wait=False)\n", ""),
     ),
     planted(
         "dead_parts_stay",
@@ -52,10 +52,9 @@ MUTANTS = (
             "t15_nothing_that_has_the_name_is_replaced_or_written_through",
         ),
         Patch(
-            "partfile.py",
-            "            os.link(self.path, target, follow_symlinks=False)\n",
-            '            with target.open("wb") as file:\n'
-            "                file.write(self.path.read_bytes())\n",
+            "filesystem.py",
+            "    os.link(part, target, follow_symlinks=False)\n",
+            '    with target.open("wb") as file:\n        file.write(part.read_bytes())\n',
         ),
     ),
     planted(
@@ -65,9 +64,9 @@ MUTANTS = (
             "t15_nothing_that_has_the_name_is_replaced_or_written_through",
         ),
         Patch(
-            "partfile.py",
-            "            os.link(self.path, target, follow_symlinks=False)\n",
-            "            self.path.replace(target)\n",
+            "filesystem.py",
+            "    os.link(part, target, follow_symlinks=False)\n",
+            "    part.replace(target)\n",
         ),
     ),
     planted(

@@ -16,16 +16,15 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Final
 
 from modelslab_async import partfile
 from modelslab_async.batch import store
 from modelslab_async.batch.changes import Change
 from modelslab_async.batch.ledger import Ledger
-from modelslab_async.batch.place import sync_directory
 from modelslab_async.batch.states import RowState
 from modelslab_async.errors import LedgerError
+from modelslab_async.filesystem import sync_directory
 
 from ..kill_sweep import Box, Trial, in_child
 
@@ -44,9 +43,7 @@ def _level(name: str) -> Callable[[], None]:
 
 
 def _without_sync_of_the_file() -> None:
-    without = {**vars(os), "fsync": lambda fd: None}
-    setattr(partfile, "os", SimpleNamespace(**without))  # noqa: B010 - so that mypy lets us
-    setattr(partfile, "_sync", sync_directory)  # noqa: B010
+    setattr(partfile, "sync_file", lambda fd: None)  # noqa: B010 - so that mypy lets us
 
 
 def _without_sync_of_the_directory() -> None:
@@ -54,7 +51,7 @@ def _without_sync_of_the_directory() -> None:
         if directory.name != OUT:
             sync_directory(directory)
 
-    setattr(partfile, "_sync", sync_others)  # noqa: B010
+    setattr(partfile, "sync_directory", sync_others)  # noqa: B010
 
 
 def _full_disk() -> None:

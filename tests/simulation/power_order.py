@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from attrs import Factory, define
@@ -62,7 +63,7 @@ class _Watch:
     def rules(self, call: Call) -> Iterator[tuple[str, bool]]:
         if call.is_send:
             yield from self._submit(call.data)
-        elif call.name == "linkat" and call.paths[0].parent == self._out:
+        elif call.name == "linkat" and self._is_final(call.paths[1]):
             part = self._disk.file(call.paths[0])
             yield BYTES, part.synced == part.live
         elif call.name == "pwrite64" and call.file == self._log:
@@ -70,6 +71,10 @@ class _Watch:
             yield from self._done(call.data)
         elif call.name == "write" and call.file == self._disk.root / ACKS:
             yield from self._commit(call.data)
+
+    def _is_final(self, path: Path) -> bool:
+        """Whether it is the name of a row's file, and not of what `probe` tries."""
+        return path.parent == self._out and not path.name.startswith(".")
 
     def _submit(self, data: bytes) -> Iterator[tuple[str, bool]]:
         track = _TRACK.search(data)

@@ -33,7 +33,7 @@ import aiohttp.connector
 from attrs import Factory, define, evolve, field, frozen
 
 import modelslab_async
-from modelslab_async import ModelsLab, ModelsLabError, MusicGen, partfile, slots
+from modelslab_async import ModelsLab, ModelsLabError, MusicGen, filesystem, partfile, slots
 from modelslab_async.batch.ledger import Ledger
 from modelslab_async.batch.reading import Reader
 from modelslab_async.batch.rows import Row, Step
@@ -214,6 +214,7 @@ class World:
             mock.patch.object(random, "_urandom", entropy.randbytes),
             mock.patch.object(aiohttp.connector, "monotonic", self.loop.time),
             mock.patch.object(partfile, "os", self._disk),
+            mock.patch.object(filesystem, "os", self._disk),
             mock.patch.dict(_LEDGER_SETTINGS, clock=self._wall),
             warnings.catch_warnings(),
         ):
