@@ -224,7 +224,7 @@ class ModelsLab:
             directory: where files, ledger and results go; one process works in it at a time.
             max_jobs: jobs of this batch in the queue at once; the client's when not given.
             template: how files are named; ``{seq:05d}-{slug}`` when not given.
-            limits: what may be paid for, over all runs in this directory.
+            limits: what may be paid for, over all runs in this directory, whose ledger keeps it.
             retry: states of rows that are made anew, each as a new job that is paid for:
                 ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
                 For ``output_lost`` the files alone are looked for again, which costs nothing.

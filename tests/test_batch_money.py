@@ -339,6 +339,6 @@ async def test_a_clip_that_is_gone_is_told_of_its_row_alone(tmp_path: Path) -> N
             client, requests, tmp_path / "out", LimitReached, limits=Limits(max_jobs_total=0)
         )
         clip.unlink()
-        outcomes = await run(client, None, tmp_path / "out")
+        outcomes = await run(client, None, tmp_path / "out", limits=Limits(max_jobs_total=2))
         assert [type(error) for error in errors(outcomes).values()] == [RequestError]
         assert states(tmp_path / "out") == {S.PLANNED: 1, S.DONE: 1}

@@ -87,7 +87,7 @@ async def test_a_clip_that_is_not_what_it_was_is_not_sent(box: Sandbox, tmp_path
     )
     assert limited.returncode == 9
     (tmp_path / "clip.wav").write_bytes(encode_clip(3200))
-    done = await against(box, tmp_path, "resume", "out")
+    done = await against(box, tmp_path, "resume", "out", "--max-jobs-total", "1")
     assert (done.returncode, box.book.debits) == (8, []), done.stderr
     assert "is not what it was when its row was planned" in done.stderr
     (tmp_path / "clip.wav").write_bytes(encode_clip())
@@ -122,7 +122,7 @@ def test_batch_and_resume_work_with_a_sandbox_of_their_own(tmp_path: Path) -> No
     rows = manifest(tmp_path, "waltz", "raga")
     first = command(tmp_path, "batch", rows, "--sandbox", "-o", "out", "--max-jobs-total", "1")
     assert first.returncode == 9, first.stderr
-    done = started(tmp_path, "resume", "out", "--sandbox")
+    done = started(tmp_path, "resume", "out", "--sandbox", "--max-jobs-total", "2")
     assert (done.returncode, done.stdout) == (0, "out/00002-raga.wav\n"), done.stderr
 
 
@@ -192,9 +192,10 @@ async def test_a_dry_run_of_a_batch_that_has_begun_counts_what_is_left(
     await against(box, tmp_path, "batch", rows, "-o", "out", "--max-jobs-total", "1")
     for arguments in (["batch", rows, "-o", "out"], ["resume", "out"]):
         done = command(tmp_path, *arguments, "-n", MODELSLAB_ASYNC_PRICE_PER_SECOND="0.01")
+        sizes = "2 jobs, 10 s of music, about 1.3 MB"
         assert done.stdout.splitlines() == [
             "3 rows, 1 done, 0 paid for and not done, in out",
-            "2 jobs, 10 s of music, about 1.3 MB, price 0.1024",
+            f"{sizes}, price 0.1024 (and no more than 1 job in all runs)",
         ]
 
 
@@ -217,7 +218,7 @@ def test_a_price_may_stand_in_the_users_configuration(tmp_path: Path) -> None:
         (["batch", "-"], "-o"),
         (["batch", "empty"], "no row"),
         (["batch", "rows.jsonl", "--max-cost", "5"], "--price-per-job"),
-        (["batch", "rows.jsonl", "--max-cost", "nan", "--price-per-job", "1"], "max_cost is nan"),
+        (["batch", "rows.jsonl", "--max-cost", "nan", "--price-per-job", "1"], "'nan' must be"),
         (["batch", "rows.jsonl", "--template", "{slug}"], "{seq}"),
         (["batch", "rows.jsonl", "--retry", "done"], "rejected"),
         (["batch", "rows.jsonl", "--sandbox", "--base-url", "http://127.0.0.1:1"], "exclude"),
@@ -324,9 +325,10 @@ async def test_code_9_when_a_limit_leaves_rows_over_and_a_higher_one_goes_on(
     jobs = await against(box, tmp_path, "batch", rows, "-o", "out", "--max-jobs-total", "1")
     assert (jobs.returncode, len(box.book.debits)) == (9, 1), jobs.stderr
     price = ("--price-per-job", "1")
-    cost = await against(box, tmp_path, "resume", "out", "--max-cost", "2.5", *price)
+    more = ("--max-jobs-total", "9", "--max-cost", "2.5")
+    cost = await against(box, tmp_path, "resume", "out", *more, *price)
     assert (cost.returncode, len(box.book.debits)) == (9, 2), cost.stderr
-    assert last_line(cost.stderr).endswith("resume out --max-cost 2.5 --price-per-job 1.0")
+    assert last_line(cost.stderr).endswith(f"resume out {' '.join(more)} --price-per-job 1")
     done = await against(box, tmp_path, "resume", "out", "--max-cost", "3", *price)
     assert (done.returncode, len(wavs(tmp_path))) == (0, 3), done.stderr
 

@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,7 @@ from .given import taken
 from .intake import CHUNK, chunks, plan_of, to_plan
 from .ledger import Ledger
 from .manifest import Request
-from .money import Limits, Purse, seconds_of
+from .money import Limits, Purse
 from .naming import DEFAULT_TEMPLATE, check_template, longest_name
 from .reading import Reader
 from .reconciling import Reconciler
@@ -40,11 +41,6 @@ from .states import RowState
 _MAX_NAMED = 20
 _RETRIABLE = (RowState.REJECTED, RowState.FAILED, RowState.AMBIGUOUS, RowState.OUTPUT_LOST)
 
-_PAID = """
-SELECT r.request, count(*) FROM transitions t JOIN rows r ON r.seq = t.row
-WHERE t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous') GROUP BY t.row
-"""
-
 
 @frozen(kw_only=True)
 class BatchSettings:
@@ -52,7 +48,7 @@ class BatchSettings:
 
     Attributes:
         template: how files are named, see `naming.file_name`.
-        limits: what may be paid for.
+        limits: what may be paid for; what it leaves open is as the ledger says.
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
     """
@@ -105,6 +101,7 @@ class Batch:
 
         Raises:
             LedgerError: it is in use, damaged, or cannot be written to.
+            ConfigurationError: the cost is limited, and no price is known.
         """
         async with AsyncExitStack() as stack:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
@@ -160,9 +157,11 @@ class Batch:
         stack.callback(self._results.close)
 
     async def _purse(self) -> Purse:
-        limits = self._settings.limits
-        if limits is None:
-            return Purse(Limits())
+        kept = Limits.of_texts(await self.ledger.read(lambda reader: reader.meta()))
+        limits = (self._settings.limits or Limits()).over(kept)
+        limits.check()
+        if limits != kept:
+            await self.ledger.set_meta(limits.as_texts())
         return await self.ledger.read(partial(_purse_so_far, limits))
 
     def _made(self, purse: Purse) -> Runner:
@@ -279,11 +278,16 @@ def _retriable(state: str) -> RowState:
 
 
 def _purse_so_far(limits: Limits, reader: Reader) -> Purse:
-    """Every submit of any run that was paid for, or may have been."""
+    """What all runs have paid: each job at its price then, or if none was known, at that of now."""
     purse = Purse(limits)
-    for request, times in reader.db.execute(_PAID):
-        for _ in range(times):
-            purse.paid(seconds_of(taken(json.loads(request))[0]))
+    if limits == Limits():  # nobody asks for it
+        return purse
+    for cost, request, jobs in reader.paid():
+        if cost is None:
+            price = limits.price_of(taken(json.loads(request))[0]) if limits.priced else None
+        else:
+            price = Decimal(cost)
+        purse.paid(price or Decimal(0), jobs)
     return purse
 
 

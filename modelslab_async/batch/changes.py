@@ -73,9 +73,10 @@ def fit(change: Change, row: Row) -> None:
         raise LedgerError(f"row {row.id} has begun attempt {row.attempt} already, not {attempt}")
 
 
-def intent(row: int, track_id: int | str, attempt: int) -> Change:
+def intent(row: int, track_id: int | str, attempt: int, cost: str | None = None) -> Change:
     """A submit is about to leave. When this is on disk, and not before, it may."""
-    values: dict[str, Storable] = {"track_id": str(track_id), "attempt": attempt, **_NO_ERROR}
+    sent: dict[str, Storable] = {"track_id": str(track_id), "attempt": attempt, "cost": cost}
+    values = {**sent, **_NO_ERROR}
     note = f"attempt {attempt}, track_id {track_id}"
     return Change(row, _S.SUBMITTING, values, ("submitted_at",), note)
 

@@ -6,6 +6,7 @@ What an answer means to the row is decided here, once. Only the ledger is writte
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import assert_never
 
 from attrs import frozen
@@ -18,6 +19,7 @@ from ..protocol.replies import Refusal, Refused
 from ..submits import Answered
 from . import changes
 from .ledger import Ledger
+from .money import shown
 from .rows import Row
 from .states import RowState
 
@@ -37,13 +39,15 @@ class Journal:
 
     _ledger: Ledger
     _row: Row
+    _cost: Decimal | None
     _is_over: Callable[[], bool]
 
     async def intent(self, submission: Submission, attempt: int) -> None:
         if self._is_over():  # since this row began to wait for its slot
             raise BatchOver(f"row {self._row.id} was not sent: the batch has stopped")
         number = self._row.attempt + attempt
-        await self._ledger.write(changes.intent(self._row.seq, submission.track_id, number))
+        cost = None if self._cost is None else shown(self._cost)
+        await self._ledger.write(changes.intent(self._row.seq, submission.track_id, number, cost))
 
     async def answer(self, answer: Answered) -> Answered:
         change = await self._change(answer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -93,6 +93,10 @@ class Ledger:
                 no longer be written to.
         """
         return await self._ask(lambda store: store.plan(rows), writes=True)
+
+    async def set_meta(self, values: Mapping[str, str]) -> None:
+        """Keep what holds for the whole batch; `Reader.meta` tells it."""
+        await self._ask(lambda store: store.set_meta(values), writes=True)
 
     async def read(self, question: Callable[[Reader], T]) -> T:
         """Ask something in the ledger's thread; it sees all that was written before."""

@@ -19,6 +19,12 @@ from .states import RowState
 LEDGER_NAME: Final = "ledger.sqlite3"
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
 _PAGE: Final = _ALL + "state = ? AND seq > ?"
+_PAID: Final = """
+SELECT t.cost, CASE WHEN t.cost IS NULL THEN r.request ELSE '' END AS unpriced, count(*)
+FROM transitions t JOIN rows r ON r.seq = t.row
+WHERE t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')
+GROUP BY t.cost, unpriced
+"""
 _ADVICE: Final = {
     "SQLITE_FULL": "the disk is full: make room, then run the same command again",
     "SQLITE_BUSY": "another program holds it: close that program, then run again",
@@ -56,11 +62,9 @@ class Reader:
         if not path.is_file():
             raise LedgerError(f"there is no batch in {directory}: it has no {LEDGER_NAME}")
         db, version = _opened(path)
-        if version != VERSION:
+        if version != VERSION:  # an empty file: its process was killed at the start
             db.close()
-            raise LedgerError(
-                f"the ledger has schema version {version}; work on it once to renew it"
-            )
+            raise LedgerError(f"there is no batch in {directory}: its {LEDGER_NAME} is empty")
         return cls(db)
 
     def close(self) -> None:
@@ -123,6 +127,17 @@ class Reader:
         """What happened to one row, oldest first."""
         query = "SELECT n, row, old, new, at, note FROM transitions WHERE row = ? ORDER BY n"
         return [Step(*record) for record in self.db.execute(query, (seq,))]
+
+    def meta(self) -> dict[str, str]:
+        """What holds for the whole batch, by its names."""
+        return dict(self.db.execute("SELECT name, value FROM meta"))
+
+    def paid(self) -> Iterator[tuple[str | None, str, int]]:
+        """All submits of all runs that were paid for, or may have been.
+
+        Each with its cost at that time, or ``None`` and the request, and how many there are.
+        """
+        return iter(self.db.execute(_PAID))
 
     def batch(self) -> tuple[str, int]:
         """The batch's uuid, and how often it was opened to be worked on."""

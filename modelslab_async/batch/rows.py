@@ -55,6 +55,7 @@ class Row:
         payload_hash: as it was planned.
         track_id: what its latest submit carries, as text.
         attempt: how many submits were begun; 0 before the first.
+        cost: of its latest submit, in decimal digits; ``None``: no price was known.
         job_id: the server's id of its job.
         handle: what `ModelsLab.job` takes to go on with the job.
         path: the file, relative to the output directory.
@@ -76,6 +77,7 @@ class Row:
     payload_hash: str = field(repr=False)
     track_id: str | None
     attempt: int
+    cost: str | None
     job_id: str | None
     handle: str | None = field(repr=False)
     prompt: str = field(repr=False)

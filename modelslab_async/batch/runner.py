@@ -11,6 +11,7 @@ import logging
 import random
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -45,7 +46,7 @@ from . import changes
 from .given import check_clip, taken
 from .journal import BatchOver, Journal
 from .ledger import Ledger
-from .money import Purse, seconds_of
+from .money import Purse
 from .naming import file_name
 from .rows import Row
 from .states import RowState
@@ -180,11 +181,12 @@ class Runner:
 
     async def _take_in(self, group: TaskGroup, planned: AsyncIterator[Row]) -> None:
         while row := await self._next(planned):
-            refusal = self._purse.refusal(_seconds(row))
+            cost = self._cost(row) or Decimal(0)
+            refusal = self._purse.refusal(cost)
             if refusal is not None:
                 self.stop(refusal)
                 return
-            self._purse.paid(_seconds(row))
+            self._purse.paid(cost)
             await self._start(group, row)
 
     async def _next(self, planned: AsyncIterator[Row]) -> Row | None:
@@ -220,7 +222,7 @@ class Runner:
             if state is RowState.REJECTED:  # whoever refuses is there
                 self._unknown = self._tries = 0
             if state in (RowState.PLANNED, RowState.REJECTED):
-                self._purse.returned(_seconds(row))
+                self._purse.returned(self._cost(row) or Decimal(0))
             if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
                 return None
             return Failed(id=row.id, row=row.seq, error=error)
@@ -264,10 +266,13 @@ class Runner:
         track_id = request.track_id
         if track_id is None:
             track_id = int(row.track_id or 1 + secrets.randbelow(MAX_TRACK_ID - 1))
-        journal = Journal(self._ledger, row, self._is_over)
+        journal = Journal(self._ledger, row, self._cost(row), self._is_over)
         return await self._session.submitter.submit(
             await self._session.prepare(request, track_id), journal
         )
+
+    def _cost(self, row: Row) -> Decimal | None:
+        return self._purse.limits.price_of(taken(json.loads(row.request))[0])
 
     async def _taken_up(self, row: Row) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
@@ -348,7 +353,3 @@ def _numbered(stem: str, file: RemoteFile) -> str:
 def _stops(error: ModelsLabError) -> bool:
     """Whether going on to other rows is no use; an OSError is a disk that takes nothing."""
     return isinstance(error, _STOPPING) or isinstance(error.__cause__, OSError)
-
-
-def _seconds(row: Row) -> float:
-    return seconds_of(taken(json.loads(row.request))[0])

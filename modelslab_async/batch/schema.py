@@ -1,7 +1,6 @@
-"""The tables of a ledger, and how a ledger of an older version becomes one of today.
+"""The tables of a ledger. No release has written an older version, so none is brought up to date.
 
-Each entry of `MIGRATIONS` takes a ledger one version further; all that are needed run in one
-transaction. The views are for people: ``sqlite3 ledger.sqlite3 'select * from row_status'``.
+The views are for people: ``sqlite3 ledger.sqlite3 'select * from row_status'``.
 """
 
 from __future__ import annotations
@@ -19,11 +18,12 @@ CREATE TABLE rows (
     id TEXT NOT NULL UNIQUE,
     state TEXT NOT NULL CHECK (state IN (
         'planned', 'submitting', 'submitted', 'ready', 'done', 'rejected', 'ambiguous', 'failed',
-        'detached', 'output_lost', 'abandoned')),
+        'detached', 'output_lost', 'abandoned', 'skipped')),
     request TEXT NOT NULL,
     payload_hash TEXT NOT NULL,
     track_id TEXT UNIQUE,
     attempt INTEGER NOT NULL DEFAULT 0,
+    cost TEXT,
     job_id TEXT,
     handle TEXT,
     prompt TEXT NOT NULL,
@@ -52,7 +52,8 @@ CREATE TABLE transitions (
     old TEXT NOT NULL,
     new TEXT NOT NULL,
     at REAL NOT NULL,
-    note TEXT NOT NULL DEFAULT ''
+    note TEXT NOT NULL DEFAULT '',
+    cost TEXT
 )
 """
 
@@ -63,6 +64,11 @@ CREATE TABLE batch (
     version INTEGER NOT NULL,
     openings INTEGER NOT NULL DEFAULT 0
 )
+"""
+
+# What holds for the whole batch: limits and prices, and the account that it belongs to.
+_META = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
 """
 
 _ISO = "strftime('%Y-%m-%dT%H:%M:%fZ', {column}, 'unixepoch') AS {name}"
@@ -76,42 +82,41 @@ _INSTANTS = ("planned", "submitted", "accepted", "finished", "done", "updated")
 
 _ROW_STATUS = f"""
 CREATE VIEW row_status AS
-SELECT seq, id, state, prompt, track_id, attempt, job_id, path, seconds, size, sha256, integrity,
-    error_kind, error, polls, generation_time,
+SELECT seq, id, state, prompt, track_id, attempt, cost, job_id, path, seconds, size, sha256,
+    integrity, error_kind, error, polls, generation_time,
     {", ".join(_iso(f"{name}_at", name) for name in _INSTANTS)}
 FROM rows
 """  # noqa: S608 - made of constants
 
 _HISTORY = f"""
 CREATE VIEW history AS
-SELECT t.n, r.seq, r.id, t.old, t.new, {_iso("t.at", "at")}, t.note
+SELECT t.n, r.seq, r.id, t.old, t.new, {_iso("t.at", "at")}, t.note, t.cost
 FROM transitions t JOIN rows r ON r.seq = t.row
 UNION ALL
-SELECT 0, seq, id, '', 'planned', {_iso("planned_at", "at")}, '' FROM rows
+SELECT 0, seq, id, '', 'planned', {_iso("planned_at", "at")}, '', NULL FROM rows
 ORDER BY 1
 """  # noqa: S608 - made of constants
 
-MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
-    (
-        _BATCH,
-        _ROWS,
-        "CREATE UNIQUE INDEX one_row_a_job ON rows (job_id) WHERE job_id IS NOT NULL",
-        "CREATE INDEX rows_by_state ON rows (state)",
-        _TRANSITIONS,
-        "CREATE INDEX transitions_by_row ON transitions (row)",
-        _ROW_STATUS,
-        _HISTORY,
-        f"PRAGMA application_id = {APPLICATION_ID}",
-    ),
+_STATEMENTS: Final = (
+    _BATCH,
+    _ROWS,
+    "CREATE UNIQUE INDEX one_row_a_job ON rows (job_id) WHERE job_id IS NOT NULL",
+    "CREATE INDEX rows_by_state ON rows (state)",
+    _TRANSITIONS,
+    "CREATE INDEX transitions_by_row ON transitions (row)",
+    _META,
+    _ROW_STATUS,
+    _HISTORY,
+    f"PRAGMA application_id = {APPLICATION_ID}",
 )
-VERSION: Final = len(MIGRATIONS)
+VERSION: Final = 2
 
 
 def version_of(db: sqlite3.Connection) -> int:
     """The schema version of an open ledger; 0 for an empty file.
 
     Raises:
-        LedgerError: it is another program's database, or a ledger of a newer version of ours.
+        LedgerError: it is another program's database, or a ledger of another version of ours.
     """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     owner = int(db.execute("PRAGMA application_id").fetchone()[0])
@@ -123,12 +128,16 @@ def version_of(db: sqlite3.Connection) -> int:
             f"the ledger has schema version {version}, and this program knows {VERSION}: it was "
             "written by a newer version of this program; use that one"
         )
+    if 0 < version < VERSION:
+        raise LedgerError(
+            f"the ledger has schema version {version}, and this program knows {VERSION}: it was "
+            "written by an older version of this program; finish the batch with that one"
+        )
     return version
 
 
-def migrate(db: sqlite3.Connection, version: int) -> None:
-    """Bring an open ledger to `VERSION`. Runs inside the caller's transaction."""
-    for statements in MIGRATIONS[version:]:
-        for statement in statements:
-            db.execute(statement)
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables in an empty file. Runs inside the caller's transaction."""
+    for statement in _STATEMENTS:
+        db.execute(statement)
     db.execute(f"PRAGMA user_version = {VERSION}")

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
@@ -22,7 +22,7 @@ from .place import Lock, make_directory, open_private, refuse_planted
 from .reading import LEDGER_NAME, Reader, explained
 from .rescue import Rescue
 from .rows import Planned, PlannedRow, Row, own_track_id, request_text, storable
-from .schema import VERSION, migrate, version_of
+from .schema import VERSION, create, version_of
 from .states import RowState
 
 _BUSY_TIMEOUT: Final = 10.0
@@ -43,7 +43,9 @@ _INSERT: Final = """
 INSERT INTO rows (id, state, request, payload_hash, prompt, track_id, planned_at, updated_at)
 VALUES (?, 'planned', ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
-_STEP: Final = "INSERT INTO transitions (row, old, new, at, note) VALUES (?, ?, ?, ?, ?)"
+_STEP: Final = "INSERT INTO transitions (row, old, new, at, note, cost) VALUES (?, ?, ?, ?, ?, ?)"
+_PAID: Final = frozenset({RowState.SUBMITTED, RowState.READY, RowState.AMBIGUOUS})
+_SET: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 
 
 class Store(Reader):
@@ -104,7 +106,7 @@ class Store(Reader):
         undo: contextlib.ExitStack,
     ) -> Self:
         _configure(db)
-        _renew(db, lock, clock())
+        _begin(db, lock, clock())
         _check_content(db)
         batch, openings = Reader(db).batch()
         rescue = Rescue(place, batch)
@@ -182,6 +184,10 @@ class Store(Reader):
         self.db.execute("RELEASE plan")
         return Planned(added=0 if changed else added, kept=kept, changed=tuple(changed))
 
+    def set_meta(self, values: Mapping[str, str]) -> None:
+        """Keep what holds for the whole batch. Call it inside `transaction`."""
+        self.db.executemany(_SET, values.items())
+
     def apply(self, change: Change) -> RowState:
         """Let a row take a step; say which state it has reached. Call it inside `transaction`.
 
@@ -231,8 +237,10 @@ class Store(Reader):
             self.db.execute(query, (*map(storable, values.values()), row.seq))
         except sqlite3.IntegrityError as error:
             raise LedgerError(f"row {row.id} cannot be {change.to}: {error}") from error
+        # The price of the day: what is paid, or may be, counts at it ever after.
+        paid = row.state is RowState.SUBMITTING and change.to in _PAID
         step = (row.seq, row.state.value, change.to.value, now, storable(change.note))
-        self.db.execute(_STEP, step)
+        self.db.execute(_STEP, (*step, row.cost if paid else None))
 
     def _take_in(self) -> None:
         for change in self.rescue.kept():
@@ -274,13 +282,12 @@ def _configure(db: sqlite3.Connection) -> None:
         db.execute(setting)
 
 
-def _renew(db: sqlite3.Connection, lock: Lock, now: float) -> None:
-    """Bring the tables to today's version; begin the batch if there is none."""
+def _begin(db: sqlite3.Connection, lock: Lock, now: float) -> None:
+    """Begin the batch if there is none."""
     db.execute("BEGIN IMMEDIATE")
     version = version_of(db)
-    if version < VERSION:
-        migrate(db, version)
     if version == 0:
+        create(db)
         query = "INSERT INTO batch (uuid, created_at, version) VALUES (?, ?, ?)"
         db.execute(query, (str(uuid.uuid4()), now, VERSION))
     lock.check(*Reader(db).batch())

@@ -17,20 +17,39 @@ from .receiving import PORT
 from .voice import PROGRAM
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from modelslab_async import Limits, RowState
 
     from .settings import Setting
 
+
+class Amount(click.ParamType[Any]):
+    """An amount of money, kept as the decimal that was typed."""
+
+    name = "amount"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        from ..batch.money import amount
+
+        try:
+            return amount(value)
+        except ValueError as error:
+            self.fail(f"{value!r:.40} must be {error}", param, ctx)
+
+
 _PRICES = (
     click.option(
         "--price-per-job",
-        type=click.FloatRange(min=0),
+        type=Amount(),
         allow_from_autoenv=False,
         help="What you pay for a job, in your currency.  [default: async.price_per_job]",
     ),
     click.option(
         "--price-per-second",
-        type=click.FloatRange(min=0),
+        type=Amount(),
         allow_from_autoenv=False,
         help="What you pay for a second of music.  [default: async.price_per_second]",
     ),
@@ -44,8 +63,8 @@ _HOW = (
     ),
     click.option(
         "--max-cost",
-        type=click.FloatRange(min=0),
-        help="What may be paid in this directory, over all runs; wants a price.",
+        type=Amount(),
+        help="What may be paid in this directory, over all runs; needs a price.",
     ),
     *_PRICES,
     click.option(
@@ -99,7 +118,7 @@ class How:
     connection: Connection
     template: str | None
     max_jobs_total: int | None
-    max_cost: float | None
+    max_cost: Decimal | None
     retry: tuple[str, ...] = field(converter=tuple)
     webhook_url: str | None
     webhook_port: int | None
@@ -107,17 +126,22 @@ class How:
     yes: bool
     no_input: bool
 
-    @property
-    def limits(self) -> Limits:
-        """What may be paid for, at the user's own prices."""
-        return limits_of(
-            self.connection.settings, max_jobs_total=self.max_jobs_total, max_cost=self.max_cost
-        )
+    def limits(self, directory: Path) -> Limits:
+        """What may be paid for in a directory, at the user's own prices.
 
-    @property
-    def capped(self) -> bool:
-        """Whether there is a limit."""
-        return self.max_jobs_total is not None or self.max_cost is not None
+        Raises:
+            click.UsageError: the cost is limited, and no price is known.
+            LedgerError: the directory's ledger cannot be read.
+        """
+        limits = limits_of(
+            self.connection.settings,
+            directory,
+            max_jobs_total=self.max_jobs_total,
+            max_cost=self.max_cost,
+        )
+        if limits.max_cost is not None and not limits.priced:
+            raise click.UsageError("--max-cost needs --price-per-job or --price-per-second")
+        return limits
 
     @property
     def retried(self) -> frozenset[RowState]:
@@ -139,8 +163,6 @@ class How:
         self._check_webhook()
         if self.connection.sandbox and self.connection.arguments:
             raise click.UsageError("--sandbox and --base-url exclude each other")
-        if self.max_cost is not None and not self.limits.priced:
-            raise click.UsageError("--max-cost needs --price-per-job or --price-per-second")
 
     def _check_webhook(self) -> None:
         from ..webhooks.core import checked_url
@@ -167,25 +189,27 @@ class How:
         return shlex.join(command)
 
 
-def limits_of(
-    settings: Mapping[str, Setting],
-    *,
-    max_jobs_total: int | None = None,
-    max_cost: float | None = None,
-) -> Limits:
-    """These limits, at the user's own prices.
+def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) -> Limits:
+    """What holds in a directory: what is given, else what its ledger says.
+
+    A price from an option or from the environment is taken as it is. One from a file raises what
+    the ledger says, and never lowers it: that may be the price which an option named.
 
     Raises:
-        ConfigurationError: a price is below zero.
+        LedgerError: the ledger cannot be read.
     """
     from modelslab_async import Limits
 
-    return Limits(
-        max_jobs_total=max_jobs_total,
-        max_cost=max_cost,
-        price_per_job=settings["price_per_job"].value or 0.0,
-        price_per_second=settings["price_per_second"].value or 0.0,
-    )
+    from ..batch.reading import Reader, holds_batch
+
+    kept = Limits()
+    if holds_batch(directory):
+        with Reader.open(directory) as reader:
+            kept = Limits.of_texts(reader.meta())
+    prices = {name: settings[name] for name in ("price_per_job", "price_per_second")}
+    named = {name: price.value for name, price in prices.items() if price.is_named}
+    configured = {name: price.value for name, price in prices.items() if not price.is_named}
+    return Limits(**named, **given).over(kept.raised_to(Limits(**configured)))
 
 
 def pricing(command: Command) -> Command:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,7 +17,7 @@ from modelslab_async import RequestError, RowState
 
 from ..batch.given import taken
 from ..batch.manifest import BadRow, Format, Report, Row, check_manifest, read_manifest, rereadable
-from ..batch.money import seconds_of
+from ..batch.money import seconds_of, shown
 from ..batch.reading import Reader, holds_batch
 from ..batch.rows import PlannedRow
 from ..batch.states import settled
@@ -86,7 +87,7 @@ class Plan:
     jobs: int = 0
     seconds: float = 0.0
     mb: float = 0.0
-    cost: float = 0.0
+    cost: Decimal = Decimal(0)
     changed: list[str] = field(factory=list)
 
     @property
@@ -109,12 +110,12 @@ class Plan:
         """One more job would be paid for."""
         seconds = seconds_of(request)
         self.jobs += 1
-        self.seconds += seconds
+        self.seconds += float(seconds)
         self.mb += size_of(request)[1]
         self.cost += self.limits.cost(seconds)
 
     def __str__(self) -> str:
-        price = f"{self.cost:.4g}" if self.limits.priced else "unknown"
+        price = shown(self.cost) if self.limits.priced else "unknown"
         sizes = f"{self.seconds:.0f} s of music, about {self.mb:.1f} MB, price {price}"
         return f"{plural(self.jobs, 'job')}, {sizes}{_capped(self.limits)}"
 
@@ -124,7 +125,7 @@ def _capped(limits: Limits) -> str:
     if limits.max_jobs_total is not None:
         caps.append(plural(limits.max_jobs_total, "job"))
     if limits.max_cost is not None:
-        caps.append(f"a cost of {limits.max_cost:.4g}")
+        caps.append(f"a cost of {shown(limits.max_cost)}")
     return f" (and no more than {' and '.join(caps)} in all runs)" if caps else ""
 
 
@@ -189,7 +190,7 @@ def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -
             them are named.
         LedgerError: the directory's ledger cannot be read.
     """
-    plan = Plan(how.limits)
+    plan = Plan(how.limits(directory))
     if not holds_batch(directory):
         if manifest is not None:
             _take_in(plan, manifest, None, voice)
@@ -258,7 +259,7 @@ def tell(plan: Plan, directory: Path, voice: Voice) -> None:
                 "jobs": plan.jobs,
                 "seconds": plan.seconds,
                 "mb": round(plan.mb, 3),
-                "cost": plan.cost if plan.limits.priced else None,
+                "cost": float(plan.cost) if plan.limits.priced else None,
             }
         )
         return

@@ -30,6 +30,7 @@ from .voice import PROGRAM, Voice
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from modelslab_async import Limits
     from modelslab_async.webhooks import WebhookReceiver
 
     from ..batch.batch import Batch
@@ -51,7 +52,7 @@ def carry(
     confirm(plan, how)
     voice.say(f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {plan}")
     how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))
-    return _Run(directory, how, voice).code(rows if plan.added else ())
+    return _Run(directory, how, voice, plan.limits).code(rows if plan.added else ())
 
 
 def _over(directory: Path, voice: Voice, how: How, plan: Plan) -> int:
@@ -65,8 +66,9 @@ def _over(directory: Path, voice: Voice, how: How, plan: Plan) -> int:
 class _Run:
     """One run of one batch."""
 
-    def __init__(self, directory: Path, how: How, voice: Voice) -> None:
+    def __init__(self, directory: Path, how: How, voice: Voice, limits: Limits) -> None:
         self._directory = directory
+        self._limits = limits
         self._how = how
         self._voice = voice
         self._board = board_of(voice)
@@ -102,7 +104,7 @@ class _Run:
     async def _steps(self, rows: Iterable[PlannedRow]) -> None:
         if rows:
             await _plan(self._directory, rows)
-        how, limits = self._how, self._how.limits
+        how = self._how
         async with (
             _receiver(self._directory, how) as receiver,
             opened(how.connection, receiver) as client,
@@ -110,12 +112,12 @@ class _Run:
                 None,
                 directory=self._directory,
                 template=how.template,
-                limits=limits if how.capped or limits.priced else None,
+                limits=self._limits,
                 retry=how.retried,
             ) as outcomes,
             anyio.create_task_group() as group,
         ):
-            group.start_soon(_tick, outcomes, self._board, how)
+            group.start_soon(_tick, outcomes, self._board)
             try:
                 async for outcome in outcomes:
                     self._board.ended(await outcomes.ledger.row(outcome.row), outcome)
@@ -160,11 +162,11 @@ async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:
         raise LedgerError("the manifest has changed since it was checked; run again")
 
 
-async def _tick(outcomes: Batch, board: Board, how: How) -> None:
+async def _tick(outcomes: Batch, board: Board) -> None:
     with suppress(LedgerError, sqlite3.Error):  # the run meets the same trouble, and says so
         while True:
             await anyio.sleep(board.interval)
-            board.tally.cost = outcomes.purse.cost if how.limits.priced else None
+            board.tally.cost = float(outcomes.purse.cost) if outcomes.purse.limits.priced else None
             board.tick(await outcomes.ledger.read(look))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,8 +58,13 @@ def public(settings: dict[str, Setting]) -> dict[str, dict[str, Any]]:
     safe = {"api_key": masked, "base_url": without_password}
     return {
         name: {
-            "value": safe[name](setting.value) if name in safe else setting.value,
+            "value": safe[name](setting.value) if name in safe else _plain(setting.value),
             "origin": setting.origin,
         }
         for name, setting in settings.items()
     }
+
+
+def _plain(value: Any) -> Any:
+    """A price as a number, as all others are."""
+    return float(value) if isinstance(value, Decimal) else value

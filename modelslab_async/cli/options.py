@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from attrs import evolve
 
 from .settings import Flags, read_settings
 from .voice import Voice, json_by_default
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -105,8 +108,8 @@ def account(command: Command) -> Command:
         voice: Voice,
         max_jobs: int | None = None,
         timeout: float | None = None,
-        price_per_job: float | None = None,
-        price_per_second: float | None = None,
+        price_per_job: Decimal | None = None,
+        price_per_second: Decimal | None = None,
         **rest: Any,
     ) -> Any:
         if api_key is not None:

@@ -70,7 +70,7 @@ def reconcile(
         _confirm(resubmit, no_input=no_input)
     from .reconcile_run import reconciled
 
-    return reconciled(place, connection, orders, limits_of(settings), voice)
+    return reconciled(place, connection, orders, limits_of(settings, place), voice)
 
 
 @frozen(kw_only=True)

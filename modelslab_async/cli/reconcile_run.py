@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from modelslab_async import RowState
 from ..batch import changes
 from ..batch.given import taken
 from ..batch.ledger import Ledger
-from ..batch.money import seconds_of
+from ..batch.money import shown
 from ..protocol.trust import safe_text
 from .batch_run import unfinished
 from .connection import Connection, opened
@@ -108,10 +109,11 @@ async def _row(ledger: Ledger, name: str) -> Row:
 # --- telling --------------------------------------------------------------------------------------
 
 
-def _cost(row: Row, limits: Limits) -> float | None:
-    if not limits.priced:
-        return None
-    return limits.cost(seconds_of(taken(json.loads(row.request))[0]))
+def _cost(row: Row, limits: Limits) -> Decimal | None:
+    """What the row's submit cost, or would cost now if no price was known then."""
+    if row.cost is not None:
+        return Decimal(row.cost)
+    return limits.price_of(taken(json.loads(row.request))[0])
 
 
 def _report(found: _Found, limits: Limits) -> dict[str, Any]:
@@ -122,11 +124,11 @@ def _report(found: _Found, limits: Limits) -> dict[str, Any]:
             {
                 **_about(row),
                 "submitted_at": row.submitted_at,
-                "cost": _cost(row, limits),
+                "cost": None if cost is None else float(cost),
                 "prompt": row.prompt,
                 "error": row.error,
             }
-            for row in found.left
+            for row, cost in ((row, _cost(row, limits)) for row in found.left)
         ],
         "strangers": [asdict(stranger) for stranger in found.strangers],
     }
@@ -148,7 +150,7 @@ def _tell(found: _Found, limits: Limits, voice: Voice) -> None:
         voice.give(f"row {row.seq} ({safe_text(row.id, 40)}): {row.state.value}{job}")
     for row in found.left:
         cost = _cost(row, limits)
-        price = "unknown" if cost is None else f"{cost:.4g}"
+        price = "unknown" if cost is None else shown(cost)
         voice.give(
             f"row {row.seq} ({safe_text(row.id, 40)}): ambiguous, track_id {row.track_id}, sent "
             f"{instant(row.submitted_at or row.updated_at)}, likely cost {price}: "

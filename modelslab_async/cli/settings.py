@@ -12,7 +12,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import evolve, frozen
@@ -20,6 +20,9 @@ from attrs import evolve, frozen
 from modelslab_async import ConfigurationError
 
 from .failing import NoKey, NotThere
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 PROJECT_FILE = Path(".modelslab/config.toml")
 _BUILT_IN = "built in"
@@ -34,6 +37,11 @@ class Setting:
     origin: str
     file: str | None = None
 
+    @property
+    def is_named(self) -> bool:
+        """Whether this run's own command line or environment says it, and no file."""
+        return self.origin == "flag" or self.origin.startswith("environment")
+
 
 @frozen(kw_only=True)
 class _Known:
@@ -44,6 +52,14 @@ class _Known:
     default: Any = None
     kind: Callable[[Any], Any] = str
     from_project: bool = True
+    safer: Callable[[Any, Any], Any] | None = None
+    """Which of two values spends less; a project's file only ever moves ours that way."""
+
+
+def _amount(value: Any) -> Decimal:
+    from ..batch.money import amount
+
+    return amount(value)
 
 
 # MODELSLAB_* and the user's file mean what they mean to ModelsLab's own command line (its
@@ -66,16 +82,26 @@ _KNOWN = {
     ),
     "output": _Known(env=("MODELSLAB_OUTPUT",), keys=("defaults.output",), default="human"),
     "max_jobs": _Known(
-        env=("MODELSLAB_ASYNC_MAX_JOBS",), keys=("async.max_jobs",), default=5, kind=int
+        env=("MODELSLAB_ASYNC_MAX_JOBS",),
+        keys=("async.max_jobs",),
+        default=5,
+        kind=int,
+        safer=min,
     ),
     "timeout": _Known(
         env=("MODELSLAB_ASYNC_TIMEOUT",), keys=("async.timeout",), default=900.0, kind=float
     ),
     "price_per_job": _Known(
-        env=("MODELSLAB_ASYNC_PRICE_PER_JOB",), keys=("async.price_per_job",), kind=float
+        env=("MODELSLAB_ASYNC_PRICE_PER_JOB",),
+        keys=("async.price_per_job",),
+        kind=_amount,
+        safer=max,
     ),
     "price_per_second": _Known(
-        env=("MODELSLAB_ASYNC_PRICE_PER_SECOND",), keys=("async.price_per_second",), kind=float
+        env=("MODELSLAB_ASYNC_PRICE_PER_SECOND",),
+        keys=("async.price_per_second",),
+        kind=_amount,
+        safer=max,
     ),
 }
 
@@ -90,8 +116,8 @@ class Flags:
     base_url: str | None = None
     max_jobs: int | None = None
     timeout: float | None = None
-    price_per_job: float | None = None
-    price_per_second: float | None = None
+    price_per_job: Decimal | None = None
+    price_per_second: Decimal | None = None
 
     def given(self) -> dict[str, Any]:
         """The settings among them, the key read from where it is said to be."""
@@ -240,17 +266,28 @@ def _dug(document: Any, key: str) -> Any:
 
 def _first(name: str, layers: list[tuple[str, dict[str, Any]]]) -> Setting:
     known = _KNOWN[name]
-    for origin, values in layers:
-        if name in values:
-            return Setting(_typed(name, values[name], origin), origin)
-    return Setting(known.default, _BUILT_IN)
+    found = (
+        Setting(_typed(name, values[name], origin), origin)
+        for origin, values in layers
+        if name in values
+    )
+    first = next(found, Setting(known.default, _BUILT_IN))
+    if first.origin == str(PROJECT_FILE) and known.safer is not None:
+        # It may come with a foreign repository: it cannot spend what the user's own file saves.
+        own = next(found, first)
+        return own if known.safer(first.value, own.value) == own.value else first
+    return first
 
 
 def _typed(name: str, value: Any, origin: str) -> Any:
+    kind = _KNOWN[name].kind
     try:
-        return _KNOWN[name].kind(value)
-    except (TypeError, ValueError):
-        raise ConfigurationError(f"{name} is {value!r} ({origin}), but must be a number") from None
+        return kind(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        what = error if kind is _amount else "a number"
+        raise ConfigurationError(
+            f"{name} is {value!r:.40} ({origin}), but must be {what}"
+        ) from None
 
 
 def _profile_key(profile: str) -> Setting:

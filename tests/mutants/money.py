@@ -174,8 +174,35 @@ MUTANTS = (
         of("test_batch_money", "a_limit_of_jobs_holds_over_several_runs"),
         Patch(
             "batch/batch.py",
-            "            purse.paid(seconds_of(taken(json.loads(request))[0]))\n",
-            "            taken(json.loads(request))\n",
+            "        purse.paid(price or Decimal(0), jobs)\n",
+            "        purse.paid(price or Decimal(0), 0)\n",
+        ),
+    ),
+    planted(
+        "history_counts_at_todays_price",
+        of(
+            "test_batch_limits",
+            "m02_what_died_between_intent_and_answer_counts_at_its_price",
+        ),
+        Patch(
+            "batch/store.py",
+            "row.cost if paid else None",
+            "None",
+        ),
+    ),
+    planted(
+        "limits_are_forgotten_by_the_next_run",
+        of("test_batch_limits", "m02_resume_keeps_limits_and_changes_those_that_are_named"),
+        Patch("batch/batch.py", "        if limits != kept:\n", "        if limits == kept:\n"),
+    ),
+    planted(
+        "project_file_lowers_a_price",
+        of("test_batch_limits", "m03_a_projects_file_never_lowers_a_price"),
+        Patch("cli/settings.py", "        safer=max,\n    ),\n}", "        safer=min,\n    ),\n}"),
+        Patch(
+            "cli/settings.py",
+            "        return own if known.safer(first.value, own.value) == own.value else first\n",
+            "        return first\n",
         ),
     ),
 )

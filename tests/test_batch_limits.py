@@ -1,0 +1,239 @@
+"""Limits hold over all runs of a directory, whoever starts the next one and however."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from modelslab_async import ConfigurationError, LimitReached, Limits
+from modelslab_async.batch import changes
+from modelslab_async.batch.ledger import Ledger
+from modelslab_async.batch.reading import Reader
+from modelslab_async.batch.states import RowState
+from modelslab_async.sandbox import Fault, Sandbox
+
+from .batches import pieces, quick, run, run_until_stopped
+from .manifests import manifest
+from .quick import client_of
+from .test_cli import against, command
+
+pytestmark = pytest.mark.anyio
+
+S = RowState
+ONE = Limits(price_per_job=1, max_cost=3)
+
+
+async def spent(box: Sandbox, tmp_path: Path, *steps: Limits | None) -> list[int]:
+    """Jobs paid for after each run of the same ten requests in the same directory."""
+    counts = []
+    async with client_of(box, max_jobs=2) as client:
+        for limits in steps:
+            await run_until_stopped(client, pieces(10), tmp_path, LimitReached, limits=limits)
+            counts.append(len(box.book.debits))
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("steps", "counts"),
+    [
+        ([Limits(max_jobs_total=2), None, Limits()], [2, 2, 2]),
+        ([Limits(max_jobs_total=2), Limits(max_cost=9, price_per_job=1)], [2, 2]),
+        ([Limits(max_jobs_total=4), Limits(max_jobs_total=1), None], [4, 4, 4]),
+        ([Limits(max_jobs_total=1), Limits(max_jobs_total=3), None], [1, 3, 3]),
+        ([ONE, None, Limits(price_per_job="0.5")], [3, 3, 3]),
+        ([ONE, Limits(max_cost=4, price_per_job="0.5")], [3, 5]),
+        ([ONE, Limits(max_cost="3.4", price_per_job="0.1")], [3, 7]),
+        ([ONE, Limits(price_per_job=0, price_per_second=0.01, max_cost=3.2)], [3, 6]),
+        ([Limits(max_jobs_total=2), Limits(max_cost=5, price_per_job=1, max_jobs_total=9)], [2, 5]),
+        ([Limits(price_per_job=0.1, max_cost=0.3)], [3]),
+        ([Limits(max_jobs_total=0), None], [0, 0]),
+        ([Limits(max_cost=0, price_per_job=1), None], [0, 0]),
+    ],
+    ids=str,
+)
+async def test_m02_limits_hold_over_all_runs_at_the_prices_of_their_day(
+    tmp_path: Path, steps: list[Limits | None], counts: list[int]
+) -> None:
+    async with Sandbox(quick()) as box:
+        assert await spent(box, tmp_path, *steps) == counts
+
+
+async def test_m02_each_submit_is_kept_with_its_price(tmp_path: Path) -> None:
+    failing = Fault(on="submit", kind="reset", accepted=False, times=1)
+    async with Sandbox(quick(failing)) as box, client_of(box, max_jobs=1) as client:
+        await run_until_stopped(
+            client,
+            pieces(3),
+            tmp_path,
+            LimitReached,
+            limits=Limits(price_per_job="0.10", max_jobs_total=2),
+        )
+        await run(
+            client,
+            None,
+            tmp_path,
+            retry={S.AMBIGUOUS},
+            limits=Limits(price_per_job=2, max_jobs_total=4),
+        )
+    with Reader.open(tmp_path) as reader:
+        history = reader.db.execute(
+            "SELECT row, new, cost FROM transitions WHERE cost IS NOT NULL ORDER BY n"
+        ).fetchall()
+        assert [row.cost for row in reader.each()] == ["2", "0.1", "2"]
+    assert sorted(history) == sorted(
+        [
+            (1, "ambiguous", "0.1"),
+            (2, "submitted", "0.1"),
+            (1, "submitted", "2"),
+            (3, "submitted", "2"),
+        ]
+    )
+
+
+async def test_m02_what_died_between_intent_and_answer_counts_at_its_price(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await run_until_stopped(
+            client, pieces(9), tmp_path, LimitReached, limits=Limits(price_per_job=2, max_cost=0)
+        )
+        async with Ledger(tmp_path) as ledger:
+            await ledger.write(changes.intent(1, 7, 1, "2"))
+        await run_until_stopped(
+            client, None, tmp_path, LimitReached, limits=Limits(price_per_job=1, max_cost=4)
+        )
+        assert len(box.book.debits) == 2
+
+
+async def test_m02_jobs_paid_for_without_a_price_count_at_todays(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await run(client, pieces(3), tmp_path)
+        limits = Limits(price_per_job=1, max_cost=5)
+        await run_until_stopped(client, pieces(9), tmp_path, LimitReached, limits=limits)
+        assert len(box.book.debits) == 5
+
+
+async def test_m02_a_row_planned_anew_by_hand_is_paid_for_under_the_limit(tmp_path: Path) -> None:
+    lost = Fault(on="submit", kind="reset", accepted=False, times=1)
+    async with Sandbox(quick(lost)) as box:
+        lines = manifest(tmp_path, "waltz", "raga")
+        cap = ("--price-per-job", "1", "--max-cost", "2")
+        await against(box, tmp_path, "batch", lines, "-o", "out", *cap)
+        assert len(box.book.debits) == 1
+        await against(box, tmp_path, "reconcile", "out", "--resubmit", "1", "--yes")
+        stopped = await against(box, tmp_path, "resume", "out")
+        assert (stopped.returncode, len(box.book.debits)) == (9, 1), stopped.stderr
+        done = await against(box, tmp_path, "resume", "out", "--max-cost", "3")
+        assert (done.returncode, len(box.book.debits)) == (0, 2), done.stderr
+
+
+async def test_m02_a_limit_of_cost_without_any_price_is_refused_before_anything_is_sent(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        with pytest.raises(ConfigurationError, match="price_per_job"):
+            await run(client, pieces(2), tmp_path, limits=Limits(max_cost=1))
+        assert not box.book.requests
+
+
+# The command line
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "jobs"),
+    [
+        (["--max-jobs-total", "2"], [], 2),
+        (["--max-cost", "2", "--price-per-job", "1"], [], 2),
+        (["--max-cost", "0.3", "--price-per-job", "0.1"], ["--price-per-job", "0.05"], 3),
+        (["--max-jobs-total", "2"], ["--max-jobs-total", "3"], 3),
+    ],
+    ids=str,
+)
+async def test_m02_resume_keeps_limits_and_changes_those_that_are_named(
+    tmp_path: Path, first: list[str], later: list[str], jobs: int
+) -> None:
+    async with Sandbox(quick()) as box:
+        lines = manifest(tmp_path, *"abcdef")
+        await against(box, tmp_path, "batch", lines, "-o", "out", *first)
+        stopped = await against(box, tmp_path, "resume", "out", *later)
+        assert (stopped.returncode, len(box.book.debits)) == (9, jobs), stopped.stderr
+        told = command(tmp_path, "resume", "out", "-n")
+        assert "no more than" in told.stdout
+
+
+FILES = {"project": ".modelslab/config.toml", "user": "home/.config/modelslab/config.toml"}
+
+
+def configure(tmp_path: Path, **files: str) -> None:
+    for name, text in files.items():
+        path = tmp_path / FILES[name]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"[async]\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("files", "env", "price"),
+    [
+        ({"project": "price_per_job = 0.0001", "user": "price_per_job = 1.0"}, {}, 1),
+        ({"project": "price_per_job = 3", "user": "price_per_job = 1.0"}, {}, 3),
+        ({"project": "price_per_job = 0", "user": 'price_per_job = "1"'}, {}, 1),
+        ({"project": "price_per_job = 2"}, {}, 2),
+        ({"project": "price_per_job = 3", "user": "price_per_job = 1"}, {"JOB": "0.5"}, 0.5),
+        ({"project": "price_per_second = 0.001", "user": "price_per_second = 1"}, {}, 5.12),
+        ({"project": "price_per_job = 0", "user": "price_per_second = 1"}, {}, 5.12),
+    ],
+    ids=str,
+)
+def test_m03_a_projects_file_never_lowers_a_price(
+    tmp_path: Path, files: dict[str, str], env: dict[str, str], price: float
+) -> None:
+    configure(tmp_path, **files)
+    names = {f"MODELSLAB_ASYNC_PRICE_PER_{name}": value for name, value in env.items()}
+    done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-n", "--json", **names)
+    assert json.loads(done.stdout)["cost"] == price
+
+
+@pytest.mark.parametrize(
+    ("files", "jobs"),
+    [
+        ({"project": "max_jobs = 500", "user": "max_jobs = 4"}, 4),
+        ({"project": "max_jobs = 2", "user": "max_jobs = 4"}, 2),
+        ({"project": "max_jobs = 10"}, 10),
+    ],
+    ids=str,
+)
+def test_m03_a_projects_file_never_raises_the_number_of_jobs_at_once(
+    tmp_path: Path, files: dict[str, str], jobs: int
+) -> None:
+    configure(tmp_path, **files)
+    shown = json.loads(command(tmp_path, "config", "show", "--json").stdout)
+    assert shown["settings"]["max_jobs"]["value"] == jobs
+
+
+async def test_m03_a_file_that_came_later_does_not_lower_the_price_of_a_batch(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(quick()) as box:
+        lines = manifest(tmp_path, *"abcdef")
+        cap = ("--price-per-job", "1", "--max-cost", "2")
+        await against(box, tmp_path, "batch", lines, "-o", "out", *cap)
+        configure(tmp_path, project="price_per_job = 0.0001", user="price_per_job = 0.0002")
+        stopped = await against(box, tmp_path, "resume", "out", "--max-cost", "3")
+        assert (stopped.returncode, len(box.book.debits)) == (9, 3), stopped.stderr
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", '"0,1"', "true", "[1]", '"cheap"', "1e300"])
+def test_m03_a_price_that_is_none_is_named_with_its_file(tmp_path: Path, value: str) -> None:
+    configure(tmp_path, user=f"price_per_job = {value}")
+    done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-n")
+    assert done.returncode == 2
+    assert "price_per_job is " in done.stderr
+    assert "config.toml" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--max-cost", "--price-per-job", "--price-per-second"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "0,1", "", "1e99", "\u0661"])
+def test_m03_an_option_takes_amounts_only(tmp_path: Path, option: str, value: str) -> None:
+    done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-n", f"{option}={value}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert option in done.stderr
