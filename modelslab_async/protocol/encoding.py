@@ -20,10 +20,17 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Protocol
 
+from attrs import frozen
+
 MAX_LAYERS = 4
 """More codings than this, one inside the other, are no accident."""
 
 _PIECE = 64 * 1024
+_STEP = 4 * 1024
+_SHORT = 16 * 1024
+_HEAD = 64
+_MARKED = frozenset({"gzip", "zstd"})
+_UNMARKED = frozenset({"zlib", "deflate", "br"})
 _MAX_PARTS = 100_000
 _GZIP, _ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x21-\x7e]{1,200})?\r\n")
@@ -77,6 +84,79 @@ def undo(coding: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
             needs is not installed.
     """
     return _unchunked(blocks) if coding == "aws-chunked" else _unpacked(coding, blocks)
+
+
+# Whole bodies
+
+
+@frozen
+class Decoded:
+    """A body without its codings.
+
+    Attributes:
+        body: as much of it as could be had.
+        problem: why that is not all of it, in words; empty when it is.
+    """
+
+    body: bytes
+    problem: str = ""
+
+
+def decode(body: bytes, header: str | None, limit: int) -> Decoded:
+    """A short body without its codings, and of a cut or broken one what comes before the fault.
+
+    Args:
+        body: the bytes.
+        header: the ``Content-Encoding``, which decides only where the bytes do not.
+        limit: the most bytes that any layer may unpack to.
+    """
+    labels = labels_of(header)
+    problem = ""
+    for _ in range(MAX_LAYERS + 1):
+        coding = coding_of(body[:_HEAD], labels)
+        if coding is None or (coding in _UNMARKED and _is_text(body[:_HEAD])):
+            return Decoded(body, problem)
+        inner, fault = _undone(coding, body, limit)
+        if not inner and coding not in _MARKED:
+            return Decoded(body, problem)  # a wrong label, or a chance likeness
+        labels = labels[: labels.index(coding)] if coding in labels else labels
+        body = inner
+        problem = problem or fault
+    return Decoded(b"", "coded more often than any server does")
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether it reads as text already. No stream of an unmarked coding begins so for long."""
+    characters = head[:16].removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
+    return head.lstrip().startswith(b"{") or all(
+        character.isspace() or " " <= character <= "~" for character in characters
+    )
+
+
+def _undone(coding: str, body: bytes, limit: int) -> tuple[bytes, str]:
+    """What the body unpacks to, and why that is not all."""
+    inner, problem, broken = _collected(coding, _blocks(body, _STEP), limit)
+    if broken and len(body) <= _SHORT:
+        # The library keeps what it had unpacked in a step that fails: the id of a paid job.
+        inner, _, _ = _collected(coding, _blocks(body, 1), limit)
+    return inner, problem
+
+
+def _blocks(body: bytes, size: int) -> Iterator[bytes]:
+    return (body[at : at + size] for at in range(0, len(body), size))
+
+
+def _collected(coding: str, blocks: Iterable[bytes], limit: int) -> tuple[bytes, str, bool]:
+    """What came out, why that is not all, and whether a fault in the body ended it."""
+    parts = bytearray()
+    try:
+        for piece in undo(coding, blocks):
+            parts += piece
+            if len(parts) > limit:
+                return bytes(parts[:limit]), f"unpacks to more than {limit} bytes", False
+    except Undecodable as error:
+        return bytes(parts), str(error), not error.cut
+    return bytes(parts), "", False
 
 
 # Chunks
