@@ -1,4 +1,4 @@
-"""Everything that can go wrong, as one tree. Nothing here imports the rest of the package.
+"""Everything that can go wrong, as one tree. It imports `_text` alone.
 
 ::
 
@@ -38,6 +38,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
+from ._text import shown
+
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
 
@@ -76,14 +78,14 @@ class RequestError(ModelsLabError, ValueError):
 
     Attributes:
         field: the name of the field, as the API spells it.
-        value: the value that was refused; its ``repr`` when it is no plain value.
+        value: the value that was refused; the start of its ``repr`` when it is no plain one.
     """
 
     def __init__(self, message: str, *, field: str = "", value: object = None) -> None:
         super().__init__(message)
         self.field = field
         # Errors travel between processes, and a value of any type might not.
-        self.value = value if type(value) in _PLAIN else repr(value)
+        self.value = value if type(value) in _PLAIN else shown(value, 200)
 
 
 class TransportError(ModelsLabError):

@@ -11,7 +11,14 @@ import anyio
 from attrs import evolve, frozen
 
 from .errors import RequestError
-from .protocol.requests import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_audio
+from .protocol.requests import (
+    MAX_INIT_AUDIO_BYTES,
+    MusicGen,
+    encode,
+    encode_audio,
+    is_light,
+)
+from .protocol.wire_json import encode_json
 from .runtime import in_thread
 
 
@@ -50,26 +57,40 @@ async def prepare(
     Raises:
         RequestError: the clip cannot be read, or is not what the API takes.
     """
+    ready = partial(_submission, request, track_id, webhook)
+    if is_light(request):
+        return ready()
+    async with clips:
+        return await in_thread(ready)
+
+
+def _submission(request: MusicGen, track_id: int | str, webhook: str | None) -> Submission:
+    """Blocking: see `prepare`."""
     if request.webhook is None and webhook is not None:
         request = evolve(request, webhook=webhook)
     if not isinstance(request.init_audio, Path | bytes):
         return Submission(request, encode(request, track_id=track_id))
-    async with clips:
-        await in_thread(partial(_encoded, request.init_audio, unchecked=request.unchecked))
+    _encoded(request.init_audio, unchecked=request.unchecked)
     return Submission(request, encode(evolve(request, init_audio=None), track_id=track_id))
 
 
-async def completed(submission: Submission) -> dict[str, Any]:
-    """All fields that are sent, a local clip read and encoded.
+async def completed(submission: Submission) -> bytes:
+    """The JSON object that is sent, without the key, a local clip read and encoded.
 
     Raises:
         RequestError: the clip is no longer what it was.
     """
+    body = partial(_body, submission)
+    return body() if is_light(submission.request) else await in_thread(body)
+
+
+def _body(submission: Submission) -> bytes:
+    """Blocking: see `completed`."""
     request = submission.request
     if not isinstance(request.init_audio, Path | bytes):
-        return submission.fields
-    clip = await in_thread(partial(_encoded, request.init_audio, unchecked=request.unchecked))
-    return encode(request, track_id=submission.track_id, audio=clip)
+        return encode_json(submission.fields)
+    clip = _encoded(request.init_audio, unchecked=request.unchecked)
+    return encode_json(encode(request, track_id=submission.track_id, audio=clip))
 
 
 def _encoded(clip: Path | bytes, *, unchecked: bool) -> str:

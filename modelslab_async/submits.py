@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
 import anyio
@@ -242,7 +242,7 @@ class Submitter:
         result = await self._post(attempt, fields)
         return evolve(result, outcome=await attempt.journal.answer(result.outcome))
 
-    async def _post(self, attempt: _Attempt, fields: Mapping[str, Any]) -> _Result:
+    async def _post(self, attempt: _Attempt, fields: bytes) -> _Result:
         submission, slot = attempt.submission, attempt.slot
         answer = await self._transport.post(
             MusicGen.ENDPOINT, fields, timeout=self._timeout, paid=True

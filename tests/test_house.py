@@ -18,6 +18,7 @@ PACKAGE = Path(modelslab_async.__file__).parent
 
 # Rooms from the ground up: each may import those above it in this list, and its own inside.
 FLOORS = [
+    ["_text"],
     ["errors"],
     ["secret", "protocol"],
     ["policy", "handles"],

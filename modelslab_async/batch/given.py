@@ -18,6 +18,7 @@ from typing import Any, Final, Self
 
 from attrs import field, fields, frozen
 
+from .._text import shown
 from ..errors import ConfigurationError, RequestError
 from ..protocol.audio import NotSound, examine_bytes
 from ..protocol.requests import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_audio
@@ -26,6 +27,7 @@ from .strict import CLIP, REQUEST_FIELDS, build, canonical
 
 _ID_LENGTH: Final = 12
 _MAX_ID: Final = 191
+_MAX_PATH: Final = 8192
 _OURS: Final = REQUEST_FIELDS | {"id", CLIP}
 _COUNTED: Final = """
 INSERT INTO claims VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n
@@ -172,7 +174,7 @@ class Rows:
         text = str(value) if type(value) in (int, str) else ""
         if not (0 < len(text) <= _MAX_ID and text.isprintable() and text == text.strip()):
             raise RequestError(
-                f"id is {value!r:.80}, but must be a whole number or printable text of 1 to "
+                f"id is {shown(value)}, but must be a whole number or printable text of 1 to "
                 f"{_MAX_ID} characters",
                 field="id",
                 value=value,
@@ -216,7 +218,7 @@ class Rows:
             raise RequestError(f"has init_audio and {CLIP}; give one of them", field=CLIP)
         if not isinstance(name, str) or not _is_inside(name, self._folder):
             raise RequestError(
-                f"{CLIP} is {name!r:.80}, but must be the path of a file in the manifest's "
+                f"{CLIP} is {shown(name)}, but must be the path of a file in the manifest's "
                 "directory or below it",
                 field=CLIP,
                 value=name,
@@ -243,6 +245,8 @@ def _explained() -> Iterator[None]:
 
 
 def _is_inside(name: str, folder: Path) -> bool:
+    if len(name) > _MAX_PATH:  # resolved in quadratic time
+        return False
     try:
         path = (folder / name).resolve()
     except ValueError:  # a NUL, or text that no file system takes
@@ -300,5 +304,5 @@ def _check_fields(rest: dict[str, Any]) -> None:
             canonical({name: value})
         except (TypeError, ValueError, RecursionError):
             raise RequestError(
-                f"field {name!r:.80} holds what JSON cannot carry", field=str(name)
+                f"field {shown(name)} holds what JSON cannot carry", field=str(name)
             ) from None

@@ -8,6 +8,8 @@ from typing import Any, BinaryIO, Final
 
 from attrs import frozen
 
+from .._text import shown
+
 MAX_ROW: Final = 1024 * 1024
 """Bytes that a row may have, line ends included."""
 
@@ -69,7 +71,7 @@ def once(names: Iterable[str]) -> None:
     seen = set[str]()
     for name in names:
         if name in seen:
-            raise Unusable(f"holds the name {name!r:.80} twice")
+            raise Unusable(f"holds the name {shown(name)} twice")
         seen.add(name)
 
 

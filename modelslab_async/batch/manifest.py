@@ -32,8 +32,10 @@ from typing import Any, BinaryIO, Final, cast
 
 from attrs import frozen
 
+from .._text import shown
 from ..errors import ConfigurationError
-from ..protocol.requests import MusicGen
+from ..protocol.requests import MusicGen, is_light
+from ..protocol.wire_json import is_small
 from ..runtime import in_thread
 from .given import Row, Rows
 from .lines import BadRow, Given
@@ -187,10 +189,10 @@ async def _from_requests(
     with Rows(Path()) as rows:
         async for request in _each(requests):
             number += 1
-            if _has_clip(request):
-                yield await in_thread(partial(_row, rows, request, number))
-            else:
+            if _is_light(request):
                 yield _row(rows, request, number)
+            else:
+                yield await in_thread(partial(_row, rows, request, number))
 
 
 async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIterator[Request]:
@@ -202,11 +204,14 @@ async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIt
             yield request
 
 
-def _has_clip(request: object) -> bool:
-    """Whether a file may have to be read, or megabytes to be hashed."""
+def _is_light(request: object) -> bool:
+    """Whether no file may have to be read, and no megabytes to be hashed."""
     if isinstance(request, Mapping):
-        return CLIP in request or isinstance(request.get("init_audio"), Path | bytes)
-    return isinstance(request, MusicGen) and isinstance(request.init_audio, Path | bytes)
+        clip = request.get("init_audio")
+        return not (CLIP in request or isinstance(clip, Path | bytes)) and is_small(
+            [*request, *request.values()]
+        )
+    return not isinstance(request, MusicGen) or is_light(request)
 
 
 def _row(rows: Rows, request: object, number: int) -> Row | BadRow:
@@ -218,4 +223,4 @@ def _row(rows: Rows, request: object, number: int) -> Row | BadRow:
             return rows.make(Given(where, None, {"prompt": request}))
         case Mapping():
             return rows.make(Given(where, None, dict(request)))
-    return BadRow(where, None, f"is {request!r:.80}, but must be a MusicGen, a mapping or text")
+    return BadRow(where, None, f"is {shown(request)}, but must be a MusicGen, a mapping or text")

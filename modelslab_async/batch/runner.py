@@ -39,7 +39,7 @@ from ..policy.explaining import outage
 from ..policy.pacing import backoff
 from ..policy.polling import Finish
 from ..protocol.replies import Finished, RemoteFile
-from ..protocol.requests import MAX_TRACK_ID
+from ..protocol.requests import MAX_TRACK_ID, MusicGen
 from ..runtime import in_thread
 from ..session import Session
 from . import changes
@@ -56,6 +56,9 @@ AHEAD = 4
 
 _BACKLOG = 1000
 """Finished generations that may wait for their download."""
+
+_LARGE = 64 * 1024
+"""Bytes from which on a row's request is made in a thread."""
 
 _OUTAGE = 3
 """Submits in a row of which nobody knows what became: from then on one row at a time tries."""
@@ -260,19 +263,21 @@ class Runner:
         return job
 
     async def _submit(self, row: Row) -> Job:
-        request, _ = taken(json.loads(row.request))
+        large = len(row.request) > _LARGE
+        request = await in_thread(partial(_request, row)) if large else _request(row)
         if isinstance(request.init_audio, Path):
             await in_thread(partial(check_clip, request.init_audio, request, row.payload_hash))
         track_id = request.track_id
         if track_id is None:
             track_id = int(row.track_id or 1 + secrets.randbelow(MAX_TRACK_ID - 1))
-        journal = Journal(self._ledger, row, self._cost(row), self._is_over)
+        cost = self._purse.limits.price_of(request)
+        journal = Journal(self._ledger, row, cost, self._is_over)
         return await self._session.submitter.submit(
             await self._session.prepare(request, track_id), journal
         )
 
     def _cost(self, row: Row) -> Decimal | None:
-        return self._purse.limits.price_of(taken(json.loads(row.request))[0])
+        return self._purse.limits.price_of(_request(row))
 
     async def _taken_up(self, row: Row) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
@@ -353,3 +358,7 @@ def _numbered(stem: str, file: RemoteFile) -> str:
 def _stops(error: ModelsLabError) -> bool:
     """Whether going on to other rows is no use; an OSError is a disk that takes nothing."""
     return isinstance(error, _STOPPING) or isinstance(error.__cause__, OSError)
+
+
+def _request(row: Row) -> MusicGen:
+    return taken(json.loads(row.request))[0]

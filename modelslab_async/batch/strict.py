@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, get_origin
@@ -10,8 +9,10 @@ from typing import Any, Final, Literal, get_origin
 import cattrs
 from attrs import fields
 
+from .._text import shown
 from ..errors import RequestError
 from ..protocol.requests import MusicGen
+from ..protocol.wire_json import encode_json
 
 REQUEST_FIELDS: Final = frozenset(attribute.name for attribute in fields(MusicGen))
 
@@ -21,8 +22,7 @@ CLIP: Final = "init_audio_file"
 
 def canonical(value: object) -> bytes:
     """The one way to write a value as JSON: equal values have equal bytes."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii")
+    return encode_json(value, sort_keys=True)
 
 
 def build(values: Mapping[str, Any]) -> MusicGen:
@@ -50,7 +50,7 @@ def _exactly(words: str, *kinds: type) -> Callable[[object, object], Any]:
     def take(value: object, _: object) -> Any:
         if type(value) in kinds or (Path in kinds and isinstance(value, Path)):
             return value
-        raise TypeError(f"is {value!r:.80}, but must be {words}")
+        raise TypeError(f"is {shown(value)}, but must be {words}")
 
     return take
 

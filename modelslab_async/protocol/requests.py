@@ -7,8 +7,7 @@ Fields carry the API's own names, and an unset field is not sent. Nothing here o
 from __future__ import annotations
 
 import base64
-import json
-import re
+import string
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -16,15 +15,26 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, fields, frozen
 
+from .._text import shown
 from ..errors import RequestError
 from .audio import NotSound, examine_bytes
 from .trust import is_loopback
+from .wire_json import check_json, is_small
 
 MAX_INIT_AUDIO_SECONDS = 30.0
 """Longest clip that `init_audio` takes (ModelsLab docs, music-gen page)."""
 
 MAX_INIT_AUDIO_BYTES = 32 * 1024 * 1024
 """More than 30 s of any PCM that is in use; a larger file is not a clip."""
+
+MAX_INIT_AUDIO_TEXT = 45 * 1024 * 1024
+"""Characters of base64 text: so many bytes with a line end after each 76 characters."""
+
+MAX_PROMPT = 16 * 1024 * 1024
+"""Characters; no limit is documented, and so many are checked without the event loop noticing."""
+
+MAX_LINE = 8192
+"""Characters of any other text, URLs included: servers take no longer ones in a request line."""
 
 MAX_TRACK_ID = 2**53
 """Integers from here on do not survive a JSON reader that stores numbers as doubles."""
@@ -34,7 +44,10 @@ MAX_TRACK_ID_LENGTH = 191
 
 _OLD_PAGE = "ModelsLab docs, music-gen page of 2025"
 _NEW_PAGE = "ModelsLab docs, music-gen page since 2026-03-27"
-_BASE64 = re.compile(r"(?:data:[\w/+.;=-]*;base64,)?[A-Za-z0-9+/_\s-]+={0,2}\s*", re.ASCII)
+_BASE64 = string.ascii_letters.encode() + b"0123456789+/-_" + string.whitespace.encode()
+_MEDIA_TYPE = frozenset(string.ascii_letters + string.digits + "_/+.;=-")
+_MAX_MEDIA_TYPE = 256
+_STEP = 3 * 256 * 1024  # a multiple of 3, so that no step but the last ends in padding
 _NOT_SENT = frozenset({"extra", "unchecked"})
 
 _AUDIO_SUFFIXES = {".wav": ".wav", ".wave": ".wav", ".mp3": ".mp3", ".flac": ".flac"}
@@ -66,17 +79,23 @@ _BOUNDS = {
 }
 
 
-def _typed(*types: type, optional: bool = True) -> Callable[[Any, Attribute[Any], Any], None]:
-    """A validator that takes exactly these types: `True` is no int here, and 3.0 is not 3."""
+def _typed(
+    *types: type, optional: bool = True, longest: int = MAX_LINE
+) -> Callable[[Any, Attribute[Any], Any], None]:
+    """A validator that takes exactly these types: `True` is no int here, and 3.0 is not 3.
+
+    It bounds the size too, first of all: whatever else is checked costs time by the length.
+    """
     names = " or ".join(t.__name__ for t in types)
 
     def check(_: Any, attribute: Attribute[Any], value: Any) -> None:
         if value is None and optional:
             return
         if type(value) in types or (Path in types and isinstance(value, Path)):
+            _check_size(attribute.name, value, longest)
             return
         raise RequestError(
-            f"{attribute.name} is {value!r:.80}, but must be {names}",
+            f"{attribute.name} is {shown(value)}, but must be {names}",
             field=attribute.name,
             value=value,
         )
@@ -84,16 +103,30 @@ def _typed(*types: type, optional: bool = True) -> Callable[[Any, Attribute[Any]
     return check
 
 
-def _option(*types: type, **settings: Any) -> Any:
-    return field(default=None, kw_only=True, validator=_typed(*types), **settings)
+def _check_size(name: str, value: object, longest: int) -> None:
+    if isinstance(value, str) and len(value) > longest:
+        raise RequestError(
+            f"{name} has {len(value)} characters, but may have {longest} at most; shorten it",
+            field=name,
+            value=value[:80],
+        )
+    if isinstance(value, int) and value.bit_length() > 63:
+        raise RequestError(f"{name} is {shown(value)}, but must be below 2**63", field=name)
+
+
+def _option(*types: type, longest: int = MAX_LINE, **settings: Any) -> Any:
+    return field(default=None, kw_only=True, validator=_typed(*types, longest=longest), **settings)
 
 
 def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:40]}...({len(text)} characters)"
+    if isinstance(value, str | bytes) and len(value) > 60:
+        return f"{shown(value, 40)}...({len(value)} long)"
+    return repr(value)
 
 
 def _copied(extra: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(extra, Mapping):
+        raise RequestError(f"extra is {shown(extra)}, but must be a mapping", field="extra")
     return dict(extra)
 
 
@@ -128,8 +161,10 @@ class MusicGen:
 
     ENDPOINT: ClassVar[str] = "/api/v6/voice/music_gen"
 
-    prompt: str = field(validator=_typed(str, optional=False))
-    init_audio: str | Path | bytes | None = _option(str, Path, bytes, repr=_short)
+    prompt: str = field(validator=_typed(str, optional=False, longest=MAX_PROMPT))
+    init_audio: str | Path | bytes | None = _option(
+        str, Path, bytes, longest=MAX_INIT_AUDIO_TEXT, repr=_short
+    )
     sampling_rate: int | None = _option(int)
     max_new_token: int | None = _option(int)
     duration: int | None = _option(int)
@@ -139,7 +174,9 @@ class MusicGen:
     temp: bool | None = _option(bool)
     webhook: str | None = _option(str, repr=False)
     track_id: int | str | None = _option(int, str)
-    extra: Mapping[str, Any] = field(factory=dict, kw_only=True, converter=_copied, hash=False)
+    extra: Mapping[str, Any] = field(
+        factory=dict, kw_only=True, converter=_copied, hash=False, repr=shown
+    )
     unchecked: bool = field(default=False, kw_only=True, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -155,6 +192,14 @@ class MusicGen:
     def kind(self) -> tuple[int | None, int | None]:
         """What decides how long a generation takes: equal kinds take about equally long."""
         return (self.duration, self.max_new_token)
+
+
+def is_light(request: MusicGen) -> bool:
+    """Whether a request is encoded in next to no time, and opens no file for it."""
+    clip = request.init_audio
+    return not isinstance(clip, Path | bytes) and is_small(
+        [request.prompt, clip, *request.extra.values()]
+    )
 
 
 def encode(request: MusicGen, *, track_id: int | str, audio: str | None = None) -> dict[str, Any]:
@@ -191,13 +236,15 @@ def encode_audio(data: bytes, *, name: str = "", unchecked: bool = False) -> str
     """
     if len(data) > MAX_INIT_AUDIO_BYTES:
         raise RequestError(
-            f"init_audio {name!r:.80} is over 32 MiB; send a clip of 30 s at most",
+            f"init_audio {shown(name)} is over 32 MiB; send a clip of 30 s at most",
             field="init_audio",
             value=name,
         )
     if not unchecked:
         _check_clip(data, name)
-    return base64.b64encode(data).decode("ascii")
+    # In steps: in one, no other thread would run for a tenth of a second.
+    steps = range(0, len(data), _STEP)
+    return "".join(base64.b64encode(data[at : at + _STEP]).decode("ascii") for at in steps)
 
 
 def _check_clip(data: bytes, name: str) -> None:
@@ -220,7 +267,7 @@ def _check_clip(data: bytes, name: str) -> None:
 
 def _refused(name: str, value: object, what: str, remedy: str) -> RequestError:
     return RequestError(
-        f"{name} {value!r:.80} {what}; {remedy}, or pass unchecked=True to send it as it is",
+        f"{name} {shown(value)} {what}; {remedy}, or pass unchecked=True to send it as it is",
         field=name,
         value=value,
     )
@@ -259,7 +306,7 @@ def _check_track_id(track_id: int | str | None) -> None:
         case str() if 0 < len(track_id) <= MAX_TRACK_ID_LENGTH and track_id.isprintable():
             return
     raise RequestError(
-        f"track_id is {track_id!r:.80}, but must be an integer from 0 to below 2**53 "
+        f"track_id is {shown(track_id)}, but must be an integer from 0 to below 2**53 "
         f"or printable text of 1 to {MAX_TRACK_ID_LENGTH} characters",
         field="track_id",
         value=track_id,
@@ -271,7 +318,7 @@ def _check_init_audio(request: MusicGen) -> None:
     if not isinstance(audio, str):
         return
     if request.base64 is True:
-        if _BASE64.fullmatch(audio):
+        if _is_base64(audio):
             return
         raise RequestError(
             "init_audio is said to be base64 text, but is none; leave base64 unset for a URL, "
@@ -279,7 +326,7 @@ def _check_init_audio(request: MusicGen) -> None:
             field="init_audio",
             value=audio[:80],
         )
-    if _host(audio, "http", "https"):
+    if len(audio) <= MAX_LINE and _host(audio, "http", "https"):
         return
     raise RequestError(
         "init_audio is text, but no http(s) URL; pass base64=True if it is base64 text, "
@@ -287,6 +334,22 @@ def _check_init_audio(request: MusicGen) -> None:
         field="init_audio",
         value=audio[:80],
     )
+
+
+def _is_base64(text: str) -> bool:
+    """Whether it is base64 text by its characters, in either alphabet, or a data URL of such."""
+    if text.startswith("data:"):
+        kind, mark, _ = text[5 : 5 + _MAX_MEDIA_TYPE].partition(";base64,")
+        if not mark or not _MEDIA_TYPE.issuperset(kind):
+            return False
+        text = text[5 + len(kind) + len(mark) :]
+    if not text.isascii():
+        return False
+    # A pattern would do, but where blanks may stand both inside and at the end it takes quadratic
+    # time, and any pattern takes ten times as long as this.
+    text = text.strip()
+    padding = text.encode("ascii").translate(None, _BASE64).decode("ascii")
+    return padding in ("", "=", "==") and text.endswith(padding) and text != padding
 
 
 def _check_webhook(webhook: str | None) -> None:
@@ -315,11 +378,11 @@ def _check_extra(extra: Mapping[str, Any]) -> None:
     for name in extra:
         if name in known:
             raise RequestError(
-                f"extra holds {name!r}, which is a field of its own"
+                f"extra holds {shown(name)}, which is a field of its own"
                 + ("; the key is the client's" if name == "key" else f"; pass {name}= instead"),
                 field=str(name),
             )
     try:
-        json.dumps(extra, allow_nan=False).encode()
-    except (TypeError, ValueError, RecursionError) as error:
+        check_json(extra, MAX_INIT_AUDIO_TEXT)
+    except ValueError as error:
         raise RequestError(f"extra cannot be sent as JSON: {error}", field="extra") from None

@@ -2,12 +2,14 @@
 
 Safe to keep means: finite numbers of sane length, sane depth, text that every encoder takes, and no
 more values than an event loop can stand still for: a value of three bytes may cost a hundred.
+What is sent is checked and encoded here as well, in steps that are short whatever its size.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection, Iterator
 from typing import Any
 
 MAX_DEPTH = 64
@@ -81,3 +83,101 @@ def _settled(value: object, left: int) -> object:
     if isinstance(value, list):
         return [_settled(child, left - 1) for child in value]
     return {_settled(name, left): _settled(child, left - 1) for name, child in value.items()}
+
+
+# --- what is sent --------------------------------------------------------------------------------
+
+# So much is encoded at once: the event loop stands still meanwhile, also if a thread does it.
+_STEP = 1024 * 1024
+_STEP_VALUES = 1000
+_MAX_BITS = 4096  # Python writes no integer of over 4,300 digits
+
+
+def check_json(value: object, longest: int) -> None:
+    """Check that a value can be sent as JSON, in time that its size bounds.
+
+    Args:
+        value: what is to be sent.
+        longest: characters that all of its text may have together.
+
+    Raises:
+        ValueError: it cannot; says why.
+    """
+    level, values, size = [value], 0, 0
+    for _ in range(MAX_DEPTH + 1):
+        below: list[object] = []
+        for one in level:
+            if isinstance(one, str):
+                size += len(one)
+            elif isinstance(one, dict | list | tuple):
+                values += len(one)  # before they are looked at: one list may stand in many places
+                if values > MAX_VALUES:
+                    raise ValueError(f"it holds over {MAX_VALUES} values")
+                below += [*map(_name, one), *one.values()] if isinstance(one, dict) else one
+            else:
+                _check_number(one)
+        if size > longest:
+            raise ValueError(f"it holds over {longest} characters")
+        if not below:
+            return
+        level = below
+    raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def _name(name: object) -> object:
+    if isinstance(name, tuple):
+        raise ValueError("a name is a tuple")
+    return name
+
+
+def _check_number(value: object) -> None:
+    """Check a value that is no text and holds no others."""
+    if value is not None and not isinstance(value, int | float):
+        raise ValueError(f"it holds a {type(value).__name__}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("it holds a number that is not finite")
+    if isinstance(value, int) and value.bit_length() > _MAX_BITS:
+        raise ValueError("it holds a number of too many digits")
+
+
+def is_small(values: Collection[object]) -> bool:
+    """Whether these values are encoded in next to no time, by the event loop itself."""
+    if len(values) > _STEP_VALUES or any(isinstance(one, dict | list | tuple) for one in values):
+        return False
+    return sum(len(one) for one in values if isinstance(one, str)) <= _STEP
+
+
+def encode_json(value: object, *, sort_keys: bool = False) -> bytes:
+    """The value as compact JSON in ASCII. It has passed `check_json`, or is made of what has."""
+    return b"".join(_pieces(value, sort_keys))
+
+
+def _pieces(value: object, sort_keys: bool) -> Iterator[bytes]:
+    """The same in pieces, of which none takes long."""
+    match value:
+        case str() if not is_small([value]):
+            yield b'"'
+            for start in range(0, len(value), _STEP):
+                yield _dumped(value[start : start + _STEP])[1:-1]
+            yield b'"'
+        case dict() if not is_small(value.values()):
+            opening = b"{"
+            for name in sorted(value) if sort_keys else value:
+                yield opening + _dumped({name: 0})[1:-2]
+                yield from _pieces(value[name], sort_keys)
+                opening = b","
+            yield b"}"
+        case list() | tuple() if not is_small(value):
+            opening = b"["
+            for item in value:
+                yield opening
+                yield from _pieces(item, sort_keys)
+                opening = b","
+            yield b"]"
+        case _:
+            yield _dumped(value, sort_keys)
+
+
+def _dumped(value: object, sort_keys: bool = False) -> bytes:
+    text = json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")

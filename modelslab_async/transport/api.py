@@ -7,7 +7,6 @@ of the request, and the request holds the key, so they end here.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -23,11 +22,14 @@ from attrs import field, frozen
 from ..errors import ConfigurationError
 from ..protocol.trust import safe_text
 from ..protocol.waiting import retry_after
+from ..protocol.wire_json import encode_json
 from ..secret import Secret
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _CONNECT_TIMEOUT = 30.0
 _GRACE = 0.25
+_FIRST_PIECE = 4096
+_PIECE = 256 * 1024
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 _log = logging.getLogger("modelslab_async.transport")
@@ -120,24 +122,25 @@ class KeyedTransport:
         await self._paying.close()
 
     async def post(
-        self, path: str, fields: Mapping[str, Any], *, timeout: float, paid: bool = False
+        self, path: str, fields: bytes | Mapping[str, Any], *, timeout: float, paid: bool = False
     ) -> Answer | Silence:
         """One attempt at one request, never repeated and never redirected.
 
         Args:
             path: starts with a slash; ids in it have passed `trust.job_id`.
-            fields: JSON fields beside the key.
+            fields: JSON fields beside the key; large ones encoded already, by `encode_json`.
             timeout: seconds for all of it.
             paid: open a connection of its own.
         """
         session = self._paying if paid else self._asking
+        rest = fields if isinstance(fields, bytes) else encode_json(fields)
         trace = SimpleNamespace(sent=False)
         try:
             async with (
                 _deadline(timeout),
                 session.post(
                     self._origin + path,
-                    data=_Sealed(self._secret, fields),
+                    data=_Sealed(self._secret, rest),
                     headers=_HEADERS,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
@@ -168,17 +171,22 @@ class KeyedTransport:
 class _Sealed(Payload):
     """A body that is put together only while it is written, so that no repr or frame shows it."""
 
-    def __init__(self, secret: Secret, fields: Mapping[str, Any]) -> None:
+    def __init__(self, secret: Secret, rest: bytes) -> None:
         super().__init__(None, content_type="application/json")
         self._secret = secret
-        self._rest = json.dumps(fields, separators=(",", ":")).encode("ascii")
+        self._rest = rest
         self._size = secret.sealed_size(self._rest)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return "***"
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        await writer.write(self._secret.sealed(self._rest))
+        # A large body is copied and encrypted piece by piece: other tasks run between the pieces.
+        # The first is so short that it never waits, so no frame holds the key during an upload.
+        await writer.write(self._secret.sealed(self._rest[:_FIRST_PIECE]))
+        for start in range(_FIRST_PIECE, len(self._rest), _PIECE):
+            await writer.write(self._rest[start : start + _PIECE])
+            await asyncio.sleep(0)
 
 
 @asynccontextmanager

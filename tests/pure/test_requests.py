@@ -12,7 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async import MusicGen, RequestError
-from modelslab_async.protocol.requests import MAX_INIT_AUDIO_BYTES, encode, encode_audio
+from modelslab_async.protocol.requests import (
+    MAX_INIT_AUDIO_BYTES,
+    MAX_INIT_AUDIO_TEXT,
+    MAX_LINE,
+    MAX_PROMPT,
+    encode,
+    encode_audio,
+    is_light,
+)
 
 CLIP = "https://pub-3626123a908346a7a8be8d9295f44e26.r2.dev/generations/2e4c9960.wav"
 
@@ -213,6 +221,75 @@ def test_a_webhook_does_not_show_in_a_repr() -> None:
 def test_a_long_clip_does_not_fill_a_repr() -> None:
     assert len(repr(MusicGen("sitar", init_audio=b"x" * 10**6))) < 400
     assert "init_audio=b'abc'" in repr(MusicGen("sitar", init_audio=b"abc"))
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("prompt", "x" * (MAX_PROMPT + 1)),
+        ("init_audio", "A" * (MAX_INIT_AUDIO_TEXT + 1)),
+        ("output_format", "x" * (MAX_LINE + 1)),
+        ("bitrate", "x" * (MAX_LINE + 1)),
+        ("webhook", "https://example.org/" + "x" * MAX_LINE),
+        ("track_id", "x" * (MAX_LINE + 1)),
+        ("sampling_rate", 2**63),
+        ("duration", -(10**5000)),
+        ("track_id", 10**5000),
+    ],
+    ids=range(9),
+)
+def test_a_value_that_is_too_large_is_refused_also_without_bounds(field: str, value: Any) -> None:
+    error = refusal(**{field: value, "unchecked": True, "base64": True})
+    assert error.field == field
+    assert len(str(error)) < 200
+
+
+def test_a_url_of_a_clip_is_no_longer_than_servers_take() -> None:
+    assert "no http(s) URL" in str(refusal(init_audio="https://example.org/" + "x" * MAX_LINE))
+
+
+@pytest.mark.parametrize("extra", [None, [], ["a"], "a", 5, [("a", 1)]])
+def test_extra_is_a_mapping(extra: Any) -> None:
+    assert "but must be a mapping" in str(refusal(extra=extra))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["A" + " " * 10**6 + "!", "A=" + " " * 10**6 + "!", "A" + "\n=" * 10**6, " " * 10**6,
+     "data:" + ";base64," * 10**5, "data:" + "a" * 10**6 + ";base64,QQ==", "data:;base64,",
+     "data:audio/wav;base64,", "data:a b;base64,QQ==", "QQ===", "Q=Q=", "\u00a0QQ=="],
+    ids=range(12),
+)  # fmt: skip
+def test_text_that_is_almost_base64_is_refused_in_linear_time(text: str) -> None:
+    assert "pathlib.Path" in str(refusal(init_audio=text, base64=True))
+
+
+@pytest.mark.parametrize(
+    "text", ["QQ== \r\n", " QQ ", "QQ=\n", "data:;base64,QQ", "data:a;base64,Q-_+/", "\x0bQ\x0c"]
+)
+def test_blanks_around_base64_text_and_both_alphabets_are_taken(text: str) -> None:
+    assert MusicGen("sitar", init_audio=text, base64=True).init_audio == text
+
+
+@pytest.mark.parametrize(
+    ("light", "fields"),
+    [
+        (True, {"extra": {"model_id": "x", "steps": 5}, "init_audio": CLIP}),
+        (False, {"init_audio": b"RIFF"}),
+        (False, {"init_audio": Path("a.wav")}),
+        (False, {"init_audio": "QUJD" * 300_000, "base64": True}),
+        (False, {"prompt": "sitar " * 200_000}),
+        (False, {"extra": {"x": "y" * 2**21}}),
+        (False, {"extra": {"x": [1]}}),
+        (False, {"extra": {str(n): n for n in range(2000)}}),
+    ],
+    ids=range(8),
+)
+def test_a_request_that_takes_long_to_encode_is_known(light: bool, fields: dict[str, Any]) -> None:
+    assert is_light(MusicGen(**{"prompt": "sitar", **fields})) is light
 
 
 # More fields

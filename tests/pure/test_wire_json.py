@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelslab_async.protocol.wire_json import decode_json
+from modelslab_async.protocol.wire_json import MAX_VALUES, check_json, decode_json, encode_json
 
 
 @pytest.mark.parametrize(
@@ -134,3 +134,81 @@ def test_every_value_comes_through_and_every_text_can_be_encoded(value: Any) -> 
 def test_any_bytes_are_a_value_or_a_value_error(body: bytes) -> None:
     with contextlib.suppress(ValueError):
         json.dumps(decode_json(body), allow_nan=False)
+
+
+# --- what is sent --------------------------------------------------------------------------------
+
+scalar = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False,
+    allow_infinity=False) | st.text()  # fmt: skip
+sent = st.recursive(
+    scalar, lambda one: st.lists(one, max_size=4) | st.dictionaries(st.text(), one, max_size=4)
+)
+
+
+@given(sent, st.booleans())
+def test_what_is_sent_is_what_the_json_module_writes(value: object, sort_keys: bool) -> None:
+    check_json(value, 10**6)
+    plain = json.dumps(value, sort_keys=sort_keys, separators=(",", ":"))
+    assert encode_json(value, sort_keys=sort_keys) == plain.encode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "é🎵\ud800" * 10**6,
+        {"b": "x" * 3 * 2**20, "a": {"c": ["y" * 2**21, 1, None]}, 7: {}, "e": ()},
+        {"a": [[], {}, [[1]], {"b": {"c": []}}]},
+        list(range(10**4)),
+        {str(n): "x" * 2**11 for n in range(2000)},
+    ],
+    ids=["text", "nested", "empty", "numbers", "names"],
+)
+def test_a_large_value_is_encoded_in_pieces_that_make_the_same(value: Any) -> None:
+    check_json(value, 2**24)
+    assert encode_json(value) == json.dumps(value, separators=(",", ":")).encode()
+    if "7" not in str(value):
+        assert json.loads(encode_json(value, sort_keys=True)) == json.loads(json.dumps(value))
+
+
+def nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+def doubled(levels: int) -> object:
+    """A value of 2**levels parts, in as many objects as there are levels."""
+    value: object = 1
+    for _ in range(levels):
+        value = [value, value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (nested(65), "deeper than 64"),
+        (nested(100_000), "deeper than 64"),
+        (doubled(60), "over 100000 values"),
+        ([[0] * 10**6] * 10**6, "over 100000 values"),
+        ([0] * (MAX_VALUES + 1), "over 100000 values"),
+        ({"a": "x" * 600, "b": ["y" * 600]}, "over 1000 characters"),
+        ({"x" * 1001: 1}, "over 1000 characters"),
+        ([float("nan")], "not finite"),
+        ({float("inf"): 1}, "not finite"),
+        ([10**5000], "too many digits"),
+        ([b"x"], "holds a bytes"),
+        ([{1}], "holds a set"),
+        ({(1, 2): 3}, "name is a tuple"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_sent_is_refused_before_it_costs_anything(value: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_json(value, 1000)
+
+
+def test_what_is_just_small_enough_is_sent() -> None:
+    for value in (nested(64), [0] * MAX_VALUES, {"x" * 500: "y" * 500}, [10**1000, 1.5, True]):
+        check_json(value, 1000)

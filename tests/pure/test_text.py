@@ -1,0 +1,52 @@
+"""What a message shows of a value costs no more than what it shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from modelslab_async._text import shown
+
+
+class Odd:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+deep: list[object] = []
+for _ in range(100_000):
+    deep = [deep]
+circle: list[object] = []
+circle.append(circle)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, True, 5, 1.5, "it's", b"x", bytearray(b"x"), ["x", 1], ("x",), {"a": [1]}, {1},
+     Path("a.wav")],
+)  # fmt: skip
+def test_a_short_value_is_shown_as_its_repr(value: object) -> None:
+    assert shown(value) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "start"),
+    [
+        ("x" * 10**8, "'xxx"),
+        (b"x" * 10**8, "b'xxx"),
+        (bytearray(10**8), "bytearray(b'\\x00"),
+        (10**100_000, "<int>"),
+        (["x" * 10**8] * 10**6, "['xxx"),
+        (dict.fromkeys(range(10**6)), "<dict of 1000000 items>"),
+        (set(range(10**6)), "<set of 1000000 items>"),
+        (range(10**9), "range(0, 1000000000)"),
+        (deep, "[[["),
+        (circle, "[[["),
+        (Odd(), "<Odd"),
+    ],
+    ids=range(11),
+)
+def test_of_a_large_or_odd_value_the_start_is_shown(value: object, start: str) -> None:
+    assert shown(value).startswith(start)
+    assert len(shown(value)) <= 80

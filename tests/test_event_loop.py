@@ -1,0 +1,150 @@
+"""The event loop does not stand still for what a value holds, however large the value is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import anyio
+import pytest
+from aiohttp.abc import AbstractStreamWriter
+from attrs import define
+
+from modelslab_async import MusicGen
+from modelslab_async.batch.manifest import Row, from_requests
+from modelslab_async.preparing import completed, prepare
+from modelslab_async.sandbox import Sandbox, Scenario
+from modelslab_async.secret import Secret
+from modelslab_async.transport.api import _Sealed
+
+from .quick import client_of
+
+pytestmark = pytest.mark.anyio
+T = TypeVar("T")
+
+SIZE = 16 * 1024 * 1024
+TEXT = "QUJD" * (SIZE // 4)
+
+REQUESTS = {
+    "base64 text": MusicGen("rock", init_audio=TEXT, base64=True),
+    "bytes": MusicGen("rock", init_audio=bytes(SIZE // 4 * 3), unchecked=True),
+    "prompt": MusicGen("rock " * (SIZE // 5)),
+    "text in extra": MusicGen("rock", extra={"clip": TEXT}),
+    "text deep in extra": MusicGen("rock", extra={"clips": [{"clip": TEXT}]}),
+    "values in extra": MusicGen("rock", extra={"marks": [1, 2] * 40_000}),
+    "names in extra": MusicGen("rock", extra={str(n): "x" * 100 for n in range(40_000)}),
+}
+
+
+@pytest.fixture(params=list(REQUESTS.values()), ids=list(REQUESTS))
+def large(request: pytest.FixtureRequest) -> MusicGen:
+    assert isinstance(request.param, MusicGen)
+    return request.param
+
+
+@define
+class Turns:
+    """How often the loop has gone round."""
+
+    count: int = 0
+
+    async def during(self, work: Awaitable[T]) -> tuple[T, int]:
+        before = self.count
+        return await work, self.count - before
+
+
+@asynccontextmanager
+async def heartbeat() -> AsyncIterator[Turns]:
+    turns = Turns()
+
+    async def beat() -> None:
+        while True:
+            turns.count += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield turns
+    finally:
+        task.cancel()
+
+
+async def test_a_large_request_is_made_ready_beside_the_loop(large: MusicGen) -> None:
+    clips = anyio.CapacityLimiter(1)
+    async with heartbeat() as turns:
+        submission, while_prepared = await turns.during(prepare(large, 1, clips=clips))
+        body, while_encoded = await turns.during(completed(submission))
+    fields = json.loads(body)
+    assert fields["prompt"] == large.prompt
+    assert {name: fields[name] for name in large.extra} == large.extra
+    # Done by the loop itself, each would be over within its first turn.
+    assert while_prepared > 1
+    assert while_encoded > 3
+
+
+async def test_a_large_request_becomes_a_row_beside_the_loop(large: MusicGen) -> None:
+    values = {"prompt": large.prompt, "extra": dict(large.extra)}
+    for request in (large, values if large.extra else large):
+        async with heartbeat() as turns:
+            rows = from_requests([request])
+            row, count = await turns.during(anext(rows))
+            await rows.aclose()
+        assert isinstance(row, Row)
+        assert count > 3
+
+
+async def test_a_small_request_needs_no_thread() -> None:
+    request = MusicGen("rock", extra={"model_id": "x"}, duration=60)
+    async with heartbeat() as turns:
+        submission, _ = await turns.during(prepare(request, 1, clips=anyio.CapacityLimiter(1)))
+        _, count = await turns.during(completed(submission))
+    assert count == 0
+
+
+class Wire(AbstractStreamWriter):
+    """Where a body is written to, and in which turn of the loop."""
+
+    def __init__(self, turns: Turns) -> None:
+        self.turns = turns
+        self.pieces: list[tuple[int, bytes]] = []
+
+    async def write(self, chunk: Any) -> None:
+        self.pieces.append((self.turns.count, bytes(chunk)))
+
+    async def write_eof(self, chunk: bytes = b"") -> None: ...
+    async def drain(self) -> None: ...
+    def enable_compression(self, *args: Any) -> None: ...
+    def enable_chunking(self) -> None: ...
+    async def write_headers(self, *args: Any) -> None: ...
+
+
+async def test_a_large_body_is_sent_in_pieces_of_which_one_short_one_holds_the_key() -> None:
+    key = "sk_live_0123456789"
+    body = json.dumps({"prompt": "x" * 2**22}).encode()
+    payload = _Sealed(Secret(key), body)
+    async with heartbeat() as turns:
+        wire = Wire(turns)
+        await payload.write(wire)
+    sent = b"".join(piece for _, piece in wire.pieces)
+    assert json.loads(sent) == {"key": key, "prompt": "x" * 2**22}
+    assert len(sent) == payload.size
+    assert len({turn for turn, _ in wire.pieces}) >= len(wire.pieces) - 1 > 10
+    assert max(len(piece) for _, piece in wire.pieces) <= 2**18
+    assert [key.encode() in piece for _, piece in wire.pieces] == [True] + [False] * (
+        len(wire.pieces) - 1
+    )
+    assert len(wire.pieces[0][1]) < 2**13
+
+
+async def test_large_text_arrives_as_it_was_given() -> None:
+    prompt = "rock 🎵 " * 160_000
+    async with (
+        Sandbox(scenario=Scenario(mode="sync", generation_seconds=0)) as box,
+        client_of(box) as client,
+    ):
+        await client.submit(MusicGen(prompt))
+        (job,) = box.book.jobs.values()
+    assert job.request["prompt"] == prompt
