@@ -5,10 +5,10 @@ Importing this package is cheap: a name is loaded with its module when it is fir
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # `typing` alone takes longer to import than all of this, and Ctrl-C hits it
 if TYPE_CHECKING:
+    from typing import Any
+
     from .batch.money import Limits
     from .batch.runner import Failed, Succeeded
     from .batch.states import RowState
@@ -122,6 +122,8 @@ _ROOMS = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f".{_ROOMS.get(name, 'errors')}", __name__), name)
     globals()[name] = value
     return value

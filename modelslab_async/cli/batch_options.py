@@ -82,6 +82,7 @@ _HOW = (
     click.option(
         "--webhook-port",
         type=click.IntRange(1, 65535),
+        allow_from_autoenv=False,
         help=f"Port of 127.0.0.1 for them; a proxy or tunnel leads there.  [default: {PORT}]",
     ),
     click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no bill."),

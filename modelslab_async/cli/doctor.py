@@ -13,11 +13,12 @@ import click
 
 from modelslab_async import ModelsLabError, __version__
 
+from ..filesystem import probe
 from ..protocol.trust import safe_text
 from .config import public
 from .connection import Connection
 from .options import account, talking
-from .settings import PROJECT_FILE, built_in, user_files, without_password
+from .settings import PROJECT_FILE, built_in, is_reachable, user_files, without_password
 from .voice import Voice
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def _versions() -> dict[str, str]:
 
 def _files() -> dict[str, str]:
     return {
-        str(path): "read" if path.is_file() else "absent"
-        for path in (PROJECT_FILE.absolute(), *user_files())
+        str(path): "read" if is_reachable(path) else "absent"
+        for path in (PROJECT_FILE, *user_files())
     }
 
 
@@ -85,12 +86,15 @@ def _proxy() -> dict[str, str]:
 
 
 def _output() -> dict[str, Any]:
-    here = Path.cwd()
     try:
-        with tempfile.TemporaryFile(dir=here):
-            return {"ok": True, "directory": str(here)}
+        here = Path.cwd()
+    except OSError as error:  # it was removed, or lies where we may not go
+        return {"ok": False, "directory": ".", "error": error.strerror}
+    try:
+        probe(here)
     except OSError as error:
         return {"ok": False, "directory": str(here), "error": error.strerror}
+    return {"ok": True, "directory": str(here)}
 
 
 def _self_test() -> dict[str, Any]:

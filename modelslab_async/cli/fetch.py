@@ -13,7 +13,7 @@ from ..protocol.trust import safe_text
 from .connection import Connection
 from .naming import check_place, place_again, replacement
 from .options import account, talking, waiting
-from .settings import from_stdin, read_text
+from .textfiles import from_stdin, read_text
 from .voice import Voice
 
 if TYPE_CHECKING:

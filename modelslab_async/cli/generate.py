@@ -25,6 +25,7 @@ from .naming import (
     replacement,
 )
 from .options import account, talking, waiting
+from .textfiles import as_meant
 from .voice import PROGRAM, Voice
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def generate(
     paths go to stdout. No file is overwritten unless you say so; the file's ending
     follows what it is.
     """
+    prompts = tuple(map(as_meant, prompts))
     connection = Connection(settings=settings, sandbox=sandbox)
     if sandbox and settings["base_url"].origin == "flag":
         raise click.UsageError("--sandbox and --base-url exclude each other")

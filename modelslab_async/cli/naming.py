@@ -18,8 +18,8 @@ _SLUGGED = len("-9999.flac") + 60
 def check_place(output: str | None, *, several: bool) -> tuple[Path, Path | None]:
     """The directory, and the file in it if ``-o`` names one; checked before anything is paid."""
     path = Path(output or ".")
-    is_file = path.suffix.lower() in EXTENSIONS and not path.is_dir()
-    if several and (is_file or path.is_file()):
+    is_file = path.suffix.lower() in EXTENSIONS and not os.path.isdir(path)  # noqa: PTH112
+    if several and (is_file or os.path.isfile(path)):  # noqa: PTH113  these two never raise
         raise click.UsageError(f"-o {path} is a file, but several prompts need a directory")
     directory = path.parent if is_file else path
     check_writable(directory)
@@ -37,7 +37,14 @@ def check_writable(directory: Path) -> None:
     Raises:
         click.UsageError: they cannot.
     """
-    existing = next(place for place in (directory, *directory.absolute().parents) if place.exists())
+    try:
+        above = directory.absolute().parents
+        existing = next(place for place in (directory, *above) if place.exists())
+    except OSError as error:  # also of the current directory, which may have been removed
+        raise click.UsageError(
+            f"{directory} cannot be reached from the current directory: {error.strerror}; "
+            "name a full path with -o"
+        ) from None
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise click.UsageError(f"{directory} cannot be written to; name another place with -o")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import talking
-from .settings import read_text
+from .textfiles import read_text
 from .voice import PROGRAM, Voice
 
 if TYPE_CHECKING:
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Of the API; 0: a free one.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    allow_from_autoenv=False,  # a service of that name brings tcp://10.0.0.1:80 into containers
+    help="Of the API; 0: a free one.",
+)
 @click.option("--scenario", metavar="FILE|NAME", default="clean", help="How it behaves.")
 @click.option("--slots", type=click.IntRange(min=1), default=5, help="Jobs that its queue holds.")
 @click.option("--seed", type=int, default=0, help="What is random is the same for the same seed.")

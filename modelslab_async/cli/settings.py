@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ from attrs import evolve, frozen
 
 from modelslab_async import ConfigurationError
 
-from .failing import NoKey, NotThere
+from .failing import NoKey
+from .textfiles import decoded, from_stdin, read_text
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -140,29 +140,6 @@ class Flags:
         return from_stdin("--api-key-stdin").strip() if self.api_key_stdin else self.api_key
 
 
-def read_text(path: Path) -> str:
-    """A text file that the user named.
-
-    Raises:
-        NotThere: it cannot be read.
-    """
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise NotThere(f"{path}: {reason}") from None
-
-
-def from_stdin(who: str) -> str:
-    """All of standard input, unless it is a terminal."""
-    if sys.stdin.isatty():
-        raise click.UsageError(f"{who} reads standard input, and that is a terminal: use a pipe")
-    try:
-        return sys.stdin.buffer.read().decode()
-    except UnicodeDecodeError:
-        raise NotThere("standard input: not a text file") from None
-
-
 def read_settings(flags: Flags) -> dict[str, Setting]:
     """Every setting with its origin.
 
@@ -189,11 +166,8 @@ def built_in() -> dict[str, Setting]:
 
 def user_files() -> list[Path]:
     """Where the user's own configuration may be: ours, then that of ModelsLab's command line."""
-    from platformdirs import user_config_path
-
-    return list(
-        dict.fromkeys(home / "config.toml" for home in (user_config_path("modelslab"), _go_home()))
-    )
+    homes = (home for home in (_own_home(), _go_home()) if home is not None)
+    return list(dict.fromkeys(home / "config.toml" for home in homes))
 
 
 def masked(key: str | None) -> str | None:
@@ -220,8 +194,23 @@ def key_of(settings: Mapping[str, Setting]) -> str:
     raise NoKey("no API key: set MODELSLAB_API_KEY, or name a file with --api-key-file")
 
 
-def _go_home() -> Path:
-    return Path("~/.config/modelslab").expanduser()
+# A relative path, as of HOME=., would be looked for in whatever directory the command runs in, and
+# what lies there may be foreign: it must not decide who gets the key.
+
+
+def _own_home() -> Path | None:
+    from platformdirs import user_config_path
+
+    try:
+        home = user_config_path("modelslab")
+    except RuntimeError:  # a user without a name and without HOME, as in many containers
+        return None
+    return home if home.is_absolute() else None
+
+
+def _go_home() -> Path | None:
+    home = Path(os.path.expanduser("~/.config/modelslab"))  # noqa: PTH111  it never raises
+    return home if home.is_absolute() else None
 
 
 def _environment() -> list[tuple[str, str, str]]:
@@ -236,10 +225,10 @@ def _environment() -> list[tuple[str, str, str]]:
 def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
     import tomllib
 
-    try:
-        document = tomllib.loads(path.read_text())
-    except FileNotFoundError:
+    if not is_reachable(path):
         return {}
+    try:
+        document = tomllib.loads(decoded(path.read_bytes()))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -250,6 +239,19 @@ def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
         if known.from_project or not project
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def is_reachable(path: Path) -> bool:
+    """Whether there is something at a place where a file may be, and we may go there.
+
+    Raises:
+        OSError: the file system fails.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    return True
 
 
 def _found(document: dict[str, Any], keys: Sequence[str]) -> Any:
@@ -292,9 +294,12 @@ def _typed(name: str, value: Any, origin: str) -> Any:
 
 def _profile_key(profile: str) -> Setting:
     """The key that ModelsLab's command line keeps in a file where there is no keyring."""
-    path = _go_home() / "profiles" / f"{profile}.json"
+    home = _go_home()
+    if home is None:
+        return Setting(None, "nowhere")
+    path = home / "profiles" / f"{profile}.json"
     try:
-        key = json.loads(path.read_text()).get("apikey")
+        key = json.loads(decoded(path.read_bytes())).get("apikey")
     except (OSError, ValueError, AttributeError):
         key = None
     return Setting(key, str(path)) if isinstance(key, str) and key else Setting(None, "nowhere")

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     metavar="URL",
     help="Where the outside reaches it, as --webhook-url of the batch.",
 )
-@click.option("--port", type=click.IntRange(1, 65535), default=PORT, help="Of 127.0.0.1.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=PORT,
+    allow_from_autoenv=False,
+    help="Of 127.0.0.1.",
+)
 @talking
 def webhook(voice: Voice, directory: str, public_url: str, port: int) -> int:
     """Take webhooks for the batch in DIR until Ctrl-C, and keep them for its next run.
