@@ -120,6 +120,7 @@ class Downloader:
         *,
         refresh: Callable[[], Awaitable[RemoteFile | None]],
         progress: Progress | None = None,
+        in_trouble: Callable[[], None] | None = None,
     ) -> SavedFile:
         """Bring one file to disk.
 
@@ -128,6 +129,7 @@ class Downloader:
             target: where to put it.
             refresh: asks the API for new links, when all that we have are dead.
             progress: is told as bytes arrive.
+            in_trouble: is called when a try brought nothing new.
 
         Raises:
             DownloadError: it did not arrive, or the disk does not take it.
@@ -141,7 +143,7 @@ class Downloader:
         try:
             async with self._places:
                 try:
-                    return await _Run(self, file, target, part, refresh, progress).run()
+                    return await _Run(self, file, target, part, refresh, progress, in_trouble).run()
                 except OSError as error:
                     raise _disk(error, file, target.directory) from error
                 finally:
@@ -184,6 +186,7 @@ class _Run:
         part: PartFile,
         refresh: Callable[[], Awaitable[RemoteFile | None]],
         progress: Progress | None,
+        in_trouble: Callable[[], None] | None,
     ) -> None:
         self._storage = downloader._storage
         self._policy = downloader._policy
@@ -191,6 +194,7 @@ class _Run:
         self._file = file
         self._target = target
         self._part = part
+        self._in_trouble = in_trouble
         self._refresh = refresh
         self._progress = progress
         self._from: tuple[str, str | None] = ("", None)
@@ -206,6 +210,8 @@ class _Run:
                 return await self._try(self._file.urls[link], transfer)
             except LinkFailed as failed:
                 setback = failed.setback
+            if self._in_trouble is not None and not setback.progressed:
+                self._in_trouble()
             if setback.trouble is Trouble.WRONG:
                 self._forget()
             _log.info(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -143,7 +143,11 @@ class Session:
         return job
 
     async def bring(
-        self, file: RemoteFile, target: Target, progress: Progress | None = None
+        self,
+        file: RemoteFile,
+        target: Target,
+        progress: Progress | None = None,
+        in_trouble: Callable[[], None] | None = None,
     ) -> SavedFile:
         """Bring a file to disk, asking for new links when all that it has are dead.
 
@@ -154,7 +158,9 @@ class Session:
         async def refresh() -> RemoteFile | None:
             return await self._fresh(file)
 
-        return await self.downloader.download(file, target, refresh=refresh, progress=progress)
+        return await self.downloader.download(
+            file, target, refresh=refresh, progress=progress, in_trouble=in_trouble
+        )
 
     async def _fresh(self, file: RemoteFile) -> RemoteFile | None:
         """The file with the links that the API names now before those it had."""

@@ -25,6 +25,7 @@ from ..policy.explaining import may_exist
 from ..runtime import to_the_end
 from ..session import Session
 from . import changes
+from .arrivals import Arrivals
 from .given import taken
 from .intake import CHUNK, chunks, plan_of, to_plan
 from .ledger import Ledger
@@ -107,7 +108,8 @@ class Batch:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
             await self.ledger.read(lambda _: self._open_results(stack))
             self.purse = await self._purse()
-            self._runner = self._made(self.purse)
+            missing = await self.ledger.read(lambda reader: reader.missing())
+            self._runner = self._made(self.purse, Arrivals(missing))
             self._send, self._receive = anyio.create_memory_object_stream[Outcome](0)
             self._task = asyncio.create_task(self._run())
             stack.push_async_callback(self._end)
@@ -164,7 +166,7 @@ class Batch:
             await self.ledger.set_meta(limits.as_texts())
         return await self.ledger.read(partial(_purse_so_far, limits))
 
-    def _made(self, purse: Purse) -> Runner:
+    def _made(self, purse: Purse, arrivals: Arrivals) -> Runner:
         return Runner(
             self._session,
             self.ledger,
@@ -172,6 +174,7 @@ class Batch:
             template=self._settings.template,
             room=self._room,
             purse=purse,
+            arrivals=arrivals,
             report=self._report,
         )
 

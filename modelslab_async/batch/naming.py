@@ -83,6 +83,11 @@ def longest_name(template: str) -> int:
     return _AROUND + sum(len(part.literal) + most.get(part.field or "", 0) for part in parts)
 
 
+def names_job(template: str) -> bool:
+    """Whether names depend on the server's id of the job."""
+    return any(part.field == "job" for part in _parse(template))
+
+
 def check_template(template: str) -> None:
     """Check a template before the first file needs it.
 

@@ -25,6 +25,10 @@ FROM transitions t JOIN rows r ON r.seq = t.row
 WHERE t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')
 GROUP BY t.cost, unpriced
 """
+_MISSING: Final = """
+SELECT count(*) FROM rows WHERE state IN ('ready', 'output_lost')
+AND finished_at > coalesce((SELECT max(done_at) FROM rows), 0)
+"""
 _ADVICE: Final = {
     "SQLITE_FULL": "the disk is full: make room, then run the same command again",
     "SQLITE_BUSY": "another program holds it: close that program, then run again",
@@ -138,6 +142,10 @@ class Reader:
         Each with its cost at that time, or ``None`` and the request, and how many there are.
         """
         return iter(self.db.execute(_PAID))
+
+    def missing(self) -> int:
+        """How many finished jobs have no file, of those after the last file that arrived."""
+        return int(self.db.execute(_MISSING).fetchone()[0])
 
     def batch(self) -> tuple[str, int]:
         """The batch's uuid, and how often it was opened to be worked on."""

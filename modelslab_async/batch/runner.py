@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import random
 import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
@@ -23,6 +24,7 @@ from ..downloads import SavedFile, Target
 from ..errors import (
     AuthenticationError,
     ConfigurationError,
+    DownloadError,
     InsufficientCredits,
     JobFailed,
     LedgerError,
@@ -38,16 +40,18 @@ from ..jobs import Generation, Job
 from ..policy.explaining import outage
 from ..policy.pacing import backoff
 from ..policy.polling import Finish
+from ..protocol.audio import AudioFormat
 from ..protocol.replies import Finished, RemoteFile
 from ..protocol.requests import MAX_TRACK_ID, MusicGen
 from ..runtime import in_thread
 from ..session import Session
 from . import changes
+from .arrivals import Arrivals
 from .given import check_clip, taken
-from .journal import BatchOver, Journal
+from .journal import BatchOver, Journal, OnHold
 from .ledger import Ledger
 from .money import Purse
-from .naming import file_name
+from .naming import file_name, names_job
 from .rows import Row
 from .states import RowState
 
@@ -125,6 +129,7 @@ class Runner:
         template: how they are named, see `naming.file_name`.
         room: rows that may have a place in the account's queue, or wait for one.
         purse: what is paid for, and may be.
+        arrivals: whether files arrive.
         report: is told each outcome; while it waits for many of them, the run waits.
 
     Attributes:
@@ -140,6 +145,7 @@ class Runner:
         template: str,
         room: int,
         purse: Purse,
+        arrivals: Arrivals,
         report: Callable[[Row, Outcome], Awaitable[None]],
     ) -> None:
         self._session = session
@@ -154,6 +160,7 @@ class Runner:
         self._unknown = 0
         self._alone = anyio.Lock()
         self._tries = 0
+        self._arrivals = arrivals
         self.stopped: Exception | None = None
 
     async def run(self, planned: AsyncIterator[Row]) -> None:
@@ -178,6 +185,8 @@ class Runner:
         if not self._is_over():
             self.stopped = reason
         self._intake.cancel()
+        if self._is_over():
+            self._arrivals.end()
 
     def _is_over(self) -> bool:
         return self.stopped is not None and not isinstance(self.stopped, LimitReached)
@@ -215,13 +224,15 @@ class Runner:
     async def _outcome(self, row: Row) -> Outcome | None:
         """What became of the row; ``None``: that is not said yet, here or in this run."""
         try:
-            return await self._saved(row, await self._generated(row))
+            return await self._made(row)
         except ModelsLabError as error:
             if _stops(error):
                 self.stop(error)
             if isinstance(error, SubmitUnknown):
                 self._count_unknown(row, error)
             state = (await self._ledger.row(row.seq)).state
+            if isinstance(error, DownloadError) and state is not RowState.PLANNED:
+                self._arrivals.gave_up(row.seq, error)
             if state is RowState.REJECTED:  # whoever refuses is there
                 self._unknown = self._tries = 0
             if state in (RowState.PLANNED, RowState.REJECTED):
@@ -229,6 +240,22 @@ class Runner:
             if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
                 return None
             return Failed(id=row.id, row=row.seq, error=error)
+
+    async def _made(self, row: Row) -> Succeeded:
+        """Its files on disk. While none arrives, rows are paid for one by one and ever slower."""
+        while row.state is RowState.PLANNED:
+            if not self._arrivals.are_late:
+                try:
+                    return await self._saved(row, await self._generated(row))
+                except OnHold:
+                    continue
+            async with self._arrivals.alone:
+                reason = await self._arrivals.probe()
+                if reason is not None:
+                    self.stop(reason)
+                elif self._arrivals.are_late:
+                    return await self._saved(row, await self._generated(row, alone=True))
+        return await self._saved(row, await self._generated(row))
 
     def _count_unknown(self, row: Row, error: SubmitUnknown) -> None:
         _log.warning(
@@ -241,28 +268,34 @@ class Runner:
         if self._tries >= _MOST_TRIES:
             self.stop(outage(self._unknown, error))
 
-    async def _generated(self, row: Row) -> Generation:
+    async def _generated(self, row: Row, *, alone: bool = False) -> Generation:
+        held = False
         try:
             if row.state is not RowState.PLANNED:
                 return await self._taken_up(row)
-            return await self._awaited(row, await self._accepted(row))
+            return await self._awaited(row, await self._accepted(row, alone))
+        except OnHold:
+            held = True  # it keeps its room, to go on as soon as it may
+            raise
         finally:
-            self._room.release()
+            if not held:
+                self._room.release()
 
-    async def _accepted(self, row: Row) -> Job:
+    async def _accepted(self, row: Row, alone: bool) -> Job:
         """Its job. While the service is down, rows that nobody can settle are made slowly."""
         if self._unknown < _OUTAGE:
-            job = await self._submit(row)
+            job = await self._submit(row, alone)
         else:
             async with self._alone:
                 if self._unknown >= _OUTAGE and not self._is_over():
                     await anyio.sleep(backoff(self._tries, random.random()))
                     self._tries += 1
-                job = await self._submit(row)
+                job = await self._submit(row, alone)
         self._unknown = self._tries = 0
         return job
 
-    async def _submit(self, row: Row) -> Job:
+    async def _submit(self, row: Row, alone: bool) -> Job:
+        await self._check_name(row)
         large = len(row.request) > _LARGE
         request = await in_thread(partial(_request, row)) if large else _request(row)
         if isinstance(request.init_audio, Path):
@@ -270,14 +303,36 @@ class Runner:
         track_id = request.track_id
         if track_id is None:
             track_id = int(row.track_id or 1 + secrets.randbelow(MAX_TRACK_ID - 1))
-        cost = self._purse.limits.price_of(request)
-        journal = Journal(self._ledger, row, cost, self._is_over)
+        journal = Journal(
+            self._ledger,
+            row,
+            self._purse.limits.price_of(request),
+            self._is_over,
+            lambda: self._arrivals.are_late and not alone,
+        )
         return await self._session.submitter.submit(
             await self._session.prepare(request, track_id), journal
         )
 
+    async def _check_name(self, row: Row) -> None:
+        """Find out before the row is paid for that its file would have no place to go.
+
+        Raises:
+            DownloadError: something has the name, with an ending that the file may get.
+        """
+        if names_job(self._template):  # known to nobody yet, and new each time
+            return
+        stem = file_name(self._template, row.seq, row.id, row.prompt, "")
+        taken = await in_thread(partial(_standing, self._directory, stem))
+        if taken is not None:
+            raise DownloadError(
+                f"{taken} exists, and is not this batch's: row {row.id} was not sent, as its file "
+                "would have no name; move that file, or use another directory, and run again"
+            )
+
     def _cost(self, row: Row) -> Decimal | None:
-        return self._purse.limits.price_of(_request(row))
+        limits = self._purse.limits
+        return limits.price_of(_request(row)) if limits.priced else None
 
     async def _taken_up(self, row: Row) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
@@ -322,16 +377,20 @@ class Runner:
 
     async def _saved(self, row: Row, generation: Generation) -> Succeeded:
         stem = file_name(self._template, row.seq, row.id, row.prompt, generation.id)
+        self._arrivals.finished(row.seq)
         try:
             saved = [
                 await self._session.bring(
-                    file, Target(self._directory, _numbered(stem, file), exact=True)
+                    file,
+                    Target(self._directory, _numbered(stem, file), exact=True),
+                    in_trouble=partial(self._arrivals.in_trouble, row.seq),
                 )
                 for file in generation.files
             ]
         except OutputLost as error:
             await self._lost(row, error)
             raise
+        self._arrivals.arrived()
         first = saved[0]
         await self._ledger.write(
             changes.done(
@@ -349,6 +408,12 @@ class Runner:
 
     async def _lost(self, row: Row, error: OutputLost) -> None:
         await self._ledger.write(changes.output_lost(row.seq, type(error).__name__, str(error)))
+
+
+def _standing(directory: Path, stem: str) -> Path | None:
+    """Blocking: what has a name already that a file may get."""
+    paths = (directory / f"{stem}{form.extension}" for form in AudioFormat)
+    return next(filter(os.path.lexists, paths), None)
 
 
 def _numbered(stem: str, file: RemoteFile) -> str:

@@ -144,6 +144,16 @@ def outage(count: int, last: SubmitUnknown) -> SubmitUnknown:
     )
 
 
+def nothing_arrives(count: int, last: DownloadError) -> IncompleteDownload:
+    """The error for files that did not arrive: to pay for more of them would be no use."""
+    return IncompleteDownload(
+        f"no file arrives: {count} were given up, the last with: {last}. Nothing more is sent. All "
+        "that is finished is paid for and stays on the server: run the batch again later, which "
+        "downloads it free, rows in output_lost when they are named for a retry",
+        job_id=last.job_id,
+    )
+
+
 def stopped(
     stop: Stop, *, job: str, job_id: str, track_id: int | str | None, waited: float, last: str
 ) -> ModelsLabError:

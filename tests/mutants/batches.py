@@ -161,13 +161,31 @@ MUTANTS = (
             "        except OutputLost as error:\n"
             "            await self._lost(row, error)\n"
             "            raise\n"
-            "        first = saved[0]\n",
+            "        self._arrivals.arrived()\n",
             "        except ModelsLabError:\n"
             "            one = dict(path=self._directory / stem, size=0, sha256='', seconds=None)\n"
             "            one |= dict(sample_rate=0, channels=0, integrity='riff', silent=True)\n"
             "            saved = [SavedFile(**one)]\n"
-            "        first = saved[0]\n",
+            "        self._arrivals.arrived()\n",
         ),
+    ),
+    planted(
+        "pays_on_while_no_file_arrives",
+        of("test_batch_arrivals", "m05_no_more_is_paid_for_when_no_file_arrives[expired-fast]"),
+        Patch("batch/journal.py", "        if self._is_held():\n", "        if False:\n"),
+        Patch(
+            "batch/runner.py",
+            "            if not self._arrivals.are_late:\n",
+            "            if True:\n",
+        ),
+    ),
+    planted(
+        "taken_name_is_found_after_payment",
+        of(
+            "test_batch_arrivals",
+            "m04_all_names_of_a_lost_ledger_are_found_and_nothing_is_paid_again",
+        ),
+        Patch("batch/runner.py", "        await self._check_name(row)\n", ""),
     ),
     planted(
         "room_is_kept_through_the_download",

@@ -40,6 +40,7 @@ from modelslab_async.policy.explaining import (
     may_exist,
     no_answer,
     no_file,
+    nothing_arrives,
     outage,
     parked,
     said_no,
@@ -249,6 +250,14 @@ def test_an_unknown_submit_hands_on_the_id_that_a_broken_answer_named() -> None:
     error = may_exist("cut short", 17, "43730")
     assert error.job_id == "43730"
     assert "client.job('43730')" in str(error)
+
+
+def test_files_that_do_not_arrive_are_paid_for_and_brought_free() -> None:
+    error = nothing_arrives(3, OutputLost("the file of job 7 is gone", job_id="7"))
+    assert isinstance(error, IncompleteDownload)
+    assert error.job_id == "7"
+    assert "3 were given up, the last with: the file of job 7 is gone" in str(error)
+    assert "free" in str(error)
 
 
 def test_an_outage_names_the_last_submit_and_says_that_none_is_sent_again() -> None:

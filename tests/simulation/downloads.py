@@ -84,6 +84,12 @@ def _gets(most: float) -> Callable[[Outcome], list[str]]:
     return check
 
 
+def _few_paid(outcome: Outcome) -> list[str]:
+    """What is paid for while no file arrives: the first few of a batch, then one in each life."""
+    paid = sum(row.state is not RowState.PLANNED for row in outcome.rows if not row.path)
+    return [] if paid <= 20 + outcome.lives else [f"{paid} jobs without a file"]
+
+
 _CONNECTING = tuple(
     Script(
         id=f"D01-{kind}",
@@ -216,6 +222,16 @@ _RESUMING = (
         expects=_states(RowState.READY, RowState.OUTPUT_LOST),
     ),
     Script(id="D38", scenario=_served(output="twice"), expects=_two_files_each),
+    *(
+        Script(
+            id=f"D41-{status}",
+            scenario=_served(_file("answer", status=status, times=None)),
+            expects=_few_paid,
+            jobs=60,
+            storm=400.0,
+        )
+        for status in (403, 503)
+    ),
     Script(
         id="D40",
         scenario=_served(_file("drip", at=4000, seconds=0.2, times=None)),

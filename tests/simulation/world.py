@@ -35,7 +35,7 @@ from attrs import Factory, define, evolve, field, frozen
 import modelslab_async
 from modelslab_async import ModelsLab, ModelsLabError, MusicGen, filesystem, partfile, slots
 from modelslab_async.batch.ledger import Ledger
-from modelslab_async.batch.reading import Reader
+from modelslab_async.batch.reading import Reader, holds_batch
 from modelslab_async.batch.rows import Row, Step
 from modelslab_async.batch.states import RowState
 from modelslab_async.sandbox import Sandbox, Scenario
@@ -286,7 +286,7 @@ class World:
 
     def _is_over(self, *kills: float) -> bool:
         """Whether nothing is left that another life could do."""
-        if kills or not (self._directory / "ledger.sqlite3").exists():
+        if kills or not holds_batch(self._directory):  # killed at its start, it left none
             return False
         with Reader.open(self._directory) as reader:
             left = {row.state for row in reader.each()}
