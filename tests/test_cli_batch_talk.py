@@ -66,7 +66,8 @@ async def test_there_is_one_line_for_each_row_that_ends(tmp_path: Path) -> None:
         done = await against(
             box, tmp_path, "batch", manifest(tmp_path, "waltz"), "--price-per-job", "1"
         )
-    first, saved, last = done.stderr.splitlines()
+    *read, first, saved, last = done.stderr.splitlines()
+    assert read == ["manifest: JSONL, one object per line; 1 row", "  00001-waltz.wav  waltz"]
     assert first.startswith("1 row in rows-batch, with http://127.0.0.1:")
     assert re.fullmatch(r"row 1 \(\w+\): saved, 5\.1 s, 32000 Hz, stereo, 0\.\d MB", saved)
     assert last.startswith("1 of 1 done; ")

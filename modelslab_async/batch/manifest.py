@@ -1,10 +1,14 @@
 """Read a batch's rows, from a file or from Python, one by one and in constant memory.
 
-A manifest is UTF-8 in one of three formats, told apart by its first line:
+A manifest is UTF-8, or UTF-16 with its mark, in one of three formats, told apart by its first line
+that is no comment. Lines end in LF, CR LF or CR.
 
-* text: a prompt a line, without the blanks around it. A line that begins with ``#`` is a comment.
-* JSONL: an object a line, with the fields of `MusicGen` by their names.
-* CSV: a header, and a column a field; comma, semicolon or tab. An empty cell leaves a field unset.
+* text: a prompt a line, without the blanks around it. A line that begins with ``#`` is a comment;
+  a prompt that begins so is written ``\\#``.
+* JSONL: an object a line, with the fields of `MusicGen` by their names; comments as in text.
+* CSV: a header, and a column a field; comma, semicolon, tab or bar, or what a first line such as
+  ``sep=;`` says. An empty cell leaves a field unset, and an empty row is none. Comments stand
+  before the header alone: below it, ``#`` may begin a prompt.
 
 Three more fields are known: ``id``, a row's own stable key; ``init_audio_file``, a clip beside the
 manifest; ``unchecked``, to send values beyond the documented bounds. All others are handed through
@@ -16,7 +20,7 @@ plan. A file may change between the two, so the second reading may still come up
 
 from __future__ import annotations
 
-import shutil
+import errno
 import tempfile
 from collections.abc import (
     AsyncGenerator,
@@ -38,13 +42,14 @@ from ..protocol.requests import MusicGen, is_light
 from ..protocol.wire_json import is_small
 from ..runtime import in_thread
 from .given import Row, Rows
-from .lines import BadRow, Given
-from .sources import Format, read_given
+from .lines import CHUNK, BadRow, Given
+from .sources import Format, Reading, read_given
 from .strict import CLIP
 
 __all__ = [
     "BadRow",
     "Format",
+    "Reading",
     "Report",
     "Row",
     "check_manifest",
@@ -56,6 +61,9 @@ __all__ = [
 
 MAX_REPORTED: Final = 1000
 """Bad rows that a report shows; further ones are counted."""
+
+MAX_COPY: Final = 1024 * 1024 * 1024
+"""Bytes that are taken from a pipe, which may have no end."""
 
 _MAX_NAMES: Final = 100
 
@@ -92,6 +100,7 @@ def read_manifest(
     format: Format | None = None,  # noqa: A002 - the word of the command line
     *,
     folder: Path | None = None,
+    reading: Reading | None = None,
 ) -> Iterator[Row | BadRow]:
     """The rows of a manifest, good and bad, in its order.
 
@@ -99,13 +108,14 @@ def read_manifest(
         file: from where it stands to its end; not closed.
         format: ``text``, ``jsonl`` or ``csv``; ``None`` finds out.
         folder: the manifest's directory, for ``init_audio_file``; ``None`` is the current one.
+        reading: is filled in while rows are read: the format, and what is no row.
 
     Raises:
         OSError: the file cannot be read.
         ConfigurationError: there is no room for temporary files.
     """
     with Rows(folder or Path()) as rows:
-        for given in read_given(file, format):
+        for given in read_given(file, format, reading):
             yield given if isinstance(given, BadRow) else rows.make(given)
 
 
@@ -130,13 +140,16 @@ def rereadable(file: BinaryIO) -> BinaryIO:
     Close what you get; a copy then disappears.
 
     Raises:
-        OSError: the pipe cannot be read, or there is no room for the copy.
+        OSError: the pipe cannot be read, it has no end, or there is no room for the copy.
     """
     if file.seekable():
         return file
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     try:
-        shutil.copyfileobj(file, copy)
+        while chunk := file.read(CHUNK):
+            copy.write(chunk)
+            if copy.tell() > MAX_COPY:
+                raise OSError(errno.EFBIG, "over 1 GiB came, and no end of it")
         copy.seek(0)
     except BaseException:
         copy.close()

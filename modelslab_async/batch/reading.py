@@ -99,6 +99,16 @@ class Reader:
             raise LedgerError(f"the batch has no row {key!r}")
         return found
 
+    def planned_as(self, row_id: str) -> tuple[int, str] | None:
+        """The ``seq`` of the row with an id, and the hash of what is sent for it."""
+        query = "SELECT seq, payload_hash FROM rows WHERE id = ?"
+        found = self.db.execute(query, (storable(row_id),)).fetchone()
+        return None if found is None else (int(found[0]), str(found[1]))
+
+    def last_seq(self) -> int:
+        """The ``seq`` of the last row, 0 while there is none."""
+        return int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
+
     def with_job_id(self, job_id: str) -> Row | None:
         """The row that has a job."""
         return self._one("job_id = ?", job_id)

@@ -16,13 +16,23 @@ from attrs import Factory, define, field, frozen
 from modelslab_async import RequestError, RowState
 
 from ..batch.given import taken
-from ..batch.manifest import BadRow, Format, Report, Row, check_manifest, read_manifest, rereadable
+from ..batch.manifest import (
+    BadRow,
+    Format,
+    Reading,
+    Report,
+    Row,
+    check_manifest,
+    read_manifest,
+    rereadable,
+)
 from ..batch.money import seconds_of, shown
 from ..batch.reading import Reader, holds_batch
 from ..batch.rows import PlannedRow
 from ..batch.states import settled
 from ..batch.strict import REQUEST_FIELDS
 from ..protocol.trust import safe_text
+from .batch_preview import Preview
 from .failing import NotThere
 from .generate import plural, size_of
 from .voice import PROGRAM, Voice
@@ -36,8 +46,15 @@ _MAX_NAMED = 20
 _ENDINGS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
+    ".tab": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+}
+_NO_MANIFESTS = {
+    **dict.fromkeys((".md", ".markdown", ".rst"), "a document"),
+    **dict.fromkeys((".yaml", ".yml", ".toml", ".ini"), "a configuration file"),
+    **dict.fromkeys((".html", ".htm", ".xml"), "a page"),
+    **dict.fromkeys((".py", ".js", ".ts", ".sh"), "a program"),
 }
 
 
@@ -49,10 +66,10 @@ class Manifest:
     format: Format | None
     folder: Path | None
 
-    def rows(self) -> Iterator[Row | BadRow]:
+    def rows(self, reading: Reading | None = None) -> Iterator[Row | BadRow]:
         """Its rows, from the start."""
         self.file.seek(0)
-        return read_manifest(self.file, self.format, folder=self.folder)
+        return read_manifest(self.file, self.format, folder=self.folder, reading=reading)
 
     def planned(self) -> Iterator[PlannedRow]:
         """Its rows as the ledger takes them.
@@ -76,6 +93,8 @@ class Plan:
         added: rows of the manifest that the directory does not know.
         kept: rows of the manifest that it knows.
         looked_for: rows whose lost files shall be looked for again.
+        changed: ids of rows that it knows otherwise.
+        preview: how the manifest was read.
         jobs, seconds, mb, cost: what would be paid for anew, and what that would come to.
     """
 
@@ -89,6 +108,7 @@ class Plan:
     mb: float = 0.0
     cost: Decimal = Decimal(0)
     changed: list[str] = field(factory=list)
+    preview: Preview | None = None
 
     @property
     def rows(self) -> int:
@@ -146,13 +166,21 @@ def opened_manifest(name: str, form: Format | None) -> Iterator[Manifest]:
     if name == "-" and sys.stdin.isatty():
         raise click.UsageError("batch - reads standard input, and that is a terminal: use a pipe")
     path = Path(name)
+    form = form or _ENDINGS.get(path.suffix.lower())
+    kind = _NO_MANIFESTS.get(path.suffix.lower())
+    if kind and form is None:
+        raise click.UsageError(
+            f"{name} is {kind} by its name, and its lines would be paid for as prompts: "
+            "say what it is with --format, or name another file"
+        )
+    if name != "-" and path.is_char_device():
+        raise NotThere(f"{name}: is a device, not a file")
     try:
         source = sys.stdin.buffer if name == "-" else path.open("rb")
         file = rereadable(source)
     except OSError as error:
         raise NotThere(f"{name}: {error.strerror}") from None
     with file:
-        form = form or _ENDINGS.get(path.suffix.lower())
         yield Manifest(file, form, None if name == "-" else path.parent)
 
 
@@ -164,19 +192,20 @@ def _check(report: Report) -> None:
 
 
 def _warn_of_unknown(voice: Voice, names: tuple[str, ...]) -> None:
-    """Fields that are not sent: mostly a user's own, now and then a slip of the pen."""
+    """Fields that are not sent, and whose names are close to those of fields that are."""
     from difflib import get_close_matches
 
-    if not names:
-        return
-    told = []
-    for name in names[:_MAX_NAMED]:
-        near = get_close_matches(name, REQUEST_FIELDS, n=1, cutoff=0.8)
-        told.append(safe_text(name, 40) + (f" (did you mean {near[0]}?)" if near else ""))
-    voice.warn(
-        f"not sent, only handed through to results.jsonl: {', '.join(told)}"
-        + (" and more" if len(names) > _MAX_NAMED else "")
-    )
+    near = {
+        name: close[0]
+        for name in names
+        if (close := get_close_matches(name.casefold(), REQUEST_FIELDS, n=1, cutoff=0.8))
+    }
+    if near:
+        told = [f"{safe_text(n, 40)} (did you mean {near[n]}?)" for n in [*near][:_MAX_NAMED]]
+        voice.warn(
+            f"not sent, only handed through to results.jsonl: {', '.join(told)}"
+            + (" and more" if len(near) > _MAX_NAMED else "")
+        )
 
 
 # --- the plan -------------------------------------------------------------------------------------
@@ -193,11 +222,11 @@ def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -
     plan = Plan(how.limits(directory))
     if not holds_batch(directory):
         if manifest is not None:
-            _take_in(plan, manifest, None, voice)
+            plan.preview = _take_in(plan, manifest, None, how, voice)
         return plan
     with Reader.open(directory) as reader:
         if manifest is not None:
-            _take_in(plan, manifest, reader, voice)
+            plan.preview = _take_in(plan, manifest, reader, how, voice)
         plan.counts = reader.counts()
         if RowState.OUTPUT_LOST in how.retried:
             plan.looked_for = plan.counts[RowState.OUTPUT_LOST]
@@ -211,8 +240,12 @@ def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -
     return plan
 
 
-def _take_in(plan: Plan, manifest: Manifest, reader: Reader | None, voice: Voice) -> None:
-    report = check_manifest(_compared(plan, manifest.rows(), reader))
+def _take_in(
+    plan: Plan, manifest: Manifest, reader: Reader | None, how: How, voice: Voice
+) -> Preview:
+    preview = Preview(how.template)
+    rows = manifest.rows(preview.reading)
+    report = check_manifest(_compared(plan, rows, reader, preview))
     _check(report)
     if plan.changed:
         named = ", ".join(safe_text(row_id, 40) for row_id in plan.changed[:_MAX_NAMED])
@@ -221,28 +254,26 @@ def _take_in(plan: Plan, manifest: Manifest, reader: Reader | None, voice: Voice
             "sent: give changed rows new ids, or name another directory"
         )
     _warn_of_unknown(voice, report.unknown)
+    preview.warn(voice)
+    return preview
 
 
 def _compared(
-    plan: Plan, rows: Iterator[Row | BadRow], reader: Reader | None
+    plan: Plan, rows: Iterator[Row | BadRow], reader: Reader | None, preview: Preview
 ) -> Iterator[Row | BadRow]:
     """The same rows, each looked up in the ledger on its way."""
+    last = 0 if reader is None else reader.last_seq()
     for row in rows:
         if isinstance(row, Row):
-            known = None if reader is None else _hash_of(reader, row.id)
+            known = None if reader is None else reader.planned_as(row.id)
             if known is None:
                 plan.added += 1
                 plan.add(row.request)
             else:
                 plan.kept += 1
-                plan.changed += [row.id] if known != row.payload_hash else []
+                plan.changed += [row.id] if known[1] != row.payload_hash else []
+            preview.add(row, known[0] if known else last + plan.added)
         yield row
-
-
-def _hash_of(reader: Reader, row_id: str) -> str | None:
-    query = "SELECT payload_hash FROM rows WHERE id = ?"
-    found = reader.db.execute(query, (row_id,)).fetchone()
-    return None if found is None else str(found[0])
 
 
 def tell(plan: Plan, directory: Path, voice: Voice) -> None:
@@ -260,6 +291,7 @@ def tell(plan: Plan, directory: Path, voice: Voice) -> None:
                 "seconds": plan.seconds,
                 "mb": round(plan.mb, 3),
                 "cost": float(plan.cost) if plan.limits.priced else None,
+                "manifest": plan.preview.as_json() if plan.preview else None,
             }
         )
         return
@@ -267,6 +299,8 @@ def tell(plan: Plan, directory: Path, voice: Voice) -> None:
     going = f"{plural(plan.rows, 'row')}, {done} done, {plan.underway} paid for and not done"
     voice.give(f"{going}, in {directory}")
     voice.give(str(plan))
+    for line in plan.preview.lines() if plan.preview else ():
+        voice.give(line)
 
 
 def confirm(plan: Plan, how: How) -> None:

@@ -49,6 +49,8 @@ def carry(
     if not plan.jobs and not plan.underway:
         return _over(directory, voice, how, plan)
     how.connection.check()
+    for line in plan.preview.lines() if plan.preview and plan.added else ():
+        voice.say(line)
     confirm(plan, how)
     voice.say(f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {plan}")
     how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))

@@ -30,7 +30,7 @@ _LARGE = 4 * 1024 * 1024
 _MAX_REDIRECTS = 3
 _FORBIDDEN = "this address may not be connected to"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
 
 class LinkFailed(Exception):

@@ -107,7 +107,7 @@ def text(data: bytes) -> None:
     assert line.isprintable()
     assert len(line) <= 300
     assert trust.safe_text(line) == line
-    _is_one_cell(data.decode("utf-8", "replace"))
+    _is_one_cell(data.decode("utf-8", "replace").replace("\0", "#"))
 
 
 def _is_a_name(name: str, limit: int) -> None:
@@ -123,5 +123,5 @@ def _is_one_cell(cell: str) -> None:
     csv.writer(table).writerows([["prompt", "note"], [cell, "x"]])
     rows = list(read_given(io.BytesIO(table.getvalue().encode()), "csv"))
     assert [getattr(row, "values", row) for row in rows] == [
-        {**({"prompt": cell} if cell else {}), "note": "x"}
+        {**({"prompt": cell} if cell.strip() else {}), "note": "x"}
     ]
