@@ -32,6 +32,7 @@ from .policy.transferring import (
     Trouble,
     integrity_of,
     next_step,
+    too_slow,
 )
 from .protocol.audio import AudioFormat, NotSound, Sound, sniff
 from .protocol.replies import RemoteFile
@@ -289,7 +290,7 @@ class _Run:
 
     async def _write_all(self, body: Body) -> None:
         """All of the body; what then is still held in memory is for the next step to write."""
-        pace = _Pace(self._policy)
+        pace = _Pace(self._policy, None if body.size is None else body.size - body.offset)
         while data := await pace.watch(body.read):
             if not self._part.size:
                 _refuse_other(data)
@@ -371,16 +372,18 @@ class _Run:
 
 
 class _Pace:
-    """Gives up a link that trickles."""
+    """Abandons a link that drips: in one stretch of its time, or over all of it."""
 
-    def __init__(self, policy: DownloadPolicy) -> None:
+    def __init__(self, policy: DownloadPolicy, size: int | None) -> None:
         self._policy = policy
-        self._since = now()
-        self._bytes = 0
+        self._size = size
+        self._began = self._since = now()
+        self._bytes = self._received = 0
 
     async def watch(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
         data = await read()
         self._bytes += len(data)
+        self._received += len(data)
         elapsed = now() - self._since
         if elapsed >= self._policy.timeout:
             if self._bytes < self._policy.min_rate * elapsed:
@@ -388,6 +391,10 @@ class _Pace:
                     Setback(Trouble.SLOW, f"under {self._policy.min_rate:g} bytes/s (min_rate)")
                 )
             self._since, self._bytes = now(), 0
+        left = None if self._size is None else self._size - self._received
+        slow = too_slow(self._received, left, now() - self._began, self._policy)
+        if slow is not None and data:
+            raise LinkFailed(Setback(Trouble.SLOW, slow))
         return data
 
 

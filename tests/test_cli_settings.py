@@ -55,6 +55,28 @@ def test_a_projects_file_decides_neither_the_key_nor_who_gets_it(tmp_path: Path)
     assert settings["profile"]["value"] == "default"
 
 
+def test_t40_ranges_of_addresses_come_from_flag_environment_and_the_users_file(
+    tmp_path: Path,
+) -> None:
+    assert shown(tmp_path)["allow_addresses"] == {"value": "", "origin": "built in"}
+    write(tmp_path / ".modelslab/config.toml", '[async]\nallow_addresses = "10.0.0.0/8"\n')
+    assert shown(tmp_path)["allow_addresses"]["value"] == ""  # a foreign repository's wish
+    user = tmp_path / "home/.config/modelslab/config.toml"
+    write(user, '[async]\nallow_addresses = ["198.18.0.0/15", "fd00::1/8"]\n')
+    assert shown(tmp_path)["allow_addresses"]["value"] == "198.18.0.0/15,fd00::/8"
+    env = {"MODELSLAB_ASYNC_ALLOW_ADDRESSES": "100.64.0.0/10 10.1.2.3"}
+    assert shown(tmp_path, **env)["allow_addresses"]["value"] == "100.64.0.0/10,10.1.2.3/32"
+    told = shown(tmp_path, "--allow-addresses", "172.16.0.0/12", **env)["allow_addresses"]
+    assert told == {"value": "172.16.0.0/12", "origin": "flag"}
+
+
+@pytest.mark.parametrize("ranges", ["10.0.0.0/33", "mine", "10.0.0.1-10.0.0.9"])
+def test_t40_what_is_no_range_of_addresses_is_refused(tmp_path: Path, ranges: str) -> None:
+    done = command(tmp_path, "config", "show", "--allow-addresses", ranges)
+    assert done.returncode == 2
+    assert "must be address ranges such as 198.18.0.0/15" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["MODELSLAB_API_KEY", "MODELS_LAB_API_KEY"])
 def test_the_key_comes_from_the_environment_and_is_masked(tmp_path: Path, name: str) -> None:
     setting = shown(tmp_path, **{name: KEY})["api_key"]
@@ -140,6 +162,18 @@ def test_a_proxy_of_the_environment_is_used(tmp_path: Path) -> None:
         with connection:
             assert connection.recv(4096).startswith(b"CONNECT nowhere.invalid:443 ")
         assert process.wait(30) == 10
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("proxy", ["socks5://me:hidden@127.0.0.1:9", "http://me:hidden@h:99999"])
+def test_t08_a_proxy_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, name: str, proxy: str
+) -> None:
+    secret = {"MODELSLAB_API_KEY": KEY, "MODELSLAB_BASE_URL": "https://nowhere.invalid"}
+    done = command(tmp_path, "balance", **secret, **{name: proxy})
+    assert done.returncode == 2
+    assert f"error: {name} is " in done.stderr
+    assert "hidden" not in done.stderr
 
 
 @pytest.mark.anyio

@@ -6,6 +6,7 @@ such a pattern takes minutes to hours, and the time limit is a hundred times wha
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -16,7 +17,7 @@ import pytest
 
 from modelslab_async import MusicGen, RequestError
 from modelslab_async.batch.manifest import BadRow, read_manifest
-from modelslab_async.protocol import wire_values
+from modelslab_async.protocol import links, wire_values
 from modelslab_async.protocol.audio import NotSound, examine_bytes
 from modelslab_async.protocol.replies import read_reply
 from modelslab_async.protocol.trust import (
@@ -25,7 +26,6 @@ from modelslab_async.protocol.trust import (
     origin,
     safe_text,
     slug,
-    storage_url,
 )
 from modelslab_async.protocol.waiting import retry_after
 from modelslab_async.secret import Secret
@@ -132,6 +132,14 @@ def said(**answer: object) -> None:
     read_reply(json.dumps(answer).encode(), 200)
 
 
+def linked(text: str) -> None:
+    for url in (text, text[: links.MAX_LINK]):
+        with contextlib.suppress(links.LinkRefused):
+            links.redirected(f"https://example.org/{url}", url)
+        with contextlib.suppress(links.LinkRefused):
+            links.read_link(url, allow_loopback=False)
+
+
 READERS: dict[str, Callable[[str], object]] = {
     "reply": lambda text: read_reply(text.encode()),
     "message": lambda text: said(status="error", message=text),
@@ -144,7 +152,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "maximum": wire_values.maximum,
     "fragment": lambda text: wire_values.id_in_fragment(b"{" + text.encode()),
     "job_id": job_id,
-    "storage": lambda text: storage_url(text, allow_loopback=False),
+    "link": linked,
     "route": lambda text: fetch_route(text, "https://example.org"),
     "slug": slug,
     "safe_text": safe_text,

@@ -162,7 +162,7 @@ class How:
         if self.template is not None:
             check_template(self.template)
         self._check_webhook()
-        if self.connection.sandbox and self.connection.arguments:
+        if self.connection.sandbox and self.connection.account_arguments:
             raise click.UsageError("--sandbox and --base-url exclude each other")
 
     def _check_webhook(self) -> None:

@@ -41,8 +41,8 @@ def show(voice: Voice, settings: dict[str, Setting]) -> int:
 
     \b
     The first that is set counts: option, environment, .modelslab/config.toml here
-    (which cannot set the key, the profile or the origin), the user's config.toml,
-    built in.
+    (which cannot set the key, the profile, the origin or allow_addresses), the
+    user's config.toml, built in.
     """
     shown = public(settings)
     if voice.json:

@@ -44,6 +44,15 @@ class Connection:
 
     @property
     def arguments(self) -> list[str]:
+        """What another command needs to reach the same account and its files."""
+        allowed = self.settings["allow_addresses"]
+        return [
+            *self.account_arguments,
+            *(["--allow-addresses", allowed.value] if allowed.origin == "flag" else []),
+        ]
+
+    @property
+    def account_arguments(self) -> list[str]:
         """What another command needs to reach the same account."""
         base_url, key = self.settings["base_url"], self.settings["api_key"]
         return [
@@ -70,12 +79,6 @@ def _on_this_machine(base_url: str) -> bool:
         return False
 
 
-def _proxy_is_set() -> bool:
-    from urllib.request import getproxies_environment
-
-    return not {"http", "https"}.isdisjoint(getproxies_environment())
-
-
 @asynccontextmanager
 async def opened(
     connection: Connection, webhook: WebhookReceiver | None = None
@@ -90,7 +93,7 @@ async def opened(
         "webhook": webhook,
     }
     async with AsyncExitStack() as stack:
-        # A proxy is taken from the environment, but never stands before this machine.
+        # Proxies are taken from the environment, and none stands before this machine.
         if connection.sandbox:
             client = await _own_sandbox(stack, connection.seed, limits)
         else:
@@ -98,7 +101,10 @@ async def opened(
                 key_of(settings),
                 base_url=settings["base_url"].value,
                 poll=connection.poll,
-                network=Network(trust_env=connection.is_live and _proxy_is_set()),
+                network=Network(
+                    trust_env=connection.is_live,
+                    allow_addresses=settings["allow_addresses"].value.replace(",", " ").split(),
+                ),
                 **limits,
             )
         yield await stack.enter_async_context(client)

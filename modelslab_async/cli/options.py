@@ -68,6 +68,12 @@ _WAITING = _all(
         allow_from_autoenv=False,
         help="Seconds to wait for a job, from its acceptance on.  [default: 900]",
     ),
+    click.option(
+        "--allow-addresses",
+        metavar="RANGE,...",
+        allow_from_autoenv=False,
+        help="Download also from these addresses that are not public: 198.18.0.0/15 of a tunnel.",
+    ),
 )
 
 
@@ -108,6 +114,7 @@ def account(command: Command) -> Command:
         voice: Voice,
         max_jobs: int | None = None,
         timeout: float | None = None,
+        allow_addresses: str | None = None,
         price_per_job: Decimal | None = None,
         price_per_second: Decimal | None = None,
         **rest: Any,
@@ -124,6 +131,7 @@ def account(command: Command) -> Command:
             base_url=base_url,
             max_jobs=max_jobs,
             timeout=timeout,
+            allow_addresses=allow_addresses,
             price_per_job=price_per_job,
             price_per_second=price_per_second,
         )
@@ -136,6 +144,6 @@ def account(command: Command) -> Command:
 
 
 def waiting(command: Command) -> Command:
-    """Options about how many jobs at once, and for how long; they go to ``settings``."""
+    """Options about how many jobs at once, how long, and from where; they go to ``settings``."""
     decorated: Command = _WAITING(command)
     return decorated

@@ -1,7 +1,8 @@
 """Decide where each setting comes from: flag, environment, project file, user file, built in.
 
 A project's own file (``.modelslab/config.toml`` in the current directory) may come with a foreign
-repository, so it decides neither which key is used nor to whom it is sent.
+repository, so it decides neither which key is used, nor to whom it is sent, nor which addresses of
+this network may be read.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from attrs import evolve, frozen
 
 from modelslab_async import ConfigurationError
 
+from ..protocol.addresses import address_ranges
 from .failing import NoKey
 from .textfiles import decoded, from_stdin, read_text
 
@@ -51,6 +53,7 @@ class _Known:
     keys: tuple[str, ...]
     default: Any = None
     kind: Callable[[Any], Any] = str
+    wanted: str = "a number"
     from_project: bool = True
     safer: Callable[[Any, Any], Any] | None = None
     """Which of two values spends less; a project's file only ever moves ours that way."""
@@ -60,6 +63,12 @@ def _amount(value: Any) -> Decimal:
     from ..batch.money import amount
 
     return amount(value)
+
+
+def _ranges(value: Any) -> str:
+    """Address ranges, from one text or a list, with a comma between them."""
+    texts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
+    return ",".join(map(str, address_ranges(texts)))
 
 
 # MODELSLAB_* and the user's file mean what they mean to ModelsLab's own command line (its
@@ -91,6 +100,14 @@ _KNOWN = {
     "timeout": _Known(
         env=("MODELSLAB_ASYNC_TIMEOUT",), keys=("async.timeout",), default=900.0, kind=float
     ),
+    "allow_addresses": _Known(
+        env=("MODELSLAB_ASYNC_ALLOW_ADDRESSES",),
+        keys=("async.allow_addresses",),
+        default="",
+        kind=_ranges,
+        wanted="address ranges such as 198.18.0.0/15",
+        from_project=False,
+    ),
     "price_per_job": _Known(
         env=("MODELSLAB_ASYNC_PRICE_PER_JOB",),
         keys=("async.price_per_job",),
@@ -116,6 +133,7 @@ class Flags:
     base_url: str | None = None
     max_jobs: int | None = None
     timeout: float | None = None
+    allow_addresses: str | None = None
     price_per_job: Decimal | None = None
     price_per_second: Decimal | None = None
 
@@ -126,6 +144,7 @@ class Flags:
             "base_url": self.base_url,
             "max_jobs": self.max_jobs,
             "timeout": self.timeout,
+            "allow_addresses": self.allow_addresses,
             "price_per_job": self.price_per_job,
             "price_per_second": self.price_per_second,
         }
@@ -286,7 +305,7 @@ def _typed(name: str, value: Any, origin: str) -> Any:
     try:
         return kind(value)
     except (TypeError, ValueError, OverflowError) as error:
-        what = error if kind is _amount else "a number"
+        what = error if kind is _amount else _KNOWN[name].wanted
         raise ConfigurationError(
             f"{name} is {value!r:.40} ({origin}), but must be {what}"
         ) from None

@@ -217,11 +217,17 @@ def stopped(
     assert_never(stop.reply)
 
 
+_NO_FILE: dict[Trouble, type[DownloadError]] = {
+    Trouble.WRONG: NotAudio,
+    Trouble.GONE: OutputLost,
+    Trouble.REFUSED: OutputLost,
+    Trouble.ADDRESS: DownloadError,  # it is not lost: another setting, and it comes
+}
+
+
 def no_file(give_up: GiveUp, job_id: str, tries: int) -> DownloadError:
     """The error for a file that no link led to."""
-    kind = {Trouble.WRONG: NotAudio, Trouble.GONE: OutputLost, Trouble.REFUSED: OutputLost}.get(
-        give_up.trouble, IncompleteDownload
-    )
+    kind = _NO_FILE.get(give_up.trouble, IncompleteDownload)
     return kind(
         f"the file of job {job_id or '(unknown)'} did not arrive in {tries} tries: "
         f"{give_up.trouble.value} ({give_up.detail}); it is paid for, and downloading again is "

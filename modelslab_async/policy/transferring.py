@@ -17,6 +17,12 @@ from .settings import at_least
 _MAX_ROUND_WAIT = 15.0
 _WRONG_ROUNDS = 3
 
+# A link's whole time, in units of `DownloadPolicy.timeout`: 30 s by default.
+_LONGEST = 240
+_KNOWN_AFTER = 2
+_UNANNOUNCED = 10
+_FAIR = 4
+
 
 @frozen(kw_only=True)
 class DownloadPolicy:
@@ -27,7 +33,10 @@ class DownloadPolicy:
             job answer 404 for a while (CDN lag), sometimes for minutes.
         first_wait: seconds after the first round over all links; doubles up to 15.
         timeout: seconds for connecting, and for the first byte of an answer.
-        min_rate: bytes a second; a link that is slower for 30 s is given up for the next.
+        min_rate: bytes per second; a link that is slower for ``timeout`` is abandoned for the
+            next. So is one that would take over 240 times ``timeout`` (two hours) for the whole
+            file, or that announces no size and is under four times this rate for ten times
+            ``timeout``: no host holds a slot for ever.
         max_bytes: a larger file is refused.
     """
 
@@ -61,6 +70,7 @@ class Trouble(enum.Enum):
     GONE = "the link leads nowhere"
     WRONG = "it is not the audio asked for"
     REFUSED = "the link may not be used"
+    ADDRESS = "its address may not be connected to"
 
 
 @frozen
@@ -137,15 +147,19 @@ def next_step(
     return _next_round(evolve(tried, rounds=transfer.rounds + 1), now, policy)
 
 
+_FINAL = frozenset({Trouble.REFUSED, Trouble.ADDRESS, Trouble.WRONG})
+
+
 def _next_round(transfer: Transfer, now: float, policy: DownloadPolicy) -> tuple[Transfer, Step]:
     kinds = {setback.trouble for setback in transfer.seen}
-    hopeless = kinds <= {Trouble.REFUSED, Trouble.WRONG} and transfer.rounds >= _WRONG_ROUNDS
+    refused = kinds <= {Trouble.REFUSED, Trouble.ADDRESS}
+    hopeless = kinds <= _FINAL and transfer.rounds >= _WRONG_ROUNDS
     left = transfer.last_progress + policy.patience - now
     # No file is called lost before the API was asked where it is.
     stale = Trouble.GONE in kinds and (transfer.rounds >= 2 or left <= 0)
     if stale and not transfer.refreshed:
         return evolve(transfer, refreshed=True), Refresh()
-    if kinds == {Trouble.REFUSED} or hopeless or left <= 0:
+    if refused or hopeless or left <= 0:
         return transfer, _give_up(transfer.seen)
     wait = min(_MAX_ROUND_WAIT, policy.first_wait * 2.0 ** min(transfer.rounds - 1, 10))
     # A host that asks for a year is tried once more when our patience ends.
@@ -153,6 +167,7 @@ def _next_round(transfer: Transfer, now: float, policy: DownloadPolicy) -> tuple
 
 
 _MOST_TELLING = (
+    Trouble.ADDRESS,  # the only one that a setting of the caller's ends
     Trouble.CUT,
     Trouble.WRONG,
     Trouble.SLOW,
@@ -166,6 +181,30 @@ _MOST_TELLING = (
 def _give_up(seen: tuple[Setback, ...]) -> GiveUp:
     worst = min(reversed(seen), key=lambda setback: _MOST_TELLING.index(setback.trouble))
     return GiveUp(worst.trouble, worst.detail)
+
+
+def too_slow(received: int, left: int | None, elapsed: float, policy: DownloadPolicy) -> str | None:
+    """Why a link takes too long as a whole to stay with it, or ``None``.
+
+    A host that gives a little more than the minimum rate would hold its slot for days.
+
+    Args:
+        received: bytes that this link gave.
+        left: bytes that are to come, if the link announced a size.
+        elapsed: seconds since its answer began.
+        policy: with the minimum rate.
+    """
+    longest = _LONGEST * policy.timeout
+    if elapsed >= longest:
+        return f"not complete after {longest:g} s"
+    if left is None:
+        fair = _FAIR * policy.min_rate
+        if elapsed >= _UNANNOUNCED * policy.timeout and received < fair * elapsed:
+            return f"no size announced, and under {fair:g} bytes/s (4 times min_rate)"
+        return None
+    if elapsed >= _KNOWN_AFTER * policy.timeout and left * elapsed > longest * received:
+        return f"at this rate it would take over {longest:g} s"
+    return None
 
 
 def judge_status(status: int, *, resuming: bool) -> Trouble | None:

@@ -83,11 +83,16 @@ def origin(url: str) -> tuple[str, str, int]:
     if not _is_plain(url):
         raise ValueError("not a printable URL of sane length")
     parts = urlsplit(url)
-    return _origin(parts.scheme, parts.netloc)
+    return origin_of(parts.scheme, parts.netloc)
 
 
 @lru_cache(maxsize=64)  # the URLs of a thousand jobs lead to two or three hosts
-def _origin(scheme: str, authority: str) -> tuple[str, str, int]:
+def origin_of(scheme: str, authority: str) -> tuple[str, str, int]:
+    """Scheme, host and port, from the parts of a URL that name them.
+
+    Raises:
+        ValueError: as `origin`.
+    """
     match = _AUTHORITY.fullmatch(authority)
     if scheme not in _PORTS or match is None:
         raise ValueError("not an absolute http or https URL with a plain host")
@@ -141,69 +146,6 @@ def api_origin(base_url: str) -> str:
         )
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}" + ("" if port == _PORTS[scheme] else f":{port}")
-
-
-def storage_url(url: object, *, allow_loopback: bool) -> str | None:
-    """The URL if a file may be downloaded from it without any key, else ``None``.
-
-    It must be https (http only on an allowed loopback host), at most 2048 characters, without user
-    and without control characters; a host given as an address must be a public one. What a host
-    *name* leads to is not known here: the socket has to ask :func:`forbidden_address`.
-    """
-    if not isinstance(url, str):
-        return None
-    try:
-        scheme, host, _ = origin(url)
-    except ValueError:
-        return None
-    if is_loopback(host):
-        return url if allow_loopback else None
-    if scheme != "https" or (_is_address(host) and forbidden_address(host, allow_loopback=False)):
-        return None
-    return url
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-# Beside these, ``is_global`` decides. For IPv6 only 2000::/3 has ever been given out to the public
-# (RFC 4291, IANA IPv6 address space), so that translators, site-local, multicast and the
-# IPv4-compatible forms fall away with everything else outside it.
-_PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
-_DENIED: Final = tuple(
-    ipaddress.ip_network(text)
-    for text in (
-        "224.0.0.0/4",  # multicast
-        "192.88.99.0/24",  # 6to4 relays
-        "2001::/32",  # Teredo: holds an IPv4 address
-        "2002::/16",  # 6to4: holds an IPv4 address
-        "3fff::/20",  # documentation
-    )
-)
-
-
-def forbidden_address(ip: str, *, allow_loopback: bool) -> bool:
-    """Whether a socket for a download must not connect to this address.
-
-    Takes the address of a sockaddr, scope id (``fe80::1%eth0``) included. What is not an address is
-    forbidden. IPv4-mapped addresses are judged as the IPv4 address inside.
-    """
-    try:
-        address = ipaddress.ip_address(ip.partition("%")[0])
-    except ValueError:
-        return True
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if address.is_loopback:
-        return not allow_loopback
-    if address.version == 6 and address not in _PUBLIC_V6:
-        return True
-    return not address.is_global or any(address in network for network in _DENIED)
 
 
 # Names and text

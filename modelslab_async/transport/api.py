@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -20,7 +21,9 @@ from aiohttp.payload import Payload
 from attrs import field, frozen
 
 from ..errors import ConfigurationError
-from ..protocol.trust import safe_text
+from ..policy.proxies import Proxies, Proxy, proxies_of, read_proxy
+from ..protocol.addresses import address_ranges
+from ..protocol.trust import is_loopback, origin, safe_text
 from ..protocol.waiting import retry_after
 from ..protocol.wire_json import encode_json
 from ..secret import Secret
@@ -30,6 +33,7 @@ _CONNECT_TIMEOUT = 30.0
 _GRACE = 0.25
 _FIRST_PIECE = 4096
 _PIECE = 256 * 1024
+_WHO_ARE_YOU = 407  # a proxy wants a user and a password
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 _log = logging.getLogger("modelslab_async.transport")
@@ -43,8 +47,15 @@ class Network:
         connector: used for everything, and never closed by us; what it connects to is the
             caller's responsibility then. Give it ``force_close=True``: else a paid call may leave
             on an idle connection that the server is just closing, which is `SubmitUnknown`.
-        proxy: URL of an HTTP proxy for everything.
-        trust_env: take proxies from ``HTTP_PROXY``, ``HTTPS_PROXY``, ``NO_PROXY`` and ``.netrc``.
+        proxy: URL of an HTTP proxy for everything. What a host name leads to is the proxy's
+            responsibility then; an ``http://`` API origin is refused, for it would read the key.
+        trust_env: take proxies from ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
+            ``NO_PROXY``, for each URL anew, when the client opens. ``.netrc`` is not read.
+        allow_addresses: ranges such as ``"198.18.0.0/15"`` that files may be downloaded from
+            though they are not public: those of a tunnel, a carrier or a company.
+
+    Raises:
+        ConfigurationError: a proxy or a range that cannot be used.
     """
 
     connector: aiohttp.BaseConnector | None = field(default=None, repr=False)
@@ -52,27 +63,71 @@ class Network:
 
     @proxy.validator
     def _check_proxy(self, _: object, proxy: str | None) -> None:
-        if proxy is not None and not proxy.startswith(("http://", "https://")):
-            raise ConfigurationError("proxy must be the http:// or https:// URL of an HTTP proxy")
+        if proxy is not None:
+            read_proxy(proxy, "proxy")
 
     trust_env: bool = False
+    allow_addresses: Sequence[str] = field(default=())
 
-    @property
-    def is_direct(self) -> bool:
-        """Whether we open the connections to the hosts themselves."""
-        return self.connector is None and self.proxy is None and not self.trust_env
+    @allow_addresses.validator
+    def _check_addresses(self, _: object, ranges: Sequence[str]) -> None:
+        address_ranges(ranges)
+
+    def routes(self) -> Routes:
+        """Which way each URL takes, by the environment as it is now."""
+        if self.proxy is not None:
+            return Routes(one=read_proxy(self.proxy, "proxy"))
+        return Routes(proxies=proxies_of(os.environ) if self.trust_env else Proxies())
 
     def session(self, connector: aiohttp.BaseConnector, **settings: Any) -> aiohttp.ClientSession:
-        """A session that keeps no cookies and unpacks nothing by itself."""
+        """A session that keeps no cookies and unpacks nothing by itself.
+
+        Proxies are ours to choose: the library, left to the environment, also reads ``.netrc``.
+        """
         return aiohttp.ClientSession(
             connector=self.connector or connector,
             connector_owner=self.connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            trust_env=self.trust_env,
-            proxy=self.proxy,
+            trust_env=False,
             **settings,
         )
+
+
+@frozen
+class Routes:
+    """Which way to a URL: through one proxy always, by the environment's, or directly."""
+
+    one: Proxy | None = None
+    proxies: Proxies = Proxies()
+
+    def check(self, base_url: str) -> None:
+        """See that the API and files can be reached, before anything is sent.
+
+        Raises:
+            ConfigurationError: a proxy that cannot be used, or that would read the key.
+        """
+        scheme, host, port = origin(base_url)
+        if self.one is not None and scheme == "http":
+            raise ConfigurationError(
+                "an http:// base_url through a proxy would show it the API key; nothing was sent: "
+                "use https://, or no proxy for this machine"
+            )
+        self.proxies.proxy_for(scheme, host, port)
+        if not is_loopback(host):
+            self.proxies.check()
+
+    def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
+        """The proxy for a URL; ``None``: connect directly."""
+        return self.one or self.proxies.proxy_for(scheme, host, port)
+
+
+def through(proxy: Proxy | None) -> dict[str, Any]:
+    """The same as arguments of a request. The password is in no URL that an error may show."""
+    if proxy is None:
+        return {}
+    user = {} if proxy.authorization is None else {"Proxy-Authorization": proxy.authorization}
+    return {"proxy": proxy.url, "proxy_headers": user}
 
 
 @frozen
@@ -97,12 +152,15 @@ class Silence:
 class KeyedTransport:
     """POSTs JSON with the key to paths of one origin. An async context manager, of one use."""
 
-    def __init__(self, secret: Secret, origin: str, network: Network) -> None:
+    def __init__(self, secret: Secret, base_url: str, network: Network) -> None:
         self._secret = secret
-        self._origin = origin
+        self._origin = base_url
         self._network = network
 
     async def __aenter__(self) -> Self:
+        routes = self._network.routes()
+        routes.check(self._origin)
+        self._through = through(routes.proxy_for(*origin(self._origin)))
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_sent)
         self._asking = self._network.session(aiohttp.TCPConnector(limit=0), trace_configs=[trace])
@@ -145,6 +203,7 @@ class KeyedTransport:
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
                     trace_request_ctx=trace,
+                    **self._through,
                 ) as response,
             ):
                 return await self._answer(response)
@@ -242,8 +301,13 @@ def _silence(error: Exception, *, sent: bool) -> Silence:
             aiohttp.ClientConnectorCertificateError
             | aiohttp.ClientConnectorSSLError
             | aiohttp.InvalidURL,
-        ),
+        )
+        or (isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _WHO_ARE_YOU),
     )
+
+
+def _why_not_trusted(error: Exception) -> str:
+    return safe_text(getattr(error, "verify_message", "") or type(error).__name__, 120)
 
 
 def describe(error: Exception) -> str:
@@ -258,16 +322,32 @@ def describe(error: Exception) -> str:
             return "no connection within the time allowed"
         case TimeoutError():
             return "no complete answer within the time allowed"
-        case aiohttp.ClientConnectorDNSError():
-            return f"the host name cannot be resolved: {safe_text(error.host)}"
         case aiohttp.ClientConnectorError():
-            return f"no connection to {safe_text(error.host)}: {safe_text(error.os_error, 120)}"
+            return _no_connection(error)
         case aiohttp.ClientPayloadError():
             return "the answer stopped before its end"
         case aiohttp.ServerDisconnectedError():
             return "the server closed the connection without an answer"
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy refused the connection (HTTP {error.status})"
         case aiohttp.ClientResponseError():
             return "the answer is not valid HTTP"
         case OSError():
             return f"the connection broke: {safe_text(error.strerror or type(error).__name__, 120)}"
     return f"the connection broke ({type(error).__name__})"
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> str:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the host name cannot be resolved: {safe_text(error.host)}"
+        case aiohttp.ClientConnectorCertificateError():
+            return (
+                f"the certificate of {safe_text(error.host)} is not trusted "
+                f"({_why_not_trusted(error.certificate_error)}); if a proxy or a company signs the "
+                "traffic itself, name the file with its certificates in SSL_CERT_FILE"
+            )
+        case aiohttp.ClientProxyConnectionError():
+            reason = safe_text(error.os_error, 120)
+            return f"no connection to the proxy {safe_text(error.host)}: {reason}"
+    return f"no connection to {safe_text(error.host)}: {safe_text(error.os_error, 120)}"

@@ -1,7 +1,8 @@
 """Fetch files from wherever a job's links lead. The key is not within reach of this module.
 
 A link is foreign text: its spelling is checked before each hop, and the address that it leads to at
-the moment of connecting, so that no name can turn into a machine of this network in between.
+the moment of connecting, so that no name can turn into a machine of this network in between. Behind
+a proxy the name is the proxy's to resolve, and the spelling alone is checked.
 """
 
 from __future__ import annotations
@@ -11,24 +12,27 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 import anyio
-from attrs import field, frozen
+from attrs import define, field, frozen
 from yarl import URL
 
 from ..errors import ConfigurationError
 from ..policy.transferring import DownloadPolicy, Setback, Trouble, judge_status
-from ..protocol.trust import forbidden_address, storage_url
+from ..protocol.addresses import address_ranges, forbidden_address
+from ..protocol.links import Link, LinkRefused, address_refused, read_link, redirected
 from ..protocol.waiting import retry_after
-from .api import Network, describe, has_two_lengths
+from .api import Network, describe, has_two_lengths, through
 
 _READ_BUFFER = 1024 * 1024
 _LARGE = 4 * 1024 * 1024
 _MAX_REDIRECTS = 3
-_FORBIDDEN = "this address may not be connected to"
+_FORBIDDEN = "not a public address"
+_LONGEST_LINE = 64 * 1024  # of a header: the next link may be in it, and that may be long
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
@@ -39,6 +43,22 @@ class LinkFailed(Exception):
     def __init__(self, setback: Setback) -> None:
         super().__init__(setback.detail)
         self.setback = setback
+
+
+@define
+class _Attempt:
+    """What one request came across while it connected.
+
+    Attributes:
+        sockets: how many were opened.
+        forbidden: the last address that none was opened for.
+    """
+
+    sockets: int = 0
+    forbidden: str | None = None
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("modelslab_async_attempt")
 
 
 @frozen
@@ -76,15 +96,23 @@ class Storage:
         self._network = network
         self._policy = policy
         self._allow_loopback = allow_loopback
+        self._allowed = address_ranges(network.allow_addresses)
         self._open: set[aiohttp.ClientResponse] = set()
 
     async def __aenter__(self) -> Self:
         _keep_large_blocks()
-        factory = self._guarded_socket if self._network.is_direct else None
-        self._session = self._network.session(
-            aiohttp.TCPConnector(limit=0, socket_factory=factory), read_bufsize=_READ_BUFFER
-        )
+        self._routes = self._network.routes()
+        self._session = self._session_of(self._guarded_socket)
+        self._proxied = self._session_of(None)  # to a proxy, which may well be a private address
         return self
+
+    def _session_of(self, factory: Any) -> aiohttp.ClientSession:
+        return self._network.session(
+            aiohttp.TCPConnector(limit=0, socket_factory=factory),
+            read_bufsize=_READ_BUFFER,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+        )
 
     async def __aexit__(
         self,
@@ -95,6 +123,7 @@ class Storage:
         for response in self._open:
             response.close()  # closing the session alone would leave whoever reads asleep for ever
         await self._session.close()
+        await self._proxied.close()
 
     @asynccontextmanager
     async def get(
@@ -117,46 +146,72 @@ class Storage:
                 self._open.discard(response)
 
     async def _follow(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        """The first answer that is no redirect; a redirect to plain http is refused."""
+        """The first answer that is no redirect; each hop is judged like the first link."""
         for _ in range(_MAX_REDIRECTS + 1):
-            response = await self._request(url, headers)
+            response = await self._request(self._read(url), headers)
             if response.status not in _REDIRECTS:
                 return response
             location = response.headers.get("Location", "")
             response.release()
-            url = _joined(url, location)
-        raise LinkFailed(Setback(Trouble.WRONG, "too many redirects"))
+            try:
+                url = redirected(url, location)
+            except LinkRefused as refused:
+                failure = LinkFailed(_refusal(refused))
+            else:
+                continue
+            raise failure
+        raise LinkFailed(Setback(Trouble.GONE, f"more than {_MAX_REDIRECTS} redirects"))
 
-    async def _request(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        checked = storage_url(url, allow_loopback=self._allow_loopback)
-        if checked is None:
-            raise LinkFailed(Setback(Trouble.REFUSED, "the link is no https:// URL"))
+    def _read(self, url: str) -> Link:
+        try:
+            return read_link(url, allow_loopback=self._allow_loopback, allowed=self._allowed)
+        except LinkRefused as refused:
+            failure = LinkFailed(_refusal(refused))
+        raise failure
+
+    async def _request(self, link: Link, headers: dict[str, str]) -> aiohttp.ClientResponse:
         if self._session.closed:
             raise ConfigurationError(
                 "the client was closed before the file was whole; nothing was published: "
                 "download it again with an open client, which is free"
             )
+        proxy = self._routes.proxy_for(link.scheme, link.host, link.port)
+        session = self._session if proxy is None else self._proxied
+        attempt = _Attempt()
+        _attempt.set(attempt)
         timeout = self._policy.timeout
         try:
             with anyio.fail_after(2 * timeout):  # to connect, and for headers that only drip
-                return await self._session.get(
-                    URL(checked, encoded=True),
+                return await session.get(
+                    _as_spelled(link),
                     headers=headers,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(
                         total=None, sock_connect=timeout, sock_read=timeout
                     ),
+                    **through(proxy),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = LinkFailed(_setback(error))
+        if attempt.forbidden is not None and not attempt.sockets:
+            failure = LinkFailed(_refusal(address_refused(link.host, attempt.forbidden)))
         raise failure
 
     def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:
         """A socket for one resolved address: what is checked here is what is connected to."""
         family, kind, protocol, _, address = info
-        if forbidden_address(str(address[0]), allow_loopback=self._allow_loopback):
+        ip = str(address[0])
+        attempt = _attempt.get()
+        if forbidden_address(ip, allow_loopback=self._allow_loopback, allowed=self._allowed):
+            attempt.forbidden = ip
             raise OSError(_FORBIDDEN)
+        attempt.sockets += 1
         return socket.socket(family, kind, protocol)
+
+
+def _as_spelled(link: Link) -> URL:
+    """A URL that the library sends as it is: in one piece, it sees no query to put in order."""
+    return URL.build(scheme=link.scheme, authority=link.authority, path=link.target, encoded=True)
 
 
 def _keep_large_blocks() -> None:
@@ -168,16 +223,9 @@ def _keep_large_blocks() -> None:
     bytes(_LARGE)
 
 
-def _joined(url: str, location: str) -> str:
-    try:
-        joined = URL(url).join(URL(location))
-    except ValueError:
-        joined = URL()
-    if not location or not joined.absolute:
-        raise LinkFailed(Setback(Trouble.WRONG, "a redirect to nowhere"))
-    if url.startswith("https:") and joined.scheme != "https":
-        raise LinkFailed(Setback(Trouble.REFUSED, "a redirect from https away from it"))
-    return str(joined)
+def _refusal(refused: LinkRefused) -> Setback:
+    trouble = Trouble.ADDRESS if refused.can_be_allowed else Trouble.REFUSED
+    return Setback(trouble, str(refused))
 
 
 def _body(response: aiohttp.ClientResponse, asked_offset: int, known: str | None) -> Body:
@@ -217,10 +265,6 @@ def _validator(response: aiohttp.ClientResponse) -> str | None:
 
 
 def _setback(error: Exception) -> Setback:
-    # The library's own text leaves out the reason that it was given.
-    reason = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if _FORBIDDEN in str(reason):
-        return Setback(Trouble.REFUSED, _FORBIDDEN)
     # An unknown certificate is a ValueError, too, and says nothing about the link.
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return Setback(Trouble.REFUSED, "the link is no URL")

@@ -15,7 +15,7 @@ from yarl import URL
 from modelslab_async.batch.naming import DEFAULT_TEMPLATE, file_name
 from modelslab_async.batch.sources import read_given
 from modelslab_async.errors import ConfigurationError
-from modelslab_async.protocol import trust
+from modelslab_async.protocol import addresses, links, trust
 from modelslab_async.webhooks.core import checked_url
 
 _BASE = "https://modelslab.com"
@@ -27,10 +27,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 def urls(data: bytes) -> None:
     """A URL or an address: what passes is read alike by all who read it, and leads nowhere bad."""
     text = data.decode("utf-8", "surrogateescape")
-    strict = trust.storage_url(text, allow_loopback=False)
-    loose = trust.storage_url(text, allow_loopback=True)
-    assert {strict, loose} <= {None, text}
-    assert strict is None or loose == text
+    strict, loose = (_link(text, allow_loopback=allowed) for allowed in (False, True))
+    assert strict is None or loose == strict
     if loose is not None:
         _is_read_alike(loose)
     if strict is not None:
@@ -42,12 +40,19 @@ def urls(data: bytes) -> None:
     assert named is None or (named == text and _PLAIN.fullmatch(text))
 
 
-def _is_read_alike(url: str) -> None:
+def _link(text: str, *, allow_loopback: bool) -> links.Link | None:
+    try:
+        return links.read_link(text, allow_loopback=allow_loopback)
+    except links.LinkRefused:
+        return None
+
+
+def _is_read_alike(link: links.Link) -> None:
     """By us, who judge it, and by the library that connects."""
-    scheme, host, port = trust.origin(url)
-    read = URL(url, encoded=True)
-    assert (read.scheme, read.port, read.user, read.password) == (scheme, port, None, None)
-    assert _same_host(read.host or "", host)
+    read = URL(f"{link.scheme}://{link.authority}{link.target}", encoded=True)
+    assert (read.scheme, read.port, read.user) == (link.scheme, link.port, None)
+    assert _same_host(read.host or "", link.host)
+    assert re.fullmatch("/[!-~]*", link.target)
 
 
 def _same_host(one: str, other: str) -> bool:
@@ -56,12 +61,10 @@ def _same_host(one: str, other: str) -> bool:
     return one.lower() == other
 
 
-def _leads_out(url: str) -> None:
-    scheme, host, _ = trust.origin(url)
-    assert scheme == "https"
-    assert not trust.is_loopback(host)
-    with contextlib.suppress(ValueError):
-        assert ipaddress.ip_address(host).is_global
+def _leads_out(link: links.Link) -> None:
+    assert link.scheme == "https"
+    assert not trust.is_loopback(link.host)
+    _is_an_address(link.host)
 
 
 def _is_a_route(text: str) -> None:
@@ -90,10 +93,11 @@ def _keeps_secrets(url: str) -> None:
 
 
 def _is_an_address(text: str) -> None:
-    if not trust.forbidden_address(text, allow_loopback=False):
+    if not addresses.forbidden_address(text, allow_loopback=False):
         address = ipaddress.ip_address(text.partition("%")[0])
-        assert getattr(address, "ipv4_mapped", None) or address.is_global
-        assert not trust.forbidden_address(text, allow_loopback=True)
+        translated = getattr(address, "ipv4_mapped", None) or text.startswith("64:ff9b:")
+        assert translated or address.is_global or getattr(address, "sixtofour", None)
+        assert not addresses.forbidden_address(text, allow_loopback=True)
 
 
 def text(data: bytes) -> None:

@@ -14,9 +14,9 @@ MUTANTS = (
         "follow_to_http",
         of("test_storage", "t09_a_redirect_away_from_https_is_refused"),
         Patch(
-            "transport/storage.py",
-            'if url.startswith("https:") and joined.scheme != "https":',
-            'if joined.scheme not in ("https", "http"):',
+            "protocol/links.py",
+            'if scheme == "https" and (new_scheme or scheme) != "https":',
+            'if scheme == "ftp" and (new_scheme or scheme) != "https":',
         ),
     ),
     planted(
@@ -128,7 +128,7 @@ MUTANTS = (
             "transport/storage.py",
             "        timeout = self._policy.timeout\n        try:\n",
             "        timeout = self._policy.timeout\n"
-            "        for info in socket.getaddrinfo(URL(checked).host, URL(checked).port):\n"
+            "        for info in socket.getaddrinfo(link.host, link.port):\n"
             "            if forbidden_address(str(info[4][0]), allow_loopback=False):\n"
             "                raise LinkFailed(Setback(Trouble.REFUSED, _FORBIDDEN))\n"
             "        try:\n",
@@ -141,20 +141,52 @@ MUTANTS = (
     ),
     planted(
         "mapped_addresses_pass",
-        of("pure/test_trust", "any_other_address_may_not_be_connected_to"),
+        of("pure/test_addresses", "any_other_address_may_not_be_connected_to"),
         Patch(
-            "protocol/trust.py",
-            "        address = address.ipv4_mapped\n",
-            "        return False\n",
+            "protocol/addresses.py",
+            "        address = address.ipv4_mapped\n    if address.is_loopback:",
+            "        return False\n    if address.is_loopback:",
         ),
+    ),
+    planted(
+        "what_is_inside_an_address_is_not_judged",
+        of("pure/test_addresses", "t39_an_address_that_stands_for_a_private_one_may_not"),
+        Patch(
+            "protocol/addresses.py",
+            "    if any(_forbids(one, allowed) for one in inner):\n",
+            "    if not inner and any(_forbids(one, allowed) for one in inner):\n",
+        ),
+    ),
+    planted(
+        "a_range_allows_this_machine",
+        of("pure/test_addresses", "t40_no_range_allows_this_machine_its_link_or_a_group"),
+        Patch(
+            "protocol/addresses.py",
+            "    if _is_of_no_range(address):\n        return True\n",
+            "    if _is_of_no_range(address) and not allowed:\n        return True\n",
+        ),
+    ),
+    planted(
+        "links_are_put_in_order",
+        of("test_links", "d48_a_redirect_to_a_signed_link_is_followed_as_it_is_spelled"),
+        Patch(
+            "transport/storage.py",
+            "path=link.target, encoded=True)",
+            "path=link.target)",
+        ),
+    ),
+    planted(
+        "a_host_may_drip_for_ever",
+        of("test_links", "d49_hosts_that_drip_for_ever_do_not_keep_others_waiting"),
+        Patch("downloads.py", "if slow is not None and data:", "if slow is not None and not data:"),
     ),
     planted(
         "links_are_not_checked",
         of("test_storage", "t05_no_place_of_an_answer_leads_into_the_network_around_us"),
         Patch(
-            "transport/storage.py",
-            "checked = storage_url(url, allow_loopback=self._allow_loopback)",
-            "checked: str | None = url",
+            "protocol/links.py",
+            "    _check_host(scheme, host, allow_loopback=allow_loopback, allowed=allowed)\n",
+            "",
         ),
         Patch("transport/storage.py", "socket_factory=factory", "socket_factory=None"),
     ),
@@ -168,8 +200,26 @@ MUTANTS = (
     ),
     planted(
         "proxies_of_the_environment",
-        of("test_storage", "t08_a_proxy_in_the_environment_is_not_used"),
-        Patch("transport/api.py", "trust_env=self.trust_env,", "trust_env=True,"),
+        of("security/test_one_origin", "t08_nothing_of_the_environment_leads_elsewhere"),
+        Patch(
+            "transport/api.py",
+            "proxies=proxies_of(os.environ) if self.trust_env else Proxies()",
+            "proxies=proxies_of(os.environ)",
+        ),
+    ),
+    planted(
+        "a_netrc_is_read",
+        of("security/test_one_origin", "t08_nothing_of_the_environment_leads_elsewhere"),
+        Patch("transport/api.py", "trust_env=False,\n", "trust_env=True,\n"),
+    ),
+    planted(
+        "a_proxy_takes_the_guard_off",
+        of("test_proxies", "t05_what_goes_around_the_proxy_is_guarded"),
+        Patch(
+            "transport/storage.py",
+            "self._session_of(self._guarded_socket)",
+            "self._session_of(None if self._network.trust_env else self._guarded_socket)",
+        ),
     ),
     planted(
         "any_certificate",

@@ -343,7 +343,12 @@ def test_p11_a_job_without_a_file_can_be_asked_for_again() -> None:
 
 @pytest.mark.parametrize("trouble", Trouble)
 def test_a_file_that_did_not_come_is_paid_for_and_can_be_fetched_again(trouble: Trouble) -> None:
-    kinds = {Trouble.WRONG: NotAudio, Trouble.GONE: OutputLost, Trouble.REFUSED: OutputLost}
+    kinds = {
+        Trouble.WRONG: NotAudio,
+        Trouble.GONE: OutputLost,
+        Trouble.REFUSED: OutputLost,
+        Trouble.ADDRESS: DownloadError,
+    }
     error = no_file(GiveUp(trouble, "details"), "7", 3)
     assert type(error) is kinds.get(trouble, IncompleteDownload)
     assert isinstance(error, DownloadError)

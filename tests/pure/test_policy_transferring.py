@@ -24,6 +24,7 @@ from modelslab_async.policy.transferring import (
     integrity_of,
     judge_status,
     next_step,
+    too_slow,
 )
 from modelslab_async.protocol.audio import AudioFormat, Completeness, Sound
 
@@ -31,6 +32,7 @@ POLICY = DownloadPolicy(patience=100.0, first_wait=1.0)
 START = Transfer(links=2, last_progress=0.0)
 CUT, GONE, WRONG = Setback(Trouble.CUT), Setback(Trouble.GONE), Setback(Trouble.WRONG)
 BUSY, REFUSED = Setback(Trouble.BUSY), Setback(Trouble.REFUSED)
+ADDRESS = Setback(Trouble.ADDRESS)
 
 
 def after(*setbacks: Setback, **given: Any) -> Step:
@@ -127,11 +129,45 @@ def test_dead_links_are_asked_for_anew_before_patience_ends_it() -> None:
     assert next_step(transfer, CUT, 102.0, POLICY)[1] == GiveUp(Trouble.CUT, "")
 
 
+def test_t40_links_to_addresses_that_may_not_be_used_are_not_tried_again() -> None:
+    assert after(ADDRESS, REFUSED) == GiveUp(Trouble.ADDRESS, "")
+    assert after(REFUSED, ADDRESS) == GiveUp(Trouble.ADDRESS, "")
+    assert isinstance(after(ADDRESS, CUT), Get)
+
+
+SLOW_POLICY = DownloadPolicy(timeout=30.0, min_rate=1024.0)
+
+
+@pytest.mark.parametrize(
+    ("received", "left", "elapsed", "words"),
+    [
+        (0, 10**9, 59.9, None),
+        (1100 * 60, 5 * 10**8, 60.0, "it would take over 7200 s"),
+        (1100 * 60, 5 * 10**6, 60.0, None),
+        (1100 * 60, 0, 60.0, None),
+        (0, 1, 60.0, "it would take over 7200 s"),
+        (10**9, 10**9, 7199.0, None),
+        (10**9, 1, 7200.0, "not complete after 7200 s"),
+        (10**9, None, 7200.0, "not complete after 7200 s"),
+        (0, None, 299.0, None),
+        (1100 * 300, None, 300.0, "no size announced, and under 4096 bytes/s"),
+        (4096 * 300, None, 300.0, None),
+    ],
+)
+def test_d49_no_link_holds_a_slot_for_ever(
+    received: int, left: int | None, elapsed: float, words: str | None
+) -> None:
+    reason = too_slow(received, left, elapsed, SLOW_POLICY)
+    assert (reason is None) == (words is None)
+    assert (words or "") in (reason or "")
+
+
 def test_links_that_are_not_dead_are_not_asked_for_anew() -> None:
     assert isinstance(after(*[BUSY, CUT] * 5), Get)
 
 
 MOST_TELLING_FIRST = [
+    Trouble.ADDRESS,
     Trouble.CUT,
     Trouble.WRONG,
     Trouble.SLOW,

@@ -7,10 +7,10 @@ Each threat has a number, and each number stands beside the tests that keep it a
     T02  a redirect takes the key along       security/test_one_origin test_key
     T03  a link says where to ask             security/test_one_origin pure/test_trust test_key
     T04  an id walks the path                 security/test_one_origin pure/test_trust
-    T05  a link leads into our network        security/test_tripwire test_storage pure/test_trust
+    T05  a link leads into our network        security/test_tripwire pure/test_addresses
     T06  a name leads elsewhere next time     security/test_tripwire test_storage
-    T07  a host in odd letters or numbers     security/test_tripwire pure/test_trust
-    T08  proxies and .netrc                   security/test_one_origin test_storage
+    T07  a host in odd letters or numbers     security/test_tripwire pure/test_links
+    T08  proxies and .netrc                   security/test_one_origin test_proxies
     T09  no TLS, or somebody else's           security/test_one_origin test_storage pure/test_trust
     T10  a bomb                               security/test_bounds test_storage
     T11  a body that is endless, or drips     security/test_bounds test_storage

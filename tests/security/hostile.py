@@ -20,7 +20,7 @@ import pytest
 from attrs import define, frozen
 
 from modelslab_async import DownloadPolicy, ModelsLab, PollPolicy
-from modelslab_async.protocol.trust import forbidden_address
+from modelslab_async.protocol.addresses import Range, forbidden_address
 from modelslab_async.transport import storage
 
 from ..tracks import says, wav
@@ -191,5 +191,5 @@ async def staged(
             yield Stage(api, cdn, trap, connected)
 
 
-def _all_but_one(ip: str, *, allow_loopback: bool) -> bool:
-    return ip != _PUBLIC and forbidden_address(ip, allow_loopback=allow_loopback)
+def _all_but_one(ip: str, *, allow_loopback: bool, allowed: tuple[Range, ...]) -> bool:
+    return ip != _PUBLIC and forbidden_address(ip, allow_loopback=allow_loopback, allowed=allowed)

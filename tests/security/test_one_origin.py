@@ -188,7 +188,7 @@ async def test_t04_no_id_moves_the_next_question(
 # T08: what the environment says
 
 
-async def test_t08_neither_a_proxy_nor_a_netrc_of_the_environment_is_used(
+async def test_t08_nothing_of_the_environment_leads_elsewhere(
     certificate: Certificate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"

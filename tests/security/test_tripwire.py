@@ -16,6 +16,7 @@ import pytest
 from attrs import frozen
 
 from modelslab_async import DownloadError, JobTimeout, ModelsLab, MusicGen, OutputLost, RemoteFile
+from modelslab_async.protocol.links import Link
 from modelslab_async.transport import storage
 
 from ..doors import receiver_of, target_of
@@ -205,7 +206,7 @@ async def test_without_the_guard_the_wire_would_be_tripped(
     tripped = set()
     async with staged(monkeypatch, certificate, answer, NAMES) as stage, stage.client() as client:
         monkeypatch.setattr(storage, "forbidden_address", lambda *_, **__: False)
-        monkeypatch.setattr(storage, "storage_url", lambda url, **_: url)
+        monkeypatch.setattr(storage, "read_link", _any_link)
         for number, host in enumerate(HOSTS):
             before = len(stage.strayed)
             await saved_by(client, number, tmp_path)
@@ -214,6 +215,12 @@ async def test_without_the_guard_the_wire_would_be_tripped(
         assert stage.trap.caught > 4
     assert {"127.0.0.1", "10.0.0.1", "[::1]", "inside.test", "office.test"} <= tripped
     assert len(tripped) > 40
+
+
+def _any_link(url: str, **_: object) -> Link:
+    authority, path = url.removeprefix("https://").split("/", 1)
+    host, port = authority.rsplit(":", 1)
+    return Link("https", host.strip("[]"), int(port), authority, f"/{path}")
 
 
 # T06: a name that leads somewhere else the next time

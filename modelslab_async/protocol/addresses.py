@@ -1,0 +1,182 @@
+"""Decide which addresses a download may connect to.
+
+An address that stands for another one (IPv4-mapped, NAT64, 6to4, Teredo, ISATAP) is judged by the
+address inside, for that is where the packets go.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
+
+from ..errors import ConfigurationError
+
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Range: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Beside these, ``is_global`` decides. For IPv6 only 2000::/3 has ever been given out to the public
+# (RFC 4291, IANA IPv6 address space), so that site-local, multicast and the IPv4-compatible forms
+# fall away with everything else outside it.
+_PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
+_DENIED: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "224.0.0.0/4",  # multicast
+        "192.88.99.0/24",  # 6to4 relays
+        "3fff::/20",  # documentation
+    )
+)
+# What tunnels, carriers and companies use (RFC 1918, 2544, 4193, 6598).
+_PRIVATE: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "fc00::/7",
+    )
+)
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+_LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215
+_ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})  # RFC 5214, section 6.1
+_COMPATIBLE: Final = ipaddress.IPv6Network("::/96")  # deprecated by RFC 4291, section 2.5.5.1
+_LOW: Final = 2**32 - 1
+# Where the four bytes are for prefixes of 48, 56, 64 and 96 bits, and from where on all bytes are
+# zero (RFC 6052, section 2.2).
+_EMBEDDED: Final = (
+    ((6, 7, 9, 10), 11),
+    ((7, 9, 10, 11), 12),
+    ((9, 10, 11, 12), 13),
+    ((12, 13, 14, 15), 16),
+)
+
+
+def address_ranges(texts: Iterable[object]) -> tuple[Range, ...]:
+    """The address ranges that these texts name, such as ``198.18.0.0/15``.
+
+    Raises:
+        ConfigurationError: one of them is neither an address nor a range in CIDR form.
+    """
+    if isinstance(texts, str):
+        raise ConfigurationError(
+            "allow_addresses must be a sequence of address ranges, such as ('198.18.0.0/15',)"
+        )
+    return tuple(_range(text) for text in texts)
+
+
+def _range(text: object) -> Range:
+    try:
+        return ipaddress.ip_network(str(text).strip(), strict=False)
+    except ValueError:
+        raise ConfigurationError(
+            f"allow_addresses holds {str(text)!r:.60}, which is no address range: "
+            "write it as 198.18.0.0/15 or fd00::/8"
+        ) from None
+
+
+def forbidden_address(ip: str, *, allow_loopback: bool, allowed: tuple[Range, ...] = ()) -> bool:
+    """Whether a socket for a download must not connect to this address.
+
+    Takes the address of a sockaddr, scope id (``fe80::1%eth0``) included. What is not an address is
+    forbidden.
+
+    Args:
+        ip: as a resolver or a URL gives it.
+        allow_loopback: for a sandbox on this machine.
+        allowed: ranges that the caller's network uses and that are not public.
+    """
+    address = _address(ip)
+    if address is None:
+        return True
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    if address.is_loopback:
+        return not allow_loopback
+    if _is_of_no_range(address):
+        return True
+    if _is_in(address, allowed):
+        return False
+    if isinstance(address, ipaddress.IPv4Address):
+        return not address.is_global or _is_in(address, _DENIED)
+    inner = tuple(_inside(address))
+    if any(_forbids(one, allowed) for one in inner):
+        return True
+    if inner and not _is_isatap(address):
+        return False
+    return address not in _PUBLIC_V6 or not address.is_global or _is_in(address, _DENIED)
+
+
+def range_to_allow(ip: str) -> str | None:
+    """The range that lets this forbidden address pass when the caller allows it.
+
+    ``None`` for what never passes: this machine, the local link, where clouds serve their
+    credentials, and groups.
+    """
+    address = _address(ip)
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = [address.ipv4_mapped] if address.ipv4_mapped else list(_inside(address))
+        address = next((one for one in inner if _is_in(one, _PRIVATE)), address)
+        if any(one.is_loopback or _is_of_no_range(one) for one in inner):
+            return None
+    if address is None or address.is_loopback or _is_of_no_range(address):
+        return None
+    return str(next((one for one in _PRIVATE if address in one), ipaddress.ip_network(address)))
+
+
+def _address(ip: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(ip.partition("%")[0])
+    except ValueError:
+        return None
+
+
+def _is_in(address: Address, ranges: tuple[Range, ...]) -> bool:
+    return any(address in one for one in ranges)
+
+
+def _is_of_no_range(address: Address) -> bool:
+    """Whether no network can be reached by it, so that nothing allows it."""
+    aimless = address.is_unspecified or address.is_link_local or address.is_multicast
+    return aimless or address in _COMPATIBLE
+
+
+def _forbids(address: ipaddress.IPv4Address, allowed: tuple[Range, ...]) -> bool:
+    """Whether the address inside another one must not be reached, loopback included."""
+    return forbidden_address(str(address), allow_loopback=False, allowed=allowed)
+
+
+def _is_isatap(address: ipaddress.IPv6Address) -> bool:
+    return (int(address) >> 32) & _LOW in _ISATAP
+
+
+def _inside(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
+    """Every IPv4 address that this one may stand for."""
+    value = int(address)
+    if address in _NAT64:
+        yield ipaddress.IPv4Address(value & _LOW)
+    elif address in _LOCAL_NAT64:
+        yield from _in_local_nat64(value)
+    elif address.sixtofour:
+        yield address.sixtofour
+    elif address.teredo:
+        yield from address.teredo  # the server, through which it goes, and the client
+    elif _is_isatap(address):
+        yield ipaddress.IPv4Address(value & _LOW)
+
+
+def _in_local_nat64(value: int) -> Iterator[ipaddress.IPv4Address]:
+    """By each length of prefix that an operator may cut the local one to.
+
+    Which one is not known here, so that a private address by any of them counts.
+    """
+    packed = value.to_bytes(16, "big")
+    found = (
+        bytes(packed[place] for place in places)
+        for places, end in _EMBEDDED
+        if not any(packed[end:])
+    )
+    inner = [ipaddress.IPv4Address(one) for one in found if any(one)]
+    yield from inner or (ipaddress.IPv4Address(0),)
