@@ -23,6 +23,7 @@ from .partfile import PartFile
 from .policy.explaining import no_file
 from .policy.transferring import (
     DownloadPolicy,
+    Ending,
     Get,
     GiveUp,
     Integrity,
@@ -30,19 +31,22 @@ from .policy.transferring import (
     Setback,
     Transfer,
     Trouble,
+    can_be_repeated,
     integrity_of,
     next_step,
     too_slow,
 )
-from .protocol.audio import AudioFormat, NotSound, Sound, sniff
+from .protocol.audio import HEAD, begins, refusal
+from .protocol.encoding import Undecodable, coding_of
 from .protocol.replies import RemoteFile
+from .protocol.sound import AudioFormat, NotSound, Sound
 from .runtime import in_thread, now
-from .transport.storage import Body, LinkFailed, Storage
+from .transport.storage import OTHER_VERSION, Body, LinkFailed, Storage
+from .unpacking import undo_all
 
 Progress = Callable[[int, int | None], None]
 """``progress(received, total)`` in bytes; ``total`` is ``None`` where the server names none."""
 
-_HEAD = 512
 _WORTH_A_REQUEST = 64 * 1024
 _ENDINGS = frozenset(form.extension for form in AudioFormat)
 
@@ -57,6 +61,8 @@ class SavedFile:
         path: where it is.
         size: bytes.
         sha256: of its bytes, in hex.
+        source_sha256: of the bytes as the server sent them; another one if they were compressed,
+            or if the header was mended.
         seconds: length of the audio; ``None`` where the format does not tell.
         sample_rate: Hz.
         channels: 1 is mono.
@@ -67,6 +73,7 @@ class SavedFile:
     path: Path
     size: int
     sha256: str
+    source_sha256: str
     seconds: float | None
     sample_rate: int
     channels: int
@@ -169,11 +176,11 @@ class Downloader:
         try:
             async with self._storage.get(url) as body:
                 with anyio.move_on_after(self._policy.timeout):
-                    while len(head) < _HEAD and (data := await body.read()):
+                    while len(head) < HEAD and (data := await body.read()):
                         head += data
         except LinkFailed:
             return False
-        return not isinstance(sniff(head), str)
+        return not isinstance(begins(head), str)
 
 
 class _Run:
@@ -198,7 +205,8 @@ class _Run:
         self._in_trouble = in_trouble
         self._refresh = refresh
         self._progress = progress
-        self._from: tuple[str, str | None] = ("", None)
+        self._from: tuple[str, Body] | None = None
+        self._head = b""
         self._furthest = 0
         self._tries = 0
 
@@ -240,14 +248,13 @@ class _Run:
     async def _try(self, url: str, transfer: Transfer) -> SavedFile:
         if url.startswith("data:"):
             await self._take_inline(url)
-            return await self._finish(announced=True, transfer=transfer)
-        known, validator = self._from
-        resumable = known == url and validator is not None
+            return await self._finish(Ending.ANNOUNCED, transfer, ())
+        validator = self._from[1].validator if self._from and self._from[0] == url else None
         async with self._storage.get(
-            url, offset=self._part.size if resumable else 0, validator=validator
+            url, offset=self._part.size if validator else 0, validator=validator
         ) as body:
-            announced = await self._receive(url, body)
-        return await self._finish(announced=announced, transfer=transfer)
+            ending = await self._receive(url, body)
+        return await self._finish(ending, transfer, body.codings)
 
     async def _take_inline(self, url: str) -> None:
         """Some answers carry the file itself, as a data: URL."""
@@ -259,11 +266,13 @@ class _Run:
         await in_thread(self._part.restart, self._threads)
         self._part.add(data)
 
-    async def _receive(self, url: str, body: Body) -> bool:
-        """Write what arrives; True if the server had announced just so many bytes."""
-        if body.offset != self._part.size:
+    async def _receive(self, url: str, body: Body) -> Ending:
+        """Write what arrives; gives what shows that this was all."""
+        if body.offset:
+            self._refuse_other_version(body)
+        elif self._part.size:
             await in_thread(self._part.restart, self._threads)
-        self._from = (url, body.validator)
+        self._from = (url, body)
         self._refuse_over(body.size or 0)
         try:
             await self._write_all(body)
@@ -272,7 +281,16 @@ class _Run:
             raise LinkFailed(evolve(failed.setback, progressed=progressed)) from None
         if body.size is not None and self._part.size != body.size:
             raise LinkFailed(Setback(Trouble.CUT, "fewer bytes than announced"))
-        return body.size is not None
+        if body.size is not None:
+            return Ending.ANNOUNCED
+        return Ending.MARKED if body.marks_end else Ending.CLOSED
+
+    def _refuse_other_version(self, rest: Body) -> None:
+        """Tags are copied from version to version; sizes and codings give that away."""
+        before = self._from[1] if self._from else rest
+        sizes = {rest.size, before.size} - {None}
+        if rest.codings != before.codings or len(sizes) > 1:
+            raise LinkFailed(Setback(Trouble.WRONG, OTHER_VERSION))
 
     def _is_progress(self, setback: Setback, body: Body) -> bool:
         """Whether the same link shall go on at once from where it broke.
@@ -292,8 +310,9 @@ class _Run:
         """All of the body; what then is still held in memory is for the next step to write."""
         pace = _Pace(self._policy, None if body.size is None else body.size - body.offset)
         while data := await pace.watch(body.read):
-            if not self._part.size:
-                _refuse_other(data)
+            if self._part.size < HEAD:
+                self._head = (self._head if self._part.size else b"") + data
+                _refuse_other(self._head[:HEAD], body.codings)
             self._part.add(data)
             self._refuse_over(self._part.size)
             self._report(self._part.size, body.size)
@@ -315,31 +334,44 @@ class _Run:
             _log.exception("the progress callback raised; it is not called again")
             self._progress = None
 
-    async def _finish(self, *, announced: bool, transfer: Transfer) -> SavedFile:
-        judged = await in_thread(partial(self._publish, announced, transfer), self._threads)
+    async def _finish(
+        self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
+    ) -> SavedFile:
+        publish = partial(self._publish, ending, transfer, codings)
+        judged = await in_thread(publish, self._threads)
         if isinstance(judged, SavedFile):
             return judged
         self._forget()
         raise LinkFailed(judged)
 
-    def _publish(self, announced: bool, transfer: Transfer) -> SavedFile | Setback:
+    def _publish(
+        self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
+    ) -> SavedFile | Setback:
         """Blocking: write the rest, and publish the file, if something vouches for it."""
         self._part.flush()
+        source = self._part.sha256
+        try:
+            if undo_all(self._part, codings, self._policy.max_bytes) and ending is Ending.CLOSED:
+                ending = Ending.MARKED
+        except Undecodable as error:
+            return Setback(Trouble.CUT if error.cut else Trouble.WRONG, str(error))
         sound = self._part.examine()
         if isinstance(sound, NotSound):
             return Setback(Trouble.WRONG, sound.reason)
-        sha256 = self._part.sha256
-        confirmed = any(setback.fingerprint == sha256 for setback in transfer.seen)
-        integrity = integrity_of(sound, announced=announced, confirmed=confirmed)
+        confirmed = any(setback.fingerprint == source for setback in transfer.seen)
+        integrity = integrity_of(sound, ending, confirmed=confirmed)
         if isinstance(integrity, Setback):
-            return evolve(integrity, fingerprint=sha256 if announced else None)
-        return self._save(sound, integrity)
+            proper = can_be_repeated(sound, ending)
+            return evolve(integrity, fingerprint=source if proper else None)
+        if sound.mended:
+            self._part.mend(sound.mended)
+        return self._save(sound, integrity, source)
 
     def _forget(self) -> None:
         """What is in the part file is no beginning of the file."""
-        self._from = ("", None)
+        self._from = None
 
-    def _save(self, sound: Sound, integrity: Integrity) -> SavedFile:
+    def _save(self, sound: Sound, integrity: Integrity, source: str) -> SavedFile:
         """Name the file after what it is."""
         silent = self._part.is_silent()
         size, sha256 = self._part.size, self._part.sha256
@@ -348,6 +380,7 @@ class _Run:
             path=path,
             size=size,
             sha256=sha256,
+            source_sha256=source,
             seconds=sound.seconds,
             sample_rate=sound.sample_rate,
             channels=sound.channels,
@@ -398,11 +431,11 @@ class _Pace:
         return data
 
 
-def _refuse_other(head: bytes) -> None:
+def _refuse_other(head: bytes, codings: tuple[str, ...]) -> None:
     """Stop at the first bytes of a page or a text: nothing of it is written."""
-    kind = sniff(head)
-    if isinstance(kind, str) and len(head) >= 16:
-        raise LinkFailed(Setback(Trouble.WRONG, kind))
+    reason = refusal(head) if len(head) >= 16 else None
+    if reason and coding_of(head, codings) is None:
+        raise LinkFailed(Setback(Trouble.WRONG, reason))
 
 
 def _disk(error: OSError, file: RemoteFile, directory: Path) -> DownloadError:

@@ -12,10 +12,12 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from .filesystem import SCRATCH_BYTES, lock, make_durably, publish, sync_directory, sync_file
-from .protocol.audio import NotSound, Sound, examine, is_silent
+from .protocol.audio import examine, is_silent
+from .protocol.sound import NotSound, Piece, Sound
 
 _ENOUGH = 1024 * 1024
 _MANY = 256
@@ -133,13 +135,50 @@ class PartFile:
 
     def examine(self) -> Sound | NotSound:
         """What the bytes on disk are."""
-        head = os.pread(self._fd, _HEAD, 0)
+        head = self.read_at(0, _HEAD)
 
         def read_at(offset: int, count: int) -> bytes:
             end = offset + count
-            return head[offset:end] if end <= len(head) else os.pread(self._fd, count, offset)
+            return head[offset:end] if end <= len(head) else self.read_at(offset, count)
 
         return examine(read_at, self.size)
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Some of the bytes on disk; fewer, or none, at their end."""
+        return os.pread(self._fd, count, offset)
+
+    def read(self, part: range) -> Iterator[bytes]:
+        """The bytes on disk at these offsets, in blocks."""
+        for at in range(part.start, part.stop, _BLOCK):
+            yield self.read_at(at, min(_BLOCK, part.stop - at))
+
+    def mend(self, pieces: Iterable[Piece]) -> None:
+        """Put these in place of the bytes on disk; ranges are of the old ones."""
+        self.rewrite(
+            block
+            for piece in pieces
+            for block in ([piece] if isinstance(piece, bytes) else self.read(piece))
+        )
+
+    def rewrite(self, blocks: Iterable[bytes]) -> None:
+        """Put these bytes in place of those on disk, which may be read meanwhile.
+
+        The old ones stay if that fails, as they do when the disk is full.
+        """
+        fresh = PartFile(self._directory, self._stem[1:-1])
+        try:
+            for block in blocks:
+                fresh.add(block)
+                if fresh.is_full:
+                    fresh.flush()
+            fresh.flush()
+        except BaseException:
+            fresh.discard()
+            raise
+        old = self.path, self._fd
+        self.path, self._fd, self.size, self._hash = fresh.path, fresh._fd, fresh.size, fresh._hash
+        fresh.path, fresh._fd = old
+        fresh.discard()
 
     def is_silent(self) -> bool:
         """Whether nothing but zeros follows the header. Ends at the first sound."""

@@ -18,8 +18,9 @@ import pytest
 from modelslab_async import MusicGen, RequestError
 from modelslab_async.batch.manifest import BadRow, read_manifest
 from modelslab_async.protocol import links, wire_values
-from modelslab_async.protocol.audio import NotSound, examine_bytes
+from modelslab_async.protocol.audio import examine_bytes
 from modelslab_async.protocol.replies import read_reply
+from modelslab_async.protocol.sound import NotSound
 from modelslab_async.protocol.trust import (
     fetch_route,
     job_id,

@@ -27,7 +27,7 @@ import pytest
 
 from modelslab_async import DownloadError, ModelsLab, RemoteFile, SavedFile
 from modelslab_async.partfile import PartFile
-from modelslab_async.protocol.audio import Completeness, NotSound, Sound
+from modelslab_async.protocol.sound import Completeness, NotSound, Sound
 from modelslab_async.sandbox import Fault
 
 from .lacking import LACKING, NOT_SUPPORTED, failing, lack

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import socket
 import threading
@@ -266,14 +267,11 @@ async def test_t31_a_cookie_of_a_host_with_a_name_is_not_kept() -> None:
         assert [host.header("cookie", request) for request in range(2)] == [None, None]
 
 
-@pytest.mark.parametrize("kind", ["mp3", "flac"])
-async def test_d03_a_cut_file_that_cannot_say_so_itself_is_not_published(
-    kind: Any, tmp_path: Path
-) -> None:
+async def test_d03_a_cut_file_that_cannot_say_so_itself_is_not_published(tmp_path: Path) -> None:
     cut = Fault(on="download", kind="cut_body", host="primary")
-    request = evolve(SHORT, output_format=kind)
-    async with track(tmp_path, done(cut), request) as it:
-        assert (await it.save()).path.read_bytes() == it.whole
+    async with track(tmp_path, done(cut, wav="streaming_size")) as it:
+        saved = await it.save()
+        assert saved.source_sha256 == hashlib.sha256(it.whole).hexdigest()
 
 
 HALF = len(WHOLE) // 2

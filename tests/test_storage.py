@@ -7,7 +7,6 @@ machine is a wire that nothing may trip.
 from __future__ import annotations
 
 import asyncio
-import gzip
 import shutil
 import socket
 import ssl
@@ -22,13 +21,13 @@ from typing import Any
 import aiohttp
 import pytest
 
-from modelslab_async import DownloadPolicy, NotAudio, RemoteFile
+from modelslab_async import DownloadPolicy, RemoteFile
 from modelslab_async.policy.transferring import Setback, Trouble
 from modelslab_async.sandbox import Fault
 from modelslab_async.transport.api import Network
 from modelslab_async.transport.storage import LinkFailed, Storage
 
-from .tracks import NO_PATIENCE, QUICK, Host, done, downloader, names, says, silence, track, wav
+from .tracks import QUICK, Host, done, downloader, says, silence, track, wav
 
 pytestmark = pytest.mark.anyio
 
@@ -257,45 +256,6 @@ async def test_t09_a_redirect_away_from_https_is_refused(
 
 
 # Bodies
-
-
-@pytest.mark.parametrize(
-    "encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "gzip, gzip", "identity, gzip", "x-odd"]
-)
-async def test_t10_nothing_that_is_compressed_is_read(encoding: str) -> None:
-    packed = says(gzip.compress(WHOLE), f"Content-Encoding: {encoding}")
-    async with Host(packed) as host, at_home() as storage:
-        setback = await failure_of(storage, host.url)
-        assert setback == Setback(Trouble.WRONG, "compressed, though that was not asked for")
-
-
-@pytest.mark.parametrize("encoding", ["identity", "Identity", ""])
-async def test_t10_identity_is_no_compression(encoding: str, tmp_path: Path) -> None:
-    plain = says(WHOLE, f"Content-Encoding: {encoding}")
-    async with Host(plain) as host, downloader() as client:
-        saved = await client.download(RemoteFile((host.url,)), f"{tmp_path}/")
-    assert saved.path.read_bytes() == WHOLE
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        says(gzip.compress(WHOLE)),
-        says(gzip.compress(gzip.compress(bytes(2**20))), "Content-Type: audio/wav"),
-        says(b"".join([gzip.compress(b"x")] * 1000)),
-        says(gzip.compress(bytes(2**26), 1), "Content-Encoding: gzip"),
-    ],
-    ids=["unlabelled", "twice", "many_members", "bomb"],
-)
-async def test_t10_a_bomb_is_not_unpacked(answer: bytes, tmp_path: Path) -> None:
-    async with Host(answer) as host, downloader(NO_PATIENCE) as client:
-        tracemalloc.start()
-        with pytest.raises(NotAudio):
-            await client.download(RemoteFile((host.url,)), f"{tmp_path}/")
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-    assert peak < 8 * 2**20
-    assert names(tmp_path) == []
 
 
 async def test_t11_a_large_file_passes_through_a_small_memory(

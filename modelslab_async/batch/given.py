@@ -20,8 +20,9 @@ from attrs import field, fields, frozen
 
 from .._text import shown
 from ..errors import ConfigurationError, RequestError
-from ..protocol.audio import NotSound, examine_bytes
+from ..protocol.audio import examine_bytes, sniff
 from ..protocol.requests import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_audio
+from ..protocol.sound import NotSound
 from .lines import BadRow, Given
 from .strict import CLIP, REQUEST_FIELDS, build, canonical
 
@@ -254,13 +255,22 @@ def _is_inside(name: str, folder: Path) -> bool:
     return path.is_relative_to(folder.resolve())
 
 
+def _refuse_other(name: str, data: bytes) -> None:
+    """Not even `unchecked` lets a manifest send any other file of this machine.
+
+    A sound behind something else would do for a download; here nothing may stand before it.
+    """
+    sound, kind = examine_bytes(data), sniff(data[:512])
+    reason = kind if isinstance(kind, str) else isinstance(sound, NotSound) and sound.reason
+    if reason:
+        raise RequestError(f"{CLIP} {name!r} is not audio: {reason}", field=CLIP)
+
+
 def _digest(path: Path, unchecked: bool, named: bool) -> str:
     """SHA-256 of a clip, once it has shown that it is one."""
     data = _bytes_of(path)
-    sound = examine_bytes(data) if named else None
-    if isinstance(sound, NotSound):
-        # Not even `unchecked` lets a manifest send any other file of this machine.
-        raise RequestError(f"{CLIP} {path.name!r} is not audio: {sound.reason}", field=CLIP)
+    if named:
+        _refuse_other(path.name, data)
     encode_audio(data, name=path.name, unchecked=unchecked)
     return hashlib.sha256(data).hexdigest()
 

@@ -40,9 +40,9 @@ from ..jobs import Generation, Job
 from ..policy.explaining import outage
 from ..policy.pacing import backoff
 from ..policy.polling import Finish
-from ..protocol.audio import AudioFormat
 from ..protocol.replies import Finished, RemoteFile
 from ..protocol.requests import MAX_TRACK_ID, MusicGen
+from ..protocol.sound import AudioFormat
 from ..runtime import in_thread
 from ..session import Session
 from . import changes

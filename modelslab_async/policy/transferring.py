@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
-from ..protocol.audio import Completeness, Sound
+from ..protocol.sound import AudioFormat, Completeness, Sound
 from ..protocol.waiting import longer
 from .settings import at_least
 
@@ -51,13 +51,27 @@ class Integrity(enum.StrEnum):
     """What vouches for a published file being whole."""
 
     EXACT = "exact"
-    """The file's own header and the length that the server announced both agree."""
+    """The file's own sizes or counts and the length that the server announced both agree."""
     LENGTH = "length"
     """The announced length; the format, or its streaming header, says nothing."""
     RIFF = "riff"
-    """The file's own header; the server announced no length."""
+    """The sizes in a WAV file's own header; the server announced no length."""
+    STRUCTURE = "structure"
+    """The same for other formats: all frames that the file counts are there, and whole."""
+    REPEATED = "repeated"
+    """Two transfers that ended properly gave the same bytes; nothing names a length."""
+    MENDED = "mended"
+    """Any of these, and the header was written anew, so that other programs read the file."""
     SOURCE_SHORT = "source_short"
     """Two whole transfers gave the same bytes, and they end before the header says so."""
+
+
+class Ending(enum.Enum):
+    """How a transfer that ended by itself showed that it had ended."""
+
+    ANNOUNCED = "a length was announced, and so many bytes came"
+    MARKED = "the last chunk, or the end of a compressed stream, says that all has come"
+    CLOSED = "the connection was closed"
 
 
 class Trouble(enum.Enum):
@@ -82,7 +96,8 @@ class Setback:
         detail: in words of ours.
         progressed: whether it brought bytes that the next try can build on.
         retry_after: seconds that the host asked for.
-        fingerprint: sha256 of a whole transfer that was shorter than its header says.
+        fingerprint: sha256 of a transfer that ended properly and proved too little by itself; a
+            second one of the same bytes may prove more.
     """
 
     trouble: Trouble
@@ -218,20 +233,41 @@ def judge_status(status: int, *, resuming: bool) -> Trouble | None:
     return Trouble.WRONG
 
 
-def integrity_of(sound: Sound, *, announced: bool, confirmed: bool = False) -> Integrity | Setback:
+def integrity_of(sound: Sound, ending: Ending, *, confirmed: bool = False) -> Integrity | Setback:
     """What vouches for a transfer that ended by itself, or why it may not be published.
 
     Args:
         sound: what the bytes are.
-        announced: the server announced a length, and so many bytes came.
-        confirmed: an earlier whole transfer gave the same bytes.
+        ending: what showed that the transfer had ended.
+        confirmed: an earlier transfer that ended properly gave the same bytes.
     """
+    found = _vouching(sound, ending, confirmed)
+    if sound.mended and isinstance(found, Integrity) and found is not Integrity.SOURCE_SHORT:
+        return Integrity.MENDED
+    return found
+
+
+def _vouching(sound: Sound, ending: Ending, confirmed: bool) -> Integrity | Setback:
+    announced = ending is Ending.ANNOUNCED
     if sound.completeness is Completeness.SHORT:
         if announced and confirmed:
             return Integrity.SOURCE_SHORT
         return Setback(Trouble.CUT, "the file is shorter than its header says")
     if sound.completeness is Completeness.EXACT:
-        return Integrity.EXACT if announced else Integrity.RIFF
+        if announced:
+            return Integrity.EXACT
+        return Integrity.RIFF if sound.format is AudioFormat.WAV else Integrity.STRUCTURE
     if announced:
         return Integrity.LENGTH
+    if confirmed and can_be_repeated(sound, ending):
+        return Integrity.REPEATED
     return Setback(Trouble.CUT, "nothing says whether the file is whole")
+
+
+def can_be_repeated(sound: Sound, ending: Ending) -> bool:
+    """Whether a second transfer of the same bytes proves more than this one.
+
+    A connection that closes shows nothing: what cuts it may cut it there again. Whole frames up to
+    that end make it as improbable as a mark does.
+    """
+    return ending is not Ending.CLOSED or sound.completeness is Completeness.UNKNOWN

@@ -5,85 +5,25 @@ hands in, a few at a time, so a file of any size is judged in constant memory. N
 for bad bytes either: every sequence of bytes gets a verdict.
 
 The API documents wav, mp3 and flac as output formats (ModelsLab docs, music-gen page), and links
-have been seen to lead to HTML, XML, JSON and base64 text instead, with HTTP 200.
+have been seen to lead to HTML, XML, JSON and base64 text instead, with HTTP 200. What is put in
+front of a file on its way (a mark of UTF-8, headers, a boundary, a tag) does not hide it. A format
+more is one more module and its line in `_EXAMINERS`.
 """
 
 from __future__ import annotations
 
-import enum
 import re
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable
 
-from attrs import field, frozen
+from attrs import evolve
 
 from . import mpeg
-from .mpeg import ReadAt
+from .flac import examine_flac
+from .sound import AudioFormat, Completeness, NotSound, Piece, ReadAt, Sound
+from .wav import examine_wav
 
-_ORDER = Literal["little", "big"]
-_MAX_CHUNKS = 10_000
-_WINDOW = 64 * 1024
-_OPEN_SIZES = (0, 0xFFFFFFFF)  # what an encoder writes when it cannot seek back to the header
-_MAX_CHANNELS = 64
-_MAX_RATE = 1_000_000
-
-
-class AudioFormat(enum.Enum):
-    """The formats that can come out of a music generation."""
-
-    WAV = "wav"
-    MP3 = "mp3"
-    FLAC = "flac"
-
-    @property
-    def extension(self) -> str:
-        """The file name extension with its dot, such as ``".wav"``."""
-        return f".{self.value}"
-
-
-class Completeness(enum.Enum):
-    """How far the bytes vouch for their own length."""
-
-    EXACT = "exact"
-    """The sizes in the header agree with the number of bytes."""
-    STREAMING = "streaming"
-    """A size is left open (0 or 0xFFFFFFFF) and sound follows: something else must vouch."""
-    SHORT = "short"
-    """The header promises more bytes than there are."""
-    LONG = "long"
-    """All that the header promises is there, and more: fine if something else vouches."""
-    UNKNOWN = "unknown"
-    """The format does not say (mp3, flac): something else must vouch."""
-
-
-@frozen
-class Sound:
-    """Bytes that are, or begin, a sound.
-
-    Attributes:
-        seconds: length of the sound that is really there, or ``None`` when it cannot be told.
-        sample_rate: frames per second.
-        completeness: whether the bytes are all of it.
-        declared_size: size of the whole file in bytes by its header, ``None`` when left open.
-        actual_size: size of the whole file in bytes.
-        note: what is odd about it, in a few words; empty when nothing is.
-    """
-
-    format: AudioFormat
-    seconds: float | None = field(kw_only=True)
-    sample_rate: int = field(kw_only=True)
-    channels: int = field(kw_only=True)
-    completeness: Completeness = field(kw_only=True)
-    declared_size: int | None = field(kw_only=True)
-    actual_size: int = field(kw_only=True)
-    note: str = field(kw_only=True, default="")
-
-
-@frozen
-class NotSound:
-    """Bytes that cannot be used as a sound. ``reason`` is our own words, never the bytes'."""
-
-    reason: str
+HEAD = 4096
+"""So many first bytes, or all, tell whether there can be a sound: see `begins`."""
 
 
 def examine(read_at: ReadAt, size: int) -> Sound | NotSound:
@@ -92,10 +32,43 @@ def examine(read_at: ReadAt, size: int) -> Sound | NotSound:
     A file cut before its sound begins (inside the header) is ``NotSound``, for neither its rate nor
     its length can be told. Silence is sound: see :func:`is_silent`.
     """
-    kind = sniff(read_at(0, min(size, 512)))
-    if isinstance(kind, str):
-        return NotSound(kind)
-    return _EXAMINERS[kind](read_at, size)
+    found = begins(read_at(0, min(size, HEAD)))
+    if isinstance(found, str):
+        return NotSound(found)
+    kind, at = found
+    if kind is AudioFormat.MP3 and not at:
+        behind = mpeg.after_tags(read_at)
+        other = sniff(read_at(behind, 512)) if behind else kind
+        if other is AudioFormat.FLAC:  # players skip the tag
+            return examine_flac(read_at, size, behind)
+        if other is AudioFormat.WAV:  # they do not
+            kind, at = other, behind
+    return _behind(at, kind, read_at, size) if at else _EXAMINERS[kind](read_at, size)
+
+
+def _behind(at: int, kind: AudioFormat, read_at: ReadAt, size: int) -> Sound | NotSound:
+    """Judge a file that has ``at`` bytes in front which are none of it; without them it is mended.
+
+    What puts something in front puts something behind as well, as a boundary of multipart does: a
+    WAV file says where that begins.
+    """
+    sound = _EXAMINERS[kind](lambda offset, count: read_at(at + offset, count), size - at)
+    if isinstance(sound, NotSound):
+        return sound
+    ends = kind is AudioFormat.WAV and sound.completeness is Completeness.LONG
+    end = sound.declared_size if ends else None
+    pieces: tuple[Piece, ...] = sound.mended or (range(end or size - at),)
+    return evolve(
+        sound,
+        declared_size=None if sound.declared_size is None else at + sound.declared_size,
+        actual_size=size,
+        note="something stands in front of it",
+        mended=tuple(_moved(piece, at) for piece in pieces),
+    )
+
+
+def _moved(piece: Piece, by: int) -> Piece:
+    return piece if isinstance(piece, bytes) else range(piece.start + by, piece.stop + by)
 
 
 def examine_bytes(data: bytes) -> Sound | NotSound:
@@ -115,11 +88,44 @@ def is_silent(chunk: bytes) -> bool:
 # What it looks like
 
 
-def sniff(head: bytes) -> AudioFormat | str:
-    """The format that the first bytes (about 512) show, or short words for what they show instead.
+# What it looks like
+
+
+_BEGINNINGS = re.compile(
+    rb"(?:RIF[FX]|RF64|BW64)....WAVE|fLaC\0\0\0\x22|ID3[\2-\4]\0|\xff[\xe2-\xff]..", re.DOTALL
+)
+
+
+def begins(head: bytes) -> tuple[AudioFormat, int] | str:
+    """The format whose sound begins in the first `HEAD` bytes, and where; or what they are instead.
 
     Good for refusing a body while it still arrives; :func:`examine` has the last word.
     """
+    kind = sniff(head)
+    if isinstance(kind, AudioFormat):
+        return kind, 0
+    if kind in _IN_FRONT:
+        for match in _BEGINNINGS.finditer(head):
+            at = match.start()
+            inner = sniff(head[at:])
+            # The marks of MP3 are short: in binary data they are found by chance.
+            if isinstance(inner, AudioFormat) and (
+                inner is not AudioFormat.MP3 or not _CONTROL.search(head, 0, at)
+            ):
+                return inner, at
+    return kind
+
+
+def refusal(head: bytes) -> str | None:
+    """Why a body that begins so cannot become a sound, in a few words; ``None``: it still may."""
+    found = begins(head)
+    if not isinstance(found, str) or (found in _IN_FRONT and len(head) < HEAD):
+        return None
+    return found
+
+
+def sniff(head: bytes) -> AudioFormat | str:
+    """The format that the very first bytes show, or short words for what they show instead."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return _sniff_riff(head)
     if head.startswith(b"fLaC"):
@@ -144,6 +150,7 @@ _MAGIC = (
     (4, b"ftyp", "MP4 file"),
     (8, b"AIFF", "AIFF file"),
 )
+_IN_FRONT = frozenset(("empty", "zero bytes", "text", "unknown binary data"))
 _HTML = re.compile(rb"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 _BASE64 = re.compile(rb"(?:data:[\w/+.;=-]*;base64,.*|[A-Za-z0-9+/=_\r\n-]{16,})", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
@@ -170,169 +177,8 @@ def _sniff_text(head: bytes) -> str:
     return "base64 text" if _BASE64.fullmatch(text) else "text"
 
 
-# WAV: a list of chunks, each with a name and a size. Sources: Microsoft, "Multimedia Programming
-# Interface and Data Specifications 1.0" (RIFF, fmt, data); EBU Tech 3306 (RF64, ds64).
-
-
-_CHUNK_NAME = re.compile(rb"[ -~]{4}")
-_COMMON_CHUNKS = frozenset((b"fmt ", b"data", b"LIST", b"fact", b"JUNK", b"bext", b"ds64", b"id3 "))
-_UNCOMPRESSED = (1, 3, 6, 7, 0xFFFE)  # PCM, float, A-law, mu-law, extensible
-
-
-def _examine_wav(read_at: ReadAt, size: int) -> Sound | NotSound:
-    head = read_at(0, 12)
-    order: _ORDER = "big" if head.startswith(b"RIFX") else "little"
-    found = _chunks_up_to_data(read_at, order)
-    fmt = _start_of(b"fmt ", found, read_at)
-    if len(fmt) < 16:
-        return NotSound("WAV header without its format")
-    riff = int.from_bytes(head[4:8], order)
-    place = found.get(b"data") or _search_data(read_at, order, max(size, riff + 8))
-    if place is None:
-        return NotSound("WAV header without its data")
-    start, length = place
-    if head.startswith((b"RF64", b"BW64")):
-        riff, length = _long_sizes(_start_of(b"ds64", found, read_at), riff, length)
-    riff_end = None if riff in _OPEN_SIZES else riff + 8
-    data_end = None if length in _OPEN_SIZES else start + length
-    return _judge_wav(fmt, order, start, riff_end, data_end, size)
-
-
-def _chunks_up_to_data(read_at: ReadAt, order: _ORDER) -> dict[bytes, tuple[int, int]]:
-    found: dict[bytes, tuple[int, int]] = {}
-    for name, start, length in _chunks(read_at, order):
-        found.setdefault(name, (start, length))
-        if name == b"data":
-            break
-    return found
-
-
-def _chunks(read_at: ReadAt, order: _ORDER) -> Iterator[tuple[bytes, int, int]]:
-    at = 12
-    for _ in range(_MAX_CHUNKS):
-        header = read_at(at, 8)
-        if len(header) < 8 or not _CHUNK_NAME.match(header):
-            return
-        length = int.from_bytes(header[4:], order)
-        yield header[:4], at + 8, length
-        at += 8 + length
-        # A chunk of odd length is followed by a pad byte, which some encoders forget.
-        if length % 2 and read_at(at, 4) not in _COMMON_CHUNKS:
-            at += 1
-
-
-def _start_of(name: bytes, found: dict[bytes, tuple[int, int]], read_at: ReadAt) -> bytes:
-    start, length = found.get(name, (0, 0))
-    return read_at(start, min(length, 16))
-
-
-def _search_data(read_at: ReadAt, order: _ORDER, limit: int) -> tuple[int, int] | None:
-    """Find the data chunk behind a chunk whose size is wrong, by its name and a size that fits."""
-    window = read_at(12, _WINDOW)
-    for match in re.finditer(b"data", window):
-        start = 12 + match.end() + 4
-        length = int.from_bytes(window[match.end() : match.end() + 4], order)
-        if start <= 12 + len(window) and (length in _OPEN_SIZES or start + length <= limit):
-            return start, length
-    return None
-
-
-def _long_sizes(ds64: bytes, riff: int, length: int) -> tuple[int, int]:
-    """The 64-bit sizes of an RF64 file, each where its 32-bit size is left open."""
-    if len(ds64) < 16:
-        return riff, length
-    long_riff, long_data = (int.from_bytes(ds64[at : at + 8], "little") for at in (0, 8))
-    return (
-        long_riff if riff in _OPEN_SIZES else riff,
-        long_data if length in _OPEN_SIZES else length,
-    )
-
-
-def _judge_wav(
-    fmt: bytes, order: _ORDER, start: int, riff_end: int | None, data_end: int | None, size: int
-) -> Sound | NotSound:
-    channels, rate = int.from_bytes(fmt[2:4], order), int.from_bytes(fmt[4:8], order)
-    if not (0 < channels <= _MAX_CHANNELS and 0 < rate <= _MAX_RATE):
-        return NotSound("WAV header with an impossible format")
-    present = (size if data_end is None else min(size, data_end)) - start
-    if present <= 0:
-        return NotSound("WAV header without any sound")
-    per_second = _bytes_per_second(fmt, order, channels, rate)
-    completeness, note = _compare(riff_end, data_end, size)
-    return Sound(
-        AudioFormat.WAV,
-        seconds=present / per_second if per_second else None,
-        sample_rate=rate,
-        channels=channels,
-        completeness=completeness,
-        declared_size=max((end for end in (riff_end, data_end) if end is not None), default=None),
-        actual_size=size,
-        note=note,
-    )
-
-
-def _bytes_per_second(fmt: bytes, order: _ORDER, channels: int, rate: int) -> int:
-    # The block align field is not asked: it says nothing new, and some encoders leave it 0.
-    tag, bits = int.from_bytes(fmt[0:2], order), int.from_bytes(fmt[14:16], order)
-    if tag in _UNCOMPRESSED and bits:
-        return channels * ((bits + 7) // 8) * rate
-    return int.from_bytes(fmt[8:12], order)
-
-
-def _compare(riff_end: int | None, data_end: int | None, size: int) -> tuple[Completeness, str]:
-    ends = [end for end in (riff_end, data_end) if end is not None]
-    if any(end > size for end in ends):
-        whole = data_end is not None and data_end <= size
-        return Completeness.SHORT, "the sound itself is whole" if whole else ""
-    if len(ends) < 2:
-        return Completeness.STREAMING, "the header leaves a size open"
-    if riff_end == size:
-        return Completeness.EXACT, ""
-    return Completeness.LONG, "more bytes than the header names"
-
-
-# FLAC: the first metadata block says it all. Source: RFC 9639, section 8.2.
-
-
-def _examine_flac(read_at: ReadAt, size: int) -> Sound | NotSound:
-    head = read_at(0, 42)
-    if len(head) < 42:
-        return NotSound("FLAC header cut short")
-    packed = int.from_bytes(head[18:26], "big")
-    rate, samples = packed >> 44, packed & (1 << 36) - 1
-    if head[4] & 0x7F or not 0 < rate <= _MAX_RATE:
-        return NotSound("FLAC header with an impossible format")
-    return Sound(
-        AudioFormat.FLAC,
-        seconds=samples / rate if samples else None,
-        sample_rate=rate,
-        channels=(packed >> 41 & 7) + 1,
-        completeness=Completeness.UNKNOWN,
-        declared_size=None,
-        actual_size=size,
-    )
-
-
-# MP3
-
-
-def _examine_mp3(read_at: ReadAt, size: int) -> Sound | NotSound:
-    frames = mpeg.measure(read_at, size)
-    if frames is None:
-        return NotSound("MP3 tag or mark without MP3 sound")
-    return Sound(
-        AudioFormat.MP3,
-        seconds=frames.seconds,
-        sample_rate=frames.rate,
-        channels=frames.channels,
-        completeness=Completeness.UNKNOWN,
-        declared_size=None,
-        actual_size=size,
-    )
-
-
 _EXAMINERS: dict[AudioFormat, Callable[[ReadAt, int], Sound | NotSound]] = {
-    AudioFormat.WAV: _examine_wav,
-    AudioFormat.FLAC: _examine_flac,
-    AudioFormat.MP3: _examine_mp3,
+    AudioFormat.WAV: examine_wav,
+    AudioFormat.FLAC: examine_flac,
+    AudioFormat.MP3: mpeg.examine_mp3,
 }

@@ -25,12 +25,15 @@ from attrs import frozen
 MAX_LAYERS = 4
 """More codings than this, one inside the other, are no accident."""
 
+LABELLED_ONLY = frozenset(("br", "deflate"))
+"""Codings without a mark of their own: their label alone says that they are there."""
+
 _PIECE = 64 * 1024
 _STEP = 4 * 1024
 _SHORT = 16 * 1024
 _HEAD = 64
 _MARKED = frozenset({"gzip", "zstd"})
-_UNMARKED = frozenset({"zlib", "deflate", "br"})
+_UNMARKED = LABELLED_ONLY | {"zlib"}
 _MAX_PARTS = 100_000
 _GZIP, _ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x21-\x7e]{1,200})?\r\n")
@@ -69,7 +72,7 @@ def coding_of(head: bytes, labels: tuple[str, ...] = ()) -> str | None:
         return "aws-chunked"
     if len(head) > 2 and head[0] & 0x8F == 8 and int.from_bytes(head[:2], "big") % 31 == 0:
         return "zlib"
-    return next((label for label in reversed(labels) if label in ("br", "deflate")), None)
+    return next((label for label in reversed(labels) if label in LABELLED_ONLY), None)
 
 
 def undo(coding: str, blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -2,23 +2,24 @@
 
 Nothing here opens a file: bytes come through a ``read_at`` that the caller hands in. Any bytes give
 an answer. Sources: ISO/IEC 11172-3, section 2.4.1.3; ISO/IEC 13818-3; for MPEG 2.5 and the tag in
-front, id3.org.
+front, id3.org; for the counts in the first frame, the Xing and Fraunhofer (VBRI) SDKs.
 """
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
 
 from attrs import frozen
 
-ReadAt = Callable[[int, int], bytes]
-"""``read_at(offset, count)`` gives at most ``count`` bytes; fewer, or none, past the end."""
+from .sound import AudioFormat, Completeness, NotSound, ReadAt, Sound
 
 _MAX_FRAMES = 1_000_000  # seven hours
 _MAX_TAGS = 8
+_MAX_GAPS = 3
 _WINDOW = 64 * 1024
+_COUNTS = re.compile(rb"Xing|Info")
+_TAIL = (b"TAG", b"APETAGEX", b"LYRICSBE")
 
 
 @frozen
@@ -37,19 +38,31 @@ _SAME = 0xFFFE0C00  # sync, version, layer, sample rate
 
 
 @frozen
-class Frames:
-    """What a run of frames amounts to.
+class _Counts:
+    """What the first frame says of all: numbers of frames and bytes, ``None`` where it does not.
 
-    Attributes:
-        seconds: length of the sound that is really there, or ``None`` when something else follows
-            it, so that not all was counted.
-        rate: samples per second, of its first frame.
-        channels: 1 or 2.
+    Encoders do not agree whether that frame, which holds no sound, is one of them.
     """
 
-    seconds: float | None
-    rate: int
-    channels: int
+    frames: int | None
+    bytes: int | None
+
+
+@frozen
+class _Run:
+    """Frames one after the other: their number, where they end, and what comes then.
+
+    Attributes:
+        gaps: how often something else stood between two of them.
+        stump: the bytes that the last frame lacks, which is not counted; 0 when it is whole.
+        tail: nothing but a tag follows.
+    """
+
+    count: int
+    end: int
+    gaps: int
+    stump: int
+    tail: bool
 
 
 def is_frame(head: bytes) -> bool:
@@ -57,15 +70,81 @@ def is_frame(head: bytes) -> bool:
     return _frame(head[:4]) is not None
 
 
-def measure(read_at: ReadAt, size: int) -> Frames | None:
-    """Read a file of ``size`` bytes frame by frame; ``None`` when it holds no run of frames."""
-    found = _first_frame(read_at, _after_tags(read_at), size)
+def after_tags(read_at: ReadAt) -> int:
+    """Where the sound begins, behind the tags that may stand in front of it."""
+    at = 0
+    for _ in range(_MAX_TAGS):
+        head = read_at(at, 10)
+        if len(head) < 10 or not head.startswith(b"ID3"):
+            break
+        length = functools.reduce(lambda total, byte: total << 7 | byte & 0x7F, head[6:], 0)
+        at += 10 + length + (10 if head[5] & 0x10 else 0)
+    return at
+
+
+def examine_mp3(read_at: ReadAt, size: int) -> Sound | NotSound:
+    """Judge a file of ``size`` bytes frame by frame."""
+    found = _first_frame(read_at, after_tags(read_at), size)
     if found is None:
-        return None
+        return NotSound("MP3 tag or mark without MP3 sound")
     at, first = found
-    count, end = _walk(_buffered(read_at), at, size, first)
-    whole = _is_tail(read_at, end, size)
-    return Frames(count * first.samples / first.rate if whole else None, first.rate, first.channels)
+    run = _walk(read_at, at, size, first)
+    counts = _counts(read_at(at, 64), first)
+    frames = run.count - (counts is not None)  # the frame that holds the counts holds no sound
+    completeness = _compare(run, counts, frames, run.end - at)
+    if completeness is Completeness.UNKNOWN and _has_closing_tag(read_at, run.end, size):
+        completeness = Completeness.EXACT
+    known = run.tail or run.stump
+    return Sound(
+        AudioFormat.MP3,
+        seconds=frames * first.samples / first.rate if known else None,
+        sample_rate=first.rate,
+        channels=first.channels,
+        completeness=completeness,
+        declared_size=_declared(completeness, run, size),
+        actual_size=size,
+    )
+
+
+def _compare(run: _Run, counts: _Counts | None, frames: int, length: int) -> Completeness:
+    if counts and counts.frames is not None:
+        if frames == counts.frames:
+            return Completeness.EXACT if run.tail else Completeness.LONG
+        # One more where the first frame was counted as well: then the bytes must tell.
+        if frames + 1 < counts.frames or (counts.bytes or 0) > length:
+            return Completeness.SHORT
+    if run.stump:
+        return Completeness.SHORT
+    if not run.tail:
+        return Completeness.LONG
+    if counts and counts.bytes == length and not run.gaps:
+        return Completeness.EXACT
+    return Completeness.UNKNOWN
+
+
+def _declared(completeness: Completeness, run: _Run, size: int) -> int | None:
+    match completeness:
+        case Completeness.EXACT:
+            return size
+        case Completeness.LONG:
+            return run.end
+        case _:
+            return size + run.stump if run.stump else None
+
+
+def _counts(first: bytes, frame: _Frame) -> _Counts | None:
+    """Read the counts of a first frame; ``None`` when it is a frame of sound."""
+    if first[36:40] == b"VBRI":
+        return _Counts(int.from_bytes(first[50:54], "big"), int.from_bytes(first[46:50], "big"))
+    # They stand where a frame of silence ends, after 9 to 32 bytes of zeros and perhaps a checksum.
+    mark = _COUNTS.search(first, 4 + 9, 4 + 32 + 2 + 4)
+    if mark is None or first[6 : mark.start()].strip(b"\0"):
+        return None
+    flags = int.from_bytes(first[mark.end() : mark.end() + 4], "big")
+    at = mark.end() + 4
+    numbers = [int.from_bytes(first[at + 4 * n : at + 4 * n + 4], "big") for n in range(2)]
+    frames = numbers.pop(0) if flags & 1 else None
+    return _Counts(frames, numbers.pop(0) if flags & 2 else None)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -83,23 +162,14 @@ def _frame(header: bytes) -> _Frame | None:
     return _Frame(length, samples, hertz, 1 if word >> 6 & 3 == 3 else 2, word & _SAME)
 
 
-def _after_tags(read_at: ReadAt) -> int:
-    at = 0
-    for _ in range(_MAX_TAGS):
-        head = read_at(at, 10)
-        if len(head) < 10 or not head.startswith(b"ID3"):
-            break
-        length = functools.reduce(lambda total, byte: total << 7 | byte & 0x7F, head[6:], 0)
-        at += 10 + length + (10 if head[5] & 0x10 else 0)
-    return at
-
-
-def _first_frame(read_at: ReadAt, at: int, size: int) -> tuple[int, _Frame] | None:
+def _first_frame(
+    read_at: ReadAt, at: int, size: int, kind: int | None = None
+) -> tuple[int, _Frame] | None:
     """The first frame header that another of its kind, or the end of the file, follows."""
     window = read_at(at, _WINDOW)
     for match in re.finditer(rb"(?=(\xff[\xe0-\xff]..))", window, re.DOTALL):
         frame = _frame(match[1])
-        if frame is None:
+        if frame is None or kind not in (None, frame.kind):
             continue
         start = at + match.start()
         follower = _frame(read_at(start + frame.length, 4))
@@ -108,22 +178,43 @@ def _first_frame(read_at: ReadAt, at: int, size: int) -> tuple[int, _Frame] | No
     return None
 
 
-def _walk(read_at: ReadAt, at: int, size: int, first: _Frame) -> tuple[int, int]:
-    """Count whole frames; gives their number and where the last of them ends."""
+def _walk(read_at: ReadAt, at: int, size: int, first: _Frame) -> _Run:
+    """Count whole frames, over a few gaps where something else stands between them."""
+    forward, gaps = _buffered(read_at), 0
     for count in range(_MAX_FRAMES):
-        frame = _frame(read_at(at, 4))
-        if frame is None or frame.kind != first.kind or at + frame.length > size:
-            return count, at
+        frame = _frame(forward(at, 4))
+        if frame is None or frame.kind != first.kind:
+            tail = _is_tail(read_at, at, size)
+            more = (
+                None if tail or gaps == _MAX_GAPS else _first_frame(read_at, at, size, first.kind)
+            )
+            if more is None:
+                return _Run(count, at, gaps, _lacking(read_at, at), tail)
+            gaps += 1
+            at, frame = more
+        if at + frame.length > size:
+            return _Run(count, at, gaps, at + frame.length - size, tail=False)
         at += frame.length
-    return _MAX_FRAMES, at
+    return _Run(_MAX_FRAMES, at, gaps, 0, tail=False)
 
 
 def _is_tail(read_at: ReadAt, at: int, size: int) -> bool:
-    """Whether nothing but a tag or the stump of one frame is left, so that all was counted."""
-    rest = read_at(at, 8)
-    frame = _frame(rest[:4])
-    stump = len(rest) < 4 or (frame is not None and at + frame.length > size)
-    return stump or rest.startswith((b"TAG", b"APETAGEX", b"LYRICSBE"))
+    return at >= size or read_at(at, 8).startswith(_TAIL)
+
+
+def _lacking(read_at: ReadAt, at: int) -> int:
+    """The least that is missing where the header of a frame is cut itself."""
+    rest = read_at(at, 4)
+    return 4 - len(rest) if len(rest) < 4 and rest.startswith(b"\xff") else 0
+
+
+def _has_closing_tag(read_at: ReadAt, at: int, size: int) -> bool:
+    """Whether tags follow that end where the file does: then no frame is missing."""
+    end = at
+    while (head := read_at(end, 16)).startswith(b"APETAGEX"):
+        end += 32 + int.from_bytes(head[12:16], "little")
+    end += 128 if head.startswith(b"TAG") else 0
+    return at < end == size
 
 
 def _buffered(read_at: ReadAt) -> ReadAt:

@@ -17,7 +17,8 @@ from attrs import Attribute, field, fields, frozen
 
 from .._text import shown
 from ..errors import RequestError
-from .audio import NotSound, examine_bytes
+from .audio import examine_bytes
+from .sound import NotSound
 from .trust import is_loopback
 from .wire_json import check_json, is_small
 

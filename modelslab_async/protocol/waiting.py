@@ -20,11 +20,12 @@ def retry_after(header: str | None, now: float) -> float | None:
     text = header.strip()
     if text.isascii() and text.isdigit():
         return float(text) if len(text) <= _MAX_DIGITS else None
-    when = _date(text)
+    when = http_date(text)
     return None if when is None else max(0.0, when - now)
 
 
-def _date(text: str) -> float | None:
+def http_date(text: str) -> float | None:
+    """Seconds since the epoch, by one of the three formats of RFC 9110."""
     try:
         when = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):

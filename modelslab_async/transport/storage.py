@@ -24,13 +24,16 @@ from yarl import URL
 from ..errors import ConfigurationError
 from ..policy.transferring import DownloadPolicy, Setback, Trouble, judge_status
 from ..protocol.addresses import address_ranges, forbidden_address
+from ..protocol.encoding import labels_of
 from ..protocol.links import Link, LinkRefused, address_refused, read_link, redirected
+from ..protocol.versions import is_same_version, strong_validator
 from ..protocol.waiting import retry_after
 from .api import Network, describe, has_two_lengths, through
 
 _READ_BUFFER = 1024 * 1024
 _LARGE = 4 * 1024 * 1024
 _MAX_REDIRECTS = 3
+OTHER_VERSION = "a part of another file than before"
 _FORBIDDEN = "not a public address"
 _LONGEST_LINE = 64 * 1024  # of a header: the next link may be in it, and that may be long
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -69,12 +72,16 @@ class Body:
         offset: where in the file it begins: 0, or what was asked for.
         size: of the whole file in bytes, if the server announced it.
         validator: an ETag or date by which this very file can be gone on with, or ``None``.
+        codings: what the server says that the bytes are encoded with, the outermost last.
+        marks_end: it comes in chunks, of which the last says that it is the last.
     """
 
     _stream: aiohttp.StreamReader = field(repr=False)
     offset: int
     size: int | None
     validator: str | None
+    codings: tuple[str, ...] = ()
+    marks_end: bool = False
 
     async def read(self) -> bytes:
         """Some more bytes; none at the end.
@@ -234,14 +241,20 @@ def _body(response: aiohttp.ClientResponse, asked_offset: int, known: str | None
     if trouble is not None:
         wait = retry_after(response.headers.get("Retry-After"), time.time())
         raise LinkFailed(Setback(trouble, f"HTTP {status}", retry_after=wait))
-    if response.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
-        raise LinkFailed(Setback(Trouble.WRONG, "compressed, though that was not asked for"))
     if has_two_lengths(response):
         raise LinkFailed(Setback(Trouble.NETWORK, "the answer names two lengths"))
     length = response.content_length
     if status == 206:
         return _partial(response, asked_offset, length, known)
-    return Body(response.content, 0, length, _validator(response))
+    return _described(response, 0, length, _validator(response))
+
+
+def _described(
+    response: aiohttp.ClientResponse, offset: int, size: int | None, validator: str | None
+) -> Body:
+    codings = labels_of(",".join(response.headers.getall("Content-Encoding", ())))
+    chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    return Body(response.content, offset, size, validator, codings, marks_end=chunked)
 
 
 def _partial(
@@ -253,15 +266,15 @@ def _partial(
     size = None if length is None else asked + length
     if size is not None and found[2] not in ("*", str(size)):
         raise LinkFailed(Setback(Trouble.WRONG, "a part that does not reach the end of the file"))
-    if _validator(response) not in (None, known):
-        raise LinkFailed(Setback(Trouble.WRONG, "a part of another file than before"))
-    return Body(response.content, asked, size, known)
+    headers = response.headers
+    if not is_same_version(known, headers.get("ETag"), headers.get("Last-Modified")):
+        raise LinkFailed(Setback(Trouble.WRONG, OTHER_VERSION))
+    return _described(response, asked, size, known)
 
 
 def _validator(response: aiohttp.ClientResponse) -> str | None:
-    """Only a strong ETag or a date says that bytes are the same (RFC 9110, If-Range)."""
-    etag = response.headers.get("ETag", "")
-    return etag if etag.startswith('"') else response.headers.get("Last-Modified")
+    names = ("ETag", "Last-Modified", "Date")
+    return strong_validator(*(response.headers.get(name) for name in names))
 
 
 def _setback(error: Exception) -> Setback:

@@ -13,8 +13,9 @@ from modelslab_async.batch.intake import to_plan
 from modelslab_async.batch.manifest import BadRow, Format, Row, check_manifest, read_manifest
 from modelslab_async.batch.naming import DEFAULT_TEMPLATE, file_name
 from modelslab_async.batch.rows import request_text
-from modelslab_async.policy.transferring import Integrity, Setback, integrity_of
-from modelslab_async.protocol.audio import Completeness, NotSound, Sound, examine, sniff
+from modelslab_async.policy.transferring import Ending, Integrity, Setback, integrity_of
+from modelslab_async.protocol.audio import begins, examine
+from modelslab_async.protocol.sound import Completeness, NotSound, Sound
 
 _CALLS = 100_000
 _NOWHERE = Path("/nonexistent")
@@ -34,14 +35,17 @@ def audio(data: bytes) -> None:
 
     verdict = examine(read_at, len(data))
     assert calls < _CALLS
-    kind = sniff(data[:512])
+    found = begins(data[:4096])
     if isinstance(verdict, NotSound):
         assert verdict.reason.isprintable()
-        assert not isinstance(kind, str) or kind == verdict.reason
+        assert not isinstance(found, str) or found == verdict.reason
         return
-    assert kind is verdict.format
+    assert not isinstance(found, str)
+    assert found[0] is verdict.format or data.startswith(b"ID3")
     _is_measured(verdict, len(data))
     _is_vouched_for(verdict)
+    if verdict.mended:
+        _is_better(verdict, data)
 
 
 def _is_measured(sound: Sound, size: int) -> None:
@@ -54,8 +58,7 @@ def _is_measured(sound: Sound, size: int) -> None:
         case Completeness.EXACT:
             assert declared == size
         case Completeness.SHORT:
-            assert declared is not None
-            assert declared > size
+            assert declared is None or declared > size
         case Completeness.LONG:
             assert declared is not None
             assert declared <= size
@@ -64,10 +67,22 @@ def _is_measured(sound: Sound, size: int) -> None:
 
 
 def _is_vouched_for(sound: Sound) -> None:
-    alone = integrity_of(sound, announced=False)
-    assert isinstance(alone, Setback) or alone is Integrity.RIFF
-    announced = integrity_of(sound, announced=True)
+    alone = integrity_of(sound, Ending.CLOSED)
+    assert isinstance(alone, Setback) == (sound.completeness is not Completeness.EXACT)
+    announced = integrity_of(sound, Ending.ANNOUNCED)
     assert isinstance(announced, Setback) == (sound.completeness is Completeness.SHORT)
+    assert sound.completeness is not Completeness.SHORT or announced is not Integrity.MENDED
+
+
+def _is_better(sound: Sound, data: bytes) -> None:
+    """A mended file is as long a sound, and needs no more of it."""
+    pieces = (
+        part if isinstance(part, bytes) else data[part.start : part.stop] for part in sound.mended
+    )
+    again = examine(lambda at, count: mended[at : at + count], len(mended := b"".join(pieces)))
+    assert isinstance(again, Sound)
+    assert not again.mended
+    assert (again.seconds, again.channels) == (sound.seconds, sound.channels)
 
 
 def manifest(data: bytes) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from modelslab_async.errors import ConfigurationError
 from modelslab_async.policy.transferring import (
     DownloadPolicy,
+    Ending,
     Get,
     GiveUp,
     Integrity,
@@ -21,12 +22,13 @@ from modelslab_async.policy.transferring import (
     Step,
     Transfer,
     Trouble,
+    can_be_repeated,
     integrity_of,
     judge_status,
     next_step,
     too_slow,
 )
-from modelslab_async.protocol.audio import AudioFormat, Completeness, Sound
+from modelslab_async.protocol.sound import AudioFormat, Completeness, Sound
 
 POLICY = DownloadPolicy(patience=100.0, first_wait=1.0)
 START = Transfer(links=2, last_progress=0.0)
@@ -243,33 +245,52 @@ def test_a_status_is_a_body_or_a_trouble(
 
 SHORT, EXACT, LONG = Completeness.SHORT, Completeness.EXACT, Completeness.LONG
 STREAMING, UNKNOWN = Completeness.STREAMING, Completeness.UNKNOWN
+ANNOUNCED, MARKED, CLOSED = Ending.ANNOUNCED, Ending.MARKED, Ending.CLOSED
 
 
 @pytest.mark.parametrize(
-    ("completeness", "announced", "confirmed", "expected"),
+    ("completeness", "ending", "confirmed", "expected"),
     [
-        (EXACT, True, False, Integrity.EXACT),
-        (EXACT, False, False, Integrity.RIFF),
-        (STREAMING, True, False, Integrity.LENGTH),
-        (STREAMING, False, False, Trouble.CUT),
-        (LONG, True, False, Integrity.LENGTH),
-        (LONG, False, False, Trouble.CUT),
-        (UNKNOWN, True, False, Integrity.LENGTH),
-        (UNKNOWN, False, False, Trouble.CUT),
-        (SHORT, True, False, Trouble.CUT),
-        (SHORT, True, True, Integrity.SOURCE_SHORT),
-        (SHORT, False, False, Trouble.CUT),
-        (SHORT, False, True, Trouble.CUT),
+        (EXACT, ANNOUNCED, False, Integrity.EXACT),
+        (EXACT, MARKED, False, Integrity.RIFF),
+        (EXACT, CLOSED, False, Integrity.RIFF),
+        (STREAMING, ANNOUNCED, False, Integrity.LENGTH),
+        (STREAMING, MARKED, False, Trouble.CUT),
+        (STREAMING, MARKED, True, Integrity.REPEATED),
+        (STREAMING, CLOSED, True, Trouble.CUT),
+        (LONG, ANNOUNCED, False, Integrity.LENGTH),
+        (LONG, MARKED, False, Trouble.CUT),
+        (LONG, MARKED, True, Integrity.REPEATED),
+        (LONG, CLOSED, True, Trouble.CUT),
+        (UNKNOWN, ANNOUNCED, False, Integrity.LENGTH),
+        (UNKNOWN, MARKED, False, Trouble.CUT),
+        (UNKNOWN, MARKED, True, Integrity.REPEATED),
+        (UNKNOWN, CLOSED, False, Trouble.CUT),
+        (UNKNOWN, CLOSED, True, Integrity.REPEATED),
+        (SHORT, ANNOUNCED, False, Trouble.CUT),
+        (SHORT, ANNOUNCED, True, Integrity.SOURCE_SHORT),
+        (SHORT, MARKED, False, Trouble.CUT),
+        (SHORT, MARKED, True, Trouble.CUT),
+        (SHORT, CLOSED, True, Trouble.CUT),
     ],
 )
 def test_a_file_is_published_only_if_something_vouches_for_it(
-    completeness: Completeness,
-    announced: bool,
-    confirmed: bool,
-    expected: Integrity | Trouble,
+    completeness: Completeness, ending: Ending, confirmed: bool, expected: Integrity | Trouble
 ) -> None:
-    sound = Sound(
-        AudioFormat.WAV,
+    """D05 to D11, D51: and a mended file by the same rule, under its own name."""
+    sound = sound_that_is(completeness)
+    for mended in (sound, evolve(sound, mended=(b"RIFF", range(9)))):
+        found = integrity_of(mended, ending, confirmed=confirmed)
+        wanted = expected
+        published = isinstance(expected, Integrity) and expected is not Integrity.SOURCE_SHORT
+        if mended.mended and published:
+            wanted = Integrity.MENDED
+        assert (found.trouble if isinstance(found, Setback) else found) is wanted
+
+
+def sound_that_is(completeness: Completeness, form: AudioFormat = AudioFormat.WAV) -> Sound:
+    return Sound(
+        form,
         seconds=1.0,
         sample_rate=8000,
         channels=1,
@@ -277,8 +298,22 @@ def test_a_file_is_published_only_if_something_vouches_for_it(
         declared_size=1,
         actual_size=1,
     )
-    found = integrity_of(sound, announced=announced, confirmed=confirmed)
-    assert (found.trouble if isinstance(found, Setback) else found) is expected
+
+
+@pytest.mark.parametrize("form", [AudioFormat.MP3, AudioFormat.FLAC])
+def test_frames_vouch_for_a_file_without_a_length(form: AudioFormat) -> None:
+    sound = sound_that_is(EXACT, form)
+    assert integrity_of(sound, CLOSED) is Integrity.STRUCTURE
+    assert integrity_of(sound, ANNOUNCED) is Integrity.EXACT
+
+
+@pytest.mark.parametrize("completeness", Completeness)
+@pytest.mark.parametrize("ending", Ending)
+def test_a_second_transfer_is_compared_only_where_it_proves_something(
+    completeness: Completeness, ending: Ending
+) -> None:
+    proves = can_be_repeated(sound_that_is(completeness), ending)
+    assert proves == (ending is not CLOSED or completeness is UNKNOWN)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,9 @@ from modelslab_async.protocol.requests import (
     encode_audio,
     is_light,
 )
+from modelslab_async.sandbox.audio.codecs import flac
+
+from .. import tracks
 
 CLIP = "https://pub-3626123a908346a7a8be8d9295f44e26.r2.dev/generations/2e4c9960.wav"
 
@@ -356,9 +359,7 @@ def wav(seconds: float, rate: int = 8000) -> bytes:
 
 
 MP3 = (b"\xff\xfb\x90\x64" + b"\x55" * 413) * 10
-FLAC = (
-    b"fLaC\0\0\0\x22" + bytes(10) + (8000 << 44 | 7 << 36 | 8000 * 3).to_bytes(8, "big") + bytes(16)
-)
+FLAC = flac(tracks.wav(9000))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import base64
 import enum
 import gzip
 import struct
+import zlib
 from collections.abc import Iterator
 
 from attrs import frozen
@@ -24,9 +25,11 @@ from ..tracks import silence, wav
 class Tells(enum.Enum):
     """What the bytes say about their own end."""
 
-    ALL = "it is a sound, and its header accounts for every byte"
+    ALL = "it is a sound, and says itself that it ends here"
+    FRAMES = "it is a sound whose last frame is whole; how many there should be it does not say"
     NOTHING = "it is a sound that does not say where it ends, or ends before the bytes do"
     MORE = "it is a sound of which something is missing"
+    CUT = "what it is packed in has no end"
     NO_SOUND = "no sound begins here"
 
 
@@ -39,19 +42,30 @@ class Shape:
         tells: what they say.
         broken_off: more was on its way when the connection ended, which a framing can show.
         ending: of the file that it is, if it is one.
+        unpacked: what is published, if the body is packed.
+        mended: what is published, if the header of that needs to be written anew.
     """
 
     data: bytes
     tells: Tells
     broken_off: bool = False
     ending: str = ".wav"
+    unpacked: bytes = b""
+    mended: bytes = b""
+
+    @property
+    def file(self) -> bytes:
+        """What is published."""
+        return self.mended or self.unpacked or self.data
 
 
 WHOLE = wav(4000)
 _OTHER = wav(4000, seed=1)
 _HEADER = 44
 _MP3 = mp3(render("bell", seconds=2.0, sample_rate=44100), "128k")
+_FRAME = b"\xff\xfb\x50\x00" + bytes(204)  # 64 kbit/s, 44,100 Hz: 208 bytes
 _FLAC = flac(WHOLE)
+_FLAC_UNCOUNTED = _FLAC[:21] + bytes([_FLAC[21] & 0xF0]) + bytes(4) + _FLAC[26:]
 _PAGE = b"<!DOCTYPE html><html><body>Not found</body></html>"
 _DENIED = b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'
 _TAG = b"ID3\x04\0\0\0\0\0\x0a" + bytes(10)
@@ -80,6 +94,12 @@ def _big_endian() -> bytes:
     return _riff(fmt, b"data" + struct.pack(">I", 8000) + _OTHER[44:], mark=b"RIFX")
 
 
+def _counting(frames: int) -> bytes:
+    """A first frame, without sound, that says how many follow."""
+    counts = b"Xing" + struct.pack(">II", 1, frames)
+    return _FRAME[:36] + counts + _FRAME[36 + len(counts) :]
+
+
 def _cuts() -> Iterator[tuple[str, Shape]]:
     """The file up to a byte: as a host has stored it, and as a connection brought it."""
     for at in _CUTS:
@@ -102,8 +122,7 @@ _WHOLE_FILES = {
     "a sound that ends before its file": _sizes(_RIFF_SIZE, _DATA_SIZE - 100),
     **{
         name: contain(WHOLE, name)
-        for name in ("bad_list", "extensible", "extra_chunks", "float32", "odd_chunk", "pcm24",
-                     "rf64")
+        for name in ("extra_chunks", "float32", "odd_chunk", "pcm24")
     },
 }  # fmt: skip
 _MUTE_FILES = {
@@ -111,8 +130,37 @@ _MUTE_FILES = {
     "a page behind it": WHOLE + _PAGE,
     "two files": WHOLE + _OTHER,
     "a RIFF size too small": _sizes(_RIFF_SIZE - 100, _DATA_SIZE - 100),
+}
+_INFO = b"LIST" + struct.pack("<I", 25) + b"INFOISFT\x0d\0\0\0modelslab 1.0"
+_EXTENSIBLE = contain(WHOLE, "extensible")
+_OPEN_FILES = {
     "sizes of zero": _sizes(0, 0),
     "sizes of a stream": _sizes(0xFFFFFFFF, 0xFFFFFFFF),
+    "sizes of sox": _sizes(0x7FFFF024, 0x7FFFF000),
+}
+_BROKEN_FILES = {
+    "bad_list": (contain(WHOLE, "bad_list"), _riff(_FMT, _INFO + b"\0", _DATA)),
+    "extensible": (_EXTENSIBLE, _EXTENSIBLE[:20] + b"\1\0" + _EXTENSIBLE[22:]),
+    "rf64": (
+        contain(WHOLE, "rf64"),
+        _riff(_chunk(b"JUNK", contain(WHOLE, "rf64")[20:48]), _FMT, _DATA),
+    ),
+    "only the RIFF size open": (_sizes(0, _DATA_SIZE), WHOLE),
+    "only the data size open": (_sizes(_RIFF_SIZE, 0xFFFFFFFF), WHOLE),
+    "a RIFF size that ends inside the sound": (_sizes(1000, _DATA_SIZE), WHOLE),
+    "a mark of UTF-8 in front": (b"\xef\xbb\xbf" + WHOLE, WHOLE),
+    "a line in front": (b"\r\n" + WHOLE, WHOLE),
+    "headers in front": (b"HTTP/1.1 200 OK\r\nContent-Type: audio/wav\r\n\r\n" + WHOLE, WHOLE),
+    "a tag in front": (_TAG + WHOLE, WHOLE),
+}
+_PACKED_FILES = {
+    "gzip": gzip.compress(WHOLE, mtime=0),
+    "gzip twice": gzip.compress(gzip.compress(WHOLE, mtime=0), mtime=0),
+    "zlib": zlib.compress(WHOLE),
+    "the chunks of an upload": b"".join(
+        b"%x;chunk-signature=%b\r\n%b\r\n" % (len(part), b"0" * 64, part)
+        for part in (WHOLE[:5000], WHOLE[5000:], b"")
+    ),
 }
 _SHORT_FILES = {
     "a RIFF size too large": _sizes(_RIFF_SIZE + 100, _DATA_SIZE),
@@ -125,10 +173,9 @@ _NO_FILES = {
     "no format": _riff(_DATA),
     "a film": _riff(_chunk(b"data", WHOLE), form=b"AVI "),
     "Ogg": b"OggS" + bytes(100) + WHOLE,
-    "gzip": gzip.compress(WHOLE, mtime=0),
+    "a page, compressed": gzip.compress(_PAGE, mtime=0),
+    "64 MiB of zeros, compressed": gzip.compress(bytes(2**26), mtime=0),
     "base64": base64.b64encode(WHOLE),
-    "a mark of UTF-8 in front": b"\xef\xbb\xbf" + WHOLE,
-    "a line in front": b"\r\n" + WHOLE,
     "UTF-16": "not found".encode("utf-16"),
     "HTML": _PAGE,
     "XML": _DENIED,
@@ -143,10 +190,34 @@ SHAPES: dict[str, Shape] = {
     **{name: Shape(data, Tells.NOTHING) for name, data in _MUTE_FILES.items()},
     **{name: Shape(data, Tells.MORE) for name, data in _SHORT_FILES.items()},
     **{name: Shape(data, Tells.NO_SOUND) for name, data in _NO_FILES.items()},
-    # Half of these is a sound as well, which nobody can tell from a shorter song.
-    "mp3": Shape(_MP3, Tells.NOTHING, ending=".mp3"),
-    "mp3 with a tag": Shape(_TAG + _MP3, Tells.NOTHING, ending=".mp3"),
-    "half an mp3": Shape(_MP3[: len(_MP3) // 2], Tells.NOTHING, ending=".mp3"),
-    "flac": Shape(_FLAC, Tells.NOTHING, ending=".flac"),
-    "half a flac": Shape(_FLAC[: len(_FLAC) // 2], Tells.NOTHING, ending=".flac"),
+    **{name: Shape(data, Tells.NOTHING, mended=WHOLE) for name, data in _OPEN_FILES.items()},
+    **{
+        name: Shape(data, Tells.ALL, mended=mended)
+        for name, (data, mended) in _BROKEN_FILES.items()
+    },
+    **{name: Shape(data, Tells.ALL, unpacked=WHOLE) for name, data in _PACKED_FILES.items()},
+    **{
+        f"{name}, cut": Shape(data[:-1], Tells.CUT)
+        for name, data in _PACKED_FILES.items()
+        if "upload" not in name
+    },
+    "open sizes, compressed": Shape(
+        gzip.compress(_sizes(0, 0), mtime=0), Tells.NOTHING, unpacked=_sizes(0, 0), mended=WHOLE
+    ),
+    "mp3": Shape(_MP3, Tells.ALL, ending=".mp3"),
+    "mp3 with a tag": Shape(_TAG + _MP3, Tells.ALL, ending=".mp3"),
+    "bare frames": Shape(_FRAME * 9, Tells.FRAMES, ending=".mp3"),
+    "bare frames and an old tag": Shape(_FRAME * 9 + b"TAG" + bytes(125), Tells.ALL, ending=".mp3"),
+    "bare frames, the last cut": Shape(_FRAME * 9 + _FRAME[:99], Tells.MORE, ending=".mp3"),
+    "mp3 before a page": Shape(_MP3 + _PAGE, Tells.NOTHING, ending=".mp3"),
+    "half an mp3": Shape(_MP3[: len(_MP3) // 2], Tells.MORE, ending=".mp3"),
+    "mp3 that counts its frames": Shape(_counting(9) + _FRAME * 9, Tells.ALL, ending=".mp3"),
+    "mp3 with fewer frames than it counts": Shape(
+        _counting(90) + _FRAME * 9, Tells.MORE, ending=".mp3"
+    ),
+    "flac": Shape(_FLAC, Tells.ALL, ending=".flac"),
+    "flac behind a tag": Shape(_TAG + _FLAC, Tells.ALL, ending=".flac"),
+    "flac of a stream": Shape(_FLAC_UNCOUNTED, Tells.FRAMES, ending=".flac"),
+    "half a flac": Shape(_FLAC[: len(_FLAC) // 2], Tells.MORE, ending=".flac"),
+    "half a flac of a stream": Shape(_FLAC_UNCOUNTED[:-5000], Tells.MORE, ending=".flac"),
 }

@@ -1,9 +1,12 @@
 """Download each shape of body, in each framing, from either mirror or both, and judge what is kept.
 
-The rule, in words: a file is published if either its own header accounts for every byte, or the
-host had announced just so many, and if nothing speaks against it. A header that promises more does,
-until a second whole transfer has given the same bytes. A framing that shows a break does, for ever.
-What is published is what was sent, to the byte; and nothing else stays in the folder.
+The rule, in words: a file is published if either it says itself that it ends here, or the host had
+announced just so many bytes, and if nothing speaks against it. A header that promises more does,
+until a second whole transfer has given the same bytes. Where nothing speaks at all, a second
+transfer of the same bytes does, if the framing has marked its end, or if whole frames end there. A
+framing that shows a break is believed for ever, and so is packing without its end.
+What is published is what was sent, to the byte, or what was packed in it, under a header that
+others read; and nothing else stays in the folder.
 """
 
 from __future__ import annotations
@@ -80,13 +83,28 @@ def right(shape: Shape, framing: Framing, *, again: bool) -> Verdict:
         return IncompleteDownload
     if shape.tells is Tells.NO_SOUND:
         return NotAudio
-    if shape.tells is Tells.ALL:
-        return Integrity.EXACT if framing is Framing.LENGTH else Integrity.RIFF
-    if framing is not Framing.LENGTH:
+    vouching = _vouching(shape, framing, again=again)
+    if vouching is None:
         return IncompleteDownload
-    if shape.tells is Tells.NOTHING:
+    return Integrity.MENDED if shape.mended else vouching
+
+
+def _vouching(shape: Shape, framing: Framing, *, again: bool) -> Integrity | None:
+    announced = framing is Framing.LENGTH
+    match shape.tells:
+        case Tells.CUT:
+            return None
+        case Tells.MORE:
+            return Integrity.SOURCE_SHORT if announced and again else None
+        case Tells.ALL if announced:
+            return Integrity.EXACT
+        case Tells.ALL:
+            return Integrity.RIFF if shape.ending == ".wav" else Integrity.STRUCTURE
+    if announced:
         return Integrity.LENGTH
-    return Integrity.SOURCE_SHORT if again else IncompleteDownload
+    # The end of what it is packed in marks an end, too.
+    marked = framing is Framing.CHUNKED or shape.unpacked or shape.tells is Tells.FRAMES
+    return Integrity.REPEATED if again and marked else None
 
 
 def expected(case: Case) -> tuple[Shape | None, Verdict]:
@@ -213,7 +231,7 @@ def findings(case: Case, seed: int) -> list[str]:
     """All that is wrong with a run; nothing, if it went by the rule."""
     fetched = fetch(case, seed)
     shape, verdict = expected(case)
-    files = {f"song{shape.ending}": shape.data} if shape else {}
+    files = {f"song{shape.ending}": shape.file} if shape else {}
     outcome = fetched.outcome
     got = outcome.integrity if isinstance(outcome, SavedFile) else type(outcome)
     found = list(fetched.left_behind)
