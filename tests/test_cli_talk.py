@@ -124,15 +124,17 @@ def test_on_a_terminal_there_are_bars_and_stdout_stays_clean(tmp_path: Path) -> 
         ({}, True, True),
         ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
         ({"TERM": "dumb"}, False, False),
+        ({"TERM": ""}, False, False),
+        ({"TERM": "unknown"}, False, False),
     ],
-    ids=["plain", "NO_COLOR wins", "dumb"],
+    ids=["plain", "NO_COLOR wins", "dumb", "empty", "unknown"],
 )
 def test_colours_and_movement_follow_the_terminal(
     tmp_path: Path, more: dict[str, str], animated: bool, colored: bool
 ) -> None:
     _, _, shown = on_a_terminal(tmp_path, "generate", "--sandbox", "a", "-o", "a.wav", **more)
-    assert ("\x1b[2K" in shown) is animated
-    assert ("\x1b[9" in shown) is colored
+    assert ("\x1b[J" in shown) is animated
+    assert ("\x1b[32m" in shown) is colored
     code, _, shown = on_a_terminal(tmp_path, "generate", "a", **more)
     assert code == 3
     assert ("\x1b[31" in shown) is colored

@@ -12,6 +12,7 @@ from modelslab_async import RowState, Succeeded
 from ..protocol.trust import safe_text
 from .failing import as_json
 from .showing import told, warn_of
+from .streams import Region
 from .voice import Voice
 
 if TYPE_CHECKING:
@@ -193,64 +194,41 @@ class Events:
 
 
 class Bars:
-    """A bar for the whole, and one for each of a few jobs in flight."""
+    """A bar for the whole, and one for each of a few jobs in flight; what is final scrolls up."""
 
     interval = 0.25
 
     def __init__(self, voice: Voice) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
         self._voice = voice
         self.tally = Tally()
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[about]}", markup=False),
-            console=Console(stderr=True, no_color=not voice.colored),
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._all = self._bars.add_task("all", about="")
-        self._rows = [self._bars.add_task("", visible=False, about="") for _ in range(_SHOWN)]
+        self._region = Region()
         self._closed = False
-        self._bars.start()
 
     def ended(self, row: Row, outcome: Outcome) -> None:
         """Print what is final; the bars show the rest."""
         _counted(self.tally, outcome)
-        self._bars.stop()
         _tell(self._voice, row, outcome)
-        if not self._closed:
-            self._bars.start()
 
     def tick(self, seen: Look) -> None:
         """Draw everything as it is now."""
+        if self._closed:
+            return
+        from .bars import Line, shown
+
         done, total = seen.counts[_S.DONE], sum(seen.counts.values())
-        self._bars.update(
-            self._all, completed=done, total=total, about=self.tally.words(seen.counts)
-        )
-        for task, row in zip(self._rows, seen.flying, strict=False):
-            self._bars.update(task, **_drawn(row))
-        for task in self._rows[len(seen.flying) :]:
-            self._bars.update(task, visible=False)
-        self._bars.refresh()
+        whole = Line("all", done / max(total, 1), f"{done} of {total}")
+        rows = [Line(*_drawn(row)) for row in seen.flying]
+        words = self.tally.words(seen.counts)
+        self._region.draw(shown(whole, words, rows, self._region.size, colored=self._voice.colored))
 
     def close(self) -> None:
         """Take the bars away."""
         self._closed = True
-        self._bars.stop()
+        self._region.close()
 
 
-def _drawn(row: Row) -> dict[str, Any]:
-    arriving = row.state is _S.READY
+def _drawn(row: Row) -> tuple[str, float, str]:
+    if row.state is _S.READY:
+        return safe_text(row.prompt, 40), 1.0, "arriving"
     waited = time.time() - (row.accepted_at or row.updated_at)
-    return {
-        "description": safe_text(row.prompt, 40),
-        "total": 1 if arriving else None,
-        "completed": 1 if arriving else 0,
-        "about": "arriving" if arriving else f"job {row.job_id}, {waited:.0f} s",
-        "visible": True,
-    }
+    return safe_text(row.prompt, 40), 0.0, f"job {row.job_id}, {waited:.0f} s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
@@ -12,15 +13,22 @@ from .connection import Connection, opened
 from .failing import OK, as_json, error_shape, exit_code_of
 from .running import run
 from .showing import board_of, hint_of
-from .tracks import Board, Track, bring_all
+from .tracks import Board, Keep, Track, bring_all
 from .voice import PROGRAM, Voice
 
 if TYPE_CHECKING:
     from modelslab_async import ModelsLab, SavedFile
 
+    from .kept_ids import KeptIds
+
 
 def deliver(
-    connection: Connection, tracks: Sequence[Track], voice: Voice, *, again: Sequence[str] = ()
+    connection: Connection,
+    tracks: Sequence[Track],
+    voice: Voice,
+    *,
+    again: Sequence[str] = (),
+    kept: KeptIds | None = None,
 ) -> int:
     """Bring all tracks to disk, tell about it, and return the exit code.
 
@@ -29,6 +37,7 @@ def deliver(
         tracks: which.
         voice: how to tell.
         again: arguments, beside the ids, for the command that goes on with what is unfinished.
+        kept: where the jobs are written down until they are over.
     """
     board = board_of(voice, tracks)
     arguments = (*again, *connection.arguments)
@@ -44,10 +53,14 @@ def deliver(
         _say_how_to_resume(voice, connection, tracks, arguments, OK)
 
     try:
-        code = run(_work(connection, tracks, board), first=first, last_words=last_words)
+        keep = partial(_keep, voice, kept) if kept else None
+        work = _work(connection, tracks, board, keep)
+        code = run(work, first=first, last_words=last_words)
     except Exception:  # a bug of ours must not cost anybody a job
         _say_how_to_resume(voice, connection, tracks, arguments, OK)
         raise
+    if kept:
+        kept.close()
     if voice.json:
         voice.give_json(report(tracks))
     for note in (note for track in tracks if not track.handle for note in track.notes):
@@ -56,13 +69,23 @@ def deliver(
     return code or exit_code_of([t.error for t in tracks if t.error], asked=len(tracks))
 
 
-async def _work(connection: Connection, tracks: Sequence[Track], board: Board) -> int:
+async def _work(
+    connection: Connection, tracks: Sequence[Track], board: Board, keep: Keep | None
+) -> int:
     try:
         async with opened(connection) as client:
-            await bring_all(client, tracks, board)
+            await bring_all(client, tracks, board, keep)
     finally:
         board.close()
     return 0
+
+
+def _keep(voice: Voice, kept: KeptIds, handle: str) -> None:
+    """The job is paid for and goes on, whether or not it can be written down."""
+    try:
+        kept.add(handle)
+    except OSError as error:
+        voice.warn(f"{kept.path} cannot be written: {error.strerror}")
 
 
 def ask(connection: Connection, question: Callable[[ModelsLab], Awaitable[Any]]) -> Any:

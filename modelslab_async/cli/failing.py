@@ -30,7 +30,8 @@ from modelslab_async import (
 )
 
 from ..protocol.trust import safe_text
-from .voice import COMPLETION_VARIABLE, PROGRAM, Voice, json_by_default, silence, unwritten
+from .streams import silence, unwritten
+from .voice import COMPLETION_VARIABLE, PROGRAM, Voice, json_by_default
 
 OK, OTHER, USAGE, SOME_FAILED, LEFT_OVER = 0, 1, 2, 8, 9
 INTERRUPTED = 130

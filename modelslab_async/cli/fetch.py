@@ -53,7 +53,7 @@ def fetch(
 
     \b
     A job is its id, the text that Job.to_json() gave, @FILE with one of these
-    in each line, or - for standard input. In a directory a file gets the id
+    in each line (# begins a comment), or - for standard input. In a directory a file gets the id
     of its job as its name.
     """
     from modelslab_async import PollPolicy
@@ -81,7 +81,8 @@ def _handles(job: str) -> Sequence[str]:
 
 
 def _lines(text: str) -> list[str]:
-    return [line.strip() for line in text.splitlines() if line.strip()]
+    lines = (line.strip() for line in text.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _name(handle: str) -> str:

@@ -110,8 +110,14 @@ def generate(
     check_publishing(directory, longest_name(file))
     voice.say(f"{plural(len(tracks), 'track')} with {connection.origin}")
     from .delivering import deliver
+    from .kept_ids import KeptIds
 
-    return deliver(connection, tracks, voice, again=place_again(output, overwrite=overwrite))
+    kept = None
+    if not sandbox:  # the jobs of a sandbox end with it
+        kept = KeptIds(directory, tracks)
+        voice.say(f"the ids of the jobs are in {kept.path} until their files are saved")
+    again = place_again(output, overwrite=overwrite)
+    return deliver(connection, tracks, voice, again=again, kept=kept)
 
 
 def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:

@@ -10,6 +10,7 @@ import click
 from attrs import evolve
 
 from .settings import Flags, read_settings
+from .streams import LogStream
 from .voice import Voice, json_by_default
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _log_to_stderr(verbose: int) -> None:
     import logging
 
     level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
-    logging.basicConfig(format="%(name)s: %(message)s")
+    logging.basicConfig(format="%(name)s: %(message)s", stream=LogStream())
     logging.getLogger("modelslab_async").setLevel(level)
 
 

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 from ..protocol.trust import safe_text
 from .failing import explain
+from .streams import Region
 from .tracks import Board, State, Track
 from .voice import PROGRAM, Voice
 
 if TYPE_CHECKING:
     from modelslab_async import SavedFile
+
+    from .bars import Line
 
 _MOST_ROWS = 12
 _MB = 1_000_000
@@ -64,66 +67,52 @@ class Lines:
 
 
 class Bars:
-    """A bar for each track that moves, and one line about the rest."""
+    """A bar for each track that moves, and one for all of them; what is final scrolls up."""
 
     interval = 0.1
 
     def __init__(self, voice: Voice, tracks: Sequence[Track]) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
-
         self._voice = voice
         self._tracks = tracks
-        self._bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[about]}", markup=False),
-            console=Console(stderr=True, no_color=not voice.colored),
-            auto_refresh=False,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        self._all = self._bars.add_task("all", total=len(tracks), about="")
-        self._rows = {
-            track: self._bars.add_task(track.name[:40], visible=False, about="") for track in tracks
-        }
+        self._region = Region()
         self._closed = False
-        self._bars.start()
         self.tick()
 
     def changed(self, track: Track) -> None:
         """Print what is final; the bars show the rest."""
         if track.state in (State.SAVED, State.FAILED):
-            self._bars.stop()
             settled(self._voice, track)
             self.tick()
-            if not self._closed:
-                self._bars.start()
 
     def tick(self) -> None:
         """Draw everything as it is now."""
-        self._bars.update(
-            self._all, completed=_count(self._tracks, State.SAVED), about=summary(self._tracks)
+        if self._closed:
+            return
+        from .bars import Line, shown
+
+        done = _count(self._tracks, State.SAVED)
+        whole = Line("all", done / max(len(self._tracks), 1), f"{done} of {len(self._tracks)}")
+        size = self._region.size
+        self._region.draw(
+            shown(whole, summary(self._tracks), self._rows(), size, colored=self._voice.colored)
         )
-        shown = 0
-        waiting = 0
-        for track in self._tracks:
-            waiting += track.state is State.WAITING
-            shown += track.is_open
-            self._draw(track, waiting, visible=track.is_open and shown <= _MOST_ROWS)
-        self._bars.refresh()
 
     def close(self) -> None:
         """Take the bars away."""
         self._closed = True
-        self._bars.stop()
+        self._region.close()
 
-    def _draw(self, track: Track, place: int, *, visible: bool) -> None:
-        completed, total, about = _figures(track, place)
-        self._bars.update(
-            self._rows[track], completed=completed, total=total, about=about, visible=visible
-        )
+    def _rows(self) -> list[Line]:
+        from .bars import Line
+
+        rows: list[Line] = []
+        waiting = 0
+        for track in self._tracks:
+            waiting += track.state is State.WAITING
+            if track.is_open and len(rows) < _MOST_ROWS:
+                done, total, about = _figures(track, waiting)
+                rows.append(Line(track.name, done / total if total else None, about))
+        return rows
 
 
 def _figures(track: Track, place: int) -> tuple[float, float | None, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,9 @@ from .naming import bare, is_taken
 
 if TYPE_CHECKING:
     from modelslab_async import Job, ModelsLab, MusicGen, RemoteFile, SavedFile
+
+
+Keep = Callable[[str], None]
 
 
 class State(Enum):
@@ -96,13 +99,22 @@ class Board(Protocol):
         """Nothing more will come."""
 
 
-async def bring_all(client: ModelsLab, tracks: Sequence[Track], board: Board) -> None:
-    """Bring every track to disk; what fails stands in the track."""
+async def bring_all(
+    client: ModelsLab, tracks: Sequence[Track], board: Board, keep: Keep | None = None
+) -> None:
+    """Bring every track to disk; what fails stands in the track.
+
+    Args:
+        client: open.
+        tracks: which.
+        board: shows them.
+        keep: writes down the handle of each job that is accepted; called in a thread.
+    """
     async with anyio.create_task_group() as group:
         group.start_soon(_tick, board)
         async with anyio.create_task_group() as work:
             for track in tracks:
-                work.start_soon(_bring, client, track, board)
+                work.start_soon(_bring, client, track, board, keep)
         group.cancel_scope.cancel()
 
 
@@ -112,22 +124,26 @@ async def _tick(board: Board) -> None:
         board.tick()
 
 
-async def _bring(client: ModelsLab, track: Track, board: Board) -> None:
+async def _bring(client: ModelsLab, track: Track, board: Board, keep: Keep | None) -> None:
     try:
-        await _steps(client, track, board)
+        await _steps(client, track, board, keep)
     except asyncio.CancelledError as cancelled:
-        track.handle = getattr(cancelled, "job", track.handle)
+        late, track.handle = track.handle is None, getattr(cancelled, "job", track.handle)
         track.notes += getattr(cancelled, "__notes__", [])
+        if late and track.handle is not None and keep is not None:
+            keep(track.handle)  # nothing else happens any more that it could hold up
         raise
     except ModelsLabError as error:
         track.error = error
         _reach(track, State.FAILED, board)
 
 
-async def _steps(client: ModelsLab, track: Track, board: Board) -> None:
+async def _steps(client: ModelsLab, track: Track, board: Board, keep: Keep | None) -> None:
     order = track.order
     track.job = client.job(order) if isinstance(order, str) else await client.submit(order)
     track.handle = track.job.to_json()
+    if keep is not None:
+        await in_thread(partial(keep, track.handle))
     _reach(track, State.GENERATING, board)
     if isinstance(order, str):
         await track.job.refresh()  # most are finished by now

@@ -6,16 +6,16 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any
 
 import click
 from attrs import frozen
 
+from .streams import write
+
 PROGRAM = "modelslab-async"
 COMPLETION_VARIABLE = "_MODELSLAB_ASYNC_COMPLETE"
-
-unwritten: list[OSError] = []
-"""Why data did not get to stdout, for the exit code: a job goes on without an audience."""
+_PLAIN = ("", "dumb", "unknown")
 
 
 @frozen(kw_only=True)
@@ -60,7 +60,7 @@ class Voice:
 
     def give(self, line: str | bytes) -> None:
         """One line of data."""
-        _write(sys.stdout, (os.fsencode(line) if isinstance(line, str) else line) + b"\n")
+        write(sys.stdout, (os.fsencode(line) if isinstance(line, str) else line) + b"\n")
 
     def give_json(self, value: Mapping[str, Any]) -> None:
         """One JSON object, as data."""
@@ -73,7 +73,7 @@ class Voice:
     @property
     def animated(self) -> bool:
         """Whether stderr is a terminal that can redraw lines, and nothing else writes to it."""
-        plain = os.environ.get("TERM") == "dumb" or self.quiet or self.verbose or self.json
+        plain = os.environ.get("TERM", "") in _PLAIN or self.quiet or self.verbose or self.json
         return sys.stderr.isatty() and not plain
 
     @property
@@ -83,36 +83,15 @@ class Voice:
             return False
         if os.environ.get("FORCE_COLOR"):
             return True
-        return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        return sys.stderr.isatty() and os.environ.get("TERM", "") not in _PLAIN
 
     def _styled(self, word: str, color: str) -> str:
         return click.style(word, fg=color, bold=True) if self.colored else word
 
     def _tell(self, text: str) -> None:
-        _write(sys.stderr, text.encode(errors="backslashreplace") + b"\n")
+        write(sys.stderr, text.encode(errors="backslashreplace") + b"\n")
 
 
 def json_by_default() -> bool:
     """Whether the environment asks for JSON, as ModelsLab's own command line reads it."""
     return os.environ.get("MODELSLAB_OUTPUT") == "json"
-
-
-def _write(stream: TextIO, data: bytes) -> None:
-    """Write at once. That nobody can read it is no reason to leave a paid job alone."""
-    try:
-        stream.flush()
-        stream.buffer.write(data)
-        stream.buffer.flush()
-    except BrokenPipeError:  # whoever read it has what he wanted
-        silence(stream)
-    except OSError as error:
-        if stream is sys.stdout:
-            unwritten.append(error)
-        silence(stream)
-
-
-def silence(stream: TextIO) -> None:
-    """Let a stream that nobody reads lead nowhere, also for the interpreter's last flush."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
