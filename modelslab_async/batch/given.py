@@ -6,7 +6,6 @@ the one that a row names in ``init_audio_file``, or that a caller gives as a `Pa
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import hashlib
@@ -21,7 +20,13 @@ from attrs import field, fields, frozen
 from .._text import shown
 from ..errors import ConfigurationError, RequestError
 from ..protocol.audio import examine_bytes, sniff
-from ..protocol.requests import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_audio
+from ..protocol.requests import (
+    MAX_INIT_AUDIO_BYTES,
+    MusicGen,
+    base64_text,
+    encode,
+    encode_audio,
+)
 from ..protocol.sound import NotSound
 from .lines import BadRow, Given
 from .strict import CLIP, REQUEST_FIELDS, build, canonical
@@ -75,7 +80,7 @@ def _in_json(values: dict[str, Any]) -> dict[str, Any]:
     if isinstance(audio, Path):
         values[CLIP] = str(values.pop("init_audio").absolute())
     if isinstance(audio, bytes):
-        values |= {"init_audio": base64.b64encode(audio).decode(), "base64": True}
+        values |= {"init_audio": base64_text(audio), "base64": True}
     return values
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import field, fields, frozen
 
 from ..errors import LedgerError
+from ..protocol.wire_json import encode_json
 from .states import RowState
 
 _LARGEST: Final = 2**63 - 1  # what an SQLite integer holds
@@ -147,6 +147,6 @@ def request_text(row: PlannedRow) -> str:
             f"row {row.id!r} has a field 'key': the ledger keeps no API key; take the field out"
         )
     try:
-        return json.dumps(dict(row.request))
+        return encode_json(dict(row.request)).decode("ascii")
     except (TypeError, ValueError) as error:
         raise LedgerError(f"the request of row {row.id!r} cannot be kept: {error}") from error
