@@ -211,6 +211,7 @@ class ModelsLab:
         template: str | None = None,
         limits: Limits | None = None,
         retry: Iterable[RowState] = (),
+        confirmed: str | None = None,
     ) -> Batch:
         """Make many requests durably: an async context manager over `Succeeded` and `Failed`.
 
@@ -228,6 +229,8 @@ class ModelsLab:
             retry: states of rows that are made anew, each as a new job that is paid for:
                 ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
                 For ``output_lost`` the files alone are looked for again, which costs nothing.
+            confirmed: `batch.confirmed.Selection.fingerprint` of the rows that somebody agreed to
+                pay for; if others are planned by now, nothing is sent. For ``requests=None``.
 
         Raises:
             LedgerError: on entering: the directory is in use, or its ledger cannot be used.
@@ -241,7 +244,7 @@ class ModelsLab:
         if max_jobs is not None:  # with so few rows under way, no slot is taken from others
             room = min(room, _at_least_one("max_jobs", max_jobs))
 
-        settings = BatchSettings(limits=limits, retry=frozenset(retry))
+        settings = BatchSettings(limits=limits, retry=frozenset(retry), confirmed=confirmed)
         if template is not None:
             settings = evolve(settings, template=template)
         return Batch(self._session, requests, Path(directory), room=room, settings=settings)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from modelslab_async import ConfigurationError, LimitReached, Limits
+from modelslab_async import (
+    ConfigurationError,
+    LedgerError,
+    LimitReached,
+    Limits,
+    ModelsLab,
+    MusicGen,
+)
 from modelslab_async.batch import changes
+from modelslab_async.batch.confirmed import Selection
 from modelslab_async.batch.ledger import Ledger
 from modelslab_async.batch.reading import Reader
 from modelslab_async.batch.states import RowState
+from modelslab_async.cli.batch_plan import opened_manifest
 from modelslab_async.sandbox import Fault, Sandbox
 
-from .batches import pieces, quick, run, run_until_stopped
+from .batches import pieces, quick, run, run_until_stopped, states
 from .manifests import manifest
 from .quick import client_of
 from .test_cli import against, command
@@ -237,3 +247,95 @@ def test_m03_an_option_takes_amounts_only(tmp_path: Path, option: str, value: st
     done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-n", f"{option}={value}")
     assert (done.returncode, done.stdout) == (2, "")
     assert option in done.stderr
+
+
+# What was agreed to
+
+
+def fingerprint(directory: Path) -> str:
+    """Of what is planned in a directory."""
+    selection = Selection()
+    with Reader.open(directory) as reader:
+        for row_id, payload_hash in reader.planned():
+            selection.add(row_id, payload_hash)
+    return selection.fingerprint
+
+
+async def one_more(client: ModelsLab, directory: Path) -> None:
+    await stopped_at_once(client, pieces(4), directory)
+
+
+async def another_in_its_place(client: ModelsLab, directory: Path) -> None:
+    async with Ledger(directory) as ledger:
+        await ledger.write(changes.intent(1, 7, 1))
+        await ledger.write(changes.rejected(1, "BadRequest", "no"))
+    await stopped_at_once(client, pieces(3, start=2), directory)
+
+
+async def one_less(_: ModelsLab, directory: Path) -> None:
+    async with Ledger(directory) as ledger:
+        await ledger.write(changes.intent(1, 7, 1))
+        await ledger.write(changes.rejected(1, "BadRequest", "no"))
+
+
+async def nothing_else(_: ModelsLab, __: Path) -> None:
+    pass
+
+
+async def stopped_at_once(client: ModelsLab, requests: list[MusicGen], directory: Path) -> None:
+    none = Limits(max_jobs_total=0)
+    await run_until_stopped(client, requests, directory, LimitReached, limits=none)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "holds"),
+    [(nothing_else, True), (one_more, False), (one_less, False), (another_in_its_place, False)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+async def test_m06_nothing_is_sent_when_other_rows_are_planned_than_were_agreed_to(
+    tmp_path: Path, meanwhile: Callable[[ModelsLab, Path], Awaitable[None]], holds: bool
+) -> None:
+    enough = Limits(max_jobs_total=9)
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await stopped_at_once(client, pieces(3), tmp_path)
+        agreed = fingerprint(tmp_path)
+        await meanwhile(client, tmp_path)
+        if holds:
+            await run(client, None, tmp_path, confirmed=agreed, limits=enough)
+            assert states(tmp_path) == {S.DONE: 3}
+            return
+        with pytest.raises(LedgerError, match="not those that were agreed to"):
+            await run(client, None, tmp_path, confirmed=agreed, limits=enough)
+        assert not box.book.debits
+
+
+@pytest.mark.parametrize("name", ["rows.txt", "rows.jsonl", "rows.csv"])
+def test_m06_a_manifest_that_grows_after_the_plan_is_paid_for_as_planned(
+    tmp_path: Path, name: str
+) -> None:
+    lines = {
+        "rows.txt": ["waltz\n", "raga\n", "techno\n"],
+        "rows.jsonl": ['{"prompt": "waltz"}\n', '{"prompt": "raga"}\n', '{"prompt": "techno"}\n'],
+        "rows.csv": ["prompt\nwaltz\n", "raga\n", "techno\n"],
+    }[name]
+    path = tmp_path / name
+    path.write_text("".join(lines[:2]))
+    with opened_manifest(str(path), None) as rows:
+        with path.open("a") as more:
+            more.write(lines[2])
+        assert [row.prompt for row in rows.planned()] == ["waltz", "raga"]
+    with opened_manifest(str(path), None) as rows:
+        path.write_text(lines[2])
+        assert [row.prompt for row in rows.planned()] == ["waltz", "raga", "techno"]
+
+
+def test_m06_a_selection_is_of_rows_and_not_of_their_order() -> None:
+    def of(*rows: tuple[str, str]) -> str:
+        selection = Selection()
+        for row in rows:
+            selection.add(*row)
+        return selection.fingerprint
+
+    a, b = ("a", "1"), ("b", "2")
+    assert of(a, b) == of(b, a)
+    assert len({of(), of(a), of(b), of(a, a), of(a, b), of(("a", "2")), of(("ab", "1"))}) == 7

@@ -28,7 +28,7 @@ from modelslab_async.batch.manifest import (
     check_manifest,
     from_requests,
     read_manifest,
-    rereadable,
+    snapshot,
 )
 from modelslab_async.errors import ConfigurationError
 from modelslab_async.protocol.requests import MusicGen
@@ -529,16 +529,23 @@ def test_a_pipe_can_be_read_twice() -> None:
     read_end, write_end = os.pipe()
     os.write(write_end, b"rock\njazz\n")
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe, rereadable(pipe) as copy:
+    with os.fdopen(read_end, "rb") as pipe, snapshot(pipe) as copy:
         first = check_manifest(read_manifest(copy))
         copy.seek(0)
         assert check_manifest(read_manifest(copy)) == first
     assert first.rows == 2
 
 
-def test_a_file_that_can_be_read_twice_is_not_copied() -> None:
-    file = io.BytesIO(b"rock")
-    assert rereadable(file) is file
+@pytest.mark.parametrize("size", [1, 20 * 1024 * 1024], ids=["in memory", "on disk"])
+def test_m06_what_is_added_to_a_manifest_later_is_not_in_it(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_bytes(b"#" * size + b"\nrock\n")
+    with path.open("rb") as file, snapshot(file) as copy:
+        with path.open("ab") as more:
+            more.write(b"jazz\n")
+        for _ in range(2):
+            copy.seek(0)
+            assert copy.read().endswith(b"#\nrock\n")
 
 
 # From Python

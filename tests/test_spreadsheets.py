@@ -20,7 +20,7 @@ from modelslab_async.batch.manifest import (
     Row,
     check_manifest,
     read_manifest,
-    rereadable,
+    snapshot,
 )
 from modelslab_async.protocol.requests import MusicGen
 
@@ -334,7 +334,7 @@ def test_n14_a_pipe_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(manifests, "MAX_COPY", 10**6)
     with pytest.raises(OSError, match="no end of it"):
-        rereadable(Pipe())
+        snapshot(Pipe())
 
 
 # What the command line says of it

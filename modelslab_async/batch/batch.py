@@ -26,6 +26,7 @@ from ..runtime import to_the_end
 from ..session import Session
 from . import changes
 from .arrivals import Arrivals
+from .confirmed import Selection
 from .given import taken
 from .intake import CHUNK, chunks, plan_of, to_plan
 from .ledger import Ledger
@@ -52,11 +53,13 @@ class BatchSettings:
         limits: what may be paid for; what it leaves open is as the ledger says.
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
+        confirmed: `Selection.fingerprint` of the rows that may be paid for; ``None``: all.
     """
 
     template: str = DEFAULT_TEMPLATE
     limits: Limits | None = None
     retry: frozenset[RowState] = frozenset()
+    confirmed: str | None = None
 
 
 class Batch:
@@ -183,6 +186,7 @@ class Batch:
         async with self._send:
             await reconciler.run()
             await self._replan(reconciler)
+            await self._check_confirmed()
             async with aclosing(self._planned()) as planned:
                 await self._runner.run(planned)
             if not isinstance(self._runner.stopped, LedgerError):
@@ -204,6 +208,18 @@ class Batch:
                 await self.ledger.write(changes.ready(row.seq, row.handle or ""))
             else:
                 await self.ledger.write(changes.replanned(row, "asked for anew"))
+
+    async def _check_confirmed(self) -> None:
+        """See, with the directory locked, that no other rows would be paid for than was agreed."""
+        confirmed = self._settings.confirmed
+        if confirmed is None:
+            return
+        if await self.ledger.read(_planned_now) != confirmed:
+            raise LedgerError(
+                "the rows that would be paid for are not those that were agreed to: another "
+                "process has changed what is planned in the directory; nothing was sent, so look "
+                "at the plan and run again"
+            )
 
     async def _resolve(self, reconciler: Reconciler) -> None:
         """Find the jobs of this run's lost answers, and bring what they made."""
@@ -292,6 +308,13 @@ def _purse_so_far(limits: Limits, reader: Reader) -> Purse:
             price = Decimal(cost)
         purse.paid(price or Decimal(0), jobs)
     return purse
+
+
+def _planned_now(reader: Reader) -> str:
+    selection = Selection()
+    for row_id, payload_hash in reader.planned():
+        selection.add(row_id, payload_hash)
+    return selection.fingerprint
 
 
 def _no_results(error: OSError) -> LedgerError:

@@ -14,8 +14,9 @@ Three more fields are known: ``id``, a row's own stable key; ``init_audio_file``
 manifest; ``unchecked``, to send values beyond the documented bounds. All others are handed through
 to the results.
 
-Read a manifest twice: with `check_manifest` to the end before anything is planned, and then to
-plan. A file may change between the two, so the second reading may still come upon a `BadRow`.
+Read the `snapshot` of a manifest twice: with `check_manifest` to the end before anything is
+planned, and then to plan. A clip may change between the two, so the second reading may still come
+upon a `BadRow`.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ __all__ = [
     "from_requests",
     "from_sequence",
     "read_manifest",
-    "rereadable",
+    "snapshot",
 ]
 
 MAX_REPORTED: Final = 1000
@@ -66,6 +67,7 @@ MAX_COPY: Final = 1024 * 1024 * 1024
 """Bytes that are taken from a pipe, which may have no end."""
 
 _MAX_NAMES: Final = 100
+_IN_MEMORY: Final = 16 * 1024 * 1024
 
 
 @frozen
@@ -134,21 +136,19 @@ def check_manifest(rows: Iterable[Row | BadRow]) -> Report:
     return Report(count, tuple(bad), bad_rows, tuple(unknown)[:_MAX_NAMES])
 
 
-def rereadable(file: BinaryIO) -> BinaryIO:
-    """A file that can be read twice: the file itself, or for a pipe its content on disk.
+def snapshot(file: BinaryIO) -> BinaryIO:
+    """A file's content as it is now, to be read twice, whatever becomes of the file meanwhile.
 
-    Close what you get; a copy then disappears.
+    Close what you get; it then disappears.
 
     Raises:
-        OSError: the pipe cannot be read, it has no end, or there is no room for the copy.
+        OSError: the file cannot be read, a pipe has no end, or there is no room for a large copy.
     """
-    if file.seekable():
-        return file
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    copy = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     try:
         while chunk := file.read(CHUNK):
             copy.write(chunk)
-            if copy.tell() > MAX_COPY:
+            if copy.tell() > MAX_COPY and not file.seekable():
                 raise OSError(errno.EFBIG, "over 1 GiB came, and no end of it")
         copy.seek(0)
     except BaseException:

@@ -153,6 +153,11 @@ class Reader:
         """
         return iter(self.db.execute(_PAID))
 
+    def planned(self) -> Iterator[tuple[str, str]]:
+        """Of each planned row the id and what tells its request from others."""
+        query = "SELECT id, payload_hash FROM rows WHERE state = 'planned'"
+        return iter(self.db.execute(query))
+
     def missing(self) -> int:
         """How many finished jobs have no file, of those after the last file that arrived."""
         return int(self.db.execute(_MISSING).fetchone()[0])

@@ -209,21 +209,26 @@ class Runner:
             return None
 
     async def _start(self, group: TaskGroup, row: Row) -> None:
+        # Here, and not where the row is sent: rows leave in their order.
+        taken = await self._standing(row) if row.state is RowState.PLANNED else None
         await self._backlog.acquire()
         await self._room.acquire()
-        group.start_soon(self._work, row)
+        group.start_soon(self._work, row, taken)
 
-    async def _work(self, row: Row) -> None:
+    async def _work(self, row: Row, taken: Path | None) -> None:
         try:
-            outcome = await self._outcome(row)
+            outcome = await self._outcome(row, taken)
             if outcome is not None:
                 await self._report(await self._ledger.row(row.seq), outcome)
         finally:
             self._backlog.release()
 
-    async def _outcome(self, row: Row) -> Outcome | None:
+    async def _outcome(self, row: Row, taken: Path | None) -> Outcome | None:
         """What became of the row; ``None``: that is not said yet, here or in this run."""
         try:
+            if taken is not None:
+                self._room.release()
+                raise _no_name(row, taken)
             return await self._made(row)
         except ModelsLabError as error:
             if _stops(error):
@@ -295,7 +300,6 @@ class Runner:
         return job
 
     async def _submit(self, row: Row, alone: bool) -> Job:
-        await self._check_name(row)
         large = len(row.request) > _LARGE
         request = await in_thread(partial(_request, row)) if large else _request(row)
         if isinstance(request.init_audio, Path):
@@ -314,21 +318,12 @@ class Runner:
             await self._session.prepare(request, track_id), journal
         )
 
-    async def _check_name(self, row: Row) -> None:
-        """Find out before the row is paid for that its file would have no place to go.
-
-        Raises:
-            DownloadError: something has the name, with an ending that the file may get.
-        """
+    async def _standing(self, row: Row) -> Path | None:
+        """What has a name already that the file of this row may get, with any ending."""
         if names_job(self._template):  # known to nobody yet, and new each time
-            return
+            return None
         stem = file_name(self._template, row.seq, row.id, row.prompt, "")
-        taken = await in_thread(partial(_standing, self._directory, stem))
-        if taken is not None:
-            raise DownloadError(
-                f"{taken} exists, and is not this batch's: row {row.id} was not sent, as its file "
-                "would have no name; move that file, or use another directory, and run again"
-            )
+        return await in_thread(partial(_standing, self._directory, stem))
 
     def _cost(self, row: Row) -> Decimal | None:
         limits = self._purse.limits
@@ -414,6 +409,13 @@ def _standing(directory: Path, stem: str) -> Path | None:
     """Blocking: what has a name already that a file may get."""
     paths = (directory / f"{stem}{form.extension}" for form in AudioFormat)
     return next(filter(os.path.lexists, paths), None)
+
+
+def _no_name(row: Row, taken: Path) -> DownloadError:
+    return DownloadError(
+        f"{taken} exists, and is not this batch's: row {row.id} was not sent, as its file would "
+        "have no name; move that file, or use another directory, and run again"
+    )
 
 
 def _numbered(stem: str, file: RemoteFile) -> str:

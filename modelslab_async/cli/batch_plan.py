@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,6 +15,7 @@ from attrs import Factory, define, field, frozen
 
 from modelslab_async import RequestError, RowState
 
+from ..batch.confirmed import Selection
 from ..batch.given import taken
 from ..batch.manifest import (
     BadRow,
@@ -24,7 +25,7 @@ from ..batch.manifest import (
     Row,
     check_manifest,
     read_manifest,
-    rereadable,
+    snapshot,
 )
 from ..batch.money import seconds_of, shown
 from ..batch.reading import Reader, holds_batch
@@ -96,6 +97,7 @@ class Plan:
         changed: ids of rows that it knows otherwise.
         preview: how the manifest was read.
         jobs, seconds, mb, cost: what would be paid for anew, and what that would come to.
+        selection: which rows that is.
     """
 
     limits: Limits
@@ -109,6 +111,7 @@ class Plan:
     cost: Decimal = Decimal(0)
     changed: list[str] = field(factory=list)
     preview: Preview | None = None
+    selection: Selection = field(factory=Selection)
 
     @property
     def rows(self) -> int:
@@ -126,8 +129,9 @@ class Plan:
         """Rows of the directory that the manifest does not hold."""
         return sum(self.counts.values()) - self.kept
 
-    def add(self, request: MusicGen) -> None:
-        """One more job would be paid for."""
+    def add(self, row_id: str, payload_hash: str, request: MusicGen) -> None:
+        """The job of one more row would be paid for."""
+        self.selection.add(row_id, payload_hash)
         seconds = seconds_of(request)
         self.jobs += 1
         self.seconds += float(seconds)
@@ -176,8 +180,8 @@ def opened_manifest(name: str, form: Format | None) -> Iterator[Manifest]:
     if name != "-" and path.is_char_device():
         raise NotThere(f"{name}: is a device, not a file")
     try:
-        source = sys.stdin.buffer if name == "-" else path.open("rb")
-        file = rereadable(source)
+        with nullcontext(sys.stdin.buffer) if name == "-" else path.open("rb") as source:
+            file = snapshot(source)
     except OSError as error:
         raise NotThere(f"{name}: {error.strerror}") from None
     with file:
@@ -231,7 +235,7 @@ def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -
         if RowState.OUTPUT_LOST in how.retried:
             plan.looked_for = plan.counts[RowState.OUTPUT_LOST]
         for row in reader.each({RowState.PLANNED, *how.retried} - {RowState.OUTPUT_LOST}):
-            plan.add(taken(json.loads(row.request))[0])
+            plan.add(row.id, row.payload_hash, taken(json.loads(row.request))[0])
         if how.connection.sandbox and plan.underway:
             raise click.UsageError(
                 f"{directory} holds jobs of an earlier sandbox or of the API, which the sandbox "
@@ -268,7 +272,7 @@ def _compared(
             known = None if reader is None else reader.planned_as(row.id)
             if known is None:
                 plan.added += 1
-                plan.add(row.request)
+                plan.add(row.id, row.payload_hash, row.request)
             else:
                 plan.kept += 1
                 plan.changed += [row.id] if known[1] != row.payload_hash else []

@@ -30,7 +30,6 @@ from .voice import PROGRAM, Voice
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
-    from modelslab_async import Limits
     from modelslab_async.webhooks import WebhookReceiver
 
     from ..batch.batch import Batch
@@ -54,7 +53,7 @@ def carry(
     confirm(plan, how)
     voice.say(f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {plan}")
     how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))
-    return _Run(directory, how, voice, plan.limits).code(rows if plan.added else ())
+    return _Run(directory, how, voice, plan).code(rows if plan.added else ())
 
 
 def _over(directory: Path, voice: Voice, how: How, plan: Plan) -> int:
@@ -68,9 +67,9 @@ def _over(directory: Path, voice: Voice, how: How, plan: Plan) -> int:
 class _Run:
     """One run of one batch."""
 
-    def __init__(self, directory: Path, how: How, voice: Voice, limits: Limits) -> None:
+    def __init__(self, directory: Path, how: How, voice: Voice, plan: Plan) -> None:
         self._directory = directory
-        self._limits = limits
+        self._plan = plan
         self._how = how
         self._voice = voice
         self._board = board_of(voice)
@@ -114,7 +113,8 @@ class _Run:
                 None,
                 directory=self._directory,
                 template=how.template,
-                limits=self._limits,
+                limits=self._plan.limits,
+                confirmed=self._plan.selection.fingerprint,
                 retry=how.retried,
             ) as outcomes,
             anyio.create_task_group() as group,

@@ -191,6 +191,14 @@ MUTANTS = (
         ),
     ),
     planted(
+        "pays_for_rows_that_nobody_agreed_to",
+        of(
+            "test_batch_limits",
+            "m06_nothing_is_sent_when_other_rows_are_planned_than_were_agreed_to",
+        ),
+        Patch("batch/batch.py", "        if confirmed is None:\n", "        if confirmed:\n"),
+    ),
+    planted(
         "limits_are_forgotten_by_the_next_run",
         of("test_batch_limits", "m02_resume_keeps_limits_and_changes_those_that_are_named"),
         Patch("batch/batch.py", "        if limits != kept:\n", "        if limits == kept:\n"),
