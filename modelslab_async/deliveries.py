@@ -14,7 +14,7 @@ import anyio
 
 from .jobs import Job
 from .polls import Poller
-from .protocol.replies import Failed, Finished
+from .protocol.replies import Failed, Finished, Refused
 from .runtime import now
 
 if TYPE_CHECKING:
@@ -109,4 +109,4 @@ class Deliveries:
 
 def _has_ended(delivery: Delivery) -> bool:
     """Deliveries about jobs that still run are seen too, and are no reason to ask."""
-    return isinstance(delivery.reply, Finished | Failed)
+    return isinstance(delivery.reply, Finished | Failed | Refused)

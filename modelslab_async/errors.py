@@ -8,7 +8,7 @@
     ├── TransportError                       no usable answer from the network
     │   └── RequestTimeout  (TimeoutError)
     ├── APIError                             the API said no
-    │   ├── BadRequest            400, 405, 413, 414, 415, 422
+    │   ├── BadRequest            400, 405, 413, 415, 422
     │   ├── AuthenticationError   401
     │   ├── InsufficientCredits   402
     │   ├── PermissionDenied      403

@@ -28,6 +28,7 @@ from .policy.polling import (
     PollState,
     Stop,
     describe,
+    is_unconfirmed,
     next_action,
     observe,
 )
@@ -122,6 +123,7 @@ class Job:
         state: PollState | None = None,
         eta: float | None = None,
         policy: PollPolicy | None = None,
+        sent: tuple[str, ...] = (),
     ) -> None:
         self._watcher = watcher
         self._policy = policy or watcher.policy
@@ -133,6 +135,7 @@ class Job:
         self.links = links or Links()
         self.state = state or PollState(started=now())
         self.eta = eta
+        self.sent = sent
         self.due = self.state.started
         self._draw = random.random()
         self._ending: Finish | Stop | None = None
@@ -204,7 +207,10 @@ class Job:
         raise self._error()
 
     async def refresh(self) -> JobStatus:
-        """Ask the server once, now, and say where the job stands."""
+        """Ask the server once, now, and say where the job stands.
+
+        That a job has failed is believed when two answers in a row say so.
+        """
         if self.status is JobStatus.DETACHED:
             self._reattach()
         if self._ending is None:
@@ -252,7 +258,9 @@ class Job:
 
     def next_action(self) -> Action:
         """What the job needs now."""
-        action = next_action(self.state, now(), self._policy, self._draw)
+        # A verdict is asked for again soon, also of a job whose end a webhook was to tell.
+        policy = self._watcher.policy if is_unconfirmed(self.state) else self._policy
+        action = next_action(self.state, now(), policy, self._draw)
         self.due = now() + action.delay if isinstance(action, PollAfter) else now()
         return action
 
@@ -309,7 +317,14 @@ class Job:
         self._watcher.require_open(self)
         self._ending = self._ended_at = None
         self.state = evolve(
-            self.state, deadline=now(), news=None, told=None, failures=0, doubted_since=None
+            self.state,
+            deadline=now(),
+            news=None,
+            told=None,
+            failures=0,
+            doubted_since=None,
+            said=0,
+            verdict=None,
         )
 
     def _generation(self, finished: Finished) -> Generation:

@@ -163,18 +163,13 @@ class Poller:
             if number % _AT_A_TIME == 0:
                 await anyio.lowlevel.checkpoint()
 
-    def _is_paused_beyond(self, deadline: float | None) -> bool:
-        """Whether the API wants to be left alone for longer than a job has time."""
-        over = self._budget.not_before
-        return deadline is not None and over > now() and over > deadline
-
     async def ask(self, job: Job, *, in_time: bool = False) -> None:
         """Ask once, and tell the job. Whoever asks at the same time shares the one answer.
 
         Args:
             job: what to ask about.
-            in_time: end the job for us, unasked, when the API wants to be left alone for longer
-                than the job has time.
+            in_time: do not wait for longer than the job has time, though the API wants to be left
+                alone.
 
         Raises:
             ConfigurationError: the client was closed.
@@ -186,38 +181,35 @@ class Poller:
                 await self._ask(job, in_time=in_time)
 
     async def _ask(self, job: Job, *, in_time: bool) -> None:
-        if not await self._turn(job, in_time=in_time):
-            job.end(Stop(None))
-            return
+        await self._turn(job, in_time=in_time)
         asked_at = now()
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
-        news = _news(answer)
+        news = _news(answer, job.sent)
         if not is_about(news, job.ids):
             news = NoAnswer("the answer is about another job")
         told = answer.retry_after if isinstance(answer, Answer) else None
         action = job.heard(news, asked_at, told)
         away = pause(job.state, self.policy)
         if away is not None:
-            self._budget = self._budget.paused(now() + away)
+            self._budget = self._budget.paused(now(), away)
         if isinstance(action, Finish) and job.kind is not None:
             self._learn(job, asked_at, told=job.is_told_of and not in_time)
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
             job.end(await self._found_behind(job, action) or action)
 
-    async def _turn(self, job: Job, *, in_time: bool) -> bool:
+    async def _turn(self, job: Job, *, in_time: bool) -> None:
         """Wait for a time to ask; one that was given before a pause began is given again."""
-        while not (in_time and self._is_paused_beyond(job.state.deadline)):
-            at, self._budget = self._budget.reserve(now())
+        while True:
+            at, self._budget = self._budget.reserve(now(), job.state.deadline if in_time else None)
             if (wait := at - now()) > 0:
                 await anyio.sleep(wait)
-            if now() >= self._budget.not_before:
-                return True
-        return False
+            if now() >= self._budget.opens(job.state.deadline if in_time else None):
+                return
 
     async def _found_behind(self, job: Job, ending: Finish | Stop) -> Finish | None:
         """A job that the API has forgotten may have left its file where its ticket said."""
         match ending:
-            case Stop(reply=Failed(reason=Failure.NOT_FOUND)):
+            case Stop(reply=Failed(reason=Failure.NOT_FOUND | Failure.NO_ROUTE)):
                 links = (*job.links.output, *job.links.proxy, *job.links.future)
             case Stop(reply=Finished()):
                 links = (*job.links.proxy, *job.links.future)
@@ -229,10 +221,10 @@ class Poller:
         return None
 
 
-def _news(answer: Answer | Silence) -> News:
+def _news(answer: Answer | Silence, sent: tuple[str, ...]) -> News:
     match answer:
         case Silence():
             return NoAnswer(answer.reason)
         case Answer() if 300 <= answer.status < 400:
             return NoAnswer(f"a redirect (HTTP {answer.status}), which is not followed")
-    return read_reply(answer.body, answer.status)
+    return read_reply(answer.body, answer.status, sent=sent)

@@ -81,7 +81,7 @@ class Slots:
         """Wait for a place; ``None``: there is none to wait for (`parked`, or sent away).
 
         Args:
-            again: this job was refused before, and goes before newcomers.
+            again: this job was refused just before, and goes before newcomers.
             client: for whom, as `send_away` takes it.
         """
         if self._waiting or not self._free():

@@ -32,11 +32,16 @@ from .protocol.replies import Finished, Pending, Refused, Ticket, read_reply
 from .protocol.requests import MusicGen
 from .protocol.trust import fetch_route
 from .protocol.waiting import longer
+from .protocol.wording import texts
 from .runtime import now, to_the_end
 from .slots import Slot, Slots
 from .transport.api import Answer, KeyedTransport, Silence
 
 _MAX_UNSENT_TRIES = 5
+_TURNS_AHEAD = 3
+"""Tries after which a job that is refused again goes behind those that wait: its own request may be
+why it is refused, as with the spam filter, and all others would stand behind it for ever."""
+
 _MAX_KNOWN = 10_000
 
 _log = logging.getLogger("modelslab_async.submits")
@@ -130,7 +135,7 @@ class Submitter:
         """
         tries = unsent = 0
         while True:
-            slot = await self._slot(submission, again=tries > 0)
+            slot = await self._slot(submission, again=0 < tries <= _TURNS_AHEAD)
             tries += 1
             result = await self._to_its_end(_Attempt(submission, slot, tries, journal))
             if isinstance(result.outcome, Unknown):
@@ -247,7 +252,7 @@ class Submitter:
         answer = await self._transport.post(
             MusicGen.ENDPOINT, fields, timeout=self._timeout, paid=True
         )
-        outcome, status = _outcome(answer)
+        outcome, status = _outcome(answer, tuple(texts(submission.fields)))
         _log.debug("submit of %s: %r", submission.track_id, outcome)
         match outcome:
             case Busy(reply):
@@ -287,6 +292,7 @@ class Submitter:
                 deadline=self._poller.deadline(),
             ),
             policy=policy,
+            sent=tuple(texts(submission.fields)),
         )
         _log.info("job %s accepted", job_id, extra={"job_id": job_id, "track_id": job.track_id})
         if isinstance(reply, Finished) and reply.links.output:
@@ -312,9 +318,9 @@ class Submitter:
             del self._known[next(iter(self._known))]
 
 
-def _outcome(answer: Answer | Silence) -> tuple[Outcome, int]:
+def _outcome(answer: Answer | Silence, sent: tuple[str, ...]) -> tuple[Outcome, int]:
     if isinstance(answer, Answer):
-        reply = read_reply(answer.body, answer.status)
+        reply = read_reply(answer.body, answer.status, sent=sent)
         if isinstance(reply, Refused):
             reply = evolve(reply, retry_after=longer(reply.retry_after, answer.retry_after))
         return classify(reply, answer.status), answer.status

@@ -11,6 +11,7 @@ import pytest
 
 from modelslab_async import (
     AuthenticationError,
+    BadRequest,
     InsufficientCredits,
     LedgerError,
     LimitReached,
@@ -18,6 +19,7 @@ from modelslab_async import (
     ModelsLab,
     ModelsLabError,
     MusicGen,
+    NotFound,
     PermissionDenied,
     PollPolicy,
     RateLimited,
@@ -79,12 +81,18 @@ def next_process(box: Sandbox, directory: Path) -> int:
         (refused(403, "Your plan does not include this"), PermissionDenied),
         (
             refused(
+                404, "", body='{"message": "The route api/v6/voice/music_gen could not be found."}'
+            ),
+            NotFound,
+        ),
+        (
+            refused(
                 429, "", body='{"status": "error", "message": "Rate limit", "retry_after": 7200}'
             ),
             RateLimited,
         ),
     ],
-    ids=["401", "402", "403", "429 beyond an hour"],
+    ids=["401", "402", "403", "no such address", "429 beyond an hour"],
 )
 async def test_s18_a_refusal_of_the_account_stops_the_batch_and_loses_no_row(
     tmp_path: Path, fault: Fault, error: type[ModelsLabError]
@@ -112,6 +120,41 @@ async def test_s01_an_api_that_cannot_be_reached_stops_the_batch_and_loses_no_ro
     assert states(tmp_path) == {S.PLANNED: 9}
     async with Sandbox(quick()) as box, client_of(box) as client:
         assert len(await run(client, None, tmp_path)) == 9
+
+
+NO_PROOF: dict[str, tuple[int, str]] = {
+    "internal": (200, '{"status": "error", "message": "Internal server error. Try again."}'),
+    "timeout": (408, '{"status": "error", "message": "Request Timeout"}'),
+    "deadlock": (400, '{"status": "failed", "message": "Deadlock found"}'),
+    "unknown words": (200, '{"status": "error", "message": "words nobody has seen"}'),
+    "gate": (403, "<html>Attention Required!</html>"),
+    "limiter": (429, "<html>Too Many Requests</html>"),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), NO_PROOF.values(), ids=NO_PROOF.keys())
+async def test_s40_a_retry_of_what_was_rejected_pays_for_nothing_that_is_unknown(
+    tmp_path: Path, status: int, body: str
+) -> None:
+    lost = Fault(on="submit", kind="answer", status=status, body=body)
+    async with Sandbox(quick(lost, fetch_meta=False)) as box, client_of(box) as client:
+        (error,) = errors(await run(client, pieces(3), tmp_path)).values()
+        assert isinstance(error, SubmitUnknown)
+        assert states(tmp_path) == {S.DONE: 2, S.AMBIGUOUS: 1}
+        await run(client, None, tmp_path, retry=[S.REJECTED, S.FAILED])
+        assert states(tmp_path) == {S.DONE: 2, S.AMBIGUOUS: 1}
+        assert set(paid(box).values()) == {1}
+
+
+async def test_s42_a_refusal_that_quotes_a_prompt_stops_no_other_row(tmp_path: Path) -> None:
+    body = '{"status": "error", "message": "prompt \'{prompt}\' violates the content policy"}'
+    bad = Fault(on="submit", kind="answer", status=400, body=body, prompt="bad", accepted=False)
+    words = ["bad: recharge your wallet", "bad: spam filter", "bad: internal timeout"]
+    async with Sandbox(quick(*[bad] * 3)) as box, client_of(box) as client:
+        outcomes = await run(client, [*words, *pieces(5)], tmp_path)
+        assert [type(error) for error in errors(outcomes).values()] == [BadRequest] * 3
+        assert states(tmp_path) == {S.DONE: 5, S.REJECTED: 3}
+        assert len(box.book.debits) == 5
 
 
 async def test_p14_a_key_that_is_revoked_leaves_paid_jobs_to_the_next_run(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ async def test_a_refusal_gives_the_job_back_to_go_on_with(
     status: int, words: str, kind: type[APIError]
 ) -> None:
     body = json.dumps({"status": "error", "message": words})
-    scenario = spoilt("answer", times=1, status=status, body=body)
+    scenario = spoilt("answer", times=2, status=status, body=body)
     async with Sandbox(scenario=scenario) as box, client_of(box, poll=EAGER) as client:
         job = await client.submit(REQUEST)
         with pytest.raises(kind) as caught:
@@ -129,6 +129,61 @@ async def test_a_refusal_gives_the_job_back_to_go_on_with(
         assert (await client.job(job.to_json())).id == job.id
         assert (await job).id == job.id
         assert len(box.book.debits) == 1
+
+
+ONCE: dict[str, tuple[int, str]] = {
+    "p24_failed": (200, '{"status": "failed", "message": "no"}'),
+    "p24_a_bad_request": (200, '{"status": "error", "message": "prompt is required"}'),
+    "p24_400": (400, '{"status": "error", "message": "no"}'),
+    "p24_key": (401, '{"status": "error", "message": "Invalid API key"}'),
+    "p24_credits": (402, '{"status": "error", "message": "Insufficient credits"}'),
+    "p24_plan": (403, '{"status": "error", "message": "Your plan does not include this"}'),
+    "p24_key_in_a_200": (200, '{"status": "error", "message": "Invalid API key"}'),
+    "p24_no_such_address": (404, '{"message": "The route x could not be found."}'),
+}
+NEVER: dict[str, tuple[int, str]] = {
+    "p24_block_page": (403, "<html><title>Just a moment...</title></html>"),
+    "p24_login_page": (401, "<html><title>Log in</title></html>"),
+    "p24_proxy_page": (407, "<html><title>Proxy Authentication Required</title></html>"),
+    "p24_captive_portal": (200, "<html><form>Log in to the network</form></html>"),
+    "p24_payment_page": (402, "<html>pay here</html>"),
+    "p24_gateway": (403, '{"message": "Forbidden"}'),
+    "p24_envoy": (401, '{"error": {"code": 401, "status": "UNAUTHENTICATED"}}'),
+    "p24_internal": (200, '{"status": "error", "message": "Internal server error. Try again."}'),
+    "p24_timeout": (408, '{"status": "error", "message": "Request Timeout"}'),
+    "p24_too_early": (425, '{"status": "error", "message": "Too Early"}'),
+    "p24_conflict": (409, '{"status": "failed", "message": "no"}'),
+    "p24_deadlock": (400, '{"status": "failed", "message": "Deadlock found"}'),
+    "p24_server_error": (500, '{"status": "failed", "message": "Processing failed"}'),
+    "p24_upstream": (200, '{"status": "failed", "message": "upstream unavailable"}'),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), ONCE.values(), ids=ONCE.keys())
+async def test_one_answer_ends_no_job(status: int, body: str) -> None:
+    scenario = spoilt("answer", times=1, status=status, body=body)
+    async with Sandbox(scenario=scenario) as box, client_of(box, poll=EAGER) as client:
+        assert (await client.generate(REQUEST)).polls == 2
+
+
+@pytest.mark.parametrize(("status", "body"), NEVER.values(), ids=NEVER.keys())
+async def test_what_anybody_on_the_way_says_ends_no_job_however_often(
+    status: int, body: str
+) -> None:
+    scenario = spoilt("answer", times=5, status=status, body=body)
+    async with Sandbox(scenario=scenario) as box, client_of(box, poll=EAGER) as client:
+        assert (await client.generate(REQUEST)).polls == 6
+        assert len(box.book.debits) == 1
+
+
+async def test_a_job_whose_failure_quotes_a_prompt_of_odd_words_has_failed() -> None:
+    prompt = "internal server error, gateway timeout"
+    scenario = Scenario(
+        generation_seconds=0, eta="float", status="failed", failure_message=f"bad '{prompt}'"
+    )
+    async with Sandbox(scenario=scenario) as box, client_of(box, poll=EAGER) as client:
+        with pytest.raises(JobFailed):
+            await client.generate(MusicGen(prompt, max_new_token=256))
 
 
 async def test_p08_a_job_that_is_not_found_at_first_is_found() -> None:
@@ -153,10 +208,10 @@ async def test_p10_a_failed_job_says_why_and_not_the_key(status: Any) -> None:
         with pytest.raises(JobFailed, match="ran out of memory") as caught:
             await job
         assert box.key not in repr(caught.value.__dict__) + str(caught.value)
-        assert (job.status, len(polls(box))) == (JobStatus.FAILED, 1)
+        assert (job.status, len(polls(box))) == (JobStatus.FAILED, 2)
         with pytest.raises(JobFailed):
             await job
-        assert len(polls(box)) == 1  # what is over is not asked about again
+        assert len(polls(box)) == 2  # what is over is not asked about again
 
 
 # --- success, more or less --------------------------------------------------------------------

@@ -92,13 +92,42 @@ async def test_p06_a_server_that_breaks_down_is_left_alone_as_long_as_it_asks() 
         assert second - first >= 50
 
 
-async def test_p06_a_wait_beyond_the_time_of_the_job_gives_it_back_at_once() -> None:
-    scenario = Scenario(generation_seconds=0, faults=(too_many({"Retry-After": "5000"}),))
+LONG: dict[str, Fault] = {
+    "header": too_many({"Retry-After": "5000"}),
+    "field": too_many({}, retry_after=5000),
+    "in_a_200": too_many({}, status=200, retry_after=86_400),
+    "page": Fault(
+        on="fetch",
+        kind="answer",
+        status=429,
+        headers={"Retry-After": "86400"},
+        body="<html>Error 1015</html>",
+    ),
+    "unavailable": Fault(on="fetch", kind="edge", status=503, headers={"Retry-After": "3600"}),
+    "date": too_many({"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}),
+}
+
+
+@pytest.mark.parametrize("fault", LONG.values(), ids=LONG.keys())
+@pytest.mark.parametrize("timeout", [800, 30, 5])
+async def test_p25_one_long_wait_times_out_neither_its_job_nor_another(
+    fault: Fault, timeout: float
+) -> None:
+    scenario = Scenario(generation_seconds=2, eta="float", faults=(fault,))
+    async with Sandbox(scenario=scenario) as box, patient(box, timeout=timeout) as client:
+        made = await asyncio.gather(*(client.generate(REQUEST) for _ in range(4)))
+        assert max(one.waited for one in made) < 70
+        assert len(box.book.debits) == 4
+
+
+async def test_p25_a_wait_that_is_asked_for_again_and_again_ends_with_the_time_of_the_job() -> None:
+    away = evolve(too_many({"Retry-After": "5000"}), times=None)
+    scenario = Scenario(generation_seconds=0, faults=(away,))
     async with Sandbox(scenario=scenario) as box, patient(box, timeout=800) as client:
         with pytest.raises(JobTimeout, match="Rate limit exceeded") as caught:
             await client.generate(REQUEST)
         assert caught.value.job
-        assert len(box.book.debits) == 1
+        assert len(polls(box)) <= 16
 
 
 @pytest.mark.parametrize("eta", [0, -5, "soon", None, "NaN", 1e-9])
@@ -140,14 +169,14 @@ async def test_the_first_jobs_of_a_new_kind_tell_the_others_however_much_is_know
         assert max(one.waited for one in made) < 28
 
 
-async def test_p06_a_pause_beyond_the_time_of_another_job_gives_that_one_back_unasked() -> None:
+async def test_p25_in_a_pause_beyond_its_time_a_job_is_asked_about_once() -> None:
     away = too_many({}, retry_after=3000)
     scenario = Scenario(never_finishes=True, faults=(away,))
-    async with Sandbox(scenario=scenario) as box, patient(box, timeout=60) as client:
+    async with Sandbox(scenario=scenario) as box, patient(box, timeout=50) as client:
         await client.job(1).refresh()
         with pytest.raises(JobTimeout, match="it keeps running"):
             await client.generate(REQUEST)
-        assert len(polls(box)) == 1
+        assert len(polls(box)) == 2
 
 
 # --- how long an answer that contradicts the job is borne --------------------------------------

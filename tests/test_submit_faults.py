@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from modelslab_async import (
     APIError,
@@ -18,6 +19,7 @@ from modelslab_async import (
     JobStatus,
     ModelsLab,
     MusicGen,
+    NotFound,
     PermissionDenied,
     SubmitUnknown,
 )
@@ -132,12 +134,34 @@ async def test_a_breakdown_of_the_server_is_unknown(kind: str, status: int, acce
         assert (len(box.book.debits), submits(box)) == (int(accepted), 1)
 
 
-async def test_s18_an_answer_of_500_that_names_a_job_gives_the_name_as_a_hint() -> None:
-    async with Sandbox(scenario=spoilt("patch", status=500)) as box:
-        error = await unknown(box)
-        (job_id,) = box.book.jobs
-        assert error.job_id == str(job_id)
-        assert f"client.job('{job_id}')" in str(error)
+NAMING: dict[str, Fault] = {
+    **{
+        f"ticket_{status}": Fault(on="submit", kind="patch", status=status)
+        for status in (400, 403, 429, 500, 503)
+    },
+    "error": Fault(on="submit", kind="patch", fields={"status": "error", "message": "no"}),
+    "failed": Fault(
+        on="submit", kind="patch", status=402, fields={"status": "failed", "message": "no"}
+    ),
+    "full_queue": Fault(
+        on="submit",
+        kind="patch",
+        status=429,
+        fields={"status": "error", "message": "Rate limit exceeded", "retry_after": 1},
+    ),
+    "gateway": Fault(
+        on="submit", kind="patch", status=504, fields={"error": "x"}, without=("status",)
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", NAMING.values(), ids=NAMING.keys())
+async def test_s44_an_answer_that_names_a_job_is_followed_whatever_else_it_says(
+    fault: Fault,
+) -> None:
+    async with Sandbox(scenario=evolve(QUICK, faults=(fault,))) as box, client_of(box) as client:
+        assert {int((await client.generate(REQUEST)).id)} == set(box.book.jobs)
+        assert len(box.book.debits) == submits(box) == 1
 
 
 @pytest.mark.parametrize("status", [409, 425, 499])
@@ -252,8 +276,8 @@ NO = [
     (200, {"message": "Invalid API key"}, AuthenticationError),
     (200, {"messege": "Insufficient credits. Recharge your wallet"}, InsufficientCredits),
     (200, {"message": {"prompt": ["The prompt field is required."]}}, BadRequest),
-    (200, {"tips": "something that nobody has seen before"}, BadRequest),
-    (200, {}, BadRequest),
+    (200, {"message": "Model not found: musicgen-9"}, BadRequest),
+    (400, {"message": "'recharge your wallet' and 'spam filter' are not allowed"}, BadRequest),
 ]
 
 
@@ -273,6 +297,56 @@ async def test_s27_a_refusal_is_told_by_its_kind_and_costs_nothing(
         assert (caught.value.status_code, caught.value.track_id) == (status, 4711)
         assert (len(box.book.debits), submits(box)) == (0, 1)
         assert (await client.submit(REQUEST)).id  # and its slot is free again
+
+
+NO_PROOF: dict[str, tuple[int, str]] = {
+    "s40_internal": (200, '{"status": "error", "message": "Internal server error. Try again."}'),
+    "s40_timeout": (408, '{"status": "error", "message": "Request Timeout"}'),
+    "s40_deadlock": (400, '{"status": "error", "message": "Deadlock found"}'),
+    "s40_curl": (422, '{"status": "failed", "message": "cURL error 28: timed out"}'),
+    "s40_too_early": (425, '{"status": "error", "message": "Too Early"}'),
+    "s40_conflict": (409, '{"status": "error", "message": "prompt is required"}'),
+    "s40_unknown_words": (200, '{"status": "error", "tips": "nobody has seen this before"}'),
+    "s40_no_words": (200, '{"status": "error"}'),
+    "s41_block_page": (403, "<html><title>Attention Required!</title></html>"),
+    "s41_gateway": (401, '{"message": "Unauthorized"}'),
+    "s41_limiter_page": (429, "<html><h1>429 Too Many Requests</h1>nginx</html>"),
+    "s41_too_large_page": (413, "<html><h1>413 Request Entity Too Large</h1></html>"),
+    "s41_not_found_page": (404, "<html><h1>404 Not Found</h1></html>"),
+    "s41_captive_portal": (200, "<html><form>Please log in to the network</form></html>"),
+    "s41_a_song_about_queues": (200, "the queue is full of cats"),
+}
+
+
+@pytest.mark.parametrize("accepted", [True, False], ids=["accepted", "not_accepted"])
+@pytest.mark.parametrize(("status", "body"), NO_PROOF.values(), ids=NO_PROOF.keys())
+async def test_what_does_not_prove_that_no_job_exists_is_unknown(
+    status: int, body: str, accepted: bool
+) -> None:
+    scenario = spoilt("answer", status=status, body=body, accepted=accepted)
+    async with Sandbox(scenario=scenario) as box:
+        await unknown(box)
+        assert (len(box.book.debits), submits(box)) == (int(accepted), 1)
+
+
+async def test_an_address_that_is_not_there_is_told_and_costs_nothing() -> None:
+    body = '{"message": "The route api/v6/voice/music_gen could not be found."}'
+    scenario = spoilt("answer", status=404, body=body, accepted=False)
+    async with Sandbox(scenario=scenario) as box, client_of(box) as client:
+        with pytest.raises(NotFound, match="nothing was accepted: check MODELSLAB_BASE_URL"):
+            await client.submit(REQUEST)
+
+
+async def test_s42_a_prompt_that_is_quoted_does_not_make_a_refusal_another() -> None:
+    words = '{"status": "error", "message": "prompt \'{prompt}\' violates the content policy"}'
+    bad = Fault(
+        on="submit", kind="answer", status=400, body=words, prompt="a", times=None, accepted=False
+    )
+    async with Sandbox(scenario=Scenario(faults=(bad,))) as box, client_of(box) as client:
+        for prompt in ("recharge your wallet", "spam filter", "gateway timeout", "invalid api key"):
+            with pytest.raises(BadRequest, match="change the request"):
+                await client.submit(MusicGen(prompt, max_new_token=256))
+        assert not box.book.debits
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])

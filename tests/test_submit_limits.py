@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from modelslab_async import ModelsLab, MusicGen, PollPolicy, RateLimited
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
@@ -134,6 +135,28 @@ async def test_s27_the_spam_filter_is_waited_out() -> None:
         _first, refused, last = submits(box)
         assert last - refused >= 30
         assert len(box.book.debits) == 2
+
+
+@pytest.mark.parametrize("max_jobs", [1, 3])
+async def test_s43_who_is_refused_again_and_again_does_not_stand_before_all_others(
+    max_jobs: int,
+) -> None:
+    spam = evolve(busy(retry_after=2), prompt="the same again", times=None)
+    scenario = Scenario(generation_seconds=1, eta="float", faults=(spam,))
+    async with Sandbox(scenario=scenario) as box, patient(box, max_jobs=max_jobs) as client:
+        again = [
+            asyncio.create_task(client.submit(MusicGen("the same again", max_new_token=256)))
+            for _ in range(max_jobs)
+        ]
+        while len(submits(box)) < max_jobs:
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(600):
+            made = await asyncio.gather(*(client.generate(REQUEST) for _ in range(4)))
+        assert len({one.id for one in made}) == len(box.book.debits) == 4
+        assert not any(task.done() for task in again)
+        for task in again:
+            task.cancel()
+        await asyncio.gather(*again, return_exceptions=True)
 
 
 async def test_s26_a_queue_that_stays_full_costs_nothing_and_takes_up_again() -> None:

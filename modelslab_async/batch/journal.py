@@ -15,7 +15,7 @@ from ..errors import ModelsLabError
 from ..jobs import Job, JobStatus
 from ..policy.submitting import Busy, NotSent, Rejected, Unknown
 from ..preparing import Submission
-from ..protocol.replies import Refusal, Refused
+from ..protocol.replies import Failed, Failure, Refusal, Refused
 from ..submits import Answered
 from . import changes
 from .ledger import Ledger
@@ -74,7 +74,7 @@ class Journal:
 
 
 def _written(row: int, answer: Answered) -> changes.Change:
-    """A refusal that is about the account, not about the row, leaves the row planned."""
+    """A refusal that is about the account or the address, and not the row, leaves it planned."""
     match answer:
         case Job(status=JobStatus.SUCCESS):
             return changes.finished_at_once(row, answer.id or None, answer.to_json())
@@ -83,7 +83,8 @@ def _written(row: int, answer: Answered) -> changes.Change:
         case NotSent(reason=reason):
             return changes.not_sent(row, reason)
         case Busy(reply) | Rejected(
-            Refused(reason=Refusal.KEY | Refusal.CREDITS | Refusal.PLAN) as reply
+            Refused(reason=Refusal.KEY | Refusal.CREDITS | Refusal.PLAN)
+            | Failed(reason=Failure.NO_ROUTE) as reply
         ):
             return changes.not_sent(row, reply.message)
         case Rejected(reply):

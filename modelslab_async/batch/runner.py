@@ -30,6 +30,7 @@ from ..errors import (
     LedgerError,
     LimitReached,
     ModelsLabError,
+    NotFound,
     OutputLost,
     PermissionDenied,
     RateLimited,
@@ -332,6 +333,7 @@ class Runner:
     async def _taken_up(self, row: Row) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
         job = self._session.job(row.handle or "")
+        job.sent = (row.prompt,)
         if row.state is RowState.READY and job.links.output:
             job.end(Finish(Finished(links=job.links)))
             return await job.result()
@@ -423,7 +425,12 @@ def _numbered(stem: str, file: RemoteFile) -> str:
 
 
 def _stops(error: ModelsLabError) -> bool:
-    """Whether going on to other rows is no use; an OSError is a disk that takes nothing."""
+    """Whether going on to other rows is no use; an OSError is a disk that takes nothing.
+
+    What is not found, and is no job, is the address that all rows are sent to.
+    """
+    if isinstance(error, NotFound) and error.job is None:
+        return True
     return isinstance(error, _STOPPING) or isinstance(error.__cause__, OSError)
 
 

@@ -48,6 +48,10 @@ _FAILURES: dict[Failure, tuple[type[APIError], str]] = {
         NotFound,
         "check MODELSLAB_BASE_URL, and which account the key belongs to",
     ),
+    Failure.NO_ROUTE: (
+        NotFound,
+        "there is no such address, and nothing was accepted: check MODELSLAB_BASE_URL",
+    ),
 }
 
 
@@ -177,7 +181,7 @@ def stopped(
                 job_id=job_id,
                 track_id=track_id,
             )
-        case Failed(reason=Failure.NOT_FOUND) as reply:
+        case Failed(reason=Failure.NOT_FOUND | Failure.NO_ROUTE) as reply:
             return NotFound(
                 f"job {job_id}: the API does not know it any more "
                 f"({reply.message or 'it gives no reason'}); it may still appear: "

@@ -27,6 +27,12 @@ MAX_FIRST_WAIT = 900.0
 MAX_PAUSE = 3600.0
 """Seconds; no answer stops the questions of a whole client for longer."""
 
+MAX_TOLD = 60.0
+"""Seconds; a job that a longer wait would time out is asked about again after that: one answer asks
+for the wait, and it may be anybody's on the way."""
+
+_CONFIRM = 1.0  # seconds; an answer that would end a job for good is asked for once more
+
 _positive = at_least(0, more=True)
 
 
@@ -89,6 +95,7 @@ class PollState:
         news: what it was.
         told: how long it asked us to stay away.
         doubted_since: since when answers contradict the job.
+        said: how many answers in a row would end the job, for one and the same reason.
     """
 
     started: float
@@ -103,6 +110,8 @@ class PollState:
     news: News | None = None
     told: float | None = None
     doubted_since: float | None = None
+    said: int = 0
+    verdict: Refusal | Failure | None = None
 
 
 @frozen
@@ -146,9 +155,15 @@ def observe(
         told: seconds that a header asked us to stay away.
         asked_at: when the question left; ``None``: now.
     """
+    news = _about_a_job(news)
     doubtful = _contradicts(news)
     asked_at = now if asked_at is None else asked_at
     silent = isinstance(news, NoAnswer | Unreadable) or _is(news, Refusal.SERVER)
+    verdict, said = _verdict(news), 0
+    if verdict is not None:
+        said = 1 + (state.said if verdict is state.verdict else 0)
+    elif silent or _is(news, Refusal.RATE):  # they say nothing of the job
+        verdict, said = state.verdict, state.said
     return evolve(
         state,
         polls=state.polls + 1,
@@ -158,7 +173,41 @@ def observe(
         told=longer(told, news.retry_after if isinstance(news, Refused) else None),
         failures=state.failures + 1 if silent else 0,
         doubted_since=_earlier(state.doubted_since, now) if doubtful else None,
+        said=said,
+        verdict=verdict,
     )
+
+
+def _about_a_job(news: News) -> News:
+    """A complaint about the request, told with HTTP 200 to who asks about the job, is its end."""
+    if isinstance(news, Refused) and news.reason is Refusal.REQUEST and news.status < 300:
+        return Failed(
+            reason=Failure.FAILED,
+            message=news.message,
+            id=news.id,
+            track_id=news.track_id,
+            fetch_result=news.fetch_result,
+            status=news.status,
+            raw=news.raw,
+        )
+    return news
+
+
+def _verdict(news: News | None) -> Refusal | Failure | None:
+    """Why an answer would end the job for good, if it would."""
+    match news:
+        case Failed(reason=Failure.FAILED):
+            return news.reason
+        case Refused(reason=Refusal.SERVER | Refusal.RATE):
+            return None
+        case Refused():
+            return news.reason
+    return None
+
+
+def is_unconfirmed(state: PollState) -> bool:
+    """Whether the last answer would end the job, and is the first to say so: one proves nothing."""
+    return state.said == 1 and _verdict(state.news) is not None
 
 
 def _earlier(then: float | None, now: float) -> float:
@@ -169,8 +218,8 @@ def _contradicts(news: News) -> bool:
     match news:
         case Finished():
             return not news.links.output
-        case Failed(reason=Failure.NOT_FOUND | Failure.TRY_AGAIN):
-            return True
+        case Failed():
+            return news.reason is not Failure.FAILED
     return False
 
 
@@ -193,10 +242,18 @@ def next_action(state: PollState, now: float, policy: PollPolicy, draw: float) -
     if ended is not None:
         return ended
     told = max(state.told or 0.0, pause(state, policy) or 0.0)
+    wait = _wait(state, policy, draw)
     left = float("inf") if state.deadline is None else state.deadline - _since(state)
-    if state.polls and left <= told:
+    if is_unconfirmed(state) and left > -_CONFIRM:  # what came last shall not stay in doubt
+        left = max(left, _CONFIRM)
+    if state.polls and left <= 0:
         return Stop(None)
-    wait = max(min(told, MAX_PAUSE), min(_wait(state, policy, draw), max(0.0, left)))
+    if left < float("inf"):
+        if left <= told:
+            told = min(told, MAX_TOLD)
+            wait = min(wait, max(told, policy.min_interval) * (1 + 0.1 * draw))
+        told, wait = min(told, max(0.0, left)), min(wait, max(0.0, left))
+    wait = max(min(told, MAX_PAUSE), wait)
     return PollAfter(min(wait, max(0.0, wait - (now - _since(state)))))
 
 
@@ -215,7 +272,7 @@ def _ended(state: PollState, policy: PollPolicy) -> Finish | Stop | None:
         case Refused(reason=Refusal.SERVER | Refusal.RATE):
             return None
         case Refused() | Failed(reason=Failure.FAILED):
-            return Stop(state.news)
+            return Stop(state.news) if state.said > 1 else None
         case Finished() | Failed() if _doubted(state) >= policy.patience:
             return Stop(state.news)
     return None
@@ -234,6 +291,8 @@ def _wait(state: PollState, policy: PollPolicy, draw: float) -> float:
     """How long after the last answer, or the acceptance, to ask."""
     if not state.polls:
         return min(max(_first(state, policy), policy.min_interval), MAX_FIRST_WAIT)
+    if is_unconfirmed(state):
+        return min(_CONFIRM, policy.first) * (1 + 0.1 * draw)
     away = pause(state, policy)
     gap = _gap(state, policy) * 2.0 ** min(state.failures, 8) if away is None else away
     most = policy.max_interval if away is None else MAX_PAUSE
@@ -284,21 +343,37 @@ def is_about(news: News, ids: frozenset[str]) -> bool:
 
 @frozen
 class Budget:
-    """The times at which a whole client may ask: evenly spaced, and not before a pause is over."""
+    """The times at which a whole client may ask: evenly spaced, and not before a pause is over.
+
+    A job does not wait for the end of a pause that would time it out: see `MAX_TOLD`.
+    """
 
     rate: float
     free_at: float = 0.0
     not_before: float = 0.0
+    paused_at: float = 0.0
+    _free_in_pause: float = 0.0
 
-    def reserve(self, now: float) -> tuple[float, Budget]:
+    def reserve(self, now: float, deadline: float | None = None) -> tuple[float, Budget]:
         """The next free time, and the budget without it."""
-        at = max(now, self.free_at)
+        at, over = max(now, self.free_at), self.opens(deadline)
+        if over < self.not_before and over < at:
+            at = max(now, over, self._free_in_pause)
+            return at, evolve(self, free_in_pause=at + 1 / self.rate)
         return at, evolve(self, free_at=at + 1 / self.rate)
 
-    def paused(self, until: float) -> Budget:
-        """The budget, with nothing before ``until``: times given away until then are void."""
+    def opens(self, deadline: float | None) -> float:
+        """When the pause is over for a job that is given up at ``deadline``."""
+        if deadline is None or self.not_before < deadline:
+            return self.not_before
+        return min(self.not_before, self.paused_at + MAX_TOLD, max(deadline, self.paused_at))
+
+    def paused(self, now: float, seconds: float) -> Budget:
+        """The budget, with nothing for so long: times given away until then are void."""
+        until = now + seconds
         return evolve(
             self,
             free_at=max(self.free_at, until),
             not_before=max(self.not_before, until),
+            paused_at=now,
         )

@@ -1,7 +1,9 @@
 """Decide what became of one submit. A submit is sent again only where this module has proof.
 
-Proof that no job exists is either that no byte left this machine (`NotSent`), or a refusal that we
-read ourselves (`Busy`, `Rejected`). All else is `Unknown`, and an `Unknown` is never sent again.
+Proof that no job exists is either that no byte left this machine (`NotSent`), or a refusal in the
+API's own words under a status that fits (`Busy`, `Rejected`). That an error can be read proves
+nothing: a server in trouble, or a gateway before it, speaks of errors after the job was made. All
+that is not proved is `Unknown`, and an `Unknown` is never sent again.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from attrs import frozen
 
 from ..protocol.replies import (
     Failed,
+    Failure,
     Finished,
     Pending,
     Refusal,
@@ -41,7 +44,7 @@ class Busy:
 
 @frozen
 class Rejected:
-    """Refused for good. No job exists."""
+    """Refused for good, or there is no such address. No job exists."""
 
     reply: Refused | Failed
 
@@ -72,26 +75,48 @@ def classify(reply: Reply, status: int) -> Outcome:
         status: its HTTP status, read by us from the answer itself.
     """
     match reply:
-        case Refused(reason=Refusal.RATE, id=None):
-            return Busy(reply)
-        case Refused(reason=Refusal.RATE):
-            return Unknown("the server turns the request away and names a job", _hint(reply))
-        case _ if status >= 500:
-            return Unknown(f"the server broke down (HTTP {status})", _hint(reply))
-        case _ if 300 <= status < 400:
-            reason = f"the server sent a redirect (HTTP {status}), which is not followed"
-            return Unknown(reason, _hint(reply))
-        case Refused() | Failed():
-            return Rejected(reply)
+        case Unreadable():
+            return Unknown(f"the answer is {reply.reason} (HTTP {status})", _hint(reply))
         case Ticket():
             return Accepted(reply)
         case Finished() if reply.id or reply.links.output:
             return Accepted(reply)
+        case Refused() | Failed():
+            return _said_no(reply, status)
         case Finished() | Pending():
             return Unknown("the answer names no job", _hint(reply))
-        case Unreadable():
-            return Unknown(f"the answer is {reply.reason} (HTTP {status})", _hint(reply))
     assert_never(reply)
+
+
+def _said_no(reply: Refused | Failed, status: int) -> Outcome:
+    match reply:
+        case _ if reply.id is not None:
+            # Whatever it says beside, only a job has an id: it is asked about, not sent again.
+            return Accepted(_ticket(reply))
+        case Failed(reason=Failure.NO_ROUTE):
+            return Rejected(reply)
+        case Failed():
+            reason = "the answer proves neither a job nor its refusal"
+        case Refused(reason=Refusal.SERVER):
+            reason = "the server is in trouble"
+        case Refused(bare=True) if reply.raw or reply.message or reply.retry_after is None:
+            reason = "somebody on the way turned it away"
+        case Refused(reason=Refusal.RATE):
+            return Busy(reply)
+        case _:
+            return Rejected(reply)
+    said = f" and says: {reply.message}" if reply.message else ""
+    return Unknown(f"{reason} (HTTP {status}){said}", _hint(reply))
+
+
+def _ticket(reply: Refused | Failed) -> Ticket:
+    return Ticket(
+        id=reply.id or "",
+        track_id=reply.track_id,
+        fetch_result=reply.fetch_result,
+        status=reply.status,
+        raw=reply.raw,
+    )
 
 
 def _hint(reply: Reply) -> str | None:

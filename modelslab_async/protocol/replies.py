@@ -7,26 +7,17 @@ what an answer means for a submit or for a poll is decided in `policy`.
 from __future__ import annotations
 
 import enum
-import re
+from collections.abc import Iterable
+from http import HTTPStatus
 from itertools import zip_longest
 from typing import Any, TypeAlias
 
 from attrs import Factory, field, frozen
 
-from . import wire_values
+from . import wire_values, wording
 from .trust import safe_text
 from .wire_json import decode_json
-
-
-class Refusal(enum.Enum):
-    """Why a request was turned away, whatever the wording and the HTTP status."""
-
-    CREDITS = "credits"
-    KEY = "key"
-    PLAN = "plan"
-    RATE = "rate"
-    REQUEST = "request"
-    SERVER = "server"
+from .wording import Refusal as Refusal
 
 
 class Failure(enum.Enum):
@@ -35,6 +26,7 @@ class Failure(enum.Enum):
     FAILED = "failed"
     TRY_AGAIN = "try again"
     NOT_FOUND = "not found"
+    NO_ROUTE = "no such address"
 
 
 def _count(urls: tuple[str, ...]) -> str:
@@ -128,12 +120,17 @@ class Finished(_Answer):
 
 @frozen(kw_only=True)
 class Refused(_Answer):
-    """The request was turned away. ``retry_after`` is seconds, ``maximum`` queued requests."""
+    """The request was turned away. ``retry_after`` is seconds, ``maximum`` queued requests.
+
+    ``bare``: only the HTTP status says so, and not the API's own words. Anybody on the way may have
+    said it, whatever the API did.
+    """
 
     reason: Refusal
     message: str = ""
     retry_after: float | None = None
     maximum: int | None = None
+    bare: bool = False
 
 
 @frozen(kw_only=True)
@@ -159,22 +156,23 @@ class Unreadable:
 Reply: TypeAlias = Ticket | Pending | Finished | Refused | Failed | Unreadable
 
 
-def read_reply(body: bytes, status: int = 200) -> Reply:
+def read_reply(body: bytes, status: int = 200, *, sent: Iterable[str] = ()) -> Reply:
     """What this answer to a submit, a fetch, or in a webhook says.
 
     Args:
         body: the bytes, whole, with secrets already removed.
         status: the HTTP status they came with.
+        sent: texts of the request, which an answer may quote: their words mean nothing.
     """
     if 300 <= status < 400:
         return _redirected(body, status)
     try:
         answer = decode_json(body)
     except ValueError as error:
-        return _read_text(body, status, str(error))
+        return _read_text(body, status, str(error), sent)
     if not isinstance(answer, dict):
-        return _read_text(body, status, "JSON, but no object")
-    return _read_object(answer, status)
+        return _read_text(body, status, "JSON, but no object", sent)
+    return _read_object(answer, status, sent)
 
 
 def _redirected(body: bytes, status: int) -> Unreadable:
@@ -201,15 +199,17 @@ _WAITING_WORDS = frozenset({"processing", "queued"})
 _GOOD_WORDS = _WAITING_WORDS | {"success"}
 
 
-def _read_object(answer: dict[str, Any], status: int) -> Reply:
+def _read_object(answer: dict[str, Any], status: int, sent: Iterable[str]) -> Reply:
     word = answer.get("status")
     word = word.lower() if isinstance(word, str) else None
     links = _links(answer)
     common = _common(answer, status)
-    if status >= 400 and word in _GOOD_WORDS and (common["id"] or links.output):
-        return _contradicting(answer, f"HTTP {status}, but a job in it")
-    if word in _FAILED_WORDS or status >= 400 or (word is None and answer.get("error")):
-        return _read_no(answer, status, said_so=word in _FAILED_WORDS)
+    # Whoever names a job has one: what an intermediary makes of the HTTP status is its own affair.
+    good = word in _GOOD_WORDS and bool(common["id"] or links.output)
+    if word in _FAILED_WORDS or (
+        not good and (status >= 400 or (word is None and answer.get("error")))
+    ):
+        return _read_no(answer, status, sent, said_so=word in _FAILED_WORDS)
     if word == "success" or (word is None and links.output):
         return Finished(
             links=links,
@@ -261,18 +261,7 @@ def _links(answer: dict[str, Any]) -> Links:
 
 # --- answers that say no ----------------------------------------------------------------------
 
-_CREDITS = re.compile(
-    r"(insufficient|not enough|out of)\s+(\w+\s+)?(credit|balance|fund)|recharge", re.IGNORECASE
-)
-_KEY = re.compile(r"invalid api key|api key (is )?required|unauthenticated", re.IGNORECASE)
-_RATE = re.compile(
-    r"rate limit|current_queue|queue is full|queued requests|too many requests|spam filter",
-    re.IGNORECASE,
-)
-_NOT_FOUND = re.compile(r"request not found", re.IGNORECASE)
-_TRY_AGAIN = re.compile(r"failed,? try again", re.IGNORECASE)
-
-# Statuses that prove a refusal by themselves: read by us, they say that no work was begun.
+# Statuses that are a refusal when the API itself says so: no work was begun (docs, error codes).
 _REFUSING_STATUS = {
     400: Refusal.REQUEST,
     401: Refusal.KEY,
@@ -280,72 +269,130 @@ _REFUSING_STATUS = {
     403: Refusal.PLAN,
     405: Refusal.REQUEST,
     413: Refusal.REQUEST,
-    414: Refusal.REQUEST,
     415: Refusal.REQUEST,
     422: Refusal.REQUEST,
     429: Refusal.RATE,
 }
 
+# What Laravel, the framework of the API, puts into an error that has no ``status``.
+_FRAMEWORK_NAMES = frozenset(
+    {"message", "messege", "errors", "exception", "file", "line", "trace", "tip", "tips"}
+    | {"retry_after"}
+)
+# What gateways of any make put into JSON: the words of the status line, and a few of their own.
+_PHRASES = frozenset(
+    {HTTPStatus(status).phrase.casefold() for status in _REFUSING_STATUS if status != 429}
+    | {"", "error", "access denied", "limit exceeded", "missing authentication token"}
+    | {"invalid request body", "request too long", "payload too large", "content too large"}
+)
 
-def _read_no(answer: dict[str, Any], status: int, *, said_so: bool) -> Reply:
+
+def _read_no(answer: dict[str, Any], status: int, sent: Iterable[str], *, said_so: bool) -> Reply:
     text = wire_values.message(answer)
     common = _common(answer, status)
-    reason = _refusal(text, status, named=common["id"] is not None) or (
-        Refusal.REQUEST if isinstance(answer.get("message"), dict) else None
-    )
+    if not said_so:  # gateways number requests, but only a job has an id of its own
+        common["id"] = wire_values.job_id({**answer, "request_id": None})
+    if not said_so and common["id"]:
+        return Ticket(**common)
+    said = wording.sentences(answer, sent)
+    if status == 404 and _is_of_the_framework(answer) and _is_no_route(answer, said):
+        return Failed(reason=Failure.NO_ROUTE, message=text, **common)
+    if status == 404 or (status < 500 and wording.is_not_found(said)):
+        return Failed(reason=Failure.NOT_FOUND, message=text, **common)
+    shaped = said_so or (_is_of_the_framework(answer) and not _is_a_phrase(answer, status))
+    if status < 300 and said_so and wording.is_failed_try_again(said):
+        return Failed(reason=Failure.TRY_AGAIN, message=text, **common)
+    reason = _refusal(answer, status, said, shaped=shaped, said_so=said_so)
     if reason:
         return Refused(
             reason=reason,
             message=text,
-            retry_after=wire_values.wait(answer.get("retry_after"), text),
-            maximum=wire_values.maximum(text),
+            retry_after=wire_values.wait(answer.get("retry_after"), said),
+            maximum=wire_values.maximum(said),
+            bare=not shaped and status == 429,
             **common,
         )
-    if status == 404 or _NOT_FOUND.search(text):
-        return Failed(reason=Failure.NOT_FOUND, message=text, **common)
     if not said_so:
         return _contradicting(answer, f"JSON without a status (HTTP {status})")
-    failure = Failure.TRY_AGAIN if _TRY_AGAIN.search(text) else Failure.FAILED
-    return Failed(reason=failure, message=text, **common)
+    return Failed(reason=Failure.FAILED, message=text, **common)
 
 
-def _refusal(text: str, status: int, *, named: bool) -> Refusal | None:
-    """The order is from certain to vague; a broken server proves nothing by its words.
-
-    503 is the exception: queue-full texts come with it. An answer that names a job does not say
-    that the queue had no room for it: those words are about something else.
-    """
-    crowded = not named and bool(_RATE.search(text))
+def _refusal(
+    answer: dict[str, Any], status: int, said: wording.Sentences, *, shaped: bool, said_so: bool
+) -> Refusal | None:
+    """A server in trouble proves nothing, whatever else it says and under whatever status."""
+    told = wording.documented(said)
+    if told is Refusal.RATE and wire_values.job_id(answer):
+        told = None  # whoever has a job has found room for it: these words are about something else
+    trouble = wording.is_trouble(said)
     if status >= 500:
-        return Refusal.RATE if status == 503 and crowded else Refusal.SERVER
-    if status == 402 or _CREDITS.search(text):
-        return Refusal.CREDITS
-    if status == 401 or _KEY.search(text):
-        return Refusal.KEY
-    if crowded and status != 403:
-        return Refusal.RATE
-    return _REFUSING_STATUS.get(status)
+        full = status == 503 and told is Refusal.RATE and not trouble
+        return Refusal.RATE if full else Refusal.SERVER
+    if status in _REFUSING_STATUS and (shaped or status == 429):
+        vague = told is None and status != 429 and wording.says_try_again(said)
+        return Refusal.SERVER if trouble or vague else _by_status(status, told)
+    if status >= 400:
+        return Refusal.SERVER if said_so else None
+    if trouble:
+        return Refusal.SERVER if said_so else None
+    if told and (said_so or told is Refusal.RATE):
+        return told
+    if said_so and wording.says_try_again(said):
+        return Refusal.SERVER
+    return Refusal.REQUEST if said_so and _is_validation(answer.get("message")) else None
+
+
+def _by_status(status: int, told: Refusal | None) -> Refusal:
+    """The status says what kind it is, but for the account, which is told in many ways."""
+    if told in (Refusal.CREDITS, Refusal.KEY) and status not in (401, 402):
+        return told
+    return _REFUSING_STATUS[status]
+
+
+def _is_of_the_framework(answer: dict[str, Any]) -> bool:
+    return "message" in answer and answer.keys() <= _FRAMEWORK_NAMES
+
+
+def _is_no_route(answer: dict[str, Any], said: wording.Sentences) -> bool:
+    exception = answer.get("exception")
+    if isinstance(exception, str):
+        return exception.endswith("NotFoundHttpException")
+    return wording.is_no_route(said) or answer == {"message": ""}
+
+
+def _is_a_phrase(answer: dict[str, Any], status: int) -> bool:
+    """Too many requests are no other's affair: who turns them away has not passed them on."""
+    words = answer["message"]
+    if not isinstance(words, str):
+        return not words
+    return status != 429 and words.casefold().strip(" .!") in _PHRASES
+
+
+def _is_validation(message: object) -> bool:
+    """Complaints by field, as the framework lists them."""
+    if not isinstance(message, dict) or not message:
+        return False
+    lists = (one if isinstance(one, list) else [one] for one in message.values())
+    return all(one and all(isinstance(text, str) for text in one) for one in lists)
 
 
 # --- answers that are not JSON ----------------------------------------------------------------
 
 
-def _read_text(body: bytes, status: int, reason: str) -> Reply:
-    text = _excerpt(body)
-    if status == 404:
+def _read_text(body: bytes, status: int, reason: str, sent: Iterable[str]) -> Reply:
+    text, named = _excerpt(body), wire_values.id_in_fragment(body)
+    if status == 404 and not named:
         return Failed(reason=Failure.NOT_FOUND, message=text, status=status)
-    refusal = _REFUSING_STATUS.get(status)
-    if refusal is None and _is_queue_full(body, text, status):
-        refusal = Refusal.RATE
-    if refusal is None:
-        return Unreadable(
-            reason=_kind_of_text(body, reason), excerpt=text, id=wire_values.id_in_fragment(body)
-        )
+    said = wording.plain(body.decode("utf-8", "replace"), sent)
+    full = status in (200, 429, 503) and _is_plain(body) and wording.is_crowded(said)
+    if named or (not full and status != 429):
+        return Unreadable(reason=_kind_of_text(body, reason), excerpt=text, id=named)
     return Refused(
-        reason=refusal,
+        reason=Refusal.RATE,
         message=text,
-        retry_after=wire_values.wait(None, text),
-        maximum=wire_values.maximum(text),
+        retry_after=wire_values.wait(None, said),
+        maximum=wire_values.maximum(said),
+        bare=not full,
         status=status,
     )
 
@@ -354,13 +401,12 @@ def _excerpt(body: bytes) -> str:
     return safe_text(body[:600].decode("utf-8", "replace"))
 
 
-def _is_queue_full(body: bytes, text: str, status: int) -> bool:
+def _is_plain(body: bytes) -> bool:
     """A page that happens to say so proves nothing, nor does a broken answer.
 
     A broken answer may be that of an accepted job, and repeat the words from its prompt.
     """
-    plain = b"<" not in body and b"{" not in body
-    return plain and status in (200, 503) and bool(_RATE.search(text))
+    return b"<" not in body and b"{" not in body
 
 
 def _is_html(body: bytes) -> bool:

@@ -6,18 +6,19 @@ A value that cannot be used reads as absent; nothing here raises.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from .requests import MAX_TRACK_ID_LENGTH
 from .trust import job_id as trusted_id
 from .trust import safe_text
 from .wire_json import finite
+from .wording import Sentences, texts
 
 Answer = Mapping[str, Any]
 
-_MAXIMUM = re.compile(r"maximum (?:of )?(\d{1,5}) ", re.IGNORECASE)
-_WAIT = re.compile(r"(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:ec|\b)", re.IGNORECASE)
+_MAXIMUM = re.compile(r"\bmaximum (?:of )?(\d{1,5}) ")
+_WAIT = re.compile(r"\b(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:ec|\b)")
 _NAMED = re.compile(
     rb'"(?:id|request_id|taskId)"\s*:\s*(?:(\d{1,19})(?=[\s,}])|"([A-Za-z0-9_-]{1,128})")'
 )
@@ -76,29 +77,21 @@ def _as_url(text: str) -> str:
 
 def message(answer: Answer) -> str:
     """All that the server says in words, as one printable line."""
-    names = ("message", "messege", "error", "tips", "tip")
-    words = (word for name in names for word in _words(answer.get(name), 4))
+    names = ("message", "messege", "error", "errors", "tips", "tip")
+    words = (word for name in names for word in texts(answer.get(name)))
     return safe_text("; ".join(dict.fromkeys(words)))
 
 
-def _words(value: object, depth: int) -> Iterator[str]:
-    if isinstance(value, str) and value:
-        yield value
-    if isinstance(value, dict | list) and depth:
-        for child in value.values() if isinstance(value, dict) else value:
-            yield from _words(child, depth - 1)
-
-
-def wait(value: object, text: str) -> float | None:
+def wait(value: object, said: Sentences) -> float | None:
     """Seconds to wait, from ``retry_after`` or from the sentence of the spam filter."""
     seconds = number(value)
     if seconds is not None:
         return seconds
-    found = _WAIT.search(text)
+    found = next(filter(None, map(_WAIT.search, said)), None)
     return float(found[1]) if found else None
 
 
-def maximum(text: str) -> int | None:
-    """How many requests are allowed at once, if the sentence names a number above 0."""
-    found = _MAXIMUM.search(text)
+def maximum(said: Sentences) -> int | None:
+    """How many requests are allowed at once, if a sentence names a number above 0."""
+    found = next(filter(None, map(_MAXIMUM.search, said)), None)
     return int(found[1]) or None if found else None

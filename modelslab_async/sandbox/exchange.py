@@ -66,7 +66,8 @@ class Exchange:
         return self.staging.scenario
 
     def draw(self, on: str, *, host: str | None = None, early: bool = False) -> Fault | None:
-        return self.staging.plan.draw(on, host=host, early=early)
+        prompt = str(self.document.get("prompt", ""))
+        return self.staging.plan.draw(on, host=host, early=early, prompt=prompt)
 
     async def read(self) -> None:
         """Read the whole body, and note whether the key is in it."""

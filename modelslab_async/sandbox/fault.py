@@ -123,6 +123,8 @@ class Fault:
     at: where a body is cut: a byte offset (negative from the end) or a share such as 0.5. For
         `informational` and `many_headers` how many; for `drip` and `slow_request` the piece size.
     host: download only: strike on this link alone.
+    prompt: submit only: strike on requests alone whose prompt holds this. In the `body` of an
+        `answer`, `{prompt}` stands for all of the prompt, as JSON spells it.
     """
 
     on: Where = field(validator=validators.in_(get_args(Where)))
@@ -141,6 +143,7 @@ class Fault:
     seconds: float | None = field(default=None, validator=validators.optional(validators.ge(0)))
     at: int | float | None = None
     host: Host | None = field(default=None, validator=validators.in_((None, *get_args(Host))))
+    prompt: str | None = None
 
     @kind.validator
     def _check_kind(self, _: object, kind: str) -> None:
@@ -200,9 +203,12 @@ class FaultPlan:
             group = self._armed.setdefault((fault.on, fault.kind in EARLY), [])
             group.append(_Armed(fault, random, fault.skip, left))
 
-    def draw(self, on: str, *, host: str | None = None, early: bool = False) -> Fault | None:
+    def draw(
+        self, on: str, *, host: str | None = None, early: bool = False, prompt: str = ""
+    ) -> Fault | None:
         """Return the first fault that strikes now, or None. `early`: before the body is read."""
         for armed in self._armed.get((on, early), ()):
-            if armed.fault.host in (None, host) and armed.fires():
-                return armed.fault
+            fault = armed.fault
+            if fault.host in (None, host) and (fault.prompt or "") in prompt and armed.fires():
+                return fault
         return None

@@ -58,8 +58,12 @@ async def _spoil(fault: Fault, x: Exchange, genuine: Genuine) -> None:
 # Answers of another content.
 
 
-def _answer(fault: Fault, _: Exchange) -> Answer:
-    return Answer(fault.status or 200, fault.content(), {"Content-Type": "application/json"})
+def _answer(fault: Fault, x: Exchange) -> Answer:
+    content = fault.content()
+    if fault.prompt is not None:
+        spelled = json.dumps(str(x.document.get("prompt", "")))[1:-1]
+        content = content.replace(b"{prompt}", spelled.encode())
+    return Answer(fault.status or 200, content, {"Content-Type": "application/json"})
 
 
 def _edge(fault: Fault, _: Exchange) -> Answer:

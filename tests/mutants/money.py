@@ -24,8 +24,8 @@ MUTANTS = (
         of("test_submit_faults", "a_breakdown_of_the_server_is_unknown[s18_edge_500-accepted]"),
         Patch(
             "policy/submitting.py",
-            'return Unknown(f"the server broke down (HTTP {status})", _hint(reply))',
-            'return NotSent(f"the server broke down (HTTP {status})")',
+            '            reason = "the server is in trouble"\n',
+            '            return NotSent("the server is in trouble")\n',
         ),
     ),
     planted(
@@ -44,8 +44,8 @@ MUTANTS = (
         of("pure/test_policy_submitting", "a_full_queue_that_names_a_job_is_never_sent_again"),
         Patch(
             "policy/submitting.py",
-            "case Refused(reason=Refusal.RATE, id=None):",
-            "case Refused(reason=Refusal.RATE):",
+            "        case _ if reply.id is not None:\n",
+            "        case _ if reply.id is not None and reply.reason is not Refusal.RATE:\n",
         ),
     ),
     planted(
@@ -54,13 +54,60 @@ MUTANTS = (
             "pure/test_policy_submitting",
             "s14_a_ticket_cut_short_is_unknown_though_its_prompt_speaks_of_a_full_queue",
         ),
-        Patch("protocol/replies.py", "return plain and status in", "return status in"),
+        Patch(
+            "protocol/replies.py",
+            'return b"<" not in body and b"{" not in body',
+            "return bool(body)",
+        ),
+        Patch("protocol/wording.py", "map(_CROWDED.fullmatch, said)", "map(_CROWDED.search, said)"),
     ),
     planted(
         "redirect_of_a_submit_is_a_refusal",
         of("pure/test_policy_submitting", "s33_a_redirect_proves_nothing"),
         Patch("protocol/replies.py", "if 300 <= status < 400:", "if status < 0:"),
-        Patch("policy/submitting.py", "case _ if 300 <= status < 400:", "case _ if status < 0:"),
+    ),
+    planted(
+        "a_readable_error_is_a_refusal",
+        of(
+            "test_submit_faults",
+            "what_does_not_prove_that_no_job_exists_is_unknown[s40_conflict-accepted]",
+        ),
+        Patch(
+            "protocol/replies.py",
+            "        return Refusal.SERVER if said_so else None\n    if trouble:",
+            "        return Refusal.REQUEST if said_so else None\n    if trouble:",
+        ),
+    ),
+    planted(
+        "words_of_a_server_in_trouble_are_a_refusal",
+        of(
+            "pure/test_policy_submitting",
+            "s40_a_server_in_trouble_proves_nothing_under_any_status",
+        ),
+        Patch("protocol/wording.py", "any(map(_TROUBLE.search, said))", "False"),
+    ),
+    planted(
+        "a_page_of_a_gate_is_a_refusal",
+        of(
+            "pure/test_policy_submitting",
+            "s41_what_anybody_on_the_way_may_have_said_proves_nothing",
+        ),
+        Patch(
+            "protocol/replies.py", "status in _REFUSING_STATUS and (shaped or", "(status < 430 or"
+        ),
+    ),
+    planted(
+        "the_prompt_is_read_as_the_refusal",
+        of("pure/test_wording", "s42_a_bad_request_is_one_whatever_prompt_it_quotes"),
+        Patch("protocol/wording.py", "if pair in own.pairs:", "if pair in ():"),
+    ),
+    planted(
+        "an_error_that_names_a_job_is_no_job",
+        of(
+            "test_submit_faults",
+            "s44_an_answer_that_names_a_job_is_followed_whatever_else_it_says[error]",
+        ),
+        Patch("policy/submitting.py", "case _ if reply.id is not None:", "case _ if not reply:"),
     ),
     planted(
         "one_id_for_two_submits_is_believed",

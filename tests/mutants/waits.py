@@ -174,10 +174,32 @@ MUTANTS = (
         Patch(
             "policy/polling.py",
             "        case Refused(reason=Refusal.SERVER | Refusal.RATE):\n"
-            "            return None\n",
+            "            return None\n        case Refused() | Failed",
             "        case Refused(reason=Refusal.SERVER | Refusal.RATE):\n"
-            "            return Stop(state.news)\n",
+            "            return Stop(state.news)\n        case Refused() | Failed",
         ),
+    ),
+    planted(
+        "one_no_ends_the_job",
+        of("test_poll_faults", "one_answer_ends_no_job[p24_key]"),
+        Patch("policy/polling.py", "if state.said > 1 else None", "if state.said else None"),
+    ),
+    planted(
+        "one_long_wait_times_out_the_others",
+        of("test_poll_limits", "p25_one_long_wait_times_out_neither_its_job_nor_another[30-field]"),
+        Patch(
+            "policy/polling.py",
+            "if deadline is None or self.not_before < deadline:",
+            "if self.not_before >= 0:",
+        ),
+    ),
+    planted(
+        "who_is_refused_for_ever_stands_before_all",
+        of(
+            "test_submit_limits",
+            "s43_who_is_refused_again_and_again_does_not_stand_before_all_others[1]",
+        ),
+        Patch("submits.py", "again=0 < tries <= _TURNS_AHEAD", "again=tries > 0"),
     ),
     planted(
         "not_found_is_believed_at_once",
@@ -195,9 +217,9 @@ MUTANTS = (
         Patch(
             "policy/explaining.py",
             "                job=job,\n                job_id=job_id,\n                "
-            "track_id=track_id,\n            )\n        case Failed(reason=Failure.NOT_FOUND)",
+            "track_id=track_id,\n            )\n        case Failed(reason=Failure.NOT_FOUND",
             "                job_id=job_id,\n                "
-            "track_id=track_id,\n            )\n        case Failed(reason=Failure.NOT_FOUND)",
+            "track_id=track_id,\n            )\n        case Failed(reason=Failure.NOT_FOUND",
         ),
     ),
     planted(

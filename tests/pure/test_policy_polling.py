@@ -14,6 +14,7 @@ from modelslab_async.policy.expecting import Expectation
 from modelslab_async.policy.polling import (
     MAX_FIRST_WAIT,
     MAX_PAUSE,
+    MAX_TOLD,
     Budget,
     Finish,
     News,
@@ -192,16 +193,59 @@ def test_success_with_output_is_the_end() -> None:
     assert action(after(DONE)) == Finish(DONE)
 
 
-@pytest.mark.parametrize(
-    "news", [FAILED, *(no(r) for r in Refusal if r not in (Refusal.RATE, Refusal.SERVER))]
-)
-def test_p07_p10_a_plain_no_is_the_end(news: Refused | Failed) -> None:
-    assert action(after(news)) == Stop(news)
+NO = [FAILED, *(no(r) for r in Refusal if r not in (Refusal.RATE, Refusal.SERVER))]
 
 
-@pytest.mark.parametrize("news", [DONE, FAILED, no(Refusal.KEY)])
-def test_what_is_terminal_beats_the_deadline(news: News) -> None:
-    assert action(after(news, deadline=50.0)) != Stop(None)
+@pytest.mark.parametrize("news", NO)
+def test_p07_p10_a_plain_no_is_the_end_when_it_is_said_twice(news: Refused | Failed) -> None:
+    said = after(news)
+    assert action(said) == PollAfter(1.0)
+    ended = action(observe(said, news, 101.0), now=101.0)
+    assert isinstance(ended, Stop)
+    assert ended.reply in (news, Failed(reason=Failure.FAILED, message="request"))
+
+
+@pytest.mark.parametrize("news", NO)
+@pytest.mark.parametrize("between", [RESET, PAGE, no(Refusal.SERVER), no(Refusal.RATE)])
+def test_p24_an_answer_that_says_nothing_of_the_job_is_not_counted(
+    news: Refused | Failed, between: News
+) -> None:
+    state = after(news, between)
+    assert isinstance(action(state), PollAfter)
+    assert isinstance(action(observe(state, news, 101.0), now=101.0), Stop)
+
+
+@pytest.mark.parametrize("news", NO)
+@pytest.mark.parametrize("between", [Pending(), Ticket(id="7"), EMPTY, LOST, AGAIN])
+def test_p24_one_answer_that_fits_makes_a_no_the_first_again(
+    news: Refused | Failed, between: News
+) -> None:
+    assert action(after(news, between, news)) == PollAfter(1.0)
+
+
+def test_p24_two_answers_that_give_two_reasons_are_no_reason() -> None:
+    assert action(after(no(Refusal.KEY), no(Refusal.CREDITS))) == PollAfter(1.0)
+    assert action(after(FAILED, no(Refusal.KEY), FAILED)) == PollAfter(1.0)
+
+
+def test_p24_what_is_said_at_the_deadline_is_asked_again_once() -> None:
+    state = after(FAILED, deadline=99.9)
+    assert action(state) == PollAfter(1.0)
+    assert action(observe(state, FAILED, 101.0), now=101.0) == Stop(FAILED)
+    assert action(observe(state, no(Refusal.KEY), 101.0), now=101.0) == Stop(None)
+
+
+def test_p10_a_complaint_about_the_request_is_the_end_of_a_job_and_a_status_of_400_is_none() -> (
+    None
+):
+    complaint = no(Refusal.REQUEST)
+    assert after(complaint).news == Failed(reason=Failure.FAILED, message="request")
+    assert after(evolve(complaint, status=400)).news == evolve(complaint, status=400)
+
+
+@pytest.mark.parametrize("news", [[DONE], [FAILED] * 2, [no(Refusal.KEY)] * 2])
+def test_what_is_terminal_beats_the_deadline(news: list[News]) -> None:
+    assert action(after(*news, deadline=50.0)) != Stop(None)
 
 
 @pytest.mark.parametrize("news", [Pending(), RESET, PAGE, no(Refusal.RATE), EMPTY, LOST])
@@ -290,9 +334,17 @@ def test_a_hint_shorter_than_our_own_wait_does_not_shorten_it() -> None:
     assert action(after(Pending(), told=2.0)) == PollAfter(15.0)
 
 
-def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
-    assert action(after(no(Refusal.RATE, 40.0), deadline=140.0)) == Stop(None)
-    assert action(after(no(Refusal.RATE, 40.0), deadline=141.0)).delay == 40.0
+@pytest.mark.parametrize(
+    ("hint", "left", "delay"),
+    [(40.0, 41.0, 40.0), (40.0, 40.0, 40.0), (40.0, 10.0, 10.0), (5000.0, 800.0, 60.0)],
+)
+@pytest.mark.parametrize("by_header", [False, True])
+def test_p25_a_wait_beyond_the_time_of_a_job_does_not_give_it_up(
+    hint: float, left: float, delay: float, by_header: bool
+) -> None:
+    news = PAGE if by_header else no(Refusal.RATE, hint)
+    state = after(news, told=hint if by_header else None, deadline=100.0 + left)
+    assert action(state) == PollAfter(delay)
 
 
 def test_a_hint_holds_for_one_answer() -> None:
@@ -322,8 +374,12 @@ def test_every_state_has_an_action_and_no_wait_breaks_a_bound(
     next_one = next_action(state, now, POLICY, draw)
     if isinstance(next_one, PollAfter):
         assert 0 <= next_one.delay < float("inf")
-        assert not state.polls or deadline is None or now < deadline
-        assert next_one.delay >= min(state.told or 0.0, MAX_PAUSE)
+        assert not state.polls or deadline is None or now < deadline + state.said
+        told = min(state.told or 0.0, MAX_PAUSE)
+        if deadline is None:
+            assert next_one.delay >= told
+        elif state.polls:
+            assert next_one.delay >= min(told, MAX_TOLD, max(0.0, deadline - now))
 
 
 def test_p23_questions_are_few_for_the_age_of_a_job() -> None:
@@ -385,13 +441,30 @@ def test_p20_a_client_asks_at_evenly_spaced_times() -> None:
 
 
 def test_p06_nothing_is_asked_before_a_pause_is_over() -> None:
-    budget = Budget(rate=4.0).paused(50.0)
+    budget = Budget(rate=4.0).paused(10.0, 40.0)
     assert budget.reserve(10.0)[0] == 50.0
     assert budget.reserve(60.0)[0] == 60.0
 
 
+def test_p25_a_long_pause_is_over_for_a_job_before_its_time_is() -> None:
+    budget = Budget(rate=4.0).paused(10.0, 3600.0)
+    assert budget.reserve(10.0)[0] == 3610.0
+    assert budget.reserve(10.0, deadline=900.0)[0] == 70.0
+    assert budget.reserve(10.0, deadline=40.0)[0] == 40.0
+    assert budget.reserve(10.0, deadline=5.0)[0] == 10.0
+    assert budget.reserve(80.0, deadline=900.0)[0] == 80.0
+
+
+def test_p25_jobs_that_are_asked_about_in_a_pause_are_asked_at_evenly_spaced_times_too() -> None:
+    budget, times = Budget(rate=4.0).paused(10.0, 3600.0), []
+    for _ in range(3):
+        at, budget = budget.reserve(20.0, deadline=900.0)
+        times.append(at)
+    assert times == [70.0, 70.25, 70.5]
+
+
 def test_p06_a_shorter_pause_does_not_cut_a_longer_one_short() -> None:
-    assert Budget(rate=4.0).paused(50.0).paused(20.0).reserve(10.0)[0] == 50.0
+    assert Budget(rate=4.0).paused(10.0, 40.0).paused(10.0, 10.0).reserve(10.0)[0] == 50.0
 
 
 # Settings

@@ -10,9 +10,11 @@ import pytest
 from modelslab_async.protocol.replies import (
     Failed,
     Failure,
+    Finished,
     Refusal,
     Refused,
     Reply,
+    Ticket,
     Unreadable,
     read_reply,
 )
@@ -60,6 +62,16 @@ def read(answer: object, status: int = 200) -> Reply:
             404,
             Failed(reason=Failure.NOT_FOUND, message="gone", status=404),
             id="404 without a status word",
+        ),
+        pytest.param(
+            {"message": "The route api/v6/voice/music could not be found."},
+            404,
+            Failed(
+                reason=Failure.NO_ROUTE,
+                message="The route api/v6/voice/music could not be found.",
+                status=404,
+            ),
+            id="no such address",
         ),
         pytest.param(
             {"status": "failed", "id": "", "message": "Failed, Try Again", "output": ""},
@@ -111,6 +123,27 @@ SPAM = (
         (401, {"message": "Unauthenticated."}, Refusal.KEY),
         (401, {"message": "too many requests"}, Refusal.KEY),
         (402, {"status": "error", "message": "rate limit"}, Refusal.CREDITS),
+        (403, {"status": "error", "message": "Invalid API key"}, Refusal.KEY),
+        (429, {"status": "error", "message": "Insufficient credits"}, Refusal.CREDITS),
+        (400, {"status": "error", "message": "Queue is full"}, Refusal.REQUEST),
+        (422, {"status": "error", "message": "Too many requests"}, Refusal.REQUEST),
+        (
+            422,
+            {"message": "The given data was invalid.", "errors": {"prompt": ["too long"]}},
+            Refusal.REQUEST,
+        ),
+        (
+            405,
+            {"message": "The POST method is not supported", "exception": "X", "trace": []},
+            Refusal.REQUEST,
+        ),
+        (200, {"status": "error", "message": "prompt is required"}, Refusal.REQUEST),
+        (200, {"status": "error", "message": "Model id not found"}, Refusal.REQUEST),
+        (
+            200,
+            {"status": "error", "message": "This feature requires a premium subscription"},
+            Refusal.PLAN,
+        ),
         (
             402,
             {"status": "error", "message": "Insufficient credits. Please add more credits."},
@@ -141,6 +174,7 @@ SPAM = (
         (200, {"error": "Too many requests"}, Refusal.RATE),
         (429, {"message": "no"}, Refusal.RATE),
         (429, {"status": "processing"}, Refusal.RATE),
+        (429, {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED"}}, Refusal.RATE),
         (503, {"status": "error", "message": "current_queue: 16"}, Refusal.RATE),
         (503, {"status": "error", "id": 5, "message": "queue is full"}, Refusal.SERVER),
         (500, {"status": "error", "message": "rate limit"}, Refusal.SERVER),
@@ -149,6 +183,13 @@ SPAM = (
             {"status": "error", "message": "Internal server error. Please try again."},
             Refusal.SERVER,
         ),
+        (408, {"status": "error", "message": "Request Timeout"}, Refusal.SERVER),
+        (425, {"status": "error", "message": "no"}, Refusal.SERVER),
+        (200, {"status": "error", "message": "Internal server error."}, Refusal.SERVER),
+        (200, {"status": "error", "message": "Please try again later"}, Refusal.SERVER),
+        (400, {"status": "error", "message": "cURL error 28: timed out"}, Refusal.SERVER),
+        (429, {"status": "error", "message": "upstream request timeout"}, Refusal.SERVER),
+        (503, {"status": "error", "message": "Queue is full", "tip": "deadlock"}, Refusal.SERVER),
         (
             503,
             {
@@ -203,26 +244,23 @@ def test_s24_a_hint_that_is_not_a_number_is_no_hint() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "reason"),
+    ("body", "status", "bare"),
     [
-        (b"current_queue is full", 429, Refusal.RATE),
-        (b"", 429, Refusal.RATE),
-        (b"<html>Too many</html>", 429, Refusal.RATE),
-        (b"queue is full, current_queue: 16", 200, Refusal.RATE),
-        (b"queue is full, current_queue: 16", 503, Refusal.RATE),
-        (b'"queue is full"', 200, Refusal.RATE),
-        (b"", 400, Refusal.REQUEST),
-        (b"<h1>Not Allowed</h1>", 405, Refusal.REQUEST),
-        (b"<h1>Too Large</h1>", 413, Refusal.REQUEST),
-        (b"no", 401, Refusal.KEY),
-        (b"no", 402, Refusal.CREDITS),
-        (b"<html>blocked</html>", 403, Refusal.PLAN),
+        (b"current_queue is full", 429, False),
+        (b"", 429, True),
+        (b"slow down", 429, True),
+        (b"<html>Too many requests</html>", 429, True),
+        (b'{"status":"error","message":"Too many requ', 429, True),
+        (b"queue is full, current_queue: 16", 200, False),
+        (b"queue is full, current_queue: 16", 503, False),
+        (b'"queue is full"', 200, False),
+        (b"Too many requests. Please try again later.", 503, False),
     ],
 )
-def test_a_refusal_needs_no_json(body: bytes, status: int, reason: Refusal) -> None:
+def test_only_a_full_queue_is_told_without_json(body: bytes, status: int, bare: bool) -> None:
     reply = read_reply(body, status)
     assert isinstance(reply, Refused)
-    assert (reply.reason, reply.status) == (reason, status)
+    assert (reply.reason, reply.status, reply.bare) == (Refusal.RATE, status, bare)
 
 
 def test_a_refusal_in_plain_text_tells_its_hints_too() -> None:
@@ -262,11 +300,23 @@ def test_text_under_a_404_says_that_the_job_is_not_there() -> None:
         (b'{"event":"workflow.completed","workflow":{}}', 200, "JSON with neither", None),
         (b'{"status":"ready","output":["u"]}', 200, "JSON with neither", None),
         (b'{"error":"Request Timeout","message":"over 30 seconds"}', 408, "HTTP 408", None),
-        (b'{"error":"Conflict","id":5}', 409, "HTTP 409", "5"),
-        (b'{"error":"odd","id":5}', 200, "HTTP 200", "5"),
-        (b'{"status":"processing","id":5}', 400, "HTTP 400, but a job in it", "5"),
-        (b'{"status":"processing","id":5}', 500, "HTTP 500, but a job in it", "5"),
-        (b'{"status":"success","output":["u"]}', 502, "HTTP 502, but a job in it", None),
+        (b'{"message":"Unauthorized","request_id":"b7a9"}', 401, "HTTP 401", "b7a9"),
+        (b'{"message":"Forbidden"}', 403, "HTTP 403", None),
+        (b'{"message":""}', 401, "HTTP 401", None),
+        (b'{"message":null}', 401, "HTTP 401", None),
+        (b'{"error":{"code":403,"status":"PERMISSION_DENIED"}}', 403, "HTTP 403", None),
+        (b'{"statusCode":401,"message":"Access denied due to a key"}', 401, "HTTP 401", None),
+        (b'{"detail":"Not authenticated"}', 401, "HTTP 401", None),
+        (b'{"status":403,"error":"Forbidden","path":"/"}', 403, "HTTP 403", None),
+        (b'{"success":false,"errors":[{"code":10000}]}', 400, "HTTP 400", None),
+        (b"", 400, "an empty answer", None),
+        (b"<h1>Not Allowed</h1>", 405, "a page of HTML", None),
+        (b"<h1>Too Large</h1>", 413, "a page of HTML", None),
+        (b"<html>blocked</html>", 403, "a page of HTML", None),
+        (b"no", 401, "not JSON", None),
+        (b"the queue is full of cats", 200, "not JSON", None),
+        (b"Please try again later.", 200, "not JSON", None),
+        (b"queue is full", 400, "not JSON", None),
         (b'{"id": 5, "id": 6}', 200, "two values for one name", "5"),
         (b'{"status":"processing","id":43730,"eta"', 200, "not JSON", "43730"),
         (b'\xef\xbb\xbf {"id" : "abc-1", ', 200, "not JSON", "abc-1"),
@@ -300,7 +350,7 @@ def test_an_excerpt_is_printable_and_short() -> None:
 def test_a_message_of_any_shape_is_one_printable_line() -> None:
     message: Any = {"a": ["one\n", {"b": ["two", {"c": {"d": "too deep"}}]}], "n": 3}
     reply = read({"status": "error", "message": message, "error": "one\n", "tips": ["three"]})
-    assert isinstance(reply, Refused)
+    assert isinstance(reply, Failed)
     assert reply.message == "one\\x0a; two; three"
 
 
@@ -308,3 +358,55 @@ def test_a_message_is_all_that_the_server_says_each_thing_once() -> None:
     reply = read({"error": "Unavailable", "message": "No worker", "tip": "No worker"}, 503)
     assert isinstance(reply, Refused)
     assert reply.message == "No worker; Unavailable"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "kind"),
+    [
+        ({"error": "Conflict", "id": 5}, 409, Ticket),
+        ({"error": "odd", "id": 5}, 200, Ticket),
+        ({"message": "no", "taskId": 5}, 403, Ticket),
+        ({"status": "processing", "id": 5}, 400, Ticket),
+        ({"status": "processing", "id": 5}, 503, Ticket),
+        ({"status": "success", "id": 5, "output": ["u"]}, 502, Finished),
+    ],
+)
+def test_whoever_names_a_job_has_one_whatever_the_status(
+    answer: object, status: int, kind: type[Ticket | Finished]
+) -> None:
+    reply = read(answer, status)
+    assert isinstance(reply, kind)
+    assert (reply.id, reply.status) == ("5", status)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"message": "The route api/v6/voice/music_gen could not be found."},
+        {"message": ""},
+        {"message": "", "exception": r"Symfony\HttpKernel\Exception\NotFoundHttpException"},
+    ],
+    ids=["words", "nothing", "debug"],
+)
+def test_the_frameworks_own_404_says_that_there_is_no_such_address(answer: object) -> None:
+    reply = read(answer, 404)
+    assert isinstance(reply, Failed)
+    assert reply.reason is Failure.NO_ROUTE
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"message": "Not Found"},
+        {"message": "no Route matched with those values"},
+        {"message": "no", "exception": "Illuminate\\Database\\ModelNotFoundException"},
+        {"status": "error", "message": "The route x could not be found."},
+        {"error": {"code": 404}},
+        {},
+    ],
+    ids=["gateway", "another gateway", "a record", "the API", "a third gateway", "nobody"],
+)
+def test_a_404_of_anybody_else_says_it_of_a_job_only(answer: object) -> None:
+    reply = read(answer, 404)
+    assert isinstance(reply, Failed)
+    assert reply.reason is Failure.NOT_FOUND

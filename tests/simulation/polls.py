@@ -130,10 +130,10 @@ def _detached(least: float = 0.0) -> Check:
     return check
 
 
-def _asked_once_a_life(outcome: Outcome) -> Iterable[str]:
-    """Whoever is told that the key is no good does not ask on with it."""
+def _asked_twice_a_life(outcome: Outcome) -> Iterable[str]:
+    """Whoever is told twice that the key is no good does not ask on with it."""
     refused = [one for one in polls(outcome) if one.time < storm_end(outcome)]
-    if len(refused) != len(times_of(outcome, "ST")):
+    if len(refused) != 2 * len(times_of(outcome, "ST")):
         yield f"{len(refused)} questions were refused, and rows set aside less often"
 
 
@@ -148,7 +148,7 @@ def _refused(name: str, status: int, words: str) -> Script:
     body = json.dumps({"status": "error", "message": words})
     fault = Fault(on="fetch", kind="answer", status=status, body=body, times=None)
     scenario = evolve(CALM, faults=(fault,))
-    return asked(f"P07-{name}", scenario, _detached(), _asked_once_a_life, storm=60)
+    return asked(f"P07-{name}", scenario, _detached(), _asked_twice_a_life, storm=60)
 
 
 def _said_why(outcome: Outcome) -> Iterable[str]:
@@ -219,6 +219,45 @@ def _no_gap_beyond(seconds: float) -> Check:
 
     return check
 
+
+_ONCE: dict[str, tuple[int, str]] = {
+    "failed": (200, '{"status": "failed", "message": "no"}'),
+    "complaint": (200, '{"status": "error", "message": "prompt is required"}'),
+    "400": (400, '{"status": "error", "message": "no"}'),
+    "401": (401, '{"status": "error", "message": "Invalid API key"}'),
+    "402": (402, '{"status": "error", "message": "Insufficient credits"}'),
+    "address": (404, '{"message": "The route x could not be found."}'),
+}
+_NEVER: dict[str, tuple[int, str]] = {
+    "gate": (403, "<html><title>Just a moment...</title></html>"),
+    "login": (401, "<html><title>Log in</title></html>"),
+    "portal": (200, "<html><form>Log in to the network</form></html>"),
+    "gateway": (403, '{"message": "Forbidden"}'),
+    "internal": (200, '{"status": "error", "message": "Internal server error. Try again."}'),
+    "408": (408, '{"status": "error", "message": "Request Timeout"}'),
+    "409": (409, '{"status": "failed", "message": "no"}'),
+    "deadlock": (400, '{"status": "failed", "message": "Deadlock found"}'),
+    "upstream": (200, '{"status": "failed", "message": "upstream unavailable"}'),
+}
+_LONG: dict[str, dict[str, Any]] = {
+    "header": {"status": 429, "headers": {"Retry-After": "3600"}},
+    "page": {"status": 503, "headers": {"Retry-After": "86400"}, "body": "<html></html>"},
+    "field": {
+        "status": 429,
+        "body": '{"status": "error", "message": "Rate limit exceeded", "retry_after": 5000}',
+    },
+}
+_NO_END = (
+    *(
+        _spoilt(f"P24-once-{name}", "answer", times=1, status=status, body=body)
+        for name, (status, body) in _ONCE.items()
+    ),
+    *(
+        _spoilt(f"P24-{name}", "answer", times=6, status=status, body=body)
+        for name, (status, body) in _NEVER.items()
+    ),
+    *(_spoilt(f"P25-{name}", "answer", times=1, **more) for name, more in _LONG.items()),
+)
 
 _BEHIND_ITS_LINKS = (plainly, _after("SR", 120.0), done_in_the_storm)
 _GONE = Fault(on="download", kind="xml", status=404, times=None)
@@ -317,4 +356,4 @@ _SAID = (
 )
 
 
-SCRIPTS: tuple[Script, ...] = (*_NO_ANSWER, *_SAID, *paces.SCRIPTS)
+SCRIPTS: tuple[Script, ...] = (*_NO_ANSWER, *_SAID, *_NO_END, *paces.SCRIPTS)

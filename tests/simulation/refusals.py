@@ -26,6 +26,7 @@ from .expecting import (
     paid,
     polls_by_job,
     some,
+    storm_end,
     submits,
     times_of,
     wants,
@@ -140,8 +141,7 @@ _REJECTED: dict[str, tuple[int, dict[str, Any]]] = {
     "object": (200, {"message": {"prompt": ["The prompt field is required."]}}),
     "422": (422, {"message": {"prompt": ["The prompt field is required."]}}),
     "413": (413, {"message": "Too large"}),
-    "tips": (200, {"tips": "something that nobody has seen before"}),
-    "bare": (200, {}),
+    "model": (200, {"message": "Model not found: musicgen-9"}),
 }
 _ACCOUNT: dict[str, tuple[int, dict[str, Any]]] = {
     "401": (401, {"message": "Invalid API key"}),
@@ -171,7 +171,53 @@ def _stopped_and_went_on(outcome: Outcome) -> Iterable[str]:
         yield "what was paid for was left alone"
 
 
+def _refused_as_often(outcome: Outcome) -> Iterable[str]:
+    """One row is refused in the whole storm, and every other one is done meanwhile."""
+    done = [at for at in times_of(outcome, "RD") if at < storm_end(outcome)]
+    if len(done) != outcome.script.jobs - 1:
+        yield f"{len(done)} of {outcome.script.jobs - 1} others were done beside the refused one"
+
+
+_QUOTING = json.dumps({"status": "error", "message": "'{prompt}' violates the content policy"})
+
 _SAID_NO = (
+    *(
+        spoilt(
+            f"S42-{words}",  # of which the prompts are made
+            Fault(on="submit", kind="answer", status=400, body=_QUOTING, accepted=False, prompt=""),
+            check=one_went("IX"),
+        )
+        for words in ("gateway-timeout", "recharge-your-wallet", "spam-filter", "try-again")
+    ),
+    Script(
+        id="S43",
+        jobs=6,
+        max_jobs=1,
+        scenario=evolve(
+            CALM,
+            generation_seconds=5.0,
+            faults=(
+                evolve(
+                    Hint(fields={"retry_after": 5}).fault("submit", times=None),
+                    prompt="S43 piece 0",
+                ),
+            ),
+        ),
+        storm=600,
+        expects=wants(_refused_as_often, each_ends("D"), never("A", "X"), paid(6)),
+    ),
+    spoilt(
+        "S45-address",
+        Fault(
+            on="submit",
+            kind="answer",
+            status=404,
+            body='{"message": "The route api/v6/voice/music_gen could not be found."}',
+            accepted=False,
+        ),
+        check=one_went("IP" + PLAIN),
+        storm=300,
+    ),
     *(
         spoilt(f"S27-{name}", _refusing(*no), check=one_went("IX"))
         for name, no in _REJECTED.items()

@@ -98,7 +98,27 @@ _NOT_SENT = (
 )
 
 
-# --- S07-S21, S28: something was sent, and no answer can be used
+# --- S07-S21, S28, S40, S41, S44: something was sent, and what comes back proves nothing, or a job
+
+_NO_PROOF: dict[str, tuple[int, str]] = {
+    "S40-internal": (200, '{"status": "error", "message": "Internal server error. Try again."}'),
+    "S40-timeout": (408, '{"status": "error", "message": "Request Timeout"}'),
+    "S40-deadlock": (400, '{"status": "error", "message": "Deadlock found"}'),
+    "S40-curl": (422, '{"status": "failed", "message": "cURL error 28: timed out"}'),
+    "S40-conflict": (409, '{"status": "error", "message": "prompt is required"}'),
+    "S40-words": (200, '{"status": "error", "tips": "something nobody has seen"}'),
+    "S41-gate": (403, "<html><title>Attention Required!</title></html>"),
+    "S41-gateway": (401, '{"message": "Unauthorized"}'),
+    "S41-limiter": (429, "<html><h1>429 Too Many Requests</h1></html>"),
+    "S41-portal": (200, "<html><form>Log in to the network</form></html>"),
+    "S41-song": (200, "the queue is full of cats"),
+}
+_NAMING: dict[str, dict[str, Any]] = {
+    "500": {"status": 500},
+    "403": {"status": 403},
+    "error": {"fields": {"status": "error", "message": "no"}},
+    "busy": {"status": 429, "fields": {"status": "error", "message": "Rate limit exceeded"}},
+}
 
 _RESETS = (
     cut_off("S07", Mishap(on="submit", kind="dropped"), check=one_went(UNKNOWN)),
@@ -161,7 +181,15 @@ _RESETS = (
     *(lost(f"S18-{status}-runtime", "runtime", status=status) for status in (500, 503, 408)),
     *(lost(f"S18-{status}-edge", "edge", status=status) for status in (520, 522)),
     *(lost(f"S18-{status}", "html", status=status) for status in (409, 425, 499)),
-    lost("S18-ticket", "patch", status=500),
+    *(
+        spoilt(f"S44-{name}", Fault(on="submit", kind="patch", **more), check=one_went(PLAIN))
+        for name, more in _NAMING.items()
+    ),
+    *(
+        lost(f"{name}-{end}", "answer", status=status, body=body, accepted=end == "accepted")
+        for name, (status, body) in _NO_PROOF.items()
+        for end in ("accepted", "not")
+    ),
     lost("S19", "garbage"),
     lost("S20", "long_header"),
     lost("S20-many", "many_headers"),
