@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -53,6 +55,25 @@ from .quick import client_of
 pytestmark = pytest.mark.anyio
 
 S = RowState
+
+
+@pytest.mark.parametrize(
+    ("kind", "integrity"), [("pcm16", "exact"), ("bad_list", "mended"), ("zero_size", "mended")]
+)
+async def test_d52_the_ledger_keeps_the_hash_of_a_file_and_of_what_the_server_sent(
+    kind: Any, integrity: str, tmp_path: Path
+) -> None:
+    async with Sandbox(quick(wav=kind)) as box, client_of(box) as client:
+        await run(client, pieces(1), tmp_path)
+        sent = box.canonical(str(rows(tmp_path)[0].job_id))
+    (row,), (line,) = rows(tmp_path), results(tmp_path)
+    assert row.integrity == integrity
+    assert row.path is not None
+    data = (tmp_path / row.path).read_bytes()
+    both = hashlib.sha256(data).hexdigest(), hashlib.sha256(sent).hexdigest()
+    assert (row.sha256, row.source_sha256) == both
+    assert (line["sha256"], line["source_sha256"]) == both
+    assert (both[0] == both[1]) == (integrity != "mended")
 
 
 async def test_each_row_has_one_outcome_one_file_and_one_debit(tmp_path: Path) -> None:

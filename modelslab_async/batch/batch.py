@@ -341,6 +341,7 @@ def result_of(row: Row) -> Result:
         path=row.path,
         seconds=row.seconds,
         sha256=row.sha256,
+        source_sha256=row.source_sha256,
         generation_time=row.generation_time,
         waited=(row.finished_at or 0.0) - (row.accepted_at or 0.0) if ended else None,
         polls=row.polls,

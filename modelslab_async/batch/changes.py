@@ -130,11 +130,19 @@ def ready(
 
 
 def done(
-    row: int, path: str, *, sha256: str, size: int, seconds: float | None, integrity: str
+    row: int,
+    path: str,
+    *,
+    sha256: str,
+    size: int,
+    seconds: float | None,
+    integrity: str,
+    source_sha256: str | None = None,
 ) -> Change:
     """The file and its directory are synced: the row is at its end."""
     file: dict[str, Storable] = {"path": path, "sha256": sha256, "size": size}
     values: dict[str, Storable] = {**file, "seconds": seconds, "integrity": integrity}
+    values["source_sha256"] = source_sha256 or sha256
     return Change(row, _S.DONE, values, ("done_at",), path)
 
 

@@ -56,6 +56,7 @@ class Result:
         path: the file; ``None`` if there is none.
         seconds: of audio in the file.
         sha256: of the file, in hex.
+        source_sha256: of the bytes as the server sent them.
         generation_time: seconds on the server, if it said so.
         waited: seconds from acceptance until the job was known to have ended.
         polls: how often the job was asked for.
@@ -72,6 +73,7 @@ class Result:
     path: str | None = None
     seconds: float | None = _seconds()
     sha256: str | None = None
+    source_sha256: str | None = None
     generation_time: float | None = _seconds()
     waited: float | None = _seconds()
     polls: int = 0

@@ -60,6 +60,7 @@ class Row:
         handle: what `ModelsLab.job` takes to go on with the job.
         path: the file, relative to the output directory.
         sha256: of the file, in hex.
+        source_sha256: of the bytes as the server sent them.
         size: of the file, in bytes.
         seconds: of audio in the file.
         integrity: what the check of the file said.
@@ -83,6 +84,7 @@ class Row:
     prompt: str = field(repr=False)
     path: str | None
     sha256: str | None = field(repr=False)
+    source_sha256: str | None = field(repr=False)
     size: int | None
     seconds: float | None
     integrity: str | None

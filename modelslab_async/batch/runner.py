@@ -394,6 +394,7 @@ class Runner:
                 row.seq,
                 first.path.name,
                 sha256=first.sha256,
+                source_sha256=first.source_sha256,
                 size=first.size,
                 seconds=first.seconds,
                 integrity=first.integrity,

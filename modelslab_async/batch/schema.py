@@ -29,6 +29,7 @@ CREATE TABLE rows (
     prompt TEXT NOT NULL,
     path TEXT,
     sha256 TEXT,
+    source_sha256 TEXT,
     size INTEGER,
     seconds REAL,
     integrity TEXT,
@@ -83,7 +84,7 @@ _INSTANTS = ("planned", "submitted", "accepted", "finished", "done", "updated")
 _ROW_STATUS = f"""
 CREATE VIEW row_status AS
 SELECT seq, id, state, prompt, track_id, attempt, cost, job_id, path, seconds, size, sha256,
-    integrity, error_kind, error, polls, generation_time,
+    source_sha256, integrity, error_kind, error, polls, generation_time,
     {", ".join(_iso(f"{name}_at", name) for name in _INSTANTS)}
 FROM rows
 """  # noqa: S608 - made of constants

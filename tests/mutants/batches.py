@@ -164,7 +164,8 @@ MUTANTS = (
             "        self._arrivals.arrived()\n",
             "        except ModelsLabError:\n"
             "            one = dict(path=self._directory / stem, size=0, sha256='', seconds=None)\n"
-            "            one |= dict(sample_rate=0, channels=0, integrity='riff', silent=True)\n"
+            "            one |= dict(sample_rate=0, channels=0, source_sha256='')\n"
+            "            one |= dict(integrity='riff', silent=True)\n"
             "            saved = [SavedFile(**one)]\n"
             "        self._arrivals.arrived()\n",
         ),
