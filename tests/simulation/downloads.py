@@ -127,7 +127,21 @@ _CUTTING = (
 )
 
 _OTHER_THINGS = (
-    _dead("D12", "gzip"),
+    Script(
+        id="D12",
+        scenario=_served(_file("gzip", **_ALWAYS)),
+        expects=_integrity("exact"),
+    ),
+    *(
+        Script(
+            id=f"D12-label-{label}",
+            scenario=_served(
+                _file("ignores_range", headers={"Content-Encoding": label}, times=None)
+            ),
+            expects=_integrity("exact"),
+        )
+        for label in ("aws-chunked", "gzip", "br")
+    ),
     _dead("D12-cut", "gzip_cut"),
     *(
         _once(f"D13-{status}", "answer", status=status, body="")
@@ -138,9 +152,32 @@ _OTHER_THINGS = (
     *(
         Script(id=f"D15-{wav}", scenario=_served(wav=wav), expects=all_done)
         for wav in (
-            "pcm24", "float32", "extensible", "extra_chunks", "odd_chunk", "rf64",
-            "streaming_size", "zero_size", "size_too_small", "size_too_big", "data_past_end",
+            "pcm24", "float32", "extra_chunks", "odd_chunk", "size_too_big", "data_past_end",
         )
+    ),
+    *(
+        Script(id=f"D52-{wav}", scenario=_served(wav=wav), expects=_integrity("mended"))
+        for wav in (
+            "extensible", "rf64", "bad_list", "streaming_size", "zero_size", "size_too_small",
+        )
+    ),
+    *(
+        Script(
+            id=f"D51-{wav}",
+            scenario=_served(_file("chunked", **_ALWAYS), wav=wav),
+            expects=_integrity("mended"),
+        )
+        for wav in ("bad_list", "streaming_size", "zero_size", "size_too_small")
+    ),
+    Script(
+        id="D51-cut",
+        scenario=_served(_file("chunked_early_end", times=2), wav="streaming_size"),
+        expects=_integrity("mended"),
+    ),
+    Script(
+        id="D51-closed",
+        scenario=_served(_file("close_delimited", host="primary", times=None), wav="zero_size"),
+        expects=_from_mirror,
     ),
 )  # fmt: skip
 
