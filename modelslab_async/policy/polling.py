@@ -292,7 +292,7 @@ def _wait(state: PollState, policy: PollPolicy, draw: float) -> float:
     if not state.polls:
         return min(max(_first(state, policy), policy.min_interval), MAX_FIRST_WAIT)
     if is_unconfirmed(state):
-        return min(_CONFIRM, policy.first) * (1 + 0.1 * draw)
+        return max(policy.min_interval, min(_CONFIRM, policy.first)) * (1 + 0.1 * draw)
     away = pause(state, policy)
     gap = _gap(state, policy) * 2.0 ** min(state.failures, 8) if away is None else away
     most = policy.max_interval if away is None else MAX_PAUSE

@@ -61,7 +61,7 @@ def submit(data: bytes) -> None:
             assert status < 500
             _is_told(said_no("submit", no, status))
         case Accepted(yes):
-            assert status < 300
+            assert not 300 <= status < 400
             assert yes.id or (isinstance(yes, Finished) and yes.links.output)
         case Unknown(reason, hint):
             assert hint is None or job_id(hint) == hint

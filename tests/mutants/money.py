@@ -21,11 +21,20 @@ MUTANTS = (
     ),
     planted(
         "retry_on_5xx",
-        of("test_submit_faults", "a_breakdown_of_the_server_is_unknown[s18_edge_500-accepted]"),
+        of("test_submit_faults", "a_breakdown_of_the_server_is_unknown[s18_json_500-accepted]"),
         Patch(
             "policy/submitting.py",
             '            reason = "the server is in trouble"\n',
             '            return NotSent("the server is in trouble")\n',
+        ),
+    ),
+    planted(
+        "retry_on_a_page",
+        of("test_submit_faults", "a_breakdown_of_the_server_is_unknown[s18_edge_500-accepted]"),
+        Patch(
+            "policy/submitting.py",
+            'return Unknown(f"the answer is {reply.reason} (HTTP {status})", _hint(reply))',
+            'return NotSent(f"the answer is {reply.reason} (HTTP {status})")',
         ),
     ),
     planted(

@@ -223,6 +223,12 @@ def test_p24_one_answer_that_fits_makes_a_no_the_first_again(
     assert action(after(news, between, news)) == PollAfter(1.0)
 
 
+def test_p24_what_is_asked_again_keeps_the_least_interval() -> None:
+    rarely = evolve(POLICY, min_interval=5.0)
+    assert next_action(after(FAILED), 100.0, rarely, 0.0) == PollAfter(5.0)
+    assert next_action(after(FAILED), 100.0, POLICY, 0.0) == PollAfter(1.0)
+
+
 def test_p24_two_answers_that_give_two_reasons_are_no_reason() -> None:
     assert action(after(no(Refusal.KEY), no(Refusal.CREDITS))) == PollAfter(1.0)
     assert action(after(FAILED, no(Refusal.KEY), FAILED)) == PollAfter(1.0)
