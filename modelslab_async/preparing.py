@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from .errors import RequestError
 from .protocol.requests import (
@@ -18,7 +18,7 @@ from .protocol.requests import (
     encode_audio,
     is_light,
 )
-from .protocol.wire_json import encode_json
+from .protocol.wire_json import Encoded, encode_json
 from .runtime import in_thread
 
 
@@ -30,7 +30,7 @@ class Submission:
     """
 
     request: MusicGen
-    fields: dict[str, Any]
+    fields: dict[str, Any] = field(repr=False)
 
     @property
     def track_id(self) -> int | str:
@@ -74,7 +74,7 @@ def _submission(request: MusicGen, track_id: int | str, webhook: str | None) -> 
     return Submission(request, encode(evolve(request, init_audio=None), track_id=track_id))
 
 
-async def completed(submission: Submission) -> bytes:
+async def completed(submission: Submission) -> Encoded:
     """The JSON object that is sent, without the key, a local clip read and encoded.
 
     Raises:
@@ -84,13 +84,13 @@ async def completed(submission: Submission) -> bytes:
     return body() if is_light(submission.request) else await in_thread(body)
 
 
-def _body(submission: Submission) -> bytes:
+def _body(submission: Submission) -> Encoded:
     """Blocking: see `completed`."""
     request = submission.request
     if not isinstance(request.init_audio, Path | bytes):
-        return encode_json(submission.fields)
+        return Encoded(encode_json(submission.fields))
     clip = _encoded(request.init_audio, unchecked=request.unchecked)
-    return encode_json(encode(request, track_id=submission.track_id, audio=clip))
+    return Encoded(encode_json(encode(request, track_id=submission.track_id, audio=clip)))
 
 
 def _encoded(clip: Path | bytes, *, unchecked: bool) -> str:

@@ -5,16 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import html
 import json
-import re
 from collections.abc import Iterator
 from typing import NoReturn
-from urllib.parse import quote
 
 from .errors import ConfigurationError
-
-_PIECE = 12  # who quotes a key cut short has given it away as well
+from .redaction import PIECE, Forms, without
 
 
 class Secret:
@@ -35,7 +31,7 @@ class Secret:
                 "copy it again from your ModelsLab dashboard into MODELSLAB_API_KEY"
             )
         self._value = value
-        self._forms = _forms(value)
+        self._forms = Forms(_forms(value))
 
     def sealed(self, rest: bytes) -> bytes:
         """A JSON object with the key first, then the members of ``rest``, an encoded object."""
@@ -47,10 +43,8 @@ class Secret:
         return len(self.sealed(b"{}")) + (0 if rest == b"{}" else len(rest) - 1)
 
     def removed_from(self, data: bytes) -> bytes:
-        """The bytes without the key, also where it stands reversed or encoded."""
-        for form in self._forms:
-            data = data.replace(form, b"***")
-        return data
+        """The bytes without the key, however a server spells it, and cut short as it may be."""
+        return without(data, self._forms)
 
     @property
     def fingerprint(self) -> str:
@@ -80,30 +74,15 @@ class Secret:
         raise TypeError("an API key is not pickled; give each process its own environment")
 
 
-def _forms(value: str) -> tuple[bytes, ...]:
-    """Every spelling under which a server may hand the key back to us."""
+def _forms(value: str) -> Iterator[tuple[bytes, int]]:
+    """Every spelling under which a server may hand the key back, but for what decoding undoes.
+
+    Each with how much of it discloses a piece of the key.
+    """
     raw = value.encode("ascii")
-    quoted = quote(value, safe="")
-    forms = [
-        raw,
-        raw[::-1],
-        raw.hex().encode(),
-        raw.hex().upper().encode(),
-        quoted.encode(),
-        re.sub("%..", lambda code: code[0].lower(), quoted).encode(),
-        json.dumps(value)[1:-1].encode(),
-        html.escape(value).encode(),
-        value.encode("utf-16-le"),
-        value.encode("utf-16-be"),
-        *_base64_forms(raw),
-        # From the start on, so that of a piece of any length less than this is left at its end.
-        *(raw[start : start + _PIECE] for start in range(len(raw) - _PIECE + 1)),
-    ]
-    # As PHP, which this API runs on, writes text in JSON.
-    forms += [form.replace(b"/", b"\\/") for form in forms]
-    # A form of a few characters would be found in any text by chance, and is no secret anyway.
-    long = (form for form in dict.fromkeys(forms) if len(form) >= 8)
-    return tuple(sorted(long, key=len, reverse=True))
+    yield from ((raw, PIECE), (raw[::-1], PIECE), (raw.hex().encode(), 2 * PIECE))
+    yield from ((value.encode(code), 2 * PIECE) for code in ("utf-16-le", "utf-16-be"))
+    yield from ((form, PIECE * 4 // 3) for form in _base64_forms(raw))
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:

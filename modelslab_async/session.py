@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ from attrs import evolve
 
 from .deliveries import Deliveries
 from .downloads import Downloader, Progress, SavedFile, Target
+from .errors import RequestError
 from .handles import read_handle
 from .jobs import Job
 from .policy.polling import Finish, PollPolicy, PollState
@@ -181,6 +183,10 @@ class Session:
 
     def _taken_up(self, **known: Any) -> Job:
         """A job that was submitted elsewhere, or is finished, to be asked about at once."""
+        track_id = known.get("track_id")
+        if self.deliveries is not None and track_id is not None:
+            with contextlib.suppress(RequestError):  # no webhook of ours can name it
+                self.transport.hide(self.deliveries.url_for(track_id), track_id)
         return Job(self.poller, state=PollState(now(), taken_up=True, deadline=now()), **known)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -32,6 +32,7 @@ from .protocol.replies import Finished, Pending, Refused, Ticket, read_reply
 from .protocol.requests import MusicGen
 from .protocol.trust import fetch_route
 from .protocol.waiting import longer
+from .protocol.wire_json import Encoded
 from .protocol.wording import texts
 from .runtime import now, to_the_end
 from .slots import Slot, Slots
@@ -247,8 +248,9 @@ class Submitter:
         result = await self._post(attempt, fields)
         return evolve(result, outcome=await attempt.journal.answer(result.outcome))
 
-    async def _post(self, attempt: _Attempt, fields: bytes) -> _Result:
+    async def _post(self, attempt: _Attempt, fields: Encoded) -> _Result:
         submission, slot = attempt.submission, attempt.slot
+        self._transport.hide(submission.fields.get("webhook"), submission.track_id)
         answer = await self._transport.post(
             MusicGen.ENDPOINT, fields, timeout=self._timeout, paid=True
         )

@@ -210,6 +210,21 @@ def test_doctor_looks_everywhere_and_shows_no_secret(tmp_path: Path) -> None:
     assert "hidden" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("https://me:hidden@example.com", "https://***@example.com"),
+        ("https://me:hid/den@x@example.com", "https://***@example.com"),
+        ("me:hidden@example.com", "***@example.com"),
+        ("https://example.com/?token=hidden", "https://example.com/***"),
+        ("https://me:hidden%40example.com", "https://***"),
+        ("https://example.com#hidden", "https://example.com***"),
+    ],
+)
+def test_t42_a_secret_in_an_origin_is_not_shown(tmp_path: Path, url: str, masked: str) -> None:
+    assert shown(tmp_path, MODELSLAB_BASE_URL=url)["base_url"]["value"] == masked
+
+
 def test_an_origin_with_a_password_is_refused_before_it_is_shown(tmp_path: Path) -> None:
     secret = {"MODELSLAB_API_KEY": KEY, "MODELSLAB_BASE_URL": "https://me:hidden@example.com"}
     for arguments in (["balance"], ["fetch", "1"], ["generate", "a"]):

@@ -16,6 +16,7 @@ from attrs import define
 from modelslab_async import MusicGen
 from modelslab_async.batch.manifest import Row, from_requests
 from modelslab_async.preparing import completed, prepare
+from modelslab_async.protocol.wire_json import Encoded
 from modelslab_async.sandbox import Sandbox, Scenario
 from modelslab_async.secret import Secret
 from modelslab_async.transport.api import _Sealed
@@ -77,7 +78,7 @@ async def test_a_large_request_is_made_ready_beside_the_loop(large: MusicGen) ->
     async with heartbeat() as turns:
         submission, while_prepared = await turns.during(prepare(large, 1, clips=clips))
         body, while_encoded = await turns.during(completed(submission))
-    fields = json.loads(body)
+    fields = json.loads(body.data)
     assert fields["prompt"] == large.prompt
     assert {name: fields[name] for name in large.extra} == large.extra
     # Done by the loop itself, each would be over within its first turn.
@@ -124,7 +125,7 @@ class Wire(AbstractStreamWriter):
 async def test_a_large_body_is_sent_in_pieces_of_which_one_short_one_holds_the_key() -> None:
     key = "sk_live_0123456789"
     body = json.dumps({"prompt": "x" * 2**22}).encode()
-    payload = _Sealed(Secret(key), body)
+    payload = _Sealed(Secret(key), Encoded(body))
     async with heartbeat() as turns:
         wire = Wire(turns)
         await payload.write(wire)

@@ -19,7 +19,7 @@ PACKAGE = Path(modelslab_async.__file__).parent
 # Rooms from the ground up: each may import those above it in this list, and its own inside.
 FLOORS = [
     ["_text"],
-    ["errors"],
+    ["errors", "redaction"],
     ["secret", "protocol"],
     ["policy", "handles"],
     ["runtime", "filesystem"],

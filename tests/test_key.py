@@ -8,20 +8,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import json
 import logging
 import pickle
 import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 import attrs
 import pytest
 
-from modelslab_async import JobFailed, ModelsLab, ModelsLabError, MusicGen
+from modelslab_async import APIError, JobFailed, ModelsLab, ModelsLabError, MusicGen
+from modelslab_async.protocol.replies import Failed
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 from modelslab_async.secret import Secret
+from modelslab_async.webhooks import WebhookReceiver
 
 from .quick import client_of
 
@@ -197,3 +201,72 @@ async def test_a_cancelled_submit_shows_no_key(log: io.StringIO) -> None:
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
     assert not leaks(everything_about(caught.value) + log.getvalue())
+
+
+ESCAPED = {
+    "JSON": lambda text: "".join(f"\\u{ord(one):04x}" for one in text),
+    "JSON of one letter": lambda text: f"\\u{ord(text[0]):04x}{text[1:]}",
+    "the other case": str.swapcase,
+    "JSON of the other case": lambda text: "".join(f"\\u{ord(one):04X}" for one in text.swapcase()),
+    "percent": lambda text: "".join(f"%{ord(one):02X}" for one in text),
+    "HTML": lambda text: "".join(f"&#{ord(one)};" for one in text),
+    "cut short": lambda text: text[:20] + "...",
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spelled", ESCAPED.values(), ids=ESCAPED)
+async def test_t42_a_key_that_shows_only_after_decoding_is_removed(spelled: Any) -> None:
+    body = f'{{"status":"error","message":"no {spelled(KEY)} here"}}'
+    refusal = Fault(on="submit", kind="answer", status=400, body=body)
+    scenario = Scenario(faults=(refusal,))
+    async with Sandbox(key=KEY, scenario=scenario) as box, client_of(box) as client:
+        with pytest.raises(APIError) as caught:
+            await client.submit(MusicGen("quiet", max_new_token=256))
+    assert caught.value.server_message in ("no *** here", "no ***... here")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spelled", ESCAPED.values(), ids=ESCAPED)
+@pytest.mark.parametrize("own", [False, True])
+async def test_t42_the_secret_of_a_webhook_is_removed_from_what_the_api_says(
+    own: bool, spelled: Any
+) -> None:
+    receiver = WebhookReceiver("a secret of sixteen bytes", "https://me.example/hooks")
+    url = "https://me.example/hook?secret=AbCd1234EfGh5678" if own else receiver.url_for(7)
+    token = url.rpartition("=" if own else "/")[2]
+    body = f'{{"status":"error","message":"no {spelled(token)} here"}}'
+    refusal = Fault(on="submit", kind="answer", status=400, body=body)
+    request = MusicGen("quiet", track_id=7, webhook=url if own else None)
+    async with (
+        Sandbox(scenario=Scenario(faults=(refusal,))) as box,
+        client_of(box, webhook=None if own else receiver) as client,
+    ):
+        with pytest.raises(APIError) as caught:
+            await client.submit(request)
+    assert caught.value.server_message in ("no *** here", "no ***... here")
+
+
+@pytest.mark.anyio
+async def test_t42_a_job_of_another_process_repeats_no_token_either() -> None:
+    receiver = WebhookReceiver("a secret of sixteen bytes", "https://me.example/hooks")
+    words = f"could not tell {receiver.url_for(7)}"
+    scenario = Scenario(status="error", failure_message=words, generation_seconds=0, eta="float")
+    async with Sandbox(scenario=scenario) as box:
+        async with client_of(box) as client:
+            handle = (await client.submit(MusicGen("quiet", track_id=7))).to_json()
+        async with client_of(box, webhook=receiver) as client:
+            with pytest.raises(JobFailed) as caught:
+                await client.job(handle).result()
+    assert caught.value.server_message == "could not tell https://me.example/hooks/v1/7/***"
+
+
+@pytest.mark.anyio
+async def test_t42_a_delivery_is_kept_without_the_token_it_came_by() -> None:
+    receiver = WebhookReceiver("a secret of sixteen bytes", "https://me.example/hooks")
+    url = receiver.url_for(7)
+    said = json.dumps({"status": "error", "id": 9, "message": f"no {url} here"})
+    assert await receiver.deliver(urlsplit(url).path, said.encode()) == 200
+    (kept,) = await receiver.inbox.take("7")
+    assert isinstance(kept.reply, Failed)
+    assert kept.reply.message == "no https://me.example/hooks/v1/7/*** here"

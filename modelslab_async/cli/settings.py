@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PROJECT_FILE = Path(".modelslab/config.toml")
 _BUILT_IN = "built in"
+_ENCODED = re.compile(r"^([a-z][a-z0-9+.-]*://)?[^/?#]*%.*", re.IGNORECASE | re.DOTALL)
+_MORE = re.compile(r"[?#].*", re.DOTALL)
 _USER = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
 
 
@@ -197,8 +199,8 @@ def masked(key: str | None) -> str | None:
 
 
 def without_password(url: str) -> str:
-    """A URL, or what a proxy is named by, as it may be shown."""
-    return _USER.sub(r"\1***@", url)
+    """A URL, or what a proxy is named by, as it may be shown: a host, and a path at most."""
+    return _MORE.sub("***", _ENCODED.sub(r"\1***", _USER.sub(r"\1***@", url)))
 
 
 def key_of(settings: Mapping[str, Setting]) -> str:

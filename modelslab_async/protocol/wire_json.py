@@ -12,6 +12,8 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
+from attrs import field, frozen
+
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
 _MAX_DIGITS = 19  # 2**63 has 19; a longer integer is nothing this API counts
@@ -145,6 +147,13 @@ def is_small(values: Collection[object]) -> bool:
     if len(values) > _STEP_VALUES or any(isinstance(one, dict | list | tuple) for one in values):
         return False
     return sum(len(one) for one in values if isinstance(one, str)) <= _STEP
+
+
+@frozen
+class Encoded:
+    """A JSON object on its way out, which shows nothing of itself in a traceback."""
+
+    data: bytes = field(repr=lambda data: f"<{len(data)} bytes>")
 
 
 def encode_json(value: object, *, sort_keys: bool = False) -> bytes:

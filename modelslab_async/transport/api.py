@@ -25,7 +25,8 @@ from ..policy.proxies import Proxies, Proxy, proxies_of, read_proxy
 from ..protocol.addresses import address_ranges
 from ..protocol.trust import is_loopback, origin, safe_text
 from ..protocol.waiting import retry_after
-from ..protocol.wire_json import encode_json
+from ..protocol.wire_json import Encoded, encode_json
+from ..redaction import Tokens
 from ..secret import Secret
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -156,6 +157,11 @@ class KeyedTransport:
         self._secret = secret
         self._origin = base_url
         self._network = network
+        self._tokens = Tokens()
+
+    def hide(self, webhook: object, track_id: object) -> None:
+        """Take the secret parts of this webhook URL out of what the API says from now on."""
+        self._tokens.add(webhook, track_id)
 
     async def __aenter__(self) -> Self:
         routes = self._network.routes()
@@ -180,7 +186,7 @@ class KeyedTransport:
         await self._paying.close()
 
     async def post(
-        self, path: str, fields: bytes | Mapping[str, Any], *, timeout: float, paid: bool = False
+        self, path: str, fields: Encoded | Mapping[str, Any], *, timeout: float, paid: bool = False
     ) -> Answer | Silence:
         """One attempt at one request, never repeated and never redirected.
 
@@ -191,7 +197,7 @@ class KeyedTransport:
             paid: open a connection of its own.
         """
         session = self._paying if paid else self._asking
-        rest = fields if isinstance(fields, bytes) else encode_json(fields)
+        rest = fields if isinstance(fields, Encoded) else Encoded(encode_json(fields))
         trace = SimpleNamespace(sent=False)
         try:
             async with (
@@ -222,7 +228,7 @@ class KeyedTransport:
         _log.debug("POST %s: HTTP %d, %d bytes", response.url.path, response.status, len(body))
         return Answer(
             response.status,
-            self._secret.removed_from(body),
+            self._tokens.removed_from(self._secret.removed_from(body)),
             retry_after(response.headers.get("Retry-After"), time.time()),
         )
 
@@ -230,21 +236,23 @@ class KeyedTransport:
 class _Sealed(Payload):
     """A body that is put together only while it is written, so that no repr or frame shows it."""
 
-    def __init__(self, secret: Secret, rest: bytes) -> None:
+    def __init__(self, secret: Secret, rest: Encoded) -> None:
         super().__init__(None, content_type="application/json")
         self._secret = secret
         self._rest = rest
-        self._size = secret.sealed_size(self._rest)
+        self._size = secret.sealed_size(rest.data)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return "***"
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         # A large body is copied and encrypted piece by piece: other tasks run between the pieces.
-        # The first is so short that it never waits, so no frame holds the key during an upload.
-        await writer.write(self._secret.sealed(self._rest[:_FIRST_PIECE]))
-        for start in range(_FIRST_PIECE, len(self._rest), _PIECE):
-            await writer.write(self._rest[start : start + _PIECE])
+        # The first is so short that it never waits, so no frame holds the key during an upload; and
+        # what a frame holds of a body is a view, which shows nothing of it.
+        rest = memoryview(self._rest.data)
+        await writer.write(memoryview(self._secret.sealed(bytes(rest[:_FIRST_PIECE]))))
+        for start in range(_FIRST_PIECE, len(rest), _PIECE):
+            await writer.write(rest[start : start + _PIECE])
             await asyncio.sleep(0)
 
 

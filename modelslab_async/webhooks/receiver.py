@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Final
 
+from ..redaction import Tokens
 from .asgi import AsgiDoor
 from .core import MAX_BODY, Head, Signer, checked_url, read_hint, unfit
 from .delivery import Delivery
@@ -130,6 +131,9 @@ class WebhookReceiver:
             return 413
         for secret in self._hidden:
             body = secret.removed_from(body)
+        tokens = Tokens()
+        tokens.add(path, track_id)
+        body = tokens.removed_from(body)
         reply = read_hint(body)
         if reply is None:
             return 400

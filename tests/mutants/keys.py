@@ -67,6 +67,28 @@ MUTANTS = (
         Patch("transport/api.py", "self._secret.removed_from(body)", "body"),
     ),
     planted(
+        "escaped_keys_stay_in_answers",
+        of("test_key", "t42_a_key_that_shows_only_after_decoding_is_removed"),
+        Patch("redaction.py", "        if decoded == text:\n", "        if decoded != text:\n"),
+    ),
+    planted(
+        "tokens_stay_in_answers",
+        of("test_key", "t42_the_secret_of_a_webhook_is_removed_from_what_the_api_says"),
+        Patch("transport/api.py", "self._tokens.removed_from(", "bytes("),
+    ),
+    planted(
+        "a_body_in_a_frame",
+        of(
+            "security/test_frames",
+            "t43_a_large_upload_shows_nothing_while_it_waits_and_when_it_fails",
+        ),
+        Patch(
+            "protocol/wire_json.py",
+            'data: bytes = field(repr=lambda data: f"<{len(data)} bytes>")',
+            "data: bytes",
+        ),
+    ),
+    planted(
         "key_in_the_log",
         of("test_key", "a_cancelled_submit_shows_no_key"),
         Patch(
