@@ -63,6 +63,13 @@ def _from_mirror(outcome: Outcome) -> list[str]:
     return all_done(outcome) + ([] if asked else ["no mirror was asked"])
 
 
+def _followed(outcome: Outcome) -> list[str]:
+    """Every file came from where the redirect said, whose query no link of ours has."""
+    came = [one for one in outcome.book.requests if one.host == "mirror" and "?" in one.path]
+    good = len(came) >= len(outcome.rows) and all(one.status == 200 for one in came)
+    return all_done(outcome) + ([] if good else ["a redirect was not followed as spelled"])
+
+
 def _integrity(*wanted: str) -> Callable[[Outcome], list[str]]:
     def check(outcome: Outcome) -> list[str]:
         found = {str(row.integrity) for row in outcome.rows}
@@ -202,7 +209,33 @@ _REFUSING = (
     *(
         _dead(f"D21-{number}", "redirect", status=302, location=location)
         for number, location in enumerate(
-            (None, "file:///etc/passwd", "{path}", "http://10.0.0.1/a.wav", "//foreign.test/a")
+            (
+                *(
+                    None,
+                    "file:///etc/passwd",
+                    "{path}",
+                    "http://10.0.0.1/a.wav",
+                    "//foreign.test/a",
+                ),
+                *("https://10.0.0.1/a.wav", "https://me:you@foreign.test/a", "/" + "x" * 9000),
+            )
+        )
+    ),
+    *(
+        Script(
+            id=f"D48-{number}",
+            scenario=_served(
+                _file("redirect", status=302, location=location, times=None, host="primary")
+            ),
+            expects=_followed,
+        )
+        for number, location in enumerate(
+            (
+                "{mirror}{path}?sig=a%27%2fb+c|d&e=",
+                "{mirror}{path}?",
+                "{mirror}/gone/../.{path}?b=\u00fc d",
+                "{mirror}{path}?" + "x" * 8000,
+            )
         )
     ),
     Script(
