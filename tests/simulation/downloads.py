@@ -263,6 +263,7 @@ _DISKS = (
     *(_disk(f"D25-{error}", "write", error) for error in ("EDQUOT", "EFBIG")),
     *(_disk(f"D25-{error}", "open", error) for error in ("EROFS", "EACCES", "ENOENT")),
     *(_disk(f"D26-{call}", call, "EIO") for call in ("write", "fsync")),
+    *(_disk(f"H01-{error}", "link", error) for error in ("ENOSYS", "EPERM", "EXDEV", "EIO")),
     Script(id="D27", disk=(DiskFault(call="open", name="EMFILE", times=2),), expects=all_done),
 )
 
