@@ -28,11 +28,12 @@ from .policy.polling import Finish, PollState, as_safety_net
 from .policy.submitting import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
 from .polls import Poller
 from .preparing import Submission, completed
-from .protocol.replies import Finished, Pending, Refused, Ticket, read_reply
+from .protocol.replies import Finished, Pending, Refused, Ticket, read_reply, with_id
 from .protocol.requests import MusicGen
 from .protocol.trust import fetch_route
 from .protocol.waiting import longer
 from .protocol.wire_json import Encoded
+from .protocol.wire_values import id_in_fragment
 from .protocol.wording import texts
 from .runtime import now, to_the_end
 from .slots import Slot, Slots
@@ -254,7 +255,7 @@ class Submitter:
         answer = await self._transport.post(
             MusicGen.ENDPOINT, fields, timeout=self._timeout, paid=True
         )
-        outcome, status = _outcome(answer, tuple(texts(submission.fields)))
+        outcome, status = _outcome(answer, self._origin, tuple(texts(submission.fields)))
         _log.debug("submit of %s: %r", submission.track_id, outcome)
         match outcome:
             case Busy(reply):
@@ -320,14 +321,18 @@ class Submitter:
             del self._known[next(iter(self._known))]
 
 
-def _outcome(answer: Answer | Silence, sent: tuple[str, ...]) -> tuple[Outcome, int]:
+def _outcome(answer: Answer | Silence, origin: str, sent: tuple[str, ...]) -> tuple[Outcome, int]:
     if isinstance(answer, Answer):
         reply = read_reply(answer.body, answer.status, sent=sent)
+        route = fetch_route(getattr(reply, "fetch_result", None), origin)
+        if route is not None:
+            reply = with_id(reply, route[1])
         if isinstance(reply, Refused):
             reply = evolve(reply, retry_after=longer(reply.retry_after, answer.retry_after))
         return classify(reply, answer.status), answer.status
+
     if answer.sent:
-        return Unknown(answer.reason), 0
+        return Unknown(answer.reason, id_in_fragment(answer.fragment)), 0
     return NotSent(answer.reason, answer.permanent, answer.timed_out), 0
 
 

@@ -112,6 +112,7 @@ CHANGED: dict[str, tuple[dict[str, Any], Callable[[Seen, bytes], bool]]] = {
         {"at": 3},
         lambda s, b: s.data.count(b"HTTP/1.1 102") == 3 and s.data.endswith(b),
     ),
+    "noise": ({"body": "Notice"}, lambda s, b: s.body == b"Notice" + b),
     "gzip": ({}, lambda s, b: gzip.decompress(s.body) == b),
     "gzip_cut": ({}, lambda s, b: b"gzip" in s.head and b"Length: %d" % len(s.body) in s.head),
     "empty": ({}, lambda s, _: (s.status, s.body) == (200, b"")),

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from attrs import Factory, field, frozen
 
 from . import wire_values, wording
+from .loose_json import object_in_noise, plain_json
 from .trust import safe_text
 from .wire_json import decode_json
 from .wording import Refusal as Refusal
@@ -164,15 +165,30 @@ def read_reply(body: bytes, status: int = 200, *, sent: Iterable[str] = ()) -> R
         status: the HTTP status they came with.
         sent: texts of the request, which an answer may quote: their words mean nothing.
     """
+    body = plain_json(body)
     if 300 <= status < 400:
         return _redirected(body, status)
     try:
         answer = decode_json(body)
     except ValueError as error:
-        return _read_text(body, status, str(error), sent)
+        return _job_in_noise(body, status) or _read_text(body, status, str(error), sent)
     if not isinstance(answer, dict):
         return _read_text(body, status, "JSON, but no object", sent)
     return _read_object(answer, status, sent)
+
+
+def with_id(reply: Reply, job_id: str) -> Reply:
+    """The same answer, if it named no job, read as one that names this one."""
+    if isinstance(reply, Unreadable) or reply.id is not None:
+        return reply
+    return _read_object({**reply.raw, "id": job_id}, reply.status, ())
+
+
+def _job_in_noise(body: bytes, status: int) -> Ticket | Finished | None:
+    """The job of an object that a program added something to. Nothing else is believed of it."""
+    answer = object_in_noise(body)
+    reply = None if answer is None else _read_object(answer, status, ())
+    return reply if isinstance(reply, Ticket | Finished) and reply.id else None
 
 
 def _redirected(body: bytes, status: int) -> Unreadable:
@@ -228,7 +244,7 @@ def _read_waiting(
     if common["id"] is not None:
         promised = Links(proxy=links.proxy, future=links.future or links.output)
         return Ticket(eta=eta, links=promised, **common)
-    if word in _WAITING_WORDS:
+    if word in _WAITING_WORDS or common["fetch_result"]:
         return Pending(eta=eta, **common)
     return _contradicting(answer, "JSON with neither a known status nor an id")
 

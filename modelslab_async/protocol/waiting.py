@@ -8,12 +8,14 @@ from email.utils import parsedate_to_datetime
 _MAX_DIGITS = 18  # 30 thousand million years; hundreds of digits would read as infinity
 
 
-def retry_after(header: str | None, now: float) -> float | None:
+def retry_after(header: str | None, now: float, *, date: str | None = None) -> float | None:
     """Seconds that the header asks for, or ``None`` when it is absent or unreadable.
 
     Args:
         header: a number of seconds, or a date in one of the three formats of RFC 9110.
-        now: seconds since the epoch. A date that has passed asks for 0.
+        now: seconds since the epoch by our clock. A date that has passed asks for 0.
+        date: the answer's own ``Date``. A server tells times by its own clock, however wrong, so
+            where this can be read, the wait is reckoned from it.
     """
     if header is None:
         return None
@@ -21,7 +23,8 @@ def retry_after(header: str | None, now: float) -> float | None:
     if text.isascii() and text.isdigit():
         return float(text) if len(text) <= _MAX_DIGITS else None
     when = http_date(text)
-    return None if when is None else max(0.0, when - now)
+    sent = None if date is None else http_date(date)
+    return None if when is None else max(0.0, when - (now if sent is None else sent))
 
 
 def http_date(text: str) -> float | None:

@@ -22,6 +22,8 @@ _WAIT = re.compile(r"\b(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:e
 _NAMED = re.compile(
     rb'"(?:id|request_id|taskId)"\s*:\s*(?:(\d{1,19})(?=[\s,}])|"([A-Za-z0-9_-]{1,128})")'
 )
+_OBJECT = re.compile(rb"\{\s*\"")
+_PAGE = re.compile(rb"<(?:!doctype|html|head|body|script|meta|title)\b", re.IGNORECASE)
 _NAMED_WITHIN = 64 * 1024
 
 
@@ -32,10 +34,14 @@ def job_id(answer: Answer) -> str | None:
 
 
 def id_in_fragment(body: bytes) -> str | None:
-    """The id that an object seems to name which is no readable JSON: a hint, never a proof."""
-    if not body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{"):
+    """The id that an object seems to name which is no readable JSON: a hint, never a proof.
+
+    Scripts inside of pages number things too, and are no answer of the API.
+    """
+    start = _OBJECT.search(body, 0, _NAMED_WITHIN)
+    if start is None or _PAGE.search(body, 0, start.start()):
         return None
-    found = _NAMED.finditer(body[:_NAMED_WITHIN])
+    found = _NAMED.finditer(body, start.start(), _NAMED_WITHIN)
     ids = (trusted_id(int(one[1]) if one[1] else one[2].decode()) for one in found)
     return next((one for one in ids if one), None)
 

@@ -67,6 +67,7 @@ AnswerKind = Literal[
     "edge",  # an edge proxy's HTML page: 502, 504, 520, 522, 524
     "runtime",  # the PHP runtime's JSON without `status`: 503, 500, 408
     "informational",  # a flood of 1xx before the answer
+    "noise",  # `body` before the answer, as a warning that PHP prints
     "gzip",  # compressed unasked
     "gzip_cut",  # compressed, cut, with the length of what is left
     "empty",

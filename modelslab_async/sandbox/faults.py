@@ -152,6 +152,10 @@ async def _patch(fault: Fault, x: Exchange, answer: Answer) -> Answer:
     return x.json(document, status=fault.status or answer.status)
 
 
+async def _noise(fault: Fault, _: Exchange, answer: Answer) -> Answer:
+    return Answer(answer.status, (fault.body or "").encode() + answer.body, answer.headers)
+
+
 async def _gzip(_: Fault, __: Exchange, answer: Answer) -> Answer:
     body = gzip.compress(answer.body, 1, mtime=0)
     return Answer(answer.status, body, {**answer.headers, "Content-Encoding": "gzip"})
@@ -178,6 +182,7 @@ async def _informational(fault: Fault, x: Exchange, answer: Answer) -> Answer:
 _CHANGED: dict[str, Callable[[Fault, Exchange, Answer], Awaitable[Answer]]] = {
     "delay": _delay,
     "patch": _patch,
+    "noise": _noise,
     "gzip": _gzip,
     "gzip_cut": _gzip_cut,
     "base64": _base64,

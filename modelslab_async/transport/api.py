@@ -18,11 +18,13 @@ from typing import Any, Self
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from ..errors import ConfigurationError
 from ..policy.proxies import Proxies, Proxy, proxies_of, read_proxy
 from ..protocol.addresses import address_ranges
+from ..protocol.encoding import decode
+from ..protocol.loose_json import is_object
 from ..protocol.trust import is_loopback, origin, safe_text
 from ..protocol.waiting import retry_after
 from ..protocol.wire_json import Encoded, encode_json
@@ -30,6 +32,11 @@ from ..redaction import Tokens
 from ..secret import Secret
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
+# Gateways add policies and cookies by the kilobyte, and a redirect may hold a long link; the
+# library's own limit is 8 KiB for each.
+_MAX_HEADER_BYTES = 64 * 1024
+_MAX_HEADERS = 512
+_FRAGMENT = 64 * 1024
 _CONNECT_TIMEOUT = 30.0
 _GRACE = 0.25
 _FIRST_PIECE = 4096
@@ -90,6 +97,9 @@ class Network:
             connector_owner=self.connector is None,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+            max_headers=_MAX_HEADERS,
             trust_env=False,
             **settings,
         )
@@ -142,12 +152,25 @@ class Answer:
 
 @frozen
 class Silence:
-    """No complete answer. ``sent`` is False only if not one byte of the request left."""
+    """No complete answer. ``sent`` is False only if not one byte of the request left.
+
+    ``fragment`` is what there is of one, without the key.
+    """
 
     reason: str
     sent: bool
     timed_out: bool = False
     permanent: bool = False
+    fragment: bytes = field(default=b"", repr=False, eq=False)
+
+
+class _Received:
+    """What has come of an answer so far; it outlives whatever ends the connection."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self.body = bytearray()
 
 
 class KeyedTransport:
@@ -199,6 +222,8 @@ class KeyedTransport:
         session = self._paying if paid else self._asking
         rest = fields if isinstance(fields, Encoded) else Encoded(encode_json(fields))
         trace = SimpleNamespace(sent=False)
+        received = _Received()
+        silence = None
         try:
             async with (
                 _deadline(timeout),
@@ -212,25 +237,25 @@ class KeyedTransport:
                     **self._through,
                 ) as response,
             ):
-                return await self._answer(response)
+                await _read(response, received)
         except Exception as error:  # noqa: BLE001  whatever broke, the request may have arrived
             silence = _silence(error, sent=trace.sent)
-        _log.debug("POST %s: %s", path, silence.reason)
-        return silence
+        answer = self._answer(received, silence)
+        _log.debug("POST %s: %r", path, answer)
+        return answer
 
-    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
-        encoding = response.headers.get("Content-Encoding", "identity")
-        if encoding.strip().lower() not in ("identity", ""):
-            raise _Unusable("the answer is compressed, though that was not asked for")
-        if has_two_lengths(response):
-            raise _Unusable("the answer names two lengths")
-        body = await _read(response.content)
-        _log.debug("POST %s: HTTP %d, %d bytes", response.url.path, response.status, len(body))
-        return Answer(
-            response.status,
-            self._tokens.removed_from(self._secret.removed_from(body)),
-            retry_after(response.headers.get("Retry-After"), time.time()),
-        )
+    def _answer(self, received: _Received, silence: Silence | None) -> Answer | Silence:
+        """The answer, if all of it has come: damage behind its last brace takes nothing from it."""
+        encoding = received.headers.get("Content-Encoding")
+        decoded = decode(bytes(received.body), encoding, MAX_ANSWER_BYTES)
+        body = self._tokens.removed_from(self._secret.removed_from(decoded.body))
+        if silence is None and decoded.problem and not is_object(body):
+            silence = Silence(f"the answer is compressed: {decoded.problem}", sent=True)
+        if silence is not None:
+            return evolve(silence, fragment=body[:_FRAGMENT])
+        wait = received.headers.get("Retry-After")
+        date = received.headers.get("Date")
+        return Answer(received.status, body, retry_after(wait, time.time(), date=date))
 
 
 class _Sealed(Payload):
@@ -288,15 +313,14 @@ def has_two_lengths(response: aiohttp.ClientResponse) -> bool:
     return len(response.headers.getall("Content-Length", ())) > 1
 
 
-async def _read(stream: aiohttp.StreamReader) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    async for part in stream.iter_any():
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
+async def _read(response: aiohttp.ClientResponse, received: _Received) -> None:
+    if has_two_lengths(response):
+        raise _Unusable("the answer names two lengths")
+    received.status, received.headers = response.status, response.headers
+    async for part in response.content.iter_any():
+        received.body += part
+        if len(received.body) > MAX_ANSWER_BYTES:
             raise _Unusable("the answer is over 4 MiB")
-        parts.append(part)
-    return b"".join(parts)
 
 
 def _silence(error: Exception, *, sent: bool) -> Silence:

@@ -35,7 +35,6 @@ _LARGE = 4 * 1024 * 1024
 _MAX_REDIRECTS = 3
 OTHER_VERSION = "a part of another file than before"
 _FORBIDDEN = "not a public address"
-_LONGEST_LINE = 64 * 1024  # of a header: the next link may be in it, and that may be long
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
@@ -117,8 +116,6 @@ class Storage:
         return self._network.session(
             aiohttp.TCPConnector(limit=0, socket_factory=factory),
             read_bufsize=_READ_BUFFER,
-            max_line_size=_LONGEST_LINE,
-            max_field_size=_LONGEST_LINE,
         )
 
     async def __aexit__(
@@ -239,7 +236,8 @@ def _body(response: aiohttp.ClientResponse, asked_offset: int, known: str | None
     status = response.status
     trouble = judge_status(status, resuming=asked_offset > 0)
     if trouble is not None:
-        wait = retry_after(response.headers.get("Retry-After"), time.time())
+        headers = response.headers
+        wait = retry_after(headers.get("Retry-After"), time.time(), date=headers.get("Date"))
         raise LinkFailed(Setback(trouble, f"HTTP {status}", retry_after=wait))
     if has_two_lengths(response):
         raise LinkFailed(Setback(Trouble.NETWORK, "the answer names two lengths"))

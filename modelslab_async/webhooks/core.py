@@ -21,6 +21,7 @@ from ..errors import ConfigurationError, RequestError
 from ..protocol.replies import Finished, Links, Reply, Ticket, Unreadable, read_reply
 from ..protocol.requests import MAX_TRACK_ID_LENGTH
 from ..protocol.trust import is_loopback, origin
+from ..protocol.wire_json import decode_json
 
 MAX_BODY: Final = 64 * 1024
 BODY_SECONDS: Final = 5.0
@@ -175,6 +176,10 @@ def read_hint(body: bytes) -> Reply | None:
 
     So nothing can be downloaded, and no host asked, that only a webhook has named.
     """
+    try:
+        decode_json(body)  # what is read with goodwill from the API is refused from a stranger
+    except ValueError:
+        return None
     reply = read_reply(body)
     match reply:
         case Unreadable():

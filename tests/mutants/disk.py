@@ -191,7 +191,9 @@ MUTANTS = (
         "no_size_cap_of_an_answer",
         of("test_planted", "t11_an_answer_without_end_is_cut_by_its_size"),
         Patch(
-            "transport/api.py", "        if size > MAX_ANSWER_BYTES:\n", "        if size < 0:\n"
+            "transport/api.py",
+            "        if len(received.body) > MAX_ANSWER_BYTES:\n",
+            "        if len(received.body) < 0:\n",
         ),
     ),
     planted(

@@ -64,7 +64,7 @@ MUTANTS = (
     planted(
         "key_stays_in_answers",
         of("test_key", "a_job_failure_repeats_the_servers_words_without_the_key"),
-        Patch("transport/api.py", "self._secret.removed_from(body)", "body"),
+        Patch("transport/api.py", "self._secret.removed_from(decoded.body)", "decoded.body"),
     ),
     planted(
         "escaped_keys_stay_in_answers",

@@ -83,6 +83,39 @@ def test_retry_after_is_read_to_the_second_or_not_at_all(
     assert retry_after(header, NOW) == seconds
 
 
+LATER = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+
+@pytest.mark.parametrize(
+    ("header", "date", "seconds"),
+    [
+        # servers whose clocks are wrong by an hour, a day and years
+        (LATER, "Sun, 06 Nov 1994 08:49:27 GMT", 10.0),
+        (LATER, "Sun, 06 Nov 1994 07:49:37 GMT", 3600.0),
+        ("Sun, 06 Nov 1994 07:49:37 GMT", "Sun, 06 Nov 1994 07:49:07 GMT", 30.0),
+        ("Mon, 07 Nov 1994 09:00:05 GMT", "Mon, 07 Nov 1994 09:00:00 GMT", 5.0),
+        ("Thu, 01 Jan 1970 00:00:30 GMT", "Thu, 01 Jan 1970 00:00:00 GMT", 30.0),
+        # any of the three formats on either side
+        ("Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:17 1994", 20.0),
+        # asked for before it was said
+        (LATER, "Sun, 06 Nov 1994 09:49:37 GMT", 0.0),
+        # no date that can be read: by our own clock
+        (LATER, None, 30.0),
+        (LATER, "", 30.0),
+        (LATER, "yesterday", 30.0),
+        (LATER, "784111777", 30.0),
+        (LATER, "Sun, 06 Nov 1994 25:49:37 GMT", 30.0),
+        # a number needs no clock
+        ("30", "Sun, 06 Nov 1994 07:49:37 GMT", 30.0),
+        ("soon", "Sun, 06 Nov 1994 07:49:37 GMT", None),
+    ],
+)
+def test_s23_a_date_is_reckoned_from_the_answers_own(
+    header: str, date: str | None, seconds: float | None
+) -> None:
+    assert retry_after(header, NOW, date=date) == seconds
+
+
 @given(st.text() | st.text("0123456789 :,+-GMTSunNovJan"), st.floats(0, 1e11))
 def test_any_header_asks_for_a_finite_wait_or_for_none(header: str, now: float) -> None:
     wait = retry_after(header, now)

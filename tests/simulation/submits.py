@@ -9,7 +9,7 @@ What virtual time does not show: S04 (TLS) is in
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -191,19 +191,16 @@ _RESETS = (
         for end in ("accepted", "not")
     ),
     lost("S19", "garbage"),
-    lost("S20", "long_header"),
-    lost("S20-many", "many_headers"),
     lost("S21", "bad_chunk", storm=300),  # aiohttp's parser in C may wait on: our time ends it
     lost("S21-both", "length_and_chunked"),
     lost("S21-two", "two_lengths"),
     lost("S21-negative", "negative_length"),
-    *(lost(f"S28-{kind}", kind) for kind in ("html", "empty", "gzip", "gzip_cut", "base64")),
+    *(lost(f"S28-{kind}", kind) for kind in ("html", "empty", "gzip_cut", "base64")),
 )
 
 _TICKET = '{"status": "processing", "id": 43730, "eta": 3}'
 _BODIES = {
     "text": ("please come back later", "utf-8"),
-    "utf_16": (_TICKET, "utf-16"),
     "array": (f"[{_TICKET}]", "utf-8"),
     "deep": ("[" * 100_000, "utf-8"),
     "two_ids": ('{"status": "processing", "id": 1, "id": 2}', "utf-8"),
@@ -212,14 +209,17 @@ _BODIES = {
 }
 
 
-async def _mark(box: Sandbox, _: Network) -> None:
+def _mark(encoding: str) -> Callable[[Sandbox, Network], Coroutine[Any, Any, None]]:
     """The second ticket comes behind a byte order mark."""
-    while not box.book.jobs:
-        await anyio.sleep(0.1)
-    ticket = {"status": "processing", "id": max(box.book.jobs) + 1, "eta": 2}
-    body = json.dumps(ticket)
-    marked = Fault(on="submit", kind="answer", body=body, encoding="utf-8-sig")
-    box.scenario = evolve(CALM, faults=(marked,))
+
+    async def mark(box: Sandbox, _: Network) -> None:
+        while not box.book.jobs:
+            await anyio.sleep(0.1)
+        ticket = {"status": "processing", "id": max(box.book.jobs) + 1, "eta": 2}
+        marked = Fault(on="submit", kind="answer", body=json.dumps(ticket), encoding=encoding)
+        box.scenario = evolve(CALM, faults=(marked,))
+
+    return mark
 
 
 _UNREADABLE = (
@@ -227,13 +227,33 @@ _UNREADABLE = (
         lost(f"S28-{name}", "answer", body=body, encoding=encoding)
         for name, (body, encoding) in _BODIES.items()
     ),
-    Script(
-        id="S28-bom",
-        jobs=2,
-        max_jobs=1,
-        visitor=_mark,
-        expects=wants(went(**{PLAIN: 2}), done_in_the_storm),
+    *(
+        Script(
+            id=name,
+            jobs=2,
+            max_jobs=1,
+            visitor=_mark(encoding),
+            expects=wants(went(**{PLAIN: 2}), done_in_the_storm),
+        )
+        for name, encoding in (("S28-bom", "utf-8-sig"), ("S28-utf-16", "utf-16"))
     ),
+)
+
+# What a gateway or a program adds to a ticket takes nothing from it: it is read.
+_PHP = "<br />\n<b>Warning</b>:  fopen(): failed in <b>/app/x.php</b> on line <b>7</b><br />\n"
+_ADDED: dict[str, dict[str, Any]] = {
+    "S20": {"kind": "long_header"},
+    "S20-many": {"kind": "many_headers"},
+    "S28-gzip": {"kind": "gzip"},
+    "S46-null": {"kind": "patch", "fields": {"id": None}},
+    "S46-float": {"kind": "patch", "fields": {"id": 1.5}},
+    "S46-missing": {"kind": "patch", "without": ("id",)},
+    "S47-php": {"kind": "noise", "body": _PHP},
+    "S47-guard": {"kind": "noise", "body": ")]}',\n"},
+}
+_READABLE = tuple(
+    spoilt(name, Fault(on="submit", times=None, **fault), jobs=3, check=went(**{PLAIN: 3}))
+    for name, fault in _ADDED.items()
 )
 
 
@@ -376,5 +396,5 @@ _REST = (
 
 
 SCRIPTS: tuple[Script, ...] = (
-    *_NOT_SENT, *_RESETS, *_UNREADABLE, *_REST, *refusals.SCRIPTS,
+    *_NOT_SENT, *_RESETS, *_UNREADABLE, *_READABLE, *_REST, *refusals.SCRIPTS,
 )  # fmt: skip

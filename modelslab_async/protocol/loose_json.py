@@ -1,0 +1,96 @@
+"""Find the JSON in an answer that has something around it, or is not in UTF-8.
+
+An answer to a paid submit cannot be requested again. Warnings that PHP prints, marks of text
+editors, guards against script inclusion and padding do not change what it says. Whatever else
+stands around an object is no reason to believe the object: it may be quoted from a prompt.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any, Final
+
+from .wire_json import decode_json
+
+MAX_NOISE: Final = 256 * 1024
+"""Bytes; in a longer body no object is looked for among other things."""
+
+_MARKS: Final = (
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_WITHOUT_MARK: Final = ((b"{\0", "utf-16-le"), (b"\0{", "utf-16-be"))
+_PADDING: Final = b" \t\r\n\0\x0b\x0c"
+_GUARD: Final = re.compile(rb"(?:\)\]\}'?,?|while\s*\(1\);?|for\s*\(;;\);?|&&&START&&&)\s*(?=\{)")
+_DIAGNOSTIC: Final = re.compile(
+    r"(?:<b>)?(?:PHP )?(?:Warning|Notice|Deprecated|Strict Standards)(?:</b>)?:"
+    r"[^{}]{1,1000}? on line (?:<b>)?\d+(?:</b>)?|<br ?/?>"
+)
+_MAX_DIAGNOSTICS: Final = 8 * 1024
+_IDS: Final = re.compile(r'"(?:id|request_id)"\s*:\s*"?([A-Za-z0-9_-]{1,128})')
+
+
+def plain_json(body: bytes) -> bytes:
+    """The body in UTF-8, without marks, padding and guards; unchanged if it has none of them."""
+    for mark, encoding in _MARKS:
+        if body.startswith(mark):
+            body = body.decode(encoding, "replace").encode("utf-8", "replace")
+            break
+    for start, encoding in _WITHOUT_MARK:
+        if body.startswith(start):
+            body = body.decode(encoding, "replace").encode("utf-8", "replace")
+    body = body.strip(_PADDING)
+    while body.startswith(codecs.BOM_UTF8):  # one for each file that wrote one
+        body = body.removeprefix(codecs.BOM_UTF8).lstrip(_PADDING)
+    guard = _GUARD.match(body)
+    if guard is not None:
+        body = body[guard.end() :]
+    if body.startswith(b"{") and not _is_utf8(body):
+        body = body.decode("latin-1").encode()  # of which only the texts are affected
+    return body
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def is_object(body: bytes) -> bool:
+    """Whether this is one whole JSON object, so that whatever broke off behind it is not missed."""
+    try:
+        return isinstance(decode_json(plain_json(body)), dict)
+    except ValueError:
+        return False
+
+
+def object_in_noise(body: bytes) -> dict[str, Any] | None:
+    """The object of an answer that a program added something to; ``None`` if that is in doubt.
+
+    Args:
+        body: from `plain_json`, and not JSON as it is.
+    """
+    if len(body) > MAX_NOISE:
+        return None
+    text = body.decode("utf-8", "replace")
+    start = text.find("{")
+    if start < 0 or not _is_diagnostics(text[:start]):
+        return None
+    try:
+        _, end = json.JSONDecoder().raw_decode(text, start)
+        found = decode_json(text[start:end].encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    behind = set(_IDS.findall(text, end))
+    return found if isinstance(found, dict) and behind <= {str(found.get("id"))} else None
+
+
+def _is_diagnostics(text: str) -> bool:
+    """Whether this is nothing but what PHP prints of its own before a page."""
+    return len(text) <= _MAX_DIAGNOSTICS and not _DIAGNOSTIC.sub("", text).strip()
