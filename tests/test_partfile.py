@@ -70,6 +70,30 @@ def test_a_part_file_becomes_the_file_and_nothing_else_stays(
     assert names(tmp_path) == ["song.wav"]
 
 
+def test_d52_a_part_file_is_written_anew_from_its_own_bytes(part: PartFile, tmp_path: Path) -> None:
+    part.mend((b"RIFF", range(4, len(WHOLE) - 9), b"end"))
+    new = b"RIFF" + WHOLE[4:-9] + b"end"
+    assert (part.size, part.sha256) == (len(new), hashlib.sha256(new).hexdigest())
+    assert parts(tmp_path) == [part.path.name]
+    assert part.publish("song.wav") == tmp_path / "song.wav"
+    assert (tmp_path / "song.wav").read_bytes() == new
+    assert names(tmp_path) == ["song.wav"]
+
+
+def test_d52_bytes_that_cannot_be_written_anew_stay_as_they_are(
+    part: PartFile, tmp_path: Path
+) -> None:
+    def blocks() -> Iterator[bytes]:
+        yield from part.read(range(100))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        part.rewrite(blocks())
+    assert parts(tmp_path) == [part.path.name]
+    assert part.path.read_bytes() == WHOLE
+    assert part.sha256 == hashlib.sha256(WHOLE).hexdigest()
+
+
 def test_what_is_added_is_nowhere_but_in_memory_until_it_is_flushed(tmp_path: Path) -> None:
     part = PartFile(tmp_path / "new", "song")
     part.add(WHOLE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .mutant import Patch, of, planted
 
 _CUT = "a_cut_file_is_gone_on_with_where_that_is_safe_and_begun_again_where_not"
+_TWICE = "d51_without_a_mark_of_the_end_or_the_same_bytes_twice_nothing_is_published"
 _IN_ORDER = of(
     "test_partfile",
     "d34_the_bytes_are_durable_before_the_name_and_the_name_before_we_say_so",
@@ -99,15 +100,35 @@ MUTANTS = (
     ),
     planted(
         "nothing_vouches_and_it_is_published",
-        of(
-            "test_download_faults",
-            "d51_without_a_mark_of_the_end_or_the_same_bytes_twice_nothing_is_published[closed]",
-        ),
+        of("test_download_faults", f"{_TWICE}[closed]"),
         Patch(
             "policy/transferring.py",
             '    return Setback(Trouble.CUT, "nothing says whether the file is whole")\n',
             "    return Integrity.LENGTH\n",
         ),
+    ),
+    planted(
+        "one_transfer_vouches_for_itself",
+        of("test_download_faults", f"{_TWICE}[never_the_same]"),
+        Patch(
+            "policy/transferring.py",
+            "    if confirmed and can_be_repeated(",
+            "    if can_be_repeated(",
+        ),
+    ),
+    planted(
+        "a_closed_connection_is_an_end",
+        of("test_download_faults", f"{_TWICE}[closed]"),
+        Patch(
+            "policy/transferring.py",
+            "    return ending is not Ending.CLOSED or",
+            "    return ending is Ending.CLOSED or",
+        ),
+    ),
+    planted(
+        "published_as_it_came",
+        of("test_opens_elsewhere", "d52_a_file_opens_in_libsndfile[bad_list]"),
+        Patch("downloads.py", "sound.mended:\n", "not sound.mended:\n"),
     ),
     planted(
         "page_saved_as_music",
