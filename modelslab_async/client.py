@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
 
-from .downloads import Progress, SavedFile, target_of
+from .downloads import Progress, SavedFile
 from .errors import ConfigurationError, DownloadError
 from .jobs import Generation, Job
 from .policy.explaining import cannot_read, no_answer, said_no
@@ -24,6 +24,7 @@ from .protocol.trust import api_origin, safe_text, slug
 from .runtime import to_the_end
 from .secret import Secret
 from .session import Session
+from .targets import target_of
 from .transport.api import Answer, Network
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ class ModelsLab:
         limits: Limits | None = None,
         retry: Iterable[RowState] = (),
         confirmed: str | None = None,
+        accept_copy: bool = False,
     ) -> Batch:
         """Make many requests durably: an async context manager over `Succeeded` and `Failed`.
 
@@ -231,9 +233,13 @@ class ModelsLab:
                 For ``output_lost`` the files alone are looked for again, which costs nothing.
             confirmed: `batch.confirmed.Selection.fingerprint` of the rows that somebody agreed to
                 pay for; if others are planned by now, nothing is sent. For ``requests=None``.
+            accept_copy: confirms, for a directory that was copied or restored from a backup, that
+                its planned rows are to be paid for from here; else `LedgerCopied` is raised.
 
         Raises:
             LedgerError: on entering: the directory is in use, or its ledger cannot be used.
+            LedgerCopied, LedgerMoved: while iterating: the directory is a copy, or was renamed,
+                removed or replaced meanwhile; nothing more was paid for.
             ModelsLabError: while iterating, after the last outcome: why the batch stopped early.
         """
         # Half of what importing this package costs would be for batches, which not all have.
@@ -244,7 +250,9 @@ class ModelsLab:
         if max_jobs is not None:  # with so few rows under way, no slot is taken from others
             room = min(room, _at_least_one("max_jobs", max_jobs))
 
-        settings = BatchSettings(limits=limits, retry=frozenset(retry), confirmed=confirmed)
+        settings = BatchSettings(
+            limits=limits, retry=frozenset(retry), confirmed=confirmed, accept_copy=accept_copy
+        )
         if template is not None:
             settings = evolve(settings, template=template)
         return Batch(self._session, requests, Path(directory), room=room, settings=settings)

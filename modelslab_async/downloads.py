@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -39,16 +38,18 @@ from .policy.transferring import (
 from .protocol.audio import HEAD, begins, refusal
 from .protocol.encoding import Undecodable, coding_of
 from .protocol.replies import RemoteFile
-from .protocol.sound import AudioFormat, NotSound, Sound
+from .protocol.sound import NotSound, Sound
 from .runtime import in_thread, now
+from .targets import Target
 from .transport.storage import OTHER_VERSION, Body, LinkFailed, Storage
 from .unpacking import undo_all
 
 Progress = Callable[[int, int | None], None]
 """``progress(received, total)`` in bytes; ``total`` is ``None`` where the server names none."""
 
+BeforePublish = Callable[["SavedFile"], Awaitable[None]]
+
 _WORTH_A_REQUEST = 64 * 1024
-_ENDINGS = frozenset(form.extension for form in AudioFormat)
 
 _log = logging.getLogger("modelslab_async.downloads")
 
@@ -81,28 +82,6 @@ class SavedFile:
     silent: bool
 
 
-@frozen
-class Target:
-    """Where a file shall go: a directory, a name without ending, and whether it is insisted on."""
-
-    directory: Path
-    stem: str
-    exact: bool
-
-
-def target_of(to: str | os.PathLike[str], stem: str) -> Target:
-    """What the caller's ``to`` means.
-
-    A name that ends in .wav, .mp3 or .flac is the file's own path, and the ending gives way to
-    what the bytes are. Anything else is a directory, where the file gets ``stem`` as its name. What
-    is on disk has no say in it: the same call means the same each time, and nothing blocks.
-    """
-    path = Path(to)
-    if path.suffix.lower() in _ENDINGS:
-        return Target(path.parent, path.stem, exact=True)
-    return Target(path, stem, exact=False)
-
-
 class Downloader:
     """Downloads, so many at once.
 
@@ -129,6 +108,7 @@ class Downloader:
         refresh: Callable[[], Awaitable[RemoteFile | None]],
         progress: Progress | None = None,
         in_trouble: Callable[[], None] | None = None,
+        before_publish: BeforePublish | None = None,
     ) -> SavedFile:
         """Bring one file to disk.
 
@@ -138,6 +118,7 @@ class Downloader:
             refresh: asks the API for new links, when all that we have are dead.
             progress: is told as bytes arrive.
             in_trouble: is called when a try brought nothing new.
+            before_publish: is awaited when the file is whole, and has no name yet.
 
         Raises:
             DownloadError: it did not arrive, or the disk does not take it.
@@ -146,12 +127,15 @@ class Downloader:
             raise no_file(GiveUp(Trouble.GONE, "it has no link"), file.job_id, 0)
         not_swept = target.directory not in self._swept
         self._swept.add(target.directory)  # once: a directory may hold a hundred thousand files
-        part = PartFile(target.directory, target.stem, sweep=not_swept)
+        part = PartFile(target.used, target.stem, sweep=not_swept)
         self._under_way += 1
         try:
             async with self._places:
                 try:
-                    return await _Run(self, file, target, part, refresh, progress, in_trouble).run()
+                    run = _Run(
+                        self, file, target, part, refresh, progress, in_trouble, before_publish
+                    )
+                    return await run.run()
                 except OSError as error:
                     raise _disk(error, file, target.directory) from error
                 finally:
@@ -195,6 +179,7 @@ class _Run:
         refresh: Callable[[], Awaitable[RemoteFile | None]],
         progress: Progress | None,
         in_trouble: Callable[[], None] | None,
+        before_publish: BeforePublish | None,
     ) -> None:
         self._storage = downloader._storage
         self._policy = downloader._policy
@@ -205,6 +190,7 @@ class _Run:
         self._in_trouble = in_trouble
         self._refresh = refresh
         self._progress = progress
+        self._before_publish = before_publish
         self._from: tuple[str, Body] | None = None
         self._head = b""
         self._furthest = 0
@@ -337,17 +323,27 @@ class _Run:
     async def _finish(
         self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
     ) -> SavedFile:
-        publish = partial(self._publish, ending, transfer, codings)
-        judged = await in_thread(publish, self._threads)
-        if isinstance(judged, SavedFile):
+        work = self._publish if self._before_publish is None else self._judge
+        judged = await in_thread(partial(work, ending, transfer, codings), self._threads)
+        if isinstance(judged, Setback):
+            self._forget()
+            raise LinkFailed(judged)
+        if self._before_publish is None:
             return judged
-        self._forget()
-        raise LinkFailed(judged)
+        await self._before_publish(judged)
+        return await in_thread(partial(self._named, judged), self._threads)
 
     def _publish(
         self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
     ) -> SavedFile | Setback:
-        """Blocking: write the rest, and publish the file, if something vouches for it."""
+        """Blocking: `_judge` and `_named` in one."""
+        judged = self._judge(ending, transfer, codings)
+        return judged if isinstance(judged, Setback) else self._named(judged)
+
+    def _judge(
+        self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
+    ) -> SavedFile | Setback:
+        """Blocking: write the rest; what it is and will be named, if something vouches for it."""
         self._part.flush()
         source = self._part.sha256
         try:
@@ -365,35 +361,36 @@ class _Run:
             return evolve(integrity, fingerprint=source if proper else None)
         if sound.mended:
             self._part.mend(sound.mended)
-        return self._save(sound, integrity, source)
+        return self._described(sound, integrity, source)
 
     def _forget(self) -> None:
         """What is in the part file is no beginning of the file."""
         self._from = None
 
-    def _save(self, sound: Sound, integrity: Integrity, source: str) -> SavedFile:
-        """Name the file after what it is."""
-        silent = self._part.is_silent()
-        size, sha256 = self._part.size, self._part.sha256
-        path = self._name(sound.format.extension)
+    def _described(self, sound: Sound, integrity: Integrity, source: str) -> SavedFile:
+        """The file, named after what it is; the name may still be taken."""
         return SavedFile(
-            path=path,
-            size=size,
-            sha256=sha256,
+            path=self._target.directory / f"{self._target.stem}{sound.format.extension}",
+            size=self._part.size,
+            sha256=self._part.sha256,
             source_sha256=source,
             seconds=sound.seconds,
             sample_rate=sound.sample_rate,
             channels=sound.channels,
             integrity=integrity,
-            silent=silent,
+            silent=self._part.is_silent(),
         )
+
+    def _named(self, saved: SavedFile) -> SavedFile:
+        """Blocking: give it its name."""
+        return evolve(saved, path=self._name(saved.path.suffix))
 
     def _name(self, extension: str) -> Path:
         for number in range(1, 10_000):
             suffix = "" if number == 1 else f"-{number}"
             path = self._part.publish(f"{self._target.stem}{suffix}{extension}")
             if path is not None:
-                return path
+                return self._target.directory / path.name
             if self._target.exact:
                 break
         taken = self._target.directory / f"{self._target.stem}{extension}"
@@ -441,7 +438,6 @@ def _refuse_other(head: bytes, codings: tuple[str, ...]) -> None:
 def _disk(error: OSError, file: RemoteFile, directory: Path) -> DownloadError:
     return DownloadError(
         f"the file of job {file.job_id} cannot be written to {directory}: {error.strerror}; "
-        "it is paid for and stays on the server: make room or choose another directory, "
-        "then download it again",
+        "it is paid for and stays on the server: make room, then download it again, free",
         job_id=file.job_id or None,
     )

@@ -26,6 +26,8 @@
     │   └── OutputLost                       paid for, but no link leads to a file
     ├── WebhookError
     ├── LedgerError
+    │   ├── LedgerMoved                      the directory was renamed or removed during the run
+    │   └── LedgerCopied                     the directory is a copy; the original may have paid
     ├── LimitReached                         a limit of yours stops the batch
     └── BatchError          (ExceptionGroup) several of the above
 
@@ -239,6 +241,33 @@ class WebhookError(ModelsLabError):
 
 class LedgerError(ModelsLabError):
     """The ledger of a batch cannot be read or written; nothing more is submitted."""
+
+
+class LedgerMoved(LedgerError):
+    """The directory of a running batch was renamed, removed or replaced, or its ledger was.
+
+    Attributes:
+        directory: where it is now; ``None`` when it was removed, or the system does not say.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        directory: str | None = None,
+        job: str | None = None,
+        job_id: str | None = None,
+        track_id: int | str | None = None,
+    ) -> None:
+        super().__init__(message, job=job, job_id=job_id, track_id=track_id)
+        self.directory = directory
+
+
+class LedgerCopied(LedgerError):
+    """The directory was copied or restored: rows planned here may have been paid for elsewhere.
+
+    Nothing was sent. ``accept_copy=True`` confirms that they are to be paid for here.
+    """
 
 
 class LimitReached(ModelsLabError):

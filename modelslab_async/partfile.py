@@ -181,12 +181,8 @@ class PartFile:
         fresh.discard()
 
     def is_silent(self) -> bool:
-        """Whether nothing but zeros follows the header. Ends at the first sound."""
-        start = min(_HEADER, self.size // 2)
-        return all(
-            is_silent(os.pread(self._fd, _BLOCK, offset))
-            for offset in range(start, self.size, _BLOCK)
-        )
+        """Whether nothing but zeros follows the header."""
+        return _is_silent(self._fd, self.size)
 
     @property
     def sha256(self) -> str:
@@ -200,25 +196,11 @@ class PartFile:
         """
         sync_file(self._fd)
         target = self._directory / name
-        if not publish(self.path, target) and not self._is_same(target):
+        if not publish(self.path, target) and not _is_same(target, self.size, self.sha256):
             return None
         self.discard()
         sync_directory(self._directory)
         return target
-
-    def _is_same(self, target: Path) -> bool:
-        try:
-            fd = os.open(target, _PEEK)
-        except OSError:
-            return False
-        try:
-            about = os.fstat(fd)
-            if not stat.S_ISREG(about.st_mode) or about.st_size != self.size:
-                return False
-            with os.fdopen(fd, "rb", closefd=False) as file:
-                return hashlib.file_digest(file, "sha256").digest() == self._hash.digest()
-        finally:
-            os.close(fd)
 
     def discard(self) -> None:
         """Remove the part file, if it is still there, and close it."""
@@ -226,8 +208,54 @@ class PartFile:
             return
         with contextlib.suppress(OSError):  # what stays is swept by the next download
             self.path.unlink(missing_ok=True)
-        os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1  # first: a close that fails has closed it all the same
+        os.close(fd)
+
+
+def published(target: Path, size: int, sha256: str) -> tuple[Sound, bool] | None:
+    """What a file is that has its final name, and whether it is silent; its name is durable then.
+
+    Part files of dead processes are removed: this file's may be another link to it. ``None`` if
+    there is no regular file of this size and hash.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    if not _is_same(target, size, sha256):
+        return None
+    fd = os.open(target, _PEEK)
+    try:
+        sound = examine(lambda offset, count: os.pread(fd, count, offset), size)
+        if isinstance(sound, NotSound):
+            return None
+        silent = _is_silent(fd, size)
+        sync_file(fd)
+    finally:
+        os.close(fd)
+    _sweep(target.parent)
+    sync_directory(target.parent)
+    return sound, silent
+
+
+def _is_same(target: Path, size: int, sha256: str) -> bool:
+    try:
+        fd = os.open(target, _PEEK)
+    except OSError:
+        return False
+    try:
+        about = os.fstat(fd)
+        if not stat.S_ISREG(about.st_mode) or about.st_size != size:
+            return False
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    finally:
+        os.close(fd)
+
+
+def _is_silent(fd: int, size: int) -> bool:
+    """Whether nothing but zeros follows the header. Ends at the first sound."""
+    start = min(_HEADER, size // 2)
+    return all(is_silent(os.pread(fd, _BLOCK, offset)) for offset in range(start, size, _BLOCK))
 
 
 _PART_NAME = re.compile(rf"\..+\.[0-9a-f]{{{2 * SCRATCH_BYTES}}}\.part", re.DOTALL)

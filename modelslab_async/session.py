@@ -13,7 +13,7 @@ import anyio
 from attrs import evolve
 
 from .deliveries import Deliveries
-from .downloads import Downloader, Progress, SavedFile, Target
+from .downloads import BeforePublish, Downloader, Progress, SavedFile
 from .errors import RequestError
 from .handles import read_handle
 from .jobs import Job
@@ -28,6 +28,7 @@ from .runtime import now
 from .secret import Secret
 from .slots import slots_of
 from .submits import Submitter
+from .targets import Target
 from .transport.api import KeyedTransport, Network
 from .transport.storage import Storage
 
@@ -150,6 +151,7 @@ class Session:
         target: Target,
         progress: Progress | None = None,
         in_trouble: Callable[[], None] | None = None,
+        before_publish: BeforePublish | None = None,
     ) -> SavedFile:
         """Bring a file to disk, asking for new links when all that it has are dead.
 
@@ -161,7 +163,12 @@ class Session:
             return await self._fresh(file)
 
         return await self.downloader.download(
-            file, target, refresh=refresh, progress=progress, in_trouble=in_trouble
+            file,
+            target,
+            refresh=refresh,
+            progress=progress,
+            in_trouble=in_trouble,
+            before_publish=before_publish,
         )
 
     async def _fresh(self, file: RemoteFile) -> RemoteFile | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from modelslab_async import LedgerError, ModelsLab, MusicGen, Succeeded
+from modelslab_async.batch.directory import Directory
 from modelslab_async.batch.naming import longest_name
 from modelslab_async.batch.place import Lock
 from modelslab_async.filesystem import make_durably, probe, publish, sync_file
@@ -164,12 +165,12 @@ def test_h02_without_flock_one_run_still_keeps_the_other_out(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lack_locks(monkeypatch, number, all_kinds=False)
-    lock = Lock(tmp_path)
-    lock.remember("batch", 1)
+    lock = Lock(Directory(tmp_path))
+    lock.remember("batch", 1, 0)
     with pytest.raises(LedgerError, match=f"another process .pid {os.getpid()}"):
-        Lock(tmp_path)
+        Lock(Directory(tmp_path))
     lock.release()
-    Lock(tmp_path).release()
+    Lock(Directory(tmp_path)).release()
 
 
 @pytest.mark.anyio

@@ -25,7 +25,7 @@ FLOORS = [
     ["runtime", "filesystem"],
     ["webhooks"],
     ["transport"],
-    ["slots", "jobs", "partfile"],
+    ["slots", "jobs", "partfile", "targets"],
     ["polls", "unpacking", "preparing"],
     ["downloads"],
     ["deliveries"],

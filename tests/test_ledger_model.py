@@ -200,6 +200,8 @@ class LedgerModel(RuleBasedStateMachine):
 
     def start(self, kept: list[Change]) -> None:
         self.store = Store.open(self.directory, self.tick)
+        with self.store.transaction():
+            self.store.accept()  # a kill is played by a copy of the files
         for change in kept:
             self.take(change)
         left = [known for known in self.model.values() if known.state is S.SUBMITTING]

@@ -20,7 +20,7 @@ from .simulation.power import ROWS, Recording
 from .simulation.power_child import AS_IT_IS, FULL_DISK, OUT
 from .simulation.power_disk import Disk, File, Renaming, Write, put
 from .simulation.power_judge import Verdict
-from .simulation.power_order import BYTES, COMMIT, INTENT, NAME, Order
+from .simulation.power_order import BYTES, COMMIT, HASH, INTENT, NAME, Order
 from .simulation.power_trace import MISSING, can_trace
 
 STATES = 500
@@ -82,9 +82,10 @@ def test_g4_without_one_of_the_syncs_a_power_loss_does_harm(
 def test_g5_what_must_be_synced_is_synced_before_the_next_step(recording: Recording) -> None:
     order = Order.of(recording, AS_IT_IS)
     assert order.broken == {}
-    assert {rule: order.kept[rule] for rule in (INTENT, BYTES, NAME)} == {
+    assert {rule: order.kept[rule] for rule in (INTENT, BYTES, HASH, NAME)} == {
         INTENT: ROWS,
         BYTES: ROWS,
+        HASH: ROWS,
         NAME: ROWS,
     }
     assert order.kept[COMMIT] >= 4 * 2  # each step of a row, if all rows took it together

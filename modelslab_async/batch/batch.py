@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from decimal import Decimal
@@ -19,7 +20,7 @@ from typing import Self
 import anyio
 from attrs import frozen
 
-from ..errors import ConfigurationError, LedgerError
+from ..errors import ConfigurationError, LedgerError, LedgerMoved
 from ..filesystem import probe
 from ..policy.explaining import may_exist
 from ..runtime import to_the_end
@@ -37,8 +38,11 @@ from .reading import Reader
 from .reconciling import Reconciler
 from .results import RESULTS_NAME, Result, ResultsFile
 from .rows import PlannedRow, Row
-from .runner import Failed, Outcome, Runner
+from .runner import UNFINISHED, Failed, Outcome, Runner
 from .states import RowState
+from .store import copied
+
+_log = logging.getLogger("modelslab_async.batch")
 
 _MAX_NAMED = 20
 _RETRIABLE = (RowState.REJECTED, RowState.FAILED, RowState.AMBIGUOUS, RowState.OUTPUT_LOST)
@@ -54,12 +58,14 @@ class BatchSettings:
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
         confirmed: `Selection.fingerprint` of the rows that may be paid for; ``None``: all.
+        accept_copy: rows are paid for also when the directory was copied or restored.
     """
 
     template: str = DEFAULT_TEMPLATE
     limits: Limits | None = None
     retry: frozenset[RowState] = frozenset()
     confirmed: str | None = None
+    accept_copy: bool = False
 
 
 class Batch:
@@ -151,13 +157,15 @@ class Batch:
 
     def _open_results(self, stack: AsyncExitStack) -> None:
         """In the ledger's thread: who is cancelled meanwhile finds the file on the stack, too."""
+        place = self.ledger.place
         try:
-            probe(self._directory, "-" * longest_name(self._settings.template))
-            self._results = ResultsFile(self._directory)
+            probe(place.through, "-" * longest_name(self._settings.template))
+            self._results = ResultsFile(place.through)
         except OSError as error:
             raise LedgerError(
-                f"{self._directory} cannot hold the files of a batch: {error.strerror}; nothing "
-                "was sent, use another directory"
+                f"{place.path} cannot hold the files of a batch: {error.strerror}; nothing was "
+                "sent. A new batch can have another directory; a batch that is here already has "
+                "to be moved whole, with its ledger"
             ) from error
         stack.callback(self._results.close)
 
@@ -173,7 +181,6 @@ class Batch:
         return Runner(
             self._session,
             self.ledger,
-            directory=self._directory,
             template=self._settings.template,
             room=self._room,
             purse=purse,
@@ -185,8 +192,12 @@ class Batch:
         reconciler = Reconciler(self._session, self.ledger)
         async with self._send:
             await reconciler.run()
-            await self._replan(reconciler)
-            await self._check_confirmed()
+            doubted = self.ledger.in_doubt
+            await self._settle_doubt(reconciler)
+            if not self.ledger.in_doubt:
+                await self._replan(reconciler)
+            if not doubted or not (self.ledger.in_doubt or reconciler.adopted):
+                await self._check_confirmed()  # else there are fewer rows than were agreed to
             async with aclosing(self._planned()) as planned:
                 await self._runner.run(planned)
             if not isinstance(self._runner.stopped, LedgerError):
@@ -195,9 +206,32 @@ class Batch:
                 error = may_exist(row.error or "", row.track_id or "", None)
                 await self._report(row, Failed(id=row.id, row=row.seq, error=error))
         try:
+            await self.ledger.check()
+        except LedgerMoved as error:
+            self._runner.stop(error)
+            await self._name_jobs()
+        try:
             await self.ledger.read(partial(_rewrite, self._results))
         except OSError as error:
             self._runner.stop(_no_results(error))
+
+    async def _name_jobs(self) -> None:
+        """A ledger that was removed ends with this process, and its jobs are known nowhere else."""
+        async for row in self.ledger.each(UNFINISHED):
+            _log.warning(
+                "row %s: job %s is paid for and not on disk", row.id, row.job_id or row.handle
+            )
+
+    async def _settle_doubt(self, reconciler: Reconciler) -> None:
+        """Of a copy, only what the account's list has proved goes on, unless the caller said so."""
+        if not self.ledger.in_doubt:
+            return
+        if self._settings.accept_copy:
+            await self.ledger.accept()
+            return
+        planned = (await self.ledger.counts())[RowState.PLANNED]
+        if planned:
+            self._runner.stop(copied(self.ledger.directory, planned, reconciler.trouble))
 
     async def _replan(self, reconciler: Reconciler) -> None:
         """Plan anew what the caller wants made anew, but for rows whose jobs are found first."""
@@ -268,7 +302,7 @@ class Batch:
             named = ", ".join(planned.changed[:_MAX_NAMED])
             raise LedgerError(
                 f"{len(planned.changed)} rows are not what they were when they were planned: "
-                f"{named}; give them new ids, or use another directory"
+                f"{named}; nothing was sent: give them new ids"
             )
 
     async def _report(self, row: Row, outcome: Outcome) -> None:
@@ -332,20 +366,21 @@ def result_of(row: Row) -> Result:
     """What the ledger knows of a row, as the results file says it."""
     _, fields = taken(json.loads(row.request))
     ended = row.finished_at is not None and row.accepted_at is not None
+    is_done = row.state is RowState.DONE  # before, what is known of the file is only expected
     return Result(
         row=row.seq,
         id=row.id,
         job_id=row.job_id,
         track_id=row.track_id,
         prompt=row.prompt,
-        path=row.path,
-        seconds=row.seconds,
-        sha256=row.sha256,
-        source_sha256=row.source_sha256,
+        path=row.path if is_done else None,
+        seconds=row.seconds if is_done else None,
+        sha256=row.sha256 if is_done else None,
+        source_sha256=row.source_sha256 if is_done else None,
         generation_time=row.generation_time,
         waited=(row.finished_at or 0.0) - (row.accepted_at or 0.0) if ended else None,
         polls=row.polls,
         attempts=row.attempt,
-        error=row.error if row.state is not RowState.DONE else None,
+        error=None if is_done else row.error,
         fields=fields,
     )

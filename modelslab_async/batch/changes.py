@@ -18,6 +18,9 @@ from .states import RowState, check
 _S = RowState
 _NEVER_SET: Final = frozenset({"seq", "id", "state", "request", "payload_hash", "updated_at"})
 _SETTABLE: Final = frozenset(COLUMNS) - _NEVER_SET
+ELSEWHERE: Final = "sent by another copy of this directory"
+"""How the note begins of a step that this ledger did not take itself."""
+
 _NO_ERROR: Final[dict[str, Storable]] = {"error_kind": None, "error": None}
 _NO_JOB: Final[dict[str, Storable]] = {
     **_NO_ERROR,
@@ -42,6 +45,7 @@ class Change:
         note: for the history.
         only_from: the states from which this event makes sense; all legal ones when empty.
         paid: it carries what is lost with the money if it is not kept: the server's answer.
+        sends: a request that is paid for leaves as soon as this is on disk.
     """
 
     row: int
@@ -51,6 +55,7 @@ class Change:
     note: str = ""
     only_from: frozenset[RowState] = frozenset()
     paid: bool = field(default=False, kw_only=True)
+    sends: bool = field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         strange = (self.values.keys() | set(self.stamps)) - _SETTABLE
@@ -78,7 +83,13 @@ def intent(row: int, track_id: int | str, attempt: int, cost: str | None = None)
     sent: dict[str, Storable] = {"track_id": str(track_id), "attempt": attempt, "cost": cost}
     values = {**sent, **_NO_ERROR}
     note = f"attempt {attempt}, track_id {track_id}"
-    return Change(row, _S.SUBMITTING, values, ("submitted_at",), note)
+    return Change(row, _S.SUBMITTING, values, ("submitted_at",), note, sends=True)
+
+
+def sent_elsewhere(row: Row, track_id: str) -> Change:
+    """Another copy of this ledger has sent the row: a job of the account names it."""
+    change = intent(row.seq, track_id, row.attempt + 1)
+    return evolve(change, note=f"{ELSEWHERE}, track_id {track_id}", sends=False)
 
 
 def not_sent(row: int, note: str) -> Change:

@@ -7,6 +7,7 @@ only when its write has been committed or has failed: a commit is never torn in 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -16,13 +17,18 @@ from typing import Any, Self, TypeVar
 
 from ..errors import LedgerError
 from ..runtime import to_the_end
+from . import changes
 from .changes import Change
+from .directory import Directory
 from .reading import Reader
-from .rows import Planned, PlannedRow, Row
+from .rows import Planned, PlannedRow, Row, Storable
 from .states import RowState
+from .store import Store
 from .writer import Answer, Request, Writer
 
 T = TypeVar("T")
+
+_log = logging.getLogger("modelslab_async.batch")
 
 
 class Ledger:
@@ -31,11 +37,18 @@ class Ledger:
     Attributes:
         recovered: how many rows a dead process left between intent and answer; they are
             AMBIGUOUS now. Known when the ledger is open.
+        name: the batch's uuid. Known when the ledger is open.
+        place: the open directory.
+        in_doubt: the directory was copied or restored, or its ledger has lost writes: no intent
+            is taken until `accept`. Known when the ledger is open.
     """
 
     def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.directory = directory
         self.recovered = 0
+        self.name = ""
+        self.in_doubt = False
+        self.place: Directory
         self._clock = clock
         self._writer: Writer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -50,11 +63,12 @@ class Ledger:
         self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
         writer = Writer(self.directory, self._clock)
         try:
-            self.recovered = await writer.open()
+            opened = await writer.open()
         except BaseException:
             await to_the_end(asyncio.ensure_future(writer.close()))
             raise
-        self._writer = writer
+        self._writer, self.place = writer, opened.place
+        self.name, self.recovered, self.in_doubt = opened.name, opened.recovered, opened.in_doubt
         return self
 
     async def __aexit__(
@@ -67,7 +81,13 @@ class Ledger:
         writer, self._writer = self._writer, None
         if writer is None:
             return
-        cancelled = await to_the_end(asyncio.ensure_future(writer.close()))
+        closing = asyncio.ensure_future(writer.close())
+        cancelled = await to_the_end(closing)
+        trouble = closing.exception()
+        if trouble is not None and error is None:
+            raise trouble
+        if trouble is not None:  # what is under way already matters more
+            _log.error("the ledger could not be closed in order: %s", trouble)
         if cancelled is not None:
             raise cancelled
 
@@ -97,6 +117,49 @@ class Ledger:
     async def set_meta(self, values: Mapping[str, str]) -> None:
         """Keep what holds for the whole batch; `Reader.meta` tells it."""
         await self._ask(lambda store: store.set_meta(values), writes=True)
+
+    async def expect(self, seq: int, **file: Storable) -> None:
+        """Write down what the file of a READY row is, before it gets its name.
+
+        Args:
+            seq: of the row.
+            file: the `FILE_COLUMNS`.
+
+        Raises:
+            LedgerError: the ledger can no longer be written to.
+        """
+        await self._ask(lambda store: store.expect(seq, file), writes=True)
+
+    async def take_over(self, row: Row, track_id: str, found: Change) -> None:
+        """Write down that another copy of this ledger has sent a planned row, and what was found.
+
+        Raises:
+            LedgerError: as `write`.
+        """
+
+        def write(store: Store) -> None:
+            store.apply(changes.sent_elsewhere(row, track_id))
+            store.apply(changes.ambiguous(row.seq, changes.ELSEWHERE))
+            store.apply(found)
+
+        await self._ask(write, writes=True)
+
+    async def accept(self) -> None:
+        """From now on this copy of the ledger is the one that is worked on.
+
+        Raises:
+            LedgerError: it can no longer be written to.
+        """
+        await self._ask(lambda store: store.accept(), writes=True)
+        self.in_doubt = False
+
+    async def check(self) -> None:
+        """See that the path still leads to this directory and its ledger.
+
+        Raises:
+            LedgerMoved: it does not.
+        """
+        await self._ask(lambda store: store.check_directory(), writes=False)
 
     async def read(self, question: Callable[[Reader], T]) -> T:
         """Ask something in the ledger's thread; it sees all that was written before."""

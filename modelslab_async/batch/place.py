@@ -6,17 +6,22 @@ give (SQLite documentation, "Write-Ahead Logging").
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import platform
 import re
 import stat
+import time
 from pathlib import Path
 from typing import Any, Final
 
 from ..errors import LedgerError
 from ..filesystem import lock, make_durably
+from ..protocol.trust import safe_text
+from .directory import LOCK_NAME, Directory
+from .reading import LEDGER_NAME
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -32,6 +37,11 @@ _FAR: Final = frozenset({
 _PRIVATE: Final = 0o600
 _PRIVATE_DIRECTORY: Final = 0o700
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+_STEPS: Final = '{"steps": '
+_WIDTH: Final = 19  # so that one count is written over another, in one sector
+_LOCK_TRIES: Final = 3
+_LOCK_PAUSE: Final = 0.02
+_warned: set[tuple[int, int]] = set()
 
 
 def make_directory(directory: Path) -> Path:
@@ -49,89 +59,143 @@ def make_directory(directory: Path) -> Path:
     return resolved
 
 
-def open_private(path: Path) -> int:
-    """A file descriptor of a file that only we can read; the file is made when there is none.
+def open_private(path: Path, shown: Path | None = None) -> int:
+    """A file descriptor of a file that only we can write to; it is made when there is none.
+
+    Write permission of others is taken away where the file is ours, and warned about where it is
+    not, or where the file system keeps no modes: volumes of a cluster add it on each mount.
+
+    Args:
+        path: where it is.
+        shown: the path for messages, if that is another one.
 
     Raises:
-        LedgerError: it is a link or no regular file, belongs to somebody else, others can write
-            to it, or it cannot be opened.
+        LedgerError: it is a link, no regular file, or has a second name, or it cannot be opened.
     """
+    shown = shown or path
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        fd = os.open(path, flags, _PRIVATE)
+        fd = _opened(path, flags)
     except OSError as error:
-        raise LedgerError(f"{path} cannot be opened for writing: {error.strerror}") from error
-    fault = _fault(os.fstat(fd))
+        raise LedgerError(f"{shown} cannot be opened for writing: {error.strerror}") from error
+    about = os.fstat(fd)
+    fault = _fault(about)
     if fault:
         os.close(fd)
-        raise _untrusted(path, fault)
+        raise LedgerError(f"{shown} {fault}")
+    if about.st_mode & _OTHERS_WRITE:
+        with contextlib.suppress(OSError):
+            os.fchmod(fd, stat.S_IMODE(about.st_mode) & ~_OTHERS_WRITE)
+    _warn_of_others(shown, about, os.fstat(fd))
     return fd
 
 
-def refuse_planted(path: Path) -> None:
-    """Let a file pass that SQLite is going to use by itself: it is ours alone, or not there.
+def refuse_planted(path: Path, shown: Path) -> None:
+    """Let a file pass that SQLite is going to use by itself: a regular one, or not there.
 
     Raises:
         LedgerError: as `open_private`.
     """
-    try:
+    with contextlib.suppress(FileNotFoundError):
         fault = _fault(path.lstat())
-    except FileNotFoundError:
-        return
-    if fault:
-        raise _untrusted(path, fault)
+        if fault:
+            raise LedgerError(f"{shown} {fault}")
 
 
 class Lock:
     """The right to work on a directory, held until `release`, or until the process ends.
 
-    The lock file also remembers which batch was opened here and how many times, so that a ledger
-    put back from a backup, or one that lost its last writes, is not taken for the present.
+    The lock file also remembers which batch was opened here, how many times, and how many steps
+    its ledger holds, so that a ledger put back from a backup, or one that lost its last writes,
+    is not taken for the present.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / "ledger.lock"
-        self._fd = open_private(self._path)
+    def __init__(self, directory: Directory) -> None:
+        self.path = directory.shown(LOCK_NAME)
+        self._fd = open_private(directory.at(LOCK_NAME), self.path)
         try:
-            lock(self._fd, wait=False)
+            _lock_soon(self._fd)
         except OSError as error:
-            text = _no_lock(directory, error, self._read())
+            text = _no_lock(directory.path, error, _read(self._fd))
             os.close(self._fd)
             raise LedgerError(text) from error
+        self._last = _read(self._fd)
 
-    def check(self, batch: str, openings: int) -> None:
-        """Let a ledger pass that is not older than the one last opened in this directory.
+    def check(self, batch: str) -> None:
+        """Let a ledger pass that is the one last opened in this directory.
 
         Raises:
-            LedgerError: another batch, or an older state of this one, was put in its place.
+            LedgerError: it is gone, or another batch was put in its place.
         """
-        last = self._read()
-        known, count = last.get("batch", batch), last.get("openings", 0)
-        if known == batch and isinstance(count, int) and count <= openings:
+        if self._last.get("batch", batch) == batch:
             return
+        moved = self._last.get("moved")
+        if isinstance(moved, str):
+            raise LedgerError(
+                f"the batch that was here is {safe_text(moved, 1000)} now: go on with it there; "
+                "what it has paid for would be paid for again here"
+            )
         raise LedgerError(
-            "the ledger is missing or older than the one last used in this directory; rows that "
-            "it calls planned may have been paid for since. Put the right one back, or remove "
-            f"{self._path} to go on with this one"
+            f"the ledger that was last used in {self.path.parent} is missing, and it alone knows "
+            f"what was paid for: put it back, with its -wal file. Without {self.path} the "
+            "directory begins anew, and pays for all rows again"
         )
 
-    def remember(self, batch: str, openings: int) -> None:
+    def has_seen_more(self, openings: int, steps: int) -> bool:
+        """Whether the ledger once had more than this: it was restored, or writes were lost."""
+        return _count(self._last, "openings") > openings or _count(self._last, "steps") > steps
+
+    def remember(self, batch: str, openings: int, steps: int) -> None:
         """Write down who works here and what was opened."""
-        about = {"pid": os.getpid(), "host": platform.node()}
-        text = json.dumps({**about, "batch": batch, "openings": openings}) + "\n"
-        os.ftruncate(self._fd, os.pwrite(self._fd, text.encode(), 0))
+        _write(self._fd, batch, openings, steps)
         os.fsync(self._fd)
+
+    def count(self, steps: int) -> None:
+        """Write down how many steps the ledger holds, after they were committed.
+
+        It is not synced: what a killed process wrote is kept, and after a power loss less is
+        remembered than is true, which raises no alarm.
+        """
+        os.pwrite(self._fd, f"{steps:{_WIDTH}}".encode(), len(_STEPS))
 
     def release(self) -> None:
         """Let others work here."""
         os.close(self._fd)
 
-    def _read(self) -> dict[str, Any]:
+
+def leave_lock(place: Path, batch: str, steps: int, moved: str | None) -> None:
+    """Keep the next run at this path from starting a batch anew that has left it while it ran.
+
+    Nothing is written where there is a batch, or anything else than a directory of ours.
+
+    Args:
+        place: the path; a directory is made if there is nothing.
+        batch: the one that was here.
+        steps: that its ledger holds.
+        moved: where it is now, if that is known.
+    """
+    with contextlib.suppress(OSError):
+        make_durably(place, _PRIVATE_DIRECTORY)
+        about = place.lstat()
+        if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.geteuid():
+            return
+        if (place / LEDGER_NAME).exists():
+            return
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(place / LOCK_NAME, flags, _PRIVATE)
         try:
-            found = json.loads(os.pread(self._fd, 4096, 0))
-        except ValueError:  # nobody was here, or it died while writing these few bytes
-            return {}
-        return found if isinstance(found, dict) else {}
+            _write(fd, batch, 1, steps, moved=moved)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def kind_of(directory: Path) -> str:
+    """The type of the file system that a directory lies on; empty when the system does not say."""
+    try:
+        return file_system_of(directory, _MOUNTS.read_text("utf-8", "surrogateescape"))
+    except OSError:  # not Linux
+        return ""
 
 
 def file_system_of(directory: Path, mounts: str) -> str:
@@ -153,15 +217,12 @@ def file_system_of(directory: Path, mounts: str) -> str:
 
 
 def _check_file_system(directory: Path) -> None:
-    try:
-        mounts = _MOUNTS.read_text("utf-8", "surrogateescape")
-    except OSError:  # not Linux
-        return
-    kind = file_system_of(directory, mounts)
+    kind = kind_of(directory)
     if kind in _FAR:
         raise LedgerError(
             f"{directory} lies on a network file system ({kind}), where a ledger is not safe: "
-            "use a local directory and copy the results"
+            "work on a local disk and copy the results; a directory that holds a batch already "
+            "has to be moved there whole, with its ledger"
         )
     if kind in ("tmpfs", "ramfs"):
         _log.warning("%s lies in memory (%s): its ledger ends with the machine", directory, kind)
@@ -171,27 +232,80 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
-def _untrusted(path: Path, fault: str) -> LedgerError:
-    return LedgerError(f"{path} {fault}: it is not trusted; move it away or use another place")
-
-
 def _fault(about: os.stat_result) -> str:
     if not stat.S_ISREG(about.st_mode):
-        return "is no regular file"
+        return "is no regular file; something else was put in its place: find out what"
     if about.st_nlink > 1:  # SQLite, too, breaks a database that has two (its "How To Corrupt")
-        return "has a second name, a hard link"
-    if about.st_uid != os.geteuid():
-        return "belongs to another user"
-    if about.st_mode & _OTHERS_WRITE:
-        return "can be written to by others"
+        return (
+            "has more than one hard link, as some backup tools make them: remove the other name, "
+            "and keep this file"
+        )
     return ""
+
+
+def _lock_soon(fd: int) -> None:
+    """Lock a file; who only looks whether it is locked holds it for an instant as well."""
+    for _ in range(_LOCK_TRIES):
+        try:
+            lock(fd, wait=False)
+        except BlockingIOError:
+            time.sleep(_LOCK_PAUSE)
+        else:
+            return
+    lock(fd, wait=False)
+
+
+def _opened(path: Path, flags: int) -> int:
+    try:
+        return os.open(path, flags, _PRIVATE)
+    except PermissionError:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+            raise
+    # It is ours, and something took our own permissions away.
+    path.chmod(stat.S_IMODE(about.st_mode) | _PRIVATE)
+    return os.open(path, flags, _PRIVATE)
+
+
+def _warn_of_others(path: Path, before: os.stat_result, after: os.stat_result) -> None:
+    found = []
+    if after.st_uid != os.geteuid():
+        found.append(f"belongs to user {after.st_uid}")
+    if after.st_mode & _OTHERS_WRITE:
+        found.append(f"can be written to by others (mode {stat.S_IMODE(after.st_mode):04o})")
+    elif before.st_mode & _OTHERS_WRITE:
+        found.append("could be written to by others, and its mode was repaired")
+    if found and (after.st_dev, after.st_ino) not in _warned:
+        _warned.add((after.st_dev, after.st_ino))
+        _log.warning("%s %s", path, " and ".join(found))
+
+
+def _read(fd: int) -> dict[str, Any]:
+    try:
+        found = json.loads(os.pread(fd, 8192, 0))
+    except ValueError:  # nobody was here, or it died while writing these few bytes
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write(fd: int, batch: str, openings: int, steps: int, **more: str | None) -> None:
+    about = {"pid": os.getpid(), "host": platform.node(), "batch": batch, "openings": openings}
+    rest = json.dumps({**about, **{name: value for name, value in more.items() if value}})
+    text = f"{_STEPS}{steps:{_WIDTH}}, {rest[1:]}\n"
+    os.ftruncate(fd, os.pwrite(fd, text.encode(), 0))
+
+
+def _count(known: dict[str, Any], name: str) -> int:
+    value = known.get(name, 0)
+    return value if isinstance(value, int) else 0
 
 
 def _no_lock(directory: Path, error: OSError, owner: dict[str, Any]) -> str:
     if not isinstance(error, BlockingIOError):
         return (
             f"the file system of {directory} has no file locks ({error.strerror}), so nothing "
-            "would keep two runs from paying for the same rows: use a directory on another one"
+            "would keep two runs from paying for the same rows: work on another one; a batch that "
+            "is here already has to be moved there whole, with its ledger"
         )
     who = f"pid {owner.get('pid', 'unknown')} on {owner.get('host', 'an unknown host')}"
     return f"another process ({who}) works on {directory}; wait for it or stop it"

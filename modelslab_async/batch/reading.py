@@ -1,22 +1,30 @@
 """Read a ledger. Plain blocking code; it changes nothing, and waits for no lock but SQLite's own.
 
-Another process may be at work on the same ledger meanwhile.
+Another process may be at work on the same ledger meanwhile. Reading needs no right to write, and
+leaves no files: SQLite alone would make two beside a ledger with a write-ahead log.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
 
 from ..errors import LedgerError
+from .directory import LOCK_NAME
 from .rows import COLUMNS, Row, Step, storable
 from .schema import VERSION, version_of
 from .states import RowState
 
 LEDGER_NAME: Final = "ledger.sqlite3"
+_TRIES: Final = 5
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
 _PAGE: Final = _ALL + "state = ? AND seq > ?"
 _PAID: Final = """
@@ -29,15 +37,19 @@ _MISSING: Final = """
 SELECT count(*) FROM rows WHERE state IN ('ready', 'output_lost')
 AND finished_at > coalesce((SELECT max(done_at) FROM rows), 0)
 """
+DAMAGED: Final = (
+    "keep a copy of all ledger files, for nothing else knows what is paid for. When a backup is "
+    "put in its place, rows that may have been paid for since are asked about before they are sent"
+)
 _ADVICE: Final = {
     "SQLITE_FULL": "the disk is full: make room, then run the same command again",
     "SQLITE_BUSY": "another program holds it: close that program, then run again",
     "SQLITE_LOCKED": "another program holds it: close that program, then run again",
     "SQLITE_READONLY": "it cannot be written to: look at its permissions and at the mount",
     "SQLITE_CANTOPEN": "it cannot be opened: look at the directory and its permissions",
-    "SQLITE_IOERR": "the disk fails: copy the directory to another disk, then run there",
-    "SQLITE_CORRUPT": "it is damaged: keep a copy of all ledger files, and put a backup back",
-    "SQLITE_NOTADB": "it is not a ledger: move it away, or put a backup back",
+    "SQLITE_IOERR": "the disk fails: copy the whole directory to another disk, then run there",
+    "SQLITE_CORRUPT": f"it is damaged: {DAMAGED}",
+    "SQLITE_NOTADB": f"it is not a ledger, or a damaged one: {DAMAGED}",
 }
 
 
@@ -52,8 +64,9 @@ def explained(error: sqlite3.Error | MemoryError, doing: str) -> LedgerError:
 class Reader:
     """Questions to an open ledger. Used by one thread at a time."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, copy: TemporaryDirectory[str] | None = None) -> None:
         self.db = db
+        self._copy = copy
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -65,15 +78,22 @@ class Reader:
         path = directory / LEDGER_NAME
         if not path.is_file():
             raise LedgerError(f"there is no batch in {directory}: it has no {LEDGER_NAME}")
-        db, version = _opened(path)
-        if version != VERSION:  # an empty file: its process was killed at the start
-            db.close()
-            raise LedgerError(f"there is no batch in {directory}: its {LEDGER_NAME} is empty")
-        return cls(db)
+        with contextlib.ExitStack() as undo:
+            db, copy = _opened(path)
+            reader = cls(db, copy)
+            undo.callback(reader.close)
+            if _version(db) != VERSION:  # an empty file: its process was killed at the start
+                raise LedgerError(f"there is no batch in {directory}: its {LEDGER_NAME} is empty")
+            undo.pop_all()
+        return reader
 
     def close(self) -> None:
         """Close the ledger."""
-        self.db.close()
+        try:
+            self.db.close()
+        finally:
+            if self._copy is not None:
+                self._copy.cleanup()
 
     def __enter__(self) -> Self:
         return self
@@ -181,19 +201,99 @@ def holds_batch(directory: Path) -> bool:
     path = directory / LEDGER_NAME
     if not path.is_file():
         return False
-    db, version = _opened(path)
-    db.close()
-    return version > 0
+    db, copy = _opened(path)
+    with contextlib.closing(Reader(db, copy)):
+        return _version(db) > 0
 
 
-def _opened(path: Path) -> tuple[sqlite3.Connection, int]:
-    """The ledger, open to be looked at only, and the version of its schema."""
+def is_writable(directory: Path) -> bool:
+    """Whether the ledger of a directory can be worked on, and not only be looked at."""
+    return os.access(directory, os.W_OK | os.X_OK) and os.access(directory / LEDGER_NAME, os.W_OK)
+
+
+def _version(db: sqlite3.Connection) -> int:
     try:
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=10.0)
-        try:
-            return db, version_of(db)
-        except BaseException:
-            db.close()
-            raise
+        return version_of(db)
     except sqlite3.Error as error:
         raise explained(error, "it was opened for reading") from error
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str] | None]:
+    """The ledger, open to be looked at only, and the copy that is looked at, if it is one."""
+    try:
+        if not _has_log(path):
+            return _connected(path, "mode=ro&immutable=1"), None
+        if _is_worked_on(path):
+            with contextlib.suppress(sqlite3.OperationalError):  # its shared memory is not ours
+                return _shared(path), None
+        return _copied(path)
+    except sqlite3.Error as error:
+        raise explained(error, "it was opened for reading") from error
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _has_log(path: Path) -> bool:
+    """Whether there are commits that are only in the log: a run is under way, or was killed."""
+    try:
+        return bool(Path(f"{path}-wal").stat().st_size)
+    except FileNotFoundError:
+        return False
+
+
+def _is_worked_on(path: Path) -> bool:
+    """Whether a process of this machine has the ledger open: its log and memory are in order."""
+    if not Path(f"{path}-shm").exists():
+        return False
+    try:
+        fd = os.open(path.with_name(LOCK_NAME), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: a copy is always right
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def _shared(path: Path) -> sqlite3.Connection:
+    db = _connected(path, "mode=ro")
+    try:
+        version_of(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _copied(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str]]:
+    """A private copy of the ledger and its log, taken while nothing changed them."""
+    copy = TemporaryDirectory(prefix="modelslab-")
+    try:
+        for _ in range(_TRIES):
+            before = _stamps(path)
+            for name in before:
+                shutil.copyfile(path.with_name(name), Path(copy.name, name))
+            if _stamps(path) == before:
+                break
+        return _connected(Path(copy.name, path.name), "mode=rw"), copy
+    except BaseException:
+        copy.cleanup()
+        raise
+
+
+def _stamps(path: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for each in (path, Path(f"{path}-wal")):
+        with contextlib.suppress(FileNotFoundError):
+            about = each.stat()
+            found[each.name] = (about.st_mtime_ns, about.st_size)
+    return found
+
+
+def _connected(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=10.0)

@@ -28,6 +28,7 @@ from ..runtime import now
 from ..session import Session
 from ..transport.api import Answer, Silence
 from . import changes
+from .identity import track_id_of
 from .ledger import Ledger
 from .reading import Reader
 from .rows import Row
@@ -49,6 +50,15 @@ SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND (
     )
 )
 """
+
+# Another copy went on after all that this one knows, but for what was found of it since. Nothing
+# is a floor where this one, too, has answers that are lost: they may be older.
+_FLOOR_OF_A_COPY = """
+SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*'
+AND NOT EXISTS (SELECT 1 FROM rows WHERE state = 'ambiguous')
+AND NOT EXISTS (SELECT 1 FROM transitions WHERE row = seq AND note LIKE :elsewhere)
+"""
+_ELSEWHERE = {"elsewhere": f"{changes.ELSEWHERE}%"}
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -80,10 +90,18 @@ class Reconciler:
         self.trouble: ModelsLabError | None = None
 
     async def run(self) -> int:
-        """Resolve what can be proved, and say how many rows that was."""
+        """Resolve what can be proved, and say how many rows that was.
+
+        In a copied or restored directory, the jobs of planned rows are looked for as well: another
+        copy may have sent them, with the `track_id` that this one would send.
+        """
         self.trouble = None
-        lost = {row.track_id: row async for row in self._ledger.each((RowState.AMBIGUOUS,))}
-        told = [name for name, row in lost.items() if await self._told(row)]
+        lost = {row.track_id or "": row async for row in self._ledger.each((RowState.AMBIGUOUS,))}
+        if self._ledger.in_doubt:
+            async for row in self._ledger.each((RowState.PLANNED,)):
+                track_id = row.track_id or str(track_id_of(self._ledger.name, row.id))
+                lost[track_id] = row
+        told = [name for name, one in lost.items() if await self._told(one, name)]
         for name in told:
             del lost[name]
         resolved = len(told)
@@ -91,15 +109,16 @@ class Reconciler:
             self.strangers = ()
             return resolved
         strangers = []
-        async with aclosing(self._strangers(await self._floor())) as found:
+        enough = _MAX_STRANGERS + len(lost)
+        async with aclosing(self._strangers(await self._floor(), enough)) as found:
             async for stranger in found:
-                row = lost.get(stranger.track_id) if stranger.track_id else None
-                if row is None or _contradicts(stranger, row):
+                lost_row = lost.get(stranger.track_id or "")
+                if lost_row is None or _contradicts(stranger, lost_row):
                     strangers.append(stranger)
                     continue
-                await self.adopt(row, stranger.id)
+                await self.adopt(lost_row, stranger.id, sent_as=stranger.track_id)
                 resolved += 1
-                del lost[row.track_id]
+                del lost[stranger.track_id or ""]
                 if not lost:
                     break
         self.strangers = tuple(strangers)
@@ -120,10 +139,20 @@ class Reconciler:
             resolved += await self.run()
         return resolved
 
-    async def adopt(self, row: Row, job_id: str) -> None:
-        """This job is this row's, it has been found."""
+    async def adopt(self, row: Row, job_id: str, *, sent_as: str | None = None) -> None:
+        """This job is this row's, it has been found.
+
+        Args:
+            row: AMBIGUOUS; or planned here, and sent by another copy of the ledger.
+            job_id: of the job.
+            sent_as: the job's ``track_id``, if it is known.
+        """
         handle = self._session.job(job_id).to_json()
-        await self._ledger.write(changes.accepted(row.seq, job_id, handle))
+        found = changes.accepted(row.seq, job_id, handle)
+        if row.state is RowState.PLANNED:
+            await self._ledger.take_over(row, sent_as or row.track_id or "", found)
+        else:
+            await self._ledger.write(found)
         self.adopted.append(row.seq)
         _log.info("row %s: its job is %s", row.id, job_id, extra={"job_id": job_id})
 
@@ -144,15 +173,15 @@ class Reconciler:
             field="adopt",
         )
 
-    async def _told(self, row: Row) -> bool:
+    async def _told(self, row: Row, track_id: str) -> bool:
         """Adopt the job that a webhook of the row names, if a fetch confirms it."""
         if self._session.deliveries is None:
             return False
-        for job_id in await self._session.deliveries.named(row.track_id or ""):
+        for job_id in await self._session.deliveries.named(track_id):
             if await self._ledger.read(partial(_unknown, [job_id])):
                 stranger = await self._confirmed(job_id)
-                if stranger is not None and not _is_of_another(stranger, row):
-                    await self.adopt(row, job_id)
+                if stranger is not None and not _is_of_another(stranger, row, track_id):
+                    await self.adopt(row, job_id, sent_as=track_id)
                     return True
         return False
 
@@ -171,12 +200,14 @@ class Reconciler:
         Before is what comes earlier in the ledger's history: the time of day may jump.
         """
 
+        query = _FLOOR_OF_A_COPY if self._ledger.in_doubt else _FLOOR
+
         def highest(reader: Reader) -> int:
-            return int(reader.db.execute(_FLOOR).fetchone()[0] or 0)
+            return int(reader.db.execute(query, _ELSEWHERE).fetchone()[0] or 0)
 
         return await self._ledger.read(highest)
 
-    async def _strangers(self, floor: int) -> AsyncGenerator[Stranger, None]:
+    async def _strangers(self, floor: int, enough: int) -> AsyncGenerator[Stranger, None]:
         """Jobs of the account that no row knows, newest first."""
         seen: set[str] = set()
         found = 0
@@ -191,7 +222,7 @@ class Reconciler:
                 found += 1
             if len(newer) < len(ids):
                 return
-            if found >= _MAX_STRANGERS:
+            if found >= enough:
                 _log.warning("no further than %d jobs that no row knows was looked for", found)
                 return
 
@@ -242,8 +273,8 @@ def _is_above(floor: int, job_id: str) -> bool:
     return not job_id.isdigit() or int(job_id) > floor
 
 
-def _is_of_another(stranger: Stranger, row: Row) -> bool:
-    return stranger.track_id not in (None, row.track_id) or _contradicts(stranger, row)
+def _is_of_another(stranger: Stranger, row: Row, track_id: str) -> bool:
+    return stranger.track_id not in (None, track_id) or _contradicts(stranger, row)
 
 
 def _contradicts(stranger: Stranger, row: Row) -> bool:

@@ -9,25 +9,27 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from ..errors import LedgerError
-from ..filesystem import sync_directory
 from .changes import Change, from_fields, to_fields
+from .directory import Directory
 from .place import open_private
 
 ROOM: Final = 128 * 1024
+
+_NAME: Final = "ledger.rescue.jsonl"
 
 
 class Rescue:
     """The side file of one ledger. Used by one thread at a time."""
 
-    def __init__(self, directory: Path, batch: str) -> None:
-        self.path = directory / "ledger.rescue.jsonl"
+    def __init__(self, directory: Directory, batch: str) -> None:
+        self.path = directory.shown(_NAME)
+        self._at = directory.at(_NAME)
         self._batch = batch
-        self._fd = open_private(self.path)
-        sync_directory(directory)  # what is synced in a file is lost if its name is not
+        self._fd = open_private(self._at, self.path)
+        directory.sync()  # what is synced in a file is lost if its name is not
         self._end = 0
         # Of the rest there is nothing but line ends, and zeros that a power loss can leave.
         written = self._content().strip(b"\0\n")
@@ -78,9 +80,11 @@ class Rescue:
 
     def close(self) -> None:
         """Close the file, and remove it when it keeps nothing."""
-        if not self._lines:
-            self.path.unlink(missing_ok=True)
-        os.close(self._fd)
+        try:
+            if not self._lines:
+                self._at.unlink(missing_ok=True)
+        finally:
+            os.close(self._fd)
 
     def _content(self) -> bytes:
         size = os.fstat(self._fd).st_size

@@ -174,8 +174,8 @@ class ResultsFile:
             self._close()
 
     def _close(self) -> None:
-        os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1  # first: a close that fails has closed it all the same
+        os.close(fd)
 
 
 def _open_regular(path: Path, flags: int) -> int:
@@ -193,7 +193,10 @@ def _open_regular(path: Path, flags: int) -> int:
 
 
 def _foreign(path: Path) -> LedgerError:
-    return LedgerError(f"{str(path)!r} is no regular file of its own: move it away, then run again")
+    return LedgerError(
+        f"{path.name} in the output directory is no regular file with one name: nothing was sent. "
+        "It is made from the ledger: remove it, and nothing else, then run again"
+    )
 
 
 def _cut_torn_line(fd: int) -> int:

@@ -58,7 +58,8 @@ class Row:
         cost: of its latest submit, in decimal digits; ``None``: no price was known.
         job_id: the server's id of its job.
         handle: what `ModelsLab.job` takes to go on with the job.
-        path: the file, relative to the output directory.
+        path: the file, relative to the output directory; it may not have its name yet when the
+            row is READY.
         sha256: of the file, in hex.
         source_sha256: of the bytes as the server sent them.
         size: of the file, in bytes.
@@ -101,6 +102,8 @@ class Row:
 
 
 COLUMNS: Final = tuple(column.name for column in fields(Row))
+FILE_COLUMNS: Final = ("path", "sha256", "source_sha256", "size", "seconds", "integrity")
+"""What is known of a row's file, from just before it gets its name."""
 
 
 @frozen

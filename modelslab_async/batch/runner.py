@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import random
-import secrets
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from functools import partial
@@ -20,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from attrs import frozen
 
-from ..downloads import SavedFile, Target
+from ..downloads import SavedFile
 from ..errors import (
     AuthenticationError,
     ConfigurationError,
@@ -28,6 +26,7 @@ from ..errors import (
     InsufficientCredits,
     JobFailed,
     LedgerError,
+    LedgerMoved,
     LimitReached,
     ModelsLabError,
     NotFound,
@@ -42,17 +41,19 @@ from ..policy.explaining import outage
 from ..policy.pacing import backoff
 from ..policy.polling import Finish
 from ..protocol.replies import Finished, RemoteFile
-from ..protocol.requests import MAX_TRACK_ID, MusicGen
-from ..protocol.sound import AudioFormat
+from ..protocol.requests import MusicGen
 from ..runtime import in_thread
 from ..session import Session
+from ..targets import Target
 from . import changes
 from .arrivals import Arrivals
 from .given import check_clip, taken
+from .identity import track_id_of
 from .journal import BatchOver, Journal, OnHold
 from .ledger import Ledger
 from .money import Purse
 from .naming import file_name, names_job
+from .published import about, no_name, published_before, standing
 from .rows import Row
 from .states import RowState
 
@@ -71,7 +72,8 @@ _OUTAGE = 3
 _MOST_TRIES = 10
 """Of rows that try alone, each after a longer wait than the last: then the run stops."""
 
-_UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED)
+UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED)
+"""States of rows that are paid for, and whose files are not on disk."""
 
 
 # Not about one row but about the account, the network or this machine.
@@ -126,7 +128,6 @@ class Runner:
     Args:
         session: the open client.
         ledger: open.
-        directory: where the files go.
         template: how they are named, see `naming.file_name`.
         room: rows that may have a place in the account's queue, or wait for one.
         purse: what is paid for, and may be.
@@ -142,7 +143,6 @@ class Runner:
         session: Session,
         ledger: Ledger,
         *,
-        directory: Path,
         template: str,
         room: int,
         purse: Purse,
@@ -151,7 +151,6 @@ class Runner:
     ) -> None:
         self._session = session
         self._ledger = ledger
-        self._directory = directory
         self._template = template
         self._purse = purse
         self._report = report
@@ -167,7 +166,7 @@ class Runner:
     async def run(self, planned: AsyncIterator[Row]) -> None:
         """Finish what is paid for, then submit what is planned, until there is nothing left."""
         async with anyio.create_task_group() as group:
-            async for row in self._ledger.each(_UNFINISHED):
+            async for row in self._ledger.each(UNFINISHED):
                 await self._start(group, row)
             with self._intake:
                 await self._take_in(group, planned)
@@ -229,11 +228,12 @@ class Runner:
         try:
             if taken is not None:
                 self._room.release()
-                raise _no_name(row, taken)
+                raise no_name(row, taken)
             return await self._made(row)
         except ModelsLabError as error:
             if _stops(error):
-                self.stop(error)
+                lost = isinstance(error.__cause__, OSError) and await self._lost_directory()
+                self.stop(lost or error)
             if isinstance(error, SubmitUnknown):
                 self._count_unknown(row, error)
             state = (await self._ledger.row(row.seq)).state
@@ -252,7 +252,7 @@ class Runner:
         while row.state is RowState.PLANNED:
             if not self._arrivals.are_late:
                 try:
-                    return await self._saved(row, await self._generated(row))
+                    return await self._saved(row, *await self._generated(row))
                 except OnHold:
                     continue
             async with self._arrivals.alone:
@@ -260,8 +260,16 @@ class Runner:
                 if reason is not None:
                     self.stop(reason)
                 elif self._arrivals.are_late:
-                    return await self._saved(row, await self._generated(row, alone=True))
-        return await self._saved(row, await self._generated(row))
+                    return await self._saved(row, *await self._generated(row, alone=True))
+        return await self._saved(row, *await self._generated(row))
+
+    async def _lost_directory(self) -> LedgerMoved | None:
+        """Why a disk takes no file, if that is because the directory is gone."""
+        try:
+            await self._ledger.check()
+        except LedgerMoved as moved:
+            return moved
+        return None
 
     def _count_unknown(self, row: Row, error: SubmitUnknown) -> None:
         _log.warning(
@@ -274,12 +282,18 @@ class Runner:
         if self._tries >= _MOST_TRIES:
             self.stop(outage(self._unknown, error))
 
-    async def _generated(self, row: Row, *, alone: bool = False) -> Generation:
+    async def _generated(
+        self, row: Row, *, alone: bool = False
+    ) -> tuple[Generation, SavedFile | None]:
+        """What its job made, and its file if that is there already."""
         held = False
         try:
-            if row.state is not RowState.PLANNED:
-                return await self._taken_up(row)
-            return await self._awaited(row, await self._accepted(row, alone))
+            if row.state is RowState.PLANNED:
+                return await self._awaited(row, await self._accepted(row, alone)), None
+            ledger = self._ledger
+            look = partial(published_before, row, ledger.directory, ledger.place)
+            there = await in_thread(look)
+            return await self._taken_up(row, there), there
         except OnHold:
             held = True  # it keeps its room, to go on as soon as it may
             raise
@@ -307,7 +321,7 @@ class Runner:
             await in_thread(partial(check_clip, request.init_audio, request, row.payload_hash))
         track_id = request.track_id
         if track_id is None:
-            track_id = int(row.track_id or 1 + secrets.randbelow(MAX_TRACK_ID - 1))
+            track_id = int(row.track_id or track_id_of(self._ledger.name, row.id))
         journal = Journal(
             self._ledger,
             row,
@@ -324,17 +338,17 @@ class Runner:
         if names_job(self._template):  # known to nobody yet, and new each time
             return None
         stem = file_name(self._template, row.seq, row.id, row.prompt, "")
-        return await in_thread(partial(_standing, self._directory, stem))
+        return await in_thread(partial(standing, self._ledger.directory, stem))
 
     def _cost(self, row: Row) -> Decimal | None:
         limits = self._purse.limits
         return limits.price_of(_request(row)) if limits.priced else None
 
-    async def _taken_up(self, row: Row) -> Generation:
+    async def _taken_up(self, row: Row, there: SavedFile | None) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
         job = self._session.job(row.handle or "")
         job.sent = (row.prompt,)
-        if row.state is RowState.READY and job.links.output:
+        if there or (row.state is RowState.READY and job.links.output):
             job.end(Finish(Finished(links=job.links)))
             return await job.result()
         if row.state is not RowState.SUBMITTED:
@@ -372,53 +386,44 @@ class Runner:
             )
         return generation
 
-    async def _saved(self, row: Row, generation: Generation) -> Succeeded:
-        stem = file_name(self._template, row.seq, row.id, row.prompt, generation.id)
+    async def _saved(self, row: Row, generation: Generation, there: SavedFile | None) -> Succeeded:
         self._arrivals.finished(row.seq)
         try:
-            saved = [
-                await self._session.bring(
-                    file,
-                    Target(self._directory, _numbered(stem, file), exact=True),
-                    in_trouble=partial(self._arrivals.in_trouble, row.seq),
-                )
-                for file in generation.files
-            ]
+            saved = (there,) if there else await self._brought(row, generation)
         except OutputLost as error:
             await self._lost(row, error)
             raise
         self._arrivals.arrived()
-        first = saved[0]
-        await self._ledger.write(
-            changes.done(
-                row.seq,
-                first.path.name,
-                sha256=first.sha256,
-                source_sha256=first.source_sha256,
-                size=first.size,
-                seconds=first.seconds,
-                integrity=first.integrity,
-            )
-        )
+        await self._ledger.write(changes.done(row.seq, **about(saved[0])))
         return Succeeded(
-            id=row.id, row=row.seq, job_id=generation.id, saved=tuple(saved), generation=generation
+            id=row.id, row=row.seq, job_id=generation.id, saved=saved, generation=generation
         )
+
+    async def _brought(self, row: Row, generation: Generation) -> tuple[SavedFile, ...]:
+        """The files; what the first is, is on disk before it has its name."""
+        stem = file_name(self._template, row.seq, row.id, row.prompt, generation.id)
+
+        async def expect(saved: SavedFile) -> None:
+            await self._ledger.expect(row.seq, **about(saved))
+
+        return tuple(
+            [
+                await self._session.bring(
+                    file,
+                    self._target(_numbered(stem, file)),
+                    in_trouble=partial(self._arrivals.in_trouble, row.seq),
+                    before_publish=None if file.index else expect,
+                )
+                for file in generation.files
+            ]
+        )
+
+    def _target(self, stem: str) -> Target:
+        ledger = self._ledger
+        return Target(ledger.directory, stem, exact=True, through=ledger.place.through)
 
     async def _lost(self, row: Row, error: OutputLost) -> None:
         await self._ledger.write(changes.output_lost(row.seq, type(error).__name__, str(error)))
-
-
-def _standing(directory: Path, stem: str) -> Path | None:
-    """Blocking: what has a name already that a file may get."""
-    paths = (directory / f"{stem}{form.extension}" for form in AudioFormat)
-    return next(filter(os.path.lexists, paths), None)
-
-
-def _no_name(row: Row, taken: Path) -> DownloadError:
-    return DownloadError(
-        f"{taken} exists, and is not this batch's: row {row.id} was not sent, as its file would "
-        "have no name; move that file, or use another directory, and run again"
-    )
 
 
 def _numbered(stem: str, file: RemoteFile) -> str:

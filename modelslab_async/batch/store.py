@@ -15,17 +15,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Self
 
-from ..errors import LedgerError
-from ..filesystem import sync_directory
+from ..errors import LedgerCopied, LedgerError, LedgerMoved, ModelsLabError
 from .changes import Change, fit, found_at_start, same_id
-from .place import Lock, make_directory, open_private, refuse_planted
-from .reading import LEDGER_NAME, Reader, explained
+from .directory import Directory
+from .identity import IDENTITY, is_in_doubt
+from .opened import Files
+from .place import Lock, leave_lock, make_directory
+from .reading import DAMAGED, Reader, explained
 from .rescue import Rescue
-from .rows import Planned, PlannedRow, Row, own_track_id, request_text, storable
+from .rows import (
+    FILE_COLUMNS,
+    Planned,
+    PlannedRow,
+    Row,
+    Storable,
+    own_track_id,
+    request_text,
+    storable,
+)
 from .schema import VERSION, create, version_of
 from .states import RowState
 
-_BUSY_TIMEOUT: Final = 10.0
 _ORPHANS: Final = 500
 _SETTINGS: Final = (
     "PRAGMA synchronous = FULL",  # NORMAL forgets acknowledged commits on power loss
@@ -52,19 +62,24 @@ class Store(Reader):
     """An open ledger that can be written to.
 
     Attributes:
+        directory: the open directory.
+        name: the batch's uuid.
+        in_doubt: the directory is a copy, or was put back from a backup: nothing is sent.
         recovered: rows that a dead process left between intent and answer; AMBIGUOUS by now.
         rescue: the side file for answers that the ledger cannot take.
     """
 
-    def __init__(
-        self, db: sqlite3.Connection, lock: Lock, rescue: Rescue, clock: Callable[[], float]
-    ) -> None:
-        super().__init__(db)
+    def __init__(self, files: Files, rescue: Rescue, clock: Callable[[], float]) -> None:
+        super().__init__(files.db)
+        self.directory = files.directory
         self.rescue = rescue
         self.recovered = 0
-        self._lock = lock
+        self.in_doubt = False
+        self.name, _ = self.batch()
+        self._files = files
         self._clock = clock
         self._pid = os.getpid()
+        self._is_checked = False
 
     @classmethod
     def open(cls, directory: Path, clock: Callable[[], float] = time.time) -> Self:
@@ -79,16 +94,13 @@ class Store(Reader):
 
         Raises:
             LedgerError: another process works here, the place is not fit, or the ledger is
-                damaged, changed by hand, older than it should be, or not one of ours.
+                missing, damaged, changed by hand, or not one of ours.
         """
         place = make_directory(Path(directory))
         with contextlib.ExitStack() as undo:
-            lock = Lock(place)
-            undo.callback(lock.release)
-            db = _connect(place)
-            undo.callback(db.close)
+            files = Files(Directory(Path(directory)), undo)
             try:
-                store = cls._prepared(db, lock, place, clock, undo)
+                store = cls._prepared(files, clock, undo)
             except sqlite3.Error as error:
                 raise explained(error, "it was opened") from error
             except OSError as error:
@@ -98,35 +110,54 @@ class Store(Reader):
 
     @classmethod
     def _prepared(
-        cls,
-        db: sqlite3.Connection,
-        lock: Lock,
-        place: Path,
-        clock: Callable[[], float],
-        undo: contextlib.ExitStack,
+        cls, files: Files, clock: Callable[[], float], undo: contextlib.ExitStack
     ) -> Self:
+        db = files.db
         _configure(db)
-        _begin(db, lock, clock())
+        _begin(db, files.lock, clock())
         _check_content(db)
-        batch, openings = Reader(db).batch()
-        rescue = Rescue(place, batch)
+        rescue = Rescue(files.directory, Reader(db).batch()[0])
         undo.callback(rescue.close)
-        store = cls(db, lock, rescue, clock)
+        store = cls(files, rescue, clock)
+        store._judge_identity()
         with store.transaction():
             store._take_in()
             store._recover()
+            store.set_meta({IDENTITY: "" if store.in_doubt else files.identity})
             db.execute("UPDATE batch SET openings = openings + 1")
-        lock.remember(batch, openings + 1)
+        store._remember()
+        files.watch()
         rescue.clear()
         return store
 
     def close(self) -> None:
-        """Close the ledger and let others work here."""
+        """Close the ledger and let others work here.
+
+        Raises:
+            OSError, sqlite3.Error: a file failed at its end. The lock is free all the same.
+        """
+        with contextlib.ExitStack() as closing:
+            closing.callback(self._files.close)
+            closing.callback(self.rescue.close)
+
+    def accept(self) -> None:
+        """From now on this copy is the one that is worked on. Call it inside `transaction`."""
+        self.set_meta({IDENTITY: self._files.identity})
+        self.in_doubt = False
+        self._remember()
+
+    def check_directory(self) -> None:
+        """See that the path still leads to this directory and its ledger.
+
+        Raises:
+            LedgerMoved: it does not. A run at the old path is kept from beginning anew.
+        """
         try:
-            self.db.close()
-        finally:
-            self.rescue.close()
-            self._lock.release()
+            self.directory.check()
+        except LedgerMoved as error:
+            if not self.directory.is_at_its_path():
+                leave_lock(self.directory.path, self.name, self.steps(), error.directory)
+            raise
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -137,6 +168,8 @@ class Store(Reader):
         """
         if os.getpid() != self._pid:
             raise LedgerError("the ledger was opened before a fork; open it in the new process")
+        before, self._is_checked = self.db.total_changes, False
+        self.directory.begin()
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -145,6 +178,11 @@ class Store(Reader):
             if self.db.in_transaction:  # SQLite ends it by itself for some errors
                 self.db.execute("ROLLBACK")
             raise
+        finally:
+            self.directory.end()
+        if self.db.total_changes != before and not self.in_doubt:
+            with contextlib.suppress(OSError):  # what was committed is committed
+                self._files.lock.count(self.steps())
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -195,14 +233,53 @@ class Store(Reader):
 
         Raises:
             LedgerError: the row cannot take this step; nothing is written.
+            LedgerMoved, LedgerCopied: the row would be paid for, and this is no ledger that may.
         """
         row = self.row(change.row)
         fit(change, row)
+        if change.sends:
+            self._check_fitness()
         holder = self._holder(change)
         if holder is not None:
             change = same_id(change, row, holder)
         self._write(change, row)
         return change.to
+
+    def _check_fitness(self) -> None:
+        """Before something may be paid for; once is enough for all that is committed together."""
+        if not self._is_checked:
+            self.check_directory()
+            self._is_checked = True
+        if self.in_doubt:
+            raise copied(self.directory.path, self.counts()[RowState.PLANNED])
+
+    def expect(self, seq: int, file: Mapping[str, Storable]) -> None:
+        """Keep what the file of a READY row is, before it has its name: the row stays READY.
+
+        Call it inside `transaction`.
+        """
+        names = ", ".join(f"{name} = :{name}" for name in FILE_COLUMNS)
+        query = f"UPDATE rows SET {names} WHERE seq = :seq AND state = 'ready'"  # noqa: S608
+        self.db.execute(query, {**{name: storable(file[name]) for name in file}, "seq": seq})
+
+    def steps(self) -> int:
+        """How many steps the ledger holds."""
+        found = self.db.execute("SELECT coalesce(max(n), 0) FROM transitions").fetchone()
+        return int(found[0])
+
+    def _judge_identity(self) -> None:
+        _, openings = self.batch()
+        self.in_doubt = is_in_doubt(
+            rows=sum(self.counts().values()),
+            known=self.meta().get(IDENTITY),
+            now=self._files.identity,
+            lost_steps=self._files.lock.has_seen_more(openings, self.steps()),
+        )
+
+    def _remember(self) -> None:
+        """A ledger in doubt is not the one that the lock file remembers."""
+        if not self.in_doubt:
+            self._files.lock.remember(*self.batch(), self.steps())
 
     def _insert(self, row: PlannedRow) -> bool:
         now = self._clock()
@@ -261,16 +338,24 @@ class Store(Reader):
             self.recovered += len(rows)
 
 
-def _connect(place: Path) -> sqlite3.Connection:
-    path = place / LEDGER_NAME
-    os.close(open_private(path))  # SQLite gives its own files the mode that it finds here
-    for ending in ("-wal", "-shm"):
-        refuse_planted(place / f"{LEDGER_NAME}{ending}")
-    sync_directory(place)
-    try:
-        return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)
-    except sqlite3.Error as error:
-        raise explained(error, "it was opened") from error
+def copied(directory: Path, rows: int, trouble: ModelsLabError | None = None) -> LedgerCopied:
+    """Nothing is sent from a directory that may not be the one that was last worked on.
+
+    Args:
+        directory: which.
+        rows: how many of its rows are planned.
+        trouble: why the account's list could not be read, if so.
+    """
+    if trouble is None:
+        looked = "jobs of theirs that the account's list names were taken over"
+    else:
+        looked = f"the account's list could not be read ({trouble})"
+    return LedgerCopied(
+        f"{directory} was copied or restored from a backup, or its ledger has lost writes: {rows} "
+        f"rows that it calls planned may have been paid for since; {looked}. Nothing was sent. Go "
+        "on in the original if there is one, or say that these rows are to be paid for from here "
+        "(accept_copy=True)"
+    )
 
 
 def _configure(db: sqlite3.Connection) -> None:
@@ -290,14 +375,14 @@ def _begin(db: sqlite3.Connection, lock: Lock, now: float) -> None:
         create(db)
         query = "INSERT INTO batch (uuid, created_at, version) VALUES (?, ?, ?)"
         db.execute(query, (str(uuid.uuid4()), now, VERSION))
-    lock.check(*Reader(db).batch())
+    lock.check(Reader(db).batch()[0])
     db.execute("COMMIT")
 
 
 def _check_content(db: sqlite3.Connection) -> None:
     found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise LedgerError(f"the ledger is damaged ({found}): keep a copy, put a backup back")
+        raise LedgerError(f"the ledger is damaged ({found}): {DAMAGED}")
     edited = db.execute(_EDITED).fetchone()
     if edited is not None:
         row, state, last = edited

@@ -19,6 +19,7 @@ from attrs import field, frozen
 from ..errors import LedgerError
 from ..runtime import in_thread
 from .changes import Change
+from .directory import Directory
 from .reading import explained
 from .store import Store
 
@@ -32,6 +33,16 @@ _OWN_FAULT: Final = (
     sqlite3.DataError,
     sqlite3.InterfaceError,
 )
+
+
+@frozen
+class Opened:
+    """What was opened; see the attributes of `Store`."""
+
+    place: Directory
+    name: str
+    recovered: int
+    in_doubt: bool
 
 
 @frozen
@@ -66,8 +77,8 @@ class Writer:
         self._group: list[Request] = []
         self._idle: asyncio.Future[None] | None = None
 
-    async def open(self) -> int:
-        """Open the ledger; how many rows were recovered.
+    async def open(self) -> Opened:
+        """Open the ledger; say what it is.
 
         Raises:
             LedgerError: see `Store.open`.
@@ -81,19 +92,29 @@ class Writer:
             self._begin()
 
     async def close(self) -> None:
-        """Do what waits, then close the ledger and end the thread."""
+        """Do what waits, then close the ledger and end the thread.
+
+        Raises:
+            LedgerError: a file failed at its end. What was committed is on disk, and the lock is
+                free.
+        """
         if self._group:
             self._idle = self._loop.create_future()
             await self._idle
         try:
             if self._store is not None:
                 await self._loop.run_in_executor(self._thread, self._store.close)
+        except OSError as error:
+            raise LedgerError(
+                f"the ledger's files could not be closed in order ({error.strerror}); what was "
+                "committed is on disk: look at the disk, then run the same command again"
+            ) from error
         finally:
             self._thread.shutdown()
 
-    def _open(self) -> int:
-        self._store = Store.open(self._directory, self._clock)
-        return self._store.recovered
+    def _open(self) -> Opened:
+        store = self._store = Store.open(self._directory, self._clock)
+        return Opened(store.directory, store.name, store.recovered, store.in_doubt)
 
     def _begin(self) -> None:
         """All that waits goes to the thread together."""

@@ -75,6 +75,11 @@ _HOW = (
         "for output_lost look for the files again, free.",
     ),
     click.option(
+        "--accept-copy",
+        is_flag=True,
+        help="DIR was copied or restored: pay for its planned rows from here all the same.",
+    ),
+    click.option(
         "--webhook-url",
         metavar="URL",
         help="Where webhooks reach this run from outside; results are then told, not polled for.",
@@ -92,7 +97,7 @@ _HOW = (
 )
 _NAMES = (
     *("template", "max_jobs_total", "max_cost", "retry", "webhook_url", "webhook_port"),
-    *("dry_run", "yes", "no_input"),
+    *("accept_copy", "dry_run", "yes", "no_input"),
 )
 # What a later run must be told again, so that it does as this one would have done.
 _SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
@@ -109,6 +114,7 @@ class How:
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
         retry: states of rows that are tried again.
+        accept_copy: rows of a copied or restored directory are paid for.
         webhook_url: where webhooks reach this run; ``None``: results are polled for.
         webhook_port: where it listens for them; ``None``: where as usual.
         dry_run: nothing is sent or written.
@@ -121,6 +127,7 @@ class How:
     max_jobs_total: int | None
     max_cost: Decimal | None
     retry: tuple[str, ...] = field(converter=tuple)
+    accept_copy: bool
     webhook_url: str | None
     webhook_port: int | None
     dry_run: bool

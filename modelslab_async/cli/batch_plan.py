@@ -255,7 +255,7 @@ def _take_in(
         named = ", ".join(safe_text(row_id, 40) for row_id in plan.changed[:_MAX_NAMED])
         raise RequestError(
             f"{plural(len(plan.changed), 'row')} not as planned before: {named}; nothing was "
-            "sent: give changed rows new ids, or name another directory"
+            "sent: give changed rows new ids"
         )
     _warn_of_unknown(voice, report.unknown)
     preview.warn(voice)

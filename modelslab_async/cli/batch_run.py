@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
+import sys
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
+import click
 from attrs import evolve
 
-from modelslab_async import LedgerError, ModelsLabError, RowState
+from modelslab_async import LedgerCopied, LedgerError, LedgerMoved, ModelsLabError, RowState
 
 from ..batch.ledger import Ledger
 from ..batch.reading import Reader, holds_batch
 from ..batch.states import settled
 from .batch_board import Board, board_of, look
 from .batch_options import How
-from .batch_plan import Plan, confirm, tell
+from .batch_plan import Plan, confirm, survey, tell
 from .connection import opened
 from .failing import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .generate import plural
@@ -53,7 +55,19 @@ def carry(
     confirm(plan, how)
     voice.say(f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {plan}")
     how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))
-    return _Run(directory, how, voice, plan).code(rows if plan.added else ())
+    run = _Run(directory, how, voice, plan)
+    code = run.code(rows if plan.added else ())
+    if not isinstance(run.stopped, LedgerCopied) or not _is_accepted(how):
+        return code
+    left = survey(directory, None, how, voice)  # less than before what the account's list named
+    return _Run(directory, evolve(how, accept_copy=True), voice, left).code(())
+
+
+def _is_accepted(how: How) -> bool:
+    """Ask whether a copied directory is to be worked on, when the account's list was asked."""
+    if how.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    return click.confirm("Pay for the planned rows from this copy?", err=True)
 
 
 def _over(directory: Path, voice: Voice, how: How, plan: Plan) -> int:
@@ -73,7 +87,7 @@ class _Run:
         self._how = how
         self._voice = voice
         self._board = board_of(voice)
-        self._stopped: ModelsLabError | None = None
+        self.stopped: ModelsLabError | None = None
         self._counts: Counts | None = None
 
     def code(self, rows: Iterable[PlannedRow]) -> int:
@@ -87,19 +101,25 @@ class _Run:
             self._board.close()
         counts = self._counts or _counts(self._directory)
         code = signalled or (
-            meaning_of(self._stopped).exit_code if self._stopped else _code_of(counts)
+            meaning_of(self.stopped).exit_code if self.stopped else _code_of(counts)
         )
         if not self._voice.json:
             self._voice.say(self._board.tally.words(counts))
         self._explain(code)
-        _end(self._voice, counts, code, self._directory, self._how)
+        _end(self._voice, counts, code, self._left_in(), self._how)
         return code
+
+    def _left_in(self) -> Path | None:
+        """Where a later run goes on; ``None`` when the directory is gone."""
+        if not isinstance(self.stopped, LedgerMoved):
+            return self._directory
+        return None if self.stopped.directory is None else Path(self.stopped.directory)
 
     async def _work(self, rows: Iterable[PlannedRow]) -> int:
         try:
             await self._steps(rows)
         except ModelsLabError as error:
-            self._stopped = error
+            self.stopped = error
         return OK
 
     async def _steps(self, rows: Iterable[PlannedRow]) -> None:
@@ -116,6 +136,7 @@ class _Run:
                 limits=self._plan.limits,
                 confirmed=self._plan.selection.fingerprint,
                 retry=how.retried,
+                accept_copy=how.accept_copy,
             ) as outcomes,
             anyio.create_task_group() as group,
         ):
@@ -124,7 +145,7 @@ class _Run:
                 async for outcome in outcomes:
                     self._board.ended(await outcomes.ledger.row(outcome.row), outcome)
             except ModelsLabError as error:
-                self._stopped = error
+                self.stopped = error
             # Looked up while the ledger is open: whoever opens it to read leaves files beside it.
             self._counts = await outcomes.ledger.counts()
             group.cancel_scope.cancel()
@@ -138,14 +159,15 @@ class _Run:
 
     def _explain(self, code: int) -> None:
         """Why the run stopped before its end, if it did."""
-        again = self._how.again(self._directory)
-        if self._stopped is None:
+        place = self._left_in()
+        again = "" if place is None else self._how.again(place)
+        if self.stopped is None:
             if code > 128 and self._voice.json:
                 self._voice.fail_json(error_shape("stopped", "stopped by a signal", again, code))
         elif self._voice.json:
-            self._voice.fail_json(as_json(self._stopped, hint=again))
+            self._voice.fail_json(as_json(self.stopped, hint=again))
         else:
-            explain(self._voice, self._stopped)
+            explain(self._voice, self.stopped)
 
 
 def _receiver(
@@ -202,15 +224,17 @@ def unfinished(counts: Counts) -> int:
     return sum(count for state, count in counts.items() if not settled(state))
 
 
-def _end(voice: Voice, counts: Counts, code: int | None, directory: Path, how: How) -> None:
+def _end(voice: Voice, counts: Counts, code: int | None, directory: Path | None, how: How) -> None:
     """The last words of a run: what it left, and the command that goes on."""
     left = unfinished(counts)
     gone = left - counts[RowState.PLANNED] if how.connection.sandbox else 0
-    again = how.again(directory) if left and not gone else ""
+    again = how.again(directory) if directory is not None and left and not gone else ""
     if voice.json:
         named = {state.value: count for state, count in counts.items()}
         ended = {"exit_code": code, "counts": named, "resume": again or None}
         voice.give_json({"schema_version": 1, "event": "ended", "track_id": None, **ended})
+        return
+    if directory is None:
         return
     if counts[RowState.AMBIGUOUS] and not how.connection.sandbox:
         told = shlex.join([PROGRAM, "reconcile", str(directory)])

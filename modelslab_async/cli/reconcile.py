@@ -81,6 +81,9 @@ class Orders:
     abandon: Sequence[str]
     resubmit: Sequence[str]
 
+    def __bool__(self) -> bool:
+        return bool(self.adopt or self.abandon or self.resubmit)
+
 
 def _pair(text: str) -> tuple[str, str]:
     row, _, job_id = text.rpartition("=")

@@ -16,6 +16,7 @@ from ..batch import changes
 from ..batch.given import taken
 from ..batch.ledger import Ledger
 from ..batch.money import shown
+from ..batch.reading import Reader, is_writable
 from ..protocol.trust import safe_text
 from .batch_run import unfinished
 from .connection import Connection, opened
@@ -52,11 +53,27 @@ def reconciled(
 ) -> int:
     """Do it all, tell about it, and return the exit code: 0 when no row is ambiguous any more."""
     found = _Found()
+    if not is_writable(directory) and not orders:
+        voice.warn(f"{directory} cannot be written to: its rows are only listed")
+        _list(directory, found)
+        return _told(directory, connection, found, limits, voice)
     asks = bool(connection.settings["api_key"].value)
     voice.say(f"asking {connection.origin}" if asks else "no API key: nothing is asked")
     code = run(_work(directory, connection, orders, found, asks=asks))
     if code:
         return code
+    return _told(directory, connection, found, limits, voice)
+
+
+def _list(directory: Path, found: _Found) -> None:
+    with Reader.open(directory) as reader:
+        found.left = list(reader.each((RowState.AMBIGUOUS,)))
+        found.unfinished = unfinished(reader.counts())
+
+
+def _told(
+    directory: Path, connection: Connection, found: _Found, limits: Limits, voice: Voice
+) -> int:
     if found.trouble:
         explain(voice, found.trouble)
     if voice.json:

@@ -33,10 +33,10 @@ MUTANTS = (
         of("test_ledger_writing", "a_write_is_in_the_file_when_it_returns"),
         Patch(
             "batch/store.py",
-            '        self.db.execute("BEGIN IMMEDIATE")\n',
+            '        self.db.execute("BEGIN IMMEDIATE")\n        try:\n',
             "        if self.db.in_transaction:\n"
             '            self.db.execute("COMMIT")\n'
-            '        self.db.execute("BEGIN IMMEDIATE")\n',
+            '        self.db.execute("BEGIN IMMEDIATE")\n        try:\n',
         ),
         Patch(
             "batch/store.py",
@@ -44,9 +44,9 @@ MUTANTS = (
             "            yield\n",
         ),
         Patch(
-            "batch/store.py",
-            "            self.db.close()\n        finally:",
-            "            self.db.commit()\n            self.db.close()\n        finally:",
+            "batch/opened.py",
+            "                self.db.close()\n            except",
+            "                self.db.commit()\n                self.db.close()\n            except",
         ),
     ),
     planted(
@@ -136,7 +136,7 @@ MUTANTS = (
     planted(
         "backup_is_taken_for_the_present",
         of("test_ledger_opening", "t36_a_ledger_put_back_from_a_backup_is_noticed"),
-        Patch("batch/place.py", " and count <= openings:\n", ":\n"),
+        Patch("batch/place.py", '_count(self._last, "openings") > openings or ', ""),
     ),
     planted(
         "ledger_0644",
@@ -163,10 +163,10 @@ MUTANTS = (
             "            raise\n"
             "        self._arrivals.arrived()\n",
             "        except ModelsLabError:\n"
-            "            one = dict(path=self._directory / stem, size=0, sha256='', seconds=None)\n"
+            "            one = dict(path=Path(row.id), size=0, sha256='', seconds=None)\n"
             "            one |= dict(sample_rate=0, channels=0, source_sha256='')\n"
-            "            one |= dict(integrity='riff', silent=True)\n"
-            "            saved = [SavedFile(**one)]\n"
+            "            one |= dict(integrity=row.state, silent=True)\n"
+            "            saved = (SavedFile(**one),)\n"
             "        self._arrivals.arrived()\n",
         ),
     ),
@@ -222,5 +222,36 @@ MUTANTS = (
             "        part = self._directory / _PART_NAME\n",
             "        part = self.path\n",
         ),
+    ),
+    planted(
+        "the_path_is_not_checked_before_an_intent",
+        of("test_directory", "x23_a_directory_that_is_lost_while_a_batch_runs_stops_it"),
+        Patch(
+            "batch/store.py",
+            "            self.check_directory()\n            self.",
+            "            self.",
+        ),
+        Patch("batch/batch.py", "            await self.ledger.check()\n", "            pass\n"),
+        Patch("batch/runner.py", "            await self._ledger.check()\n", "            pass\n"),
+    ),
+    planted(
+        "a_copy_is_taken_for_the_original",
+        of("test_directory", "t36_a_copy_takes_over_what_the_original_has_paid_for_since"),
+        Patch("batch/identity.py", "known is not None and known != now", "False"),
+    ),
+    planted(
+        "the_end_of_a_log_is_not_missed",
+        of("test_directory", "l21_a_damaged_end_of_the_log_is_noticed"),
+        Patch("batch/place.py", ' or _count(self._last, "steps") > steps', ""),
+    ),
+    planted(
+        "the_hash_is_written_after_the_name",
+        of("test_directory", "d42_a_published_file_needs_no_link_any_more"),
+        Patch("batch/runner.py", "None if file.index else expect", "None"),
+    ),
+    planted(
+        "who_reads_leaves_files",
+        of("test_ledger_reading", "l22_reading_leaves_a_directory_as_it_is"),
+        Patch("batch/reading.py", "mode=ro&immutable=1", "mode=ro"),
     ),
 )

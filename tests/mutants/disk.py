@@ -78,8 +78,8 @@ MUTANTS = (
         ),
         Patch(
             "partfile.py",
-            'hashlib.file_digest(file, "sha256").digest() == self._hash.digest()',
-            "about.st_size == self.size",
+            'hashlib.file_digest(file, "sha256").hexdigest() == sha256',
+            "about.st_size == size",
         ),
     ),
     planted(

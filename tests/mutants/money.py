@@ -221,7 +221,7 @@ MUTANTS = (
         ),
         Patch(
             "batch/reconciling.py",
-            "return stranger.track_id not in (None, row.track_id) or",
+            "return stranger.track_id not in (None, track_id) or",
             "return",
         ),
     ),

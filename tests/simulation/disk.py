@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterable
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
@@ -105,3 +107,14 @@ class Disk:
 def _error(fault: DiskFault) -> OSError:
     number = getattr(errno, fault.name)
     return OSError(number, os.strerror(number))
+
+
+def put_back(taken: Path, directory: Path) -> None:
+    """Make the files what they were, and leave them the same: a copy would be known as one."""
+    directory.mkdir(exist_ok=True)
+    for path in directory.iterdir():
+        if not (taken / path.name).exists():
+            path.unlink()
+    for path in taken.iterdir():
+        (directory / path.name).write_bytes(path.read_bytes())
+    shutil.rmtree(taken)

@@ -48,7 +48,7 @@ def _without_sync_of_the_file() -> None:
 
 def _without_sync_of_the_directory() -> None:
     def sync_others(directory: Path) -> None:
-        if directory.name != OUT:
+        if directory.resolve().name != OUT:
             sync_directory(directory)
 
     setattr(partfile, "sync_directory", sync_others)  # noqa: B010

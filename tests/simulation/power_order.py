@@ -1,11 +1,12 @@
 """What must be on disk before the next thing may happen, looked up in a recorded run.
 
-A submit may leave when its intent is synced; a file may get its name when its bytes are; the
-ledger may call it done when its name is; and a commit has ended when its log is.
+A submit may leave when its intent is synced; a file may get its name when its bytes and its hash
+are; the ledger may call it done when its name is; and a commit has ended when its log is.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -24,11 +25,13 @@ from .power_trace import Call
 INTENT: Final = "the intent is synced before the submit leaves"
 BYTES: Final = "the bytes are synced before the file has its name"
 NAME: Final = "the name is synced before the ledger calls the row done"
+HASH: Final = "the hash is synced in the ledger before the file has its name"
 COMMIT: Final = "the log is synced before a commit has ended"
 
 _SUBMIT: Final = b"/music_gen HTTP/"
 _TRACK: Final = re.compile(rb'"track_id":(\d+)')
-_FINAL: Final = re.compile(rb"\d{5}-[\w-]+\.wav")
+# A line of the history: from ready to done, at an instant of eight bytes, and the file's name.
+_FINAL: Final = re.compile(rb"readydone.{8}(\d{5}-[\w-]+\.wav)", re.DOTALL)
 
 
 @define
@@ -66,6 +69,8 @@ class _Watch:
         elif call.name == "linkat" and self._is_final(call.paths[1]):
             part = self._disk.file(call.paths[0])
             yield BYTES, part.synced == part.live
+            digest = hashlib.sha256(part.live).hexdigest().encode()
+            yield HASH, any(digest in content for content in self._synced())
         elif call.name == "pwrite64" and call.file == self._log:
             self._written = True
             yield from self._done(call.data)
@@ -79,9 +84,11 @@ class _Watch:
     def _submit(self, data: bytes) -> Iterator[tuple[str, bool]]:
         track = _TRACK.search(data)
         if _SUBMIT in data and self._prompt in data and track is not None:
-            ledgers = [self._disk.find(self._out / LEDGER_NAME), self._disk.find(self._log)]
-            synced = (file.synced for file in ledgers if isinstance(file, File))
-            yield INTENT, any(track[1] in content for content in synced)
+            yield INTENT, any(track[1] in content for content in self._synced())
+
+    def _synced(self) -> list[bytes]:
+        ledgers = [self._disk.find(self._out / LEDGER_NAME), self._disk.find(self._log)]
+        return [file.synced for file in ledgers if isinstance(file, File)]
 
     def _done(self, data: bytes) -> Iterator[tuple[str, bool]]:
         folder = self._disk.find(self._out)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 CALLS: Final = (
     "openat,write,pwrite64,writev,pwritev,ftruncate,fallocate,fsync,fdatasync,rename,renameat,"
@@ -23,10 +23,12 @@ MISSING: Final = "strace is missing or may not trace: apt-get install strace"
 
 _FLAGS: Final = ("-f", "-y", "-xx", "--seccomp-bpf", "-qq", "-s", "8388608", "-e", "signal=none")
 _SENDS: Final = ("sendto(", "sendmsg(", "writev(")
+_WITH_DATA: Final = ("write", "pwrite64", "writev", "pwritev", "sendto", "sendmsg")
 _WHOLE: Final = re.compile(r"(\w+)\((.*)\) += (-?\d+)(.*)", re.DOTALL)
 _OPEN: Final = " <unfinished ...>"
 _RESUMED: Final = re.compile(r"<\.\.\. \w+ resumed>(.*)", re.DOTALL)
 _QUOTED: Final = re.compile(r'"([^"]*)"')
+_DESCRIPTORS: Final = Path("/proc/self/fd")
 _NAMED: Final = re.compile(r"<([^<>]*)>")
 
 
@@ -91,7 +93,8 @@ def record(command: Sequence[str], trace: Path) -> None:
 
 def calls(trace: Path, folder: Path) -> Iterator[Call]:
     """The calls on files in a folder and to sockets, in the order in which they came back."""
-    marks = ("".join(f"\\x{byte:02x}" for byte in bytes(folder)), *_SENDS)
+    marks = (_hex(folder), _hex(_DESCRIPTORS), *_SENDS)
+    directories: dict[Path, Path] = {}
     entered: dict[str, tuple[int, str]] = {}
     with trace.open() as lines:
         for number, line in enumerate(lines):
@@ -104,7 +107,30 @@ def calls(trace: Path, folder: Path) -> Iterator[Call]:
             begun, before = entered.pop(pid) if resumed else (number, "")
             whole = before + (resumed[1] if resumed else text)
             if any(mark in whole for mark in marks):
-                yield from _call(begun, number, whole)
+                for call in _call(begun, number, whole):
+                    yield _through_descriptors(call, directories)
+
+
+def _through_descriptors(call: Call, directories: dict[Path, Path]) -> Call:
+    """The same call, with paths that lead through the descriptor of a directory spelled out."""
+
+    def spelled_out(match: re.Match[str]) -> str:
+        path = _path(match[1])
+        for open_one, directory in directories.items():
+            if path.is_relative_to(open_one):
+                return f'"{_hex(directory / path.relative_to(open_one))}"'
+        return match[0]
+
+    if call.name in _WITH_DATA:
+        return call
+    call = evolve(call, args=_QUOTED.sub(spelled_out, call.args))
+    if call.name == "openat" and "O_DIRECTORY" in call.args:
+        directories[_DESCRIPTORS / f"{call.result}"] = call.paths[-1]
+    return call
+
+
+def _hex(path: Path) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in bytes(path))
 
 
 def _call(begun: int, ended: int, text: str) -> Iterator[Call]:

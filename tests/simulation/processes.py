@@ -91,6 +91,10 @@ SCRIPTS: tuple[Script, ...] = (
         Script(id=f"L02-{after:.2f}", kills=(after,), expects=_killed_once)
         for after in (0.02, 0.05, 0.08, 0.1, 0.12, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0)
     ),
+    *(
+        Script(id=f"T36-{after:.2f}", kills=(after,), copied=True, expects=_killed_once)
+        for after in (0.02, 0.08, 0.2, 0.5, 1.0)
+    ),
     Script(id="X11", scenario=_LONG_SUBMIT, kills=(1.0,), expects=_killed_once),
     Script(
         id="X11-webhook", scenario=_LONG_SUBMIT, kills=(1.0,), webhook=True, expects=_killed_once

@@ -42,7 +42,7 @@ from modelslab_async.sandbox import Sandbox, Scenario
 from modelslab_async.sandbox.account import AccountBook, Job
 from modelslab_async.webhooks import WebhookReceiver
 
-from .disk import Disk, DiskFault
+from .disk import Disk, DiskFault, put_back
 from .loop import VirtualLoop
 from .network import LIFE, Mishap, Network
 
@@ -77,6 +77,7 @@ class Script:
         leaps: (after, by) seconds: the wall clock jumps.
         webhook: results are told, too.
         storm: seconds.
+        copied: what a kill leaves is a copy of the directory, and its user knows.
         doubles: submits are doubled on the way, so that debits cannot be single.
         visitor: somebody else who does something meanwhile, such as forging webhooks; ends with
             the storm.
@@ -99,6 +100,7 @@ class Script:
     leaps: tuple[tuple[float, float], ...] = ()
     webhook: bool = False
     storm: float = 300.0
+    copied: bool = False
     doubles: bool = False
     visitor: Visitor | None = field(default=None, eq=False)
     around: Around | None = field(default=None, eq=False)
@@ -337,9 +339,12 @@ class World:
         self.network.kill(life)
         task.cancel()
         await asyncio.wait([task])
-        shutil.rmtree(self._directory, ignore_errors=True)
-        if taken.exists():
-            taken.rename(self._directory)
+        if self.script.copied:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            if taken.exists():
+                taken.rename(self._directory)
+        elif taken.exists():
+            put_back(taken, self._directory)
 
     async def _work(self, box: Sandbox) -> None:
         """What a user's program does."""
@@ -363,7 +368,7 @@ class World:
                 )
             )
             outcomes = await stack.enter_async_context(
-                client.batch(requests, directory=self._directory)
+                client.batch(requests, directory=self._directory, accept_copy=script.copied)
             )
             try:
                 async for _ in outcomes:
