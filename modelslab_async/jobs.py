@@ -248,6 +248,11 @@ class Job:
         return self._ending
 
     @property
+    def was_queued(self) -> bool:
+        """Whether it was in the queue while we watched, for all we know."""
+        return not self.state.taken_up or self.state.unfinished_at is not None
+
+    @property
     def is_told_of(self) -> bool:
         """Whether its end is told by a webhook, and polls are for when that does not come."""
         return self._policy is not self._watcher.policy

@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 
 from .errors import ConfigurationError
-from .jobs import Job
+from .jobs import Job, JobStatus
 from .policy.expecting import Experience
 from .policy.polling import (
     Budget,
@@ -43,6 +43,7 @@ class Poller:
         timeout: seconds that a job is asked about when nobody says otherwise; ``None``: no limit.
         probe: whether a link leads to audio.
         spawn: starts a task that the client ends when it closes.
+        left_queue: called when a job is found to have left the account's queue.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Poller:
         timeout: float | None,
         probe: Callable[[str], Awaitable[bool]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        left_queue: Callable[[], None],
     ) -> None:
         self.policy = policy
         self.experience = Experience(policy.first, policy.min_interval)
@@ -60,6 +62,7 @@ class Poller:
         self._timeout = timeout
         self._probe = probe
         self._spawn = spawn
+        self._left_queue = left_queue
         self._budget = Budget(policy.rate)
         self._watched: dict[str, Job] = {}
         self._by_track: dict[str, Job] = {}
@@ -139,6 +142,8 @@ class Poller:
                 self._by_track.pop(str(job.track_id), None)
             if job.ending is None:  # the client closes: whoever still waits is told so
                 job.end(Stop(None))
+            if job.was_queued and job.status in (JobStatus.SUCCESS, JobStatus.FAILED):
+                self._left_queue()
 
     def _expect(self, job: Job) -> None:
         """Go by what was learnt from other jobs since the last look."""

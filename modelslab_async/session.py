@@ -87,6 +87,7 @@ class Session:
             timeout=timeout,
             probe=self.downloader.leads_to_audio,
             spawn=self._spawn,
+            left_queue=slots.ended,
         )
         if webhook is not None:
             webhook.hide(secret)

@@ -19,9 +19,10 @@ from .runtime import now
 class Slot:
     """One place in the account's queue. Giving it back twice gives it back once."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: Slots, *, was_freed: bool) -> None:
         self._slots: Slots | None = slots
         self.taken_at = now()
+        self.was_freed = was_freed
 
     def give_back(self) -> None:
         """Let the next job have this place."""
@@ -37,7 +38,7 @@ class Slots:
         self._members: list[int] = []
         self._pace = Pace.of(1)
         self._taken = 0
-        self._waiting: deque[tuple[asyncio.Future[bool], object]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Slot | None], object]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, max_jobs: int) -> None:
@@ -60,7 +61,7 @@ class Slots:
         for place in [one for one in self._waiting if one[1] is client]:
             self._waiting.remove(place)
             if not place[0].done():
-                place[0].set_result(False)
+                place[0].set_result(None)
 
     @property
     def limit(self) -> int:
@@ -75,7 +76,7 @@ class Slots:
     @property
     def parked(self) -> float | None:
         """Seconds for which the server wants nothing, if it is more than anyone sleeps through."""
-        return self._pace.parked(now())
+        return self._pace.parked(now(), queued=self._taken)
 
     async def take(self, *, again: bool = False, client: object = None) -> Slot | None:
         """Wait for a place; ``None``: there is none to wait for (`parked`, or sent away).
@@ -85,13 +86,17 @@ class Slots:
             client: for whom, as `send_away` takes it.
         """
         if self._waiting or not self._free():
-            return Slot(self) if await self._turn(again, client) else None
-        self._taken += 1
-        return Slot(self)
+            return await self._turn(again, client)
+        return self._taken_now()
 
     def accepted(self) -> None:
         """A submit was accepted."""
         self._pace = self._pace.accepted()
+        self._wake()
+
+    def ended(self) -> None:
+        """A job of this account has left the queue, whoever waited for it."""
+        self._pace = self._pace.ended(now())
         self._wake()
 
     def refused(self, slot: Slot, *, maximum: int | None, retry_after: float | None) -> None:
@@ -102,14 +107,21 @@ class Slots:
             sent_at=slot.taken_at,
             now=now(),
             draw=random.random(),
+            was_freed=slot.was_freed,
         )
         slot.give_back()
 
     def _free(self) -> bool:
-        return self._taken < self._pace.limit and now() >= self._pace.not_before
+        return self._taken < self._pace.limit and now() >= self._pace.next_at()
 
-    async def _turn(self, first: bool, client: object) -> bool:
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    def _taken_now(self) -> Slot:
+        slot = Slot(self, was_freed=now() < self._pace.not_before)
+        self._pace = self._pace.left(now())
+        self._taken += 1
+        return slot
+
+    async def _turn(self, first: bool, client: object) -> Slot | None:
+        turn: asyncio.Future[Slot | None] = asyncio.get_running_loop().create_future()
         place = (turn, client)
         if first:
             self._waiting.appendleft(place)
@@ -121,10 +133,8 @@ class Slots:
         except asyncio.CancelledError:
             if place in self._waiting:
                 self._waiting.remove(place)
-            elif (
-                not turn.cancelled() and turn.result()
-            ):  # the place was handed over in the same instant
-                self._returned()
+            elif not turn.cancelled() and (slot := turn.result()):
+                slot.give_back()  # it was handed over in the same instant
             raise
 
     def _returned(self) -> None:
@@ -137,8 +147,7 @@ class Slots:
         while self._waiting and self._free():
             turn, _ = self._waiting.popleft()
             if not turn.done():
-                self._taken += 1
-                turn.set_result(True)
+                turn.set_result(self._taken_now())
         if self._waiting and self._taken < self._pace.limit:
             self._wake_later()
 
@@ -146,12 +155,12 @@ class Slots:
         while self._waiting:
             turn, _ = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(False)
+                turn.set_result(None)
 
     def _wake_later(self) -> None:
         self._stop_timer()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(self._pace.not_before, self._on_time)
+        self._timer = loop.call_at(self._pace.next_at(), self._on_time)
 
     def _on_time(self) -> None:
         self._stop_timer()

@@ -343,7 +343,7 @@ def _error(result: _Result, track_id: int | str) -> ModelsLabError | None:
             return may_exist(reason, track_id, hint)
         case Rejected(reply):
             return said_no("submit", reply, result.status, track_id=track_id)
-        case Busy(reply) if (reply.retry_after or 0.0) > MAX_WAIT:
+        case Busy(reply) if (reply.retry_after or 0.0) > MAX_WAIT and reply.maximum is None:
             return said_no("submit", reply, result.status, track_id=track_id)
         case NotSent(permanent=True):
             return _unreachable(result.outcome, track_id)

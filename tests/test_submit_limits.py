@@ -219,6 +219,47 @@ async def test_the_number_of_slots_follows_the_maximum_that_the_answer_names() -
         assert len(submits(box)) <= 30 + 12  # of the first burst; not one is refused after it
 
 
+@pytest.mark.parametrize("wait", [30, 300, 7200])
+@pytest.mark.parametrize(("max_jobs", "places"), [(15, 5), (15, 10), (6, 1), (40, 15), (5, 5)])
+async def test_s48_a_job_that_ends_frees_a_submit_however_long_a_full_queue_asks_to_wait(
+    max_jobs: int, places: int, wait: int
+) -> None:
+    full = Scenario(generation_seconds=2, eta="float", retry_after=wait)
+    async with (
+        Sandbox(scenario=full, slots=places) as box,
+        patient(box, max_jobs=max_jobs) as client,
+    ):
+        begun = asyncio.get_running_loop().time()
+        await asyncio.gather(*(client.generate(REQUEST) for _ in range(4 * places)))
+        assert asyncio.get_running_loop().time() - begun < 4 * 2 + 3
+        assert len(box.book.debits) == 4 * places
+        assert len(submits(box)) <= 5 * places + max_jobs
+
+
+@pytest.mark.parametrize("taken", [1, 2, 4])
+async def test_s48_beside_others_in_the_account_the_slots_that_are_left_stay_in_use(
+    taken: int,
+) -> None:
+    full = Scenario(
+        generation_seconds=2, eta="float", retry_after=60, taken_slots=taken, taken_seconds=900
+    )
+    async with Sandbox(scenario=full) as box, patient(box) as client:
+        begun = asyncio.get_running_loop().time()
+        await asyncio.gather(*(client.generate(REQUEST) for _ in range(6 * (5 - taken))))
+        assert asyncio.get_running_loop().time() - begun < 6 * 2 + 4
+        assert len(box.book.debits) == 6 * (5 - taken)
+
+
+async def test_s48_a_full_queue_without_a_job_of_ours_is_left_alone_as_it_asks() -> None:
+    full = Scenario(retry_after=40, taken_slots=5, taken_seconds=100)
+    async with Sandbox(scenario=full) as box, patient(box) as client:
+        await asyncio.gather(*(client.submit(REQUEST) for _ in range(5)))
+        times = sorted(submits(box))
+        rounds = [later - sooner for sooner, later in pairwise(times) if later - sooner > 1]
+        assert len(rounds) == 3
+        assert min(rounds) >= 40
+
+
 @pytest.mark.parametrize("form", ["text429", "text503", "text200"])
 async def test_without_a_maximum_the_slots_shrink_until_they_fit(form: Any) -> None:
     scenario = Scenario(generation_seconds=2, eta="float", queue_full=form)

@@ -51,8 +51,8 @@ MUTANTS = (
         ),
         Patch(
             "slots.py",
-            "                self._returned()\n            raise",
-            "                pass\n            raise",
+            "                slot.give_back()  # it was",
+            "                pass  # it was",
         ),
     ),
     planted(
@@ -80,8 +80,8 @@ MUTANTS = (
         of("test_submit_limits", "nothing_is_sent_before_the_wait_is_over"),
         Patch(
             "slots.py",
-            " and now() >= self._pace.not_before\n",
-            " and now() >= 0 * self._pace.not_before\n",
+            " and now() >= self._pace.next_at()\n",
+            " and now() >= 0 * self._pace.next_at()\n",
         ),
     ),
     planted(

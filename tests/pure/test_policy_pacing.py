@@ -121,6 +121,96 @@ def test_s25_a_backoff_grows_with_the_draw(tries: int, one: float, two: float) -
     assert backoff(tries, min(one, two)) <= backoff(tries, max(one, two))
 
 
+# --- a full queue: the end of a job of ours frees a submit
+
+
+def full(pace: Pace, **how: Any) -> Pace:
+    return refused(pace, **{"maximum": 5, "retry_after": 30.0, **how})
+
+
+def test_s48_the_end_of_a_job_frees_one_submit_at_once() -> None:
+    pace = full(Pace.of(15))
+    assert pace.next_at() == 130.0
+    pace = pace.ended(105.0)
+    assert pace.next_at() <= 105.0
+    pace = pace.left(105.0)
+    assert (pace.next_at(), pace.not_before) == (130.0, 130.0)
+
+
+def test_s48_as_many_submits_are_freed_as_jobs_have_ended_and_no_more_than_there_are_slots() -> (
+    None
+):
+    pace = full(Pace.of(15))
+    for _ in range(9):
+        pace = pace.ended(105.0)
+    left = 0
+    while pace.next_at() <= 105.0:
+        pace, left = pace.left(105.0), left + 1
+    assert left == 5
+
+
+def test_s48_a_refusal_that_names_no_maximum_is_waited_for_whatever_ends() -> None:
+    for pace in (
+        refused(Pace.of(15), retry_after=30.0).ended(105.0),
+        refused(full(Pace.of(15)).ended(101.0), retry_after=60.0),
+        full(refused(Pace.of(15), retry_after=60.0), retry_after=90.0).ended(105.0),
+    ):
+        assert pace.next_at() == pace._rate_until > 105.0
+
+
+def test_s48_an_end_outside_of_a_wait_frees_nothing_later() -> None:
+    pace = full(Pace.of(15)).ended(131.0).left(131.0)
+    assert full(pace, sent_at=131.0, now=132.0).next_at() == 162.0
+
+
+def test_s48_a_job_that_ended_while_the_refusal_was_on_its_way_frees_a_submit() -> None:
+    pace = full(Pace.of(15).ended(99.5), sent_at=99.0)
+    assert pace.next_at() <= 100.0
+    pace = full(pace.left(100.0), sent_at=99.0, now=100.1)  # one of the same burst
+    assert pace.next_at() == 130.1
+
+
+def test_s48_a_slot_that_somebody_else_was_faster_to_take_is_tried_again_ever_later() -> None:
+    pace, now, waits = full(Pace.of(15), retry_after=900.0).ended(101.0), 101.0, []
+    for _ in range(7):
+        pace = pace.left(now)
+        pace = full(pace, was_freed=True, sent_at=now, now=now, retry_after=900.0, draw=1.0)
+        waits.append(pace.next_at() - now)
+        now = pace.next_at()
+    assert waits == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 900.0]
+
+
+def test_s48_a_burst_into_freed_slots_is_one_try() -> None:
+    pace = full(Pace.of(15))
+    for _ in range(3):
+        pace = pace.ended(105.0)
+    for _ in range(3):
+        pace = pace.left(105.0)
+    for at in (105.2, 105.3, 105.4):
+        pace = full(pace, was_freed=True, sent_at=105.0, now=at, draw=1.0)
+    assert (pace.freed, pace.next_at()) == (3, 107.2)
+
+
+def test_s48_the_next_end_of_ours_is_believed_at_once() -> None:
+    pace = full(Pace.of(15)).ended(101.0).left(101.0)
+    pace = full(pace, was_freed=True, sent_at=101.0, now=102.0, draw=1.0)
+    assert pace.next_at() == 104.0
+    assert pace.ended(103.0).next_at() <= 103.0
+
+
+def test_s48_after_the_wait_slots_are_as_free_as_ever() -> None:
+    pace = full(Pace.of(15)).ended(101.0).left(131.0)
+    assert (pace.freed, pace.next_at()) == (0, 130.0)
+
+
+def test_s48_a_long_wait_is_said_out_loud_only_when_nothing_of_ours_is_queued() -> None:
+    pace = full(Pace.of(15), retry_after=1e6)
+    assert pace.parked(100.0, queued=1) is None
+    assert pace.parked(100.0) == 1e6
+    assert pace.ended(101.0).parked(101.0) is None
+    assert refused(pace, retry_after=1e6).parked(100.0, queued=3) == 1e6
+
+
 refusals = st.fixed_dictionaries(
     {
         "maximum": st.none() | st.integers(1, 50),

@@ -17,6 +17,7 @@ from modelslab_async.sandbox import Fault
 from .expecting import (
     PLAIN,
     Check,
+    done_in_the_storm,
     each_ends,
     each_of,
     gaps,
@@ -130,6 +131,31 @@ _BUSY = (
             expects=wants(_stays_full),
         )
         for form in ("json429", "text429", "text503", "text200")
+    ),
+    # The account takes 5 of 15, and a refusal asks to wait for longer than the whole storm.
+    Script(
+        id="S48-depth",
+        jobs=60,
+        slots=5,
+        max_jobs=15,
+        scenario=evolve(CALM, retry_after=900.0, generation_seconds=(2.0, 4.0)),
+        storm=300,
+        expects=wants(done_in_the_storm),
+    ),
+    Script(
+        id="S48-others",
+        jobs=30,
+        slots=5,
+        max_jobs=5,
+        scenario=evolve(
+            CALM,
+            retry_after=900.0,
+            generation_seconds=(2.0, 4.0),
+            taken_slots=2,
+            taken_seconds=3600,
+        ),
+        storm=300,
+        expects=wants(done_in_the_storm),
     ),
 )
 
