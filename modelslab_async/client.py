@@ -21,7 +21,7 @@ from .policy.transferring import DownloadPolicy
 from .protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
 from .protocol.requests import MAX_TRACK_ID, MusicGen
 from .protocol.trust import api_origin, safe_text, slug
-from .runtime import to_the_end
+from .runtime import runs_on, to_the_end
 from .secret import Secret
 from .session import Session
 from .targets import target_of
@@ -266,15 +266,20 @@ class ModelsLab:
     def job(self, handle: str | int) -> Job:
         """A job that is known by its id, or by what `Job.to_json` gave, in any process.
 
+        Any thread may call this; only the client's own event loop may wait for the job.
+
         Raises:
             RequestError: it is neither.
         """
-        return self._session.job(handle)
+        return self._open_session.job(handle)
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """Jobs of this session that the server has not finished. Keep their `Job.to_json`."""
-        return self._session.poller.watched
+        """Jobs of this session that the server has not finished. Keep their `Job.to_json`.
+
+        Any thread may look at them.
+        """
+        return self._open_session.poller.watched
 
     async def balance(self) -> Balance:
         """What is left in the wallet (``POST /api/wallet_balance``).
@@ -306,16 +311,22 @@ class ModelsLab:
     # --- inside -----------------------------------------------------------------------------
 
     @property
-    def _session(self) -> Session:
+    def _open_session(self) -> Session:
         if self._opened is None:
             raise ConfigurationError(
                 "the client is not open: use it inside `async with ModelsLab() as client:`"
             )
-        if self._opened.loop is not asyncio.get_running_loop():
-            raise ConfigurationError(
-                "the client is open on another event loop; make one client for each loop"
-            )
         return self._opened
+
+    @property
+    def _session(self) -> Session:
+        session = self._open_session
+        if not runs_on(session.loop):
+            raise ConfigurationError(
+                "the client is open on another event loop: make one client for each loop; from a "
+                "thread, use asyncio.run_coroutine_threadsafe(client.generate(...), loop)"
+            )
+        return session
 
     async def _bring(
         self, file: RemoteFile, to: str | os.PathLike[str], progress: Progress | None

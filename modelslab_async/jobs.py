@@ -87,6 +87,7 @@ class JobSnapshot:
 class Watcher(Protocol):
     """Whoever asks the API about jobs."""
 
+    loop: asyncio.AbstractEventLoop
     policy: PollPolicy
 
     def ensure(self, job: Job, timeout: float | None) -> None:
@@ -96,7 +97,7 @@ class Watcher(Protocol):
         """Ask once, now, and tell the job."""
 
     def require_open(self, job: Job) -> None:
-        """Refuse a job that nobody can ask about any more."""
+        """Refuse a job that cannot be asked about from here, or not any more."""
 
 
 class Job:
@@ -133,7 +134,8 @@ class Job:
         self.path = f"{path}/{fetch_id or id}"
         self.ids = frozenset(one for one in (id, fetch_id) if one)
         self.links = links or Links()
-        self.state = state or PollState(started=now())
+        self._loop = watcher.loop
+        self.state = state or PollState(started=self._loop.time())
         self.eta = eta
         self.sent = sent
         self.due = self.state.started
@@ -291,7 +293,7 @@ class Job:
         if isinstance(ending, Finish):
             self.links = ending.finished.links.merged(self.links)
         self._ending = ending
-        self._ended_at = now()
+        self._ended_at = self._loop.time()
         self.wake()
 
     async def nap(self, seconds: float) -> None:
@@ -312,7 +314,9 @@ class Job:
 
     @property
     def _elapsed(self) -> float:
-        return (now() if self._ended_at is None else self._ended_at) - self.state.started
+        # Also for threads: whoever logs a job need not be on its event loop.
+        end = self._loop.time() if self._ended_at is None else self._ended_at
+        return end - self.state.started
 
     async def _until_ended(self) -> None:
         while self._ending is None:

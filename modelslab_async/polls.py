@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -23,7 +24,7 @@ from .policy.polling import (
     pause,
 )
 from .protocol.replies import Failed, Failure, Finished, Links, read_reply
-from .runtime import now
+from .runtime import now, runs_on
 from .transport.api import Answer, KeyedTransport, Silence
 
 NEWS = frozenset({1, 2, 4, 8, 16})
@@ -56,6 +57,7 @@ class Poller:
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         left_queue: Callable[[], None],
     ) -> None:
+        self.loop = asyncio.get_running_loop()
         self.policy = policy
         self.experience = Experience(policy.first, policy.min_interval)
         self._transport = transport
@@ -76,8 +78,17 @@ class Poller:
         """See that a job can be asked about.
 
         Raises:
-            ConfigurationError: the client was closed.
+            ConfigurationError: the client was closed, or is open on another event loop.
         """
+        if not runs_on(self.loop):
+            raise ConfigurationError(
+                f"job {job.id} belongs to a client on another event loop, where it goes on: wait "
+                "for it there (asyncio.run_coroutine_threadsafe(job.result(), loop) does so from "
+                f"a thread), or open a client here and resume with client.job({job.id!r})",
+                job=job.to_json(),
+                job_id=job.id,
+                track_id=job.track_id,
+            )
         if self._closed:
             raise ConfigurationError(
                 f"the client of job {job.id} was closed; the job goes on: "
@@ -108,13 +119,12 @@ class Poller:
         """See to it that the job is asked about, for ``timeout`` seconds at least.
 
         Raises:
-            ConfigurationError: the client was closed.
+            ConfigurationError: as `require_open`.
         """
         if job.ending is not None:
             return
+        self.require_open(job)
         watched = self._watched.get(job.id) is job
-        if not watched:
-            self.require_open(job)
         if timeout is not None:
             job.extend(now() + timeout)
         elif not watched:

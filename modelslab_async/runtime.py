@@ -17,6 +17,14 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
+def runs_on(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether this code runs on that event loop, and not in a thread or on another one."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
 class Bell:
     """Wakes all who wait for it, again and again. While nobody waits it is next to nothing."""
 

@@ -24,7 +24,6 @@ from .preparing import Submission, prepare
 from .protocol.replies import Finished, RemoteFile
 from .protocol.requests import MusicGen
 from .protocol.trust import is_loopback, origin
-from .runtime import now
 from .secret import Secret
 from .slots import slots_of
 from .submits import Submitter
@@ -195,7 +194,11 @@ class Session:
         if self.deliveries is not None and track_id is not None:
             with contextlib.suppress(RequestError):  # no webhook of ours can name it
                 self.transport.hide(self.deliveries.url_for(track_id), track_id)
-        return Job(self.poller, state=PollState(now(), taken_up=True, deadline=now()), **known)
+        return Job(
+            self.poller,
+            state=PollState(self.loop.time(), taken_up=True, deadline=self.loop.time()),
+            **known,
+        )
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that lives as long as the client at most."""
