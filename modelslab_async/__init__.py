@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .batch.money import Limits
-    from .batch.runner import Failed, Succeeded
+    from .batch.outcomes import Failed, Succeeded
     from .batch.states import RowState
     from .client import Balance, ModelsLab
     from .downloads import SavedFile
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         TransportError,
         UnexpectedReply,
         WebhookError,
+        WrongAccount,
     )
     from .jobs import Generation, Job, JobSnapshot, JobStatus
     from .policy.polling import PollPolicy
@@ -99,14 +100,15 @@ __all__ = [
     "TransportError",
     "UnexpectedReply",
     "WebhookError",
+    "WrongAccount",
     "__version__",
 ]
 
 _ROOMS = {
-    "Failed": "batch.runner",
+    "Failed": "batch.outcomes",
     "Limits": "batch.money",
     "RowState": "batch.states",
-    "Succeeded": "batch.runner",
+    "Succeeded": "batch.outcomes",
     "Balance": "client",
     "DownloadPolicy": "policy.transferring",
     "Generation": "jobs",

@@ -214,6 +214,7 @@ class ModelsLab:
         retry: Iterable[RowState] = (),
         confirmed: str | None = None,
         accept_copy: bool = False,
+        same_account: bool = False,
     ) -> Batch:
         """Make many requests durably: an async context manager over `Succeeded` and `Failed`.
 
@@ -235,6 +236,8 @@ class ModelsLab:
                 pay for; if others are planned by now, nothing is sent. For ``requests=None``.
             accept_copy: confirms, for a directory that was copied or restored from a backup, that
                 its planned rows are to be paid for from here; else `LedgerCopied` is raised.
+            same_account: the batch was paid for with another key, or at another origin, of this
+                same account. Without it, such a run is refused.
 
         Raises:
             LedgerError: on entering: the directory is in use, or its ledger cannot be used.
@@ -251,7 +254,11 @@ class ModelsLab:
             room = min(room, _at_least_one("max_jobs", max_jobs))
 
         settings = BatchSettings(
-            limits=limits, retry=frozenset(retry), confirmed=confirmed, accept_copy=accept_copy
+            limits=limits,
+            retry=frozenset(retry),
+            confirmed=confirmed,
+            accept_copy=accept_copy,
+            same_account=same_account,
         )
         if template is not None:
             settings = evolve(settings, template=template)

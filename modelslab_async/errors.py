@@ -27,7 +27,8 @@
     ├── WebhookError
     ├── LedgerError
     │   ├── LedgerMoved                      the directory was renamed or removed during the run
-    │   └── LedgerCopied                     the directory is a copy; the original may have paid
+    │   ├── LedgerCopied                     the directory is a copy; the original may have paid
+    │   └── WrongAccount                     it was paid for with another key or elsewhere
     ├── LimitReached                         a limit of yours stops the batch
     └── BatchError          (ExceptionGroup) several of the above
 
@@ -267,6 +268,13 @@ class LedgerCopied(LedgerError):
     """The directory was copied or restored: rows planned here may have been paid for elsewhere.
 
     Nothing was sent. ``accept_copy=True`` confirms that they are to be paid for here.
+    """
+
+
+class WrongAccount(LedgerError):
+    """The batch was paid for with another key, or at another origin; nothing was sent.
+
+    ``same_account=True`` confirms that the account is the same, as after a change of its key.
     """
 
 

@@ -12,6 +12,9 @@ from typing import NoReturn
 from .errors import ConfigurationError
 from .redaction import PIECE, Forms, without
 
+_ROUNDS = 50_000
+_KEPT_BYTES = 6
+
 
 class Secret:
     """An API key. It prints as ``***``, refuses to be pickled, and removes itself from bytes."""
@@ -50,6 +53,14 @@ class Secret:
     def fingerprint(self) -> str:
         """The same for the same key, and no way back to it."""
         return hashlib.sha256(b"modelslab_async account " + self._value.encode()).hexdigest()[:16]
+
+    def salted_fingerprint(self, salt: bytes) -> str:
+        """The same for the same key and salt, to be kept on disk. Blocking: some milliseconds.
+
+        Slow and cut short, so that it neither gives a key away nor proves a guess.
+        """
+        derived = hashlib.pbkdf2_hmac("sha256", self._value.encode(), salt, _ROUNDS)
+        return derived[:_KEPT_BYTES].hex()
 
     @property
     def hint(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from attrs import evolve
 
 from modelslab_async import (
     AuthenticationError,
@@ -385,3 +386,55 @@ async def test_a_clip_that_is_gone_is_told_of_its_row_alone(tmp_path: Path) -> N
         outcomes = await run(client, None, tmp_path / "out", limits=Limits(max_jobs_total=2))
         assert [type(error) for error in errors(outcomes).values()] == [RequestError]
         assert states(tmp_path / "out") == {S.PLANNED: 1, S.DONE: 1}
+
+
+# Rows that are refused while others are accepted
+
+
+def too_much(**fields: object) -> Fault:
+    return Fault(
+        on="submit",
+        kind="answer",
+        status=429,
+        body='{"status": "error", "message": "Rate limit exceeded", "retry_after": 1}',
+        accepted=False,
+        times=None,
+        prompt="stuck",
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize("anyio_backend", [fast(20)])
+@pytest.mark.parametrize("stuck", [1, 6])
+async def test_m08_rows_that_are_always_refused_hold_up_no_others_and_no_run(
+    tmp_path: Path, stuck: int
+) -> None:
+    requests = [*(f"stuck {n}" for n in range(stuck)), *(f"piece {n}" for n in range(9))]
+    async with Sandbox(quick(too_much())) as box, client_of(box, max_jobs=1) as client:
+        outcomes = await run(client, requests, tmp_path)
+        refused = errors(outcomes)
+        assert sorted(refused) == list(range(1, stuck + 1))
+        assert all("other rows were accepted" in str(error) for error in refused.values())
+        assert states(tmp_path) == {S.DONE: 9, S.PLANNED: stuck}
+        assert len(box.book.debits) == 9
+        box.scenario = quick()
+        assert not errors(await run(client, None, tmp_path, limits=Limits(max_jobs_total=99)))
+        assert set(paid(box).values()) == {1}
+
+
+@pytest.mark.parametrize("anyio_backend", [fast(20)])
+async def test_m08_a_row_that_is_refused_for_a_while_is_made_in_the_same_run(
+    tmp_path: Path,
+) -> None:
+    fault = evolve(too_much(), times=8)
+    requests = ["stuck", *(f"piece {n}" for n in range(9))]
+    async with Sandbox(quick(fault)) as box, client_of(box) as client:
+        assert not errors(await run(client, requests, tmp_path, limits=Limits(max_jobs_total=10)))
+        assert states(tmp_path) == {S.DONE: 10}
+
+
+@pytest.mark.parametrize("anyio_backend", [fast(20)])
+async def test_m08_a_queue_that_is_full_for_all_is_waited_out(tmp_path: Path) -> None:
+    fault = evolve(too_much(), times=40, prompt="piece")
+    async with Sandbox(quick(fault)) as box, client_of(box, max_jobs=2) as client:
+        assert not errors(await run(client, pieces(4), tmp_path))

@@ -317,7 +317,15 @@ async def test_code_8_when_jobs_fail_and_only_retry_pays_for_new_ones(tmp_path: 
         assert (again.returncode, len(box.book.debits)) == (8, 2)
     async with Sandbox(QUICK, seed=100) as box:
         done = await against(
-            box, tmp_path, "resume", "out", "--retry", "rejected", "--retry", "failed"
+            box,
+            tmp_path,
+            "resume",
+            "out",
+            "--same-account",
+            "--retry",
+            "rejected",
+            "--retry",
+            "failed",
         )
         assert (done.returncode, len(box.book.debits)) == (0, 2), done.stderr
 

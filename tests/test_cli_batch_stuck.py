@@ -190,10 +190,14 @@ async def test_code_3_when_the_account_cannot_be_asked_and_the_rows_are_listed_a
     async with Sandbox(LATE) as box:
         await killed_before_an_answer(box, tmp_path)
         wrong = {"MODELSLAB_API_KEY": "k" * 20}
-        done = await against(box, tmp_path, "reconcile", "out", **wrong)
-    assert done.returncode == 3
-    assert "ambiguous, track_id" in done.stdout
-    assert "the list of the account's assets" in done.stderr
+        for option, says in (
+            ([], "this run uses another key"),
+            (["--same-account"], "the list of the account's assets"),
+        ):
+            done = await against(box, tmp_path, "reconcile", "out", *option, **wrong)
+            assert done.returncode == 3
+            assert "ambiguous, track_id" in done.stdout
+            assert says in done.stderr
 
 
 async def test_a_job_that_does_not_say_whose_it_is_is_shown_and_may_be_adopted(
@@ -227,7 +231,7 @@ async def test_only_resubmit_with_a_yes_pays_again(tmp_path: Path) -> None:
         assert (planned.returncode, len(box.book.debits)) == (0, 1), planned.stderr
         assert planned.stdout.endswith(": planned\n")
     async with Sandbox(QUICK, seed=1) as box:
-        done = await against(box, tmp_path, "resume", "out")
+        done = await against(box, tmp_path, "resume", "out", "--same-account")
         assert (done.returncode, len(box.book.debits)) == (0, 1), done.stderr
 
 

@@ -26,6 +26,7 @@ from ..policy.explaining import may_exist
 from ..runtime import to_the_end
 from ..session import Session
 from . import changes
+from .account import check_account
 from .arrivals import Arrivals
 from .confirmed import Selection
 from .given import taken
@@ -34,12 +35,13 @@ from .ledger import Ledger
 from .manifest import Request
 from .money import Limits, Purse
 from .naming import DEFAULT_TEMPLATE, check_template, longest_name
+from .outcomes import Failed, Outcome
 from .reading import Reader
 from .reconciling import Reconciler
 from .results import RESULTS_NAME, Result, ResultsFile
 from .rows import PlannedRow, Row
-from .runner import UNFINISHED, Failed, Outcome, Runner
-from .states import RowState
+from .runner import UNFINISHED, Runner
+from .states import RowState, settled
 from .store import copied
 
 _log = logging.getLogger("modelslab_async.batch")
@@ -57,6 +59,7 @@ class BatchSettings:
         limits: what may be paid for; what it leaves open is as the ledger says.
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
+        same_account: the account is the one that paid, though key or origin are others.
         confirmed: `Selection.fingerprint` of the rows that may be paid for; ``None``: all.
         accept_copy: rows are paid for also when the directory was copied or restored.
     """
@@ -66,6 +69,7 @@ class BatchSettings:
     retry: frozenset[RowState] = frozenset()
     confirmed: str | None = None
     accept_copy: bool = False
+    same_account: bool = False
 
 
 class Batch:
@@ -191,6 +195,8 @@ class Batch:
     async def _run(self) -> None:
         reconciler = Reconciler(self._session, self.ledger)
         async with self._send:
+            if self.ledger.in_doubt or await self._has_open_jobs():
+                await self._check_account()
             await reconciler.run()
             doubted = self.ledger.in_doubt
             await self._settle_doubt(reconciler)
@@ -243,6 +249,15 @@ class Batch:
             else:
                 await self.ledger.write(changes.replanned(row, "asked for anew"))
 
+    async def _has_open_jobs(self) -> bool:
+        """Whether this run asks the API about jobs of earlier ones."""
+        counts = await self.ledger.counts()
+        of_jobs = {*RowState, *self._retry} - {RowState.PLANNED}
+        return any(counts[state] for state in of_jobs if not settled(state) or state in self._retry)
+
+    async def _check_account(self) -> None:
+        await check_account(self.ledger, self._session, same=self._settings.same_account)
+
     async def _check_confirmed(self) -> None:
         """See, with the directory locked, that no other rows would be paid for than was agreed."""
         confirmed = self._settings.confirmed
@@ -273,6 +288,8 @@ class Batch:
         async with aclosing(self._additions()) as additions:
             async for _ in additions:
                 async for row in self._page_after(last):
+                    if not last:
+                        await self._check_account()
                     last = row.seq
                     yield row
 

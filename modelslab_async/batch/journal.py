@@ -32,27 +32,29 @@ class OnHold(ModelsLabError):
     """No file arrives: this row is not paid for yet, and stays planned."""
 
 
+class SetAside(ModelsLabError):
+    """This row is refused while others are accepted: it lets them go first, and stays planned."""
+
+
 @frozen
 class Journal:
     """Of one row, for as long as it tries to be submitted.
 
     Raises:
-        OnHold: from `intent`, when nothing is to be paid for now: nothing was written.
-        BatchOver: from `intent`, when the batch has stopped: nothing was written, nothing leaves.
+        ModelsLabError: from `intent`, what its owner has against an attempt: nothing was written,
+            nothing leaves.
         LedgerError: it cannot be written.
     """
 
     _ledger: Ledger
     _row: Row
     _cost: Decimal | None
-    _is_over: Callable[[], bool]
-    _is_held: Callable[[], bool]
+    _refuses: Callable[[int], ModelsLabError | None]
 
     async def intent(self, submission: Submission, attempt: int) -> None:
-        if self._is_over():  # since this row began to wait for its slot
-            raise BatchOver(f"row {self._row.id} was not sent: the batch has stopped")
-        if self._is_held():
-            raise OnHold(f"row {self._row.id} was not sent: no file arrives")
+        reason = self._refuses(attempt)  # since this row began to wait for its slot
+        if reason is not None:
+            raise reason
         number = self._row.attempt + attempt
         cost = None if self._cost is None else shown(self._cost)
         await self._ledger.write(changes.intent(self._row.seq, submission.track_id, number, cost))

@@ -27,12 +27,11 @@ LEDGER_NAME: Final = "ledger.sqlite3"
 _TRIES: Final = 5
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
 _PAGE: Final = _ALL + "state = ? AND seq > ?"
-_PAID: Final = """
+_IS_PAID: Final = "t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')"
+_PAID: Final = f"""
 SELECT t.cost, CASE WHEN t.cost IS NULL THEN r.request ELSE '' END AS unpriced, count(*)
-FROM transitions t JOIN rows r ON r.seq = t.row
-WHERE t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')
-GROUP BY t.cost, unpriced
-"""
+FROM transitions t JOIN rows r ON r.seq = t.row WHERE {_IS_PAID} GROUP BY t.cost, unpriced
+"""  # noqa: S608 - made of constants
 _MISSING: Final = """
 SELECT count(*) FROM rows WHERE state IN ('ready', 'output_lost')
 AND finished_at > coalesce((SELECT max(done_at) FROM rows), 0)
@@ -177,6 +176,11 @@ class Reader:
         """Of each planned row the id and what tells its request from others."""
         query = "SELECT id, payload_hash FROM rows WHERE state = 'planned'"
         return iter(self.db.execute(query))
+
+    def is_paid_for(self) -> bool:
+        """Whether any submit of any run was paid for, or may have been."""
+        query = f"SELECT EXISTS (SELECT 1 FROM transitions t WHERE {_IS_PAID})"  # noqa: S608
+        return bool(self.db.execute(query).fetchone()[0])
 
     def missing(self) -> int:
         """How many finished jobs have no file, of those after the last file that arrived."""

@@ -28,6 +28,7 @@ from ..runtime import now
 from ..session import Session
 from ..transport.api import Answer, Silence
 from . import changes
+from .account import check_account
 from .identity import track_id_of
 from .ledger import Ledger
 from .reading import Reader
@@ -88,6 +89,14 @@ class Reconciler:
         self.strangers: tuple[Stranger, ...] = ()
         self.adopted: list[int] = []
         self.trouble: ModelsLabError | None = None
+
+    async def check_account(self, *, same: bool = False) -> None:
+        """See that the list that will be asked for is that of the account that paid.
+
+        Raises:
+            WrongAccount: it is another's, and ``same`` does not say otherwise.
+        """
+        await check_account(self._ledger, self._session, same=same)
 
     async def run(self) -> int:
         """Resolve what can be proved, and say how many rows that was.

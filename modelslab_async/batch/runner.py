@@ -16,7 +16,6 @@ from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
-from attrs import frozen
 
 from ..downloads import SavedFile
 from ..errors import (
@@ -49,13 +48,15 @@ from . import changes
 from .arrivals import Arrivals
 from .given import check_clip, taken
 from .identity import track_id_of
-from .journal import BatchOver, Journal, OnHold
+from .journal import BatchOver, Journal, OnHold, SetAside
 from .ledger import Ledger
 from .money import Purse
 from .naming import file_name, names_job
+from .outcomes import Failed, Outcome, Succeeded
 from .published import about, no_name, published_before, standing
 from .rows import Row
 from .states import RowState
+from .turns import PATIENCE, Turns
 
 AHEAD = 4
 """Rows that wait for a slot beside those that have one, so that no free slot is idle."""
@@ -89,37 +90,6 @@ _STOPPING = (
 )
 
 _log = logging.getLogger("modelslab_async.batch")
-
-
-@frozen(kw_only=True)
-class Succeeded:
-    """One row that is done: its files are on disk, whole.
-
-    Attributes:
-        id: the row's own key.
-        row: its number, from 1.
-        job_id: the server's id of its job.
-        saved: its files; this API gives one.
-        generation: what the job made; its times are those of this run.
-    """
-
-    id: str
-    row: int
-    job_id: str
-    saved: tuple[SavedFile, ...]
-    generation: Generation
-
-
-@frozen(kw_only=True)
-class Failed:
-    """One row that has no file, and why. What is paid for is kept in the ledger all the same."""
-
-    id: str
-    row: int
-    error: ModelsLabError
-
-
-Outcome = Succeeded | Failed
 
 
 class Runner:
@@ -161,6 +131,7 @@ class Runner:
         self._alone = anyio.Lock()
         self._tries = 0
         self._arrivals = arrivals
+        self._turns = Turns()
         self.stopped: Exception | None = None
 
     async def run(self, planned: AsyncIterator[Row]) -> None:
@@ -199,6 +170,7 @@ class Runner:
                 self.stop(refusal)
                 return
             self._purse.paid(cost)
+            self._turns.came(row.seq)
             await self._start(group, row)
 
     async def _next(self, planned: AsyncIterator[Row]) -> Row | None:
@@ -221,6 +193,7 @@ class Runner:
             if outcome is not None:
                 await self._report(await self._ledger.row(row.seq), outcome)
         finally:
+            self._turns.ended(row.seq)
             self._backlog.release()
 
     async def _outcome(self, row: Row, taken: Path | None) -> Outcome | None:
@@ -245,6 +218,8 @@ class Runner:
                 self._purse.returned(self._cost(row) or Decimal(0))
             if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
                 return None
+            if isinstance(error, SetAside):  # which stops no run, as other limits of a rate do
+                error = RateLimited(str(error))
             return Failed(id=row.id, row=row.seq, error=error)
 
     async def _made(self, row: Row) -> Succeeded:
@@ -254,7 +229,14 @@ class Runner:
                 try:
                     return await self._saved(row, *await self._generated(row))
                 except OnHold:
-                    continue
+                    pass
+                except SetAside:
+                    if self._turns.is_hopeless(row.seq):
+                        raise
+                    await self._turns.others()
+                    await self._room.acquire()
+                row = await self._ledger.row(row.seq)  # refused meanwhile, it has other numbers
+                continue
             async with self._arrivals.alone:
                 reason = await self._arrivals.probe()
                 if reason is not None:
@@ -312,6 +294,7 @@ class Runner:
                     self._tries += 1
                 job = await self._submit(row, alone)
         self._unknown = self._tries = 0
+        self._turns.accepted(row.seq)
         return job
 
     async def _submit(self, row: Row, alone: bool) -> Job:
@@ -322,16 +305,26 @@ class Runner:
         track_id = request.track_id
         if track_id is None:
             track_id = int(row.track_id or track_id_of(self._ledger.name, row.id))
-        journal = Journal(
-            self._ledger,
-            row,
-            self._purse.limits.price_of(request),
-            self._is_over,
-            lambda: self._arrivals.are_late and not alone,
-        )
+        cost = self._purse.limits.price_of(request)
+        objection = partial(self._objection, row, alone)
+        journal = Journal(self._ledger, row, cost, objection)
         return await self._session.submitter.submit(
             await self._session.prepare(request, track_id), journal
         )
+
+    def _objection(self, row: Row, alone: bool, attempt: int) -> ModelsLabError | None:
+        """Why a row that has its slot is not sent after all."""
+        if self._is_over():
+            return BatchOver(f"row {row.id} was not sent: the batch has stopped")
+        if self._arrivals.are_late and not alone:
+            return OnHold(f"row {row.id} was not sent: no file arrives")
+        if attempt > PATIENCE and not alone:
+            count = self._turns.refused(row.seq)
+            return SetAside(
+                f"row {row.id} was refused {count} times as too much, while other rows were "
+                "accepted; it costs nothing, and stays planned for another run"
+            )
+        return None
 
     async def _standing(self, row: Row) -> Path | None:
         """What has a name already that the file of this row may get, with any ending."""

@@ -16,9 +16,9 @@ from .streams import Region
 from .voice import Voice
 
 if TYPE_CHECKING:
+    from ..batch.outcomes import Outcome
     from ..batch.reading import Reader
     from ..batch.rows import Row
-    from ..batch.runner import Outcome
 
 _S = RowState
 _SHOWN = 8

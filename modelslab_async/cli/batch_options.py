@@ -54,6 +54,11 @@ _PRICES = (
         help="What you pay for a second of music.  [default: async.price_per_second]",
     ),
 )
+same_account = click.option(
+    "--same-account",
+    is_flag=True,
+    help="The key, or the origin, is new; the account that pays is the same.",
+)
 _HOW = (
     click.option("--template", help="Name of a file.  [default: {seq:05d}-{slug}]"),
     click.option(
@@ -90,6 +95,7 @@ _HOW = (
         allow_from_autoenv=False,
         help=f"Port of 127.0.0.1 for them; a proxy or tunnel leads there.  [default: {PORT}]",
     ),
+    same_account,
     click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no bill."),
     click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; open no socket."),
     click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs."),
@@ -97,7 +103,7 @@ _HOW = (
 )
 _NAMES = (
     *("template", "max_jobs_total", "max_cost", "retry", "webhook_url", "webhook_port"),
-    *("accept_copy", "dry_run", "yes", "no_input"),
+    *("accept_copy", "same_account", "dry_run", "yes", "no_input"),
 )
 # What a later run must be told again, so that it does as this one would have done.
 _SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
@@ -117,6 +123,7 @@ class How:
         accept_copy: rows of a copied or restored directory are paid for.
         webhook_url: where webhooks reach this run; ``None``: results are polled for.
         webhook_port: where it listens for them; ``None``: where as usual.
+        same_account: the account that paid is this one, though its key or origin is new.
         dry_run: nothing is sent or written.
         yes: several jobs are paid for without a question.
         no_input: nothing is ever asked.
@@ -130,6 +137,7 @@ class How:
     accept_copy: bool
     webhook_url: str | None
     webhook_port: int | None
+    same_account: bool
     dry_run: bool
     yes: bool
     no_input: bool

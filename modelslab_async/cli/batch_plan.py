@@ -15,6 +15,7 @@ from attrs import Factory, define, field, frozen
 
 from modelslab_async import RequestError, RowState
 
+from ..batch.account import ORIGIN
 from ..batch.confirmed import Selection
 from ..batch.given import taken
 from ..batch.manifest import (
@@ -34,6 +35,7 @@ from ..batch.states import settled
 from ..batch.strict import REQUEST_FIELDS
 from ..protocol.trust import safe_text
 from .batch_preview import Preview
+from .connection import on_this_machine
 from .failing import NotThere
 from .generate import plural, size_of
 from .voice import PROGRAM, Voice
@@ -236,6 +238,12 @@ def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -
             plan.looked_for = plan.counts[RowState.OUTPUT_LOST]
         for row in reader.each({RowState.PLANNED, *how.retried} - {RowState.OUTPUT_LOST}):
             plan.add(row.id, row.payload_hash, taken(json.loads(row.request))[0])
+        paid_at = reader.meta().get(ORIGIN, "")
+        if how.connection.sandbox and reader.is_paid_for() and not on_this_machine(paid_at):
+            raise click.UsageError(
+                f"{directory} holds a batch of {paid_at}, and files of a sandbox would be mixed "
+                "with its own: name another directory"
+            )
         if how.connection.sandbox and plan.underway:
             raise click.UsageError(
                 f"{directory} holds jobs of an earlier sandbox or of the API, which the sandbox "

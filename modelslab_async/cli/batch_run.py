@@ -135,6 +135,8 @@ class _Run:
                 template=how.template,
                 limits=self._plan.limits,
                 confirmed=self._plan.selection.fingerprint,
+                # Each sandbox has a key and a port of its own, and all are the same nobody's.
+                same_account=how.same_account or how.connection.sandbox,
                 retry=how.retried,
                 accept_copy=how.accept_copy,
             ) as outcomes,

@@ -35,7 +35,7 @@ class Connection:
     @property
     def is_live(self) -> bool:
         """Whether jobs cost money: anything that is not this machine."""
-        return not self.sandbox and not _on_this_machine(self.origin)
+        return not self.sandbox and not on_this_machine(self.origin)
 
     @property
     def origin(self) -> str:
@@ -72,7 +72,8 @@ class Connection:
             api_origin(self.origin)
 
 
-def _on_this_machine(base_url: str) -> bool:
+def on_this_machine(base_url: str) -> bool:
+    """Whether an origin is of this machine: a sandbox, or a tunnel's end."""
     try:
         return is_loopback(origin(base_url)[1])
     except ValueError:

@@ -28,6 +28,7 @@ from modelslab_async import (
     RateLimited,
     RequestError,
     TransportError,
+    WrongAccount,
 )
 
 from ..protocol.trust import safe_text
@@ -65,6 +66,7 @@ MEANINGS = (
     Meaning(NoKey, 3, f"without an account: --sandbox, or {PROGRAM} demo"),
     Meaning(AuthenticationError, 3, f"{PROGRAM} config show says which key was used"),
     Meaning(PermissionDenied, 3),
+    Meaning(WrongAccount, 3, "only the key or the origin is new: --same-account"),
     Meaning(RateLimited, 4),
     Meaning(NotFound, 5),
     Meaning(InsufficientCredits, 6, f"{PROGRAM} balance shows what is left"),

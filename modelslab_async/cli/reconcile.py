@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from attrs import frozen
 
-from .batch_options import limits_of, pricing
+from .batch_options import limits_of, pricing, same_account
 from .connection import Connection
 from .options import account, talking
 from .resume import check_batch
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a row may be paid for twice.")
 @click.option("--no-input", is_flag=True, help="Never ask; fail where one would have to.")
+@same_account
 @pricing
 @talking
 @account
@@ -41,6 +42,7 @@ def reconcile(
     adopt: tuple[str, ...],
     abandon: tuple[str, ...],
     resubmit: tuple[str, ...],
+    same_account: bool,
     yes: bool,
     no_input: bool,
 ) -> int:
@@ -59,7 +61,10 @@ def reconcile(
     is asked, and the rows are only listed.
     """
     orders = Orders(
-        adopt=[_pair(text) for text in adopt], abandon=list(abandon), resubmit=list(resubmit)
+        adopt=[_pair(text) for text in adopt],
+        abandon=list(abandon),
+        resubmit=list(resubmit),
+        same_account=same_account,
     )
     place = Path(directory)
     check_batch(place)
@@ -75,11 +80,15 @@ def reconcile(
 
 @frozen(kw_only=True)
 class Orders:
-    """What the user has decided: rows by id or number, ``adopt`` with the id of a job."""
+    """What the user has decided: rows by id or number, ``adopt`` with the id of a job.
+
+    ``same_account``: the account that paid is this one, though its key or origin is new.
+    """
 
     adopt: Sequence[tuple[str, str]]
     abandon: Sequence[str]
     resubmit: Sequence[str]
+    same_account: bool
 
     def __bool__(self) -> bool:
         return bool(self.adopt or self.abandon or self.resubmit)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, define, field
 
-from modelslab_async import RowState
+from modelslab_async import RowState, WrongAccount
 
 from ..batch import changes
 from ..batch.given import taken
@@ -111,6 +111,13 @@ async def _decide(ledger: Ledger, orders: Orders) -> None:
 
 
 async def _look(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _Found) -> None:
+    try:
+        await reconciler.check_account(same=orders.same_account)
+    except WrongAccount as error:
+        if orders.adopt:
+            raise
+        found.trouble = error
+        return
     for name, job_id in orders.adopt:
         row = await _row(ledger, name)
         await reconciler.confirm(job_id)

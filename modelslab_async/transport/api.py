@@ -186,6 +186,15 @@ class KeyedTransport:
         """Take the secret parts of this webhook URL out of what the API says from now on."""
         self._tokens.add(webhook, track_id)
 
+    @property
+    def origin(self) -> str:
+        """Where the key goes, and nowhere else."""
+        return self._origin
+
+    def fingerprint(self, salt: bytes) -> str:
+        """Of the key, see `Secret.salted_fingerprint`."""
+        return self._secret.salted_fingerprint(salt)
+
     async def __aenter__(self) -> Self:
         routes = self._network.routes()
         routes.check(self._origin)

@@ -173,11 +173,15 @@ MUTANTS = (
     planted(
         "pays_on_while_no_file_arrives",
         of("test_batch_arrivals", "m05_no_more_is_paid_for_when_no_file_arrives[expired-fast]"),
-        Patch("batch/journal.py", "        if self._is_held():\n", "        if False:\n"),
         Patch(
             "batch/runner.py",
             "            if not self._arrivals.are_late:\n",
             "            if True:\n",
+        ),
+        Patch(
+            "batch/runner.py",
+            "        if self._arrivals.are_late and not alone:\n",
+            "        if False:\n",
         ),
     ),
     planted(
