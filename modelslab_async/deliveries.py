@@ -1,21 +1,24 @@
 """Join webhook deliveries with the jobs they are about. A delivery is a hint: it says when to ask.
 
-So a forged or repeated delivery costs a fetch at most, and a lost one costs time and nothing else.
+So a forged or repeated delivery costs a fetch at most. A lost one costs what polling would have:
+jobs are polled as if there were no webhooks until a delivery has proved that they arrive, and so
+they are again as soon as one is missed. A delivery may arrive at another process: while jobs wait,
+an inbox that is shared is looked into.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import anyio
 
 from .jobs import Job
 from .polls import Poller
-from .protocol.replies import Failed, Finished, Refused
-from .runtime import now
+from .protocol.replies import Failed, Finished
+from .runtime import Bell, now, runs_on
 
 if TYPE_CHECKING:
     from .webhooks import Delivery, WebhookReceiver
@@ -25,8 +28,17 @@ _log = logging.getLogger("modelslab_async.webhooks")
 _LEAST_GAP = 1.0
 """Seconds between two questions about one job that deliveries bring about."""
 
+_LOOK_EVERY = 0.4
+"""Seconds between two looks into a shared inbox, so that a job ends within 1 s of its delivery."""
+
+_LOOK_AT_LEAST = 30.0
+"""The same for an inbox that fails again and again."""
+
 _PATIENCE = 10.0
-"""Seconds that an inbox may take: a job that waits for it longer holds its slot for nothing."""
+"""Seconds that an inbox may take to answer."""
+
+_MISSED_AFTER = 5.0
+"""Seconds after which a delivery that did not come with the end of its job is a lost one."""
 
 
 class Deliveries:
@@ -47,33 +59,48 @@ class Deliveries:
         self._receiver = receiver
         self._poller = poller
         self._spawn = spawn
-        self._waiting: defaultdict[str, list[anyio.Event]] = defaultdict(list)
+        self._looked_for: dict[str, Bell] = {}
+        self._used: WeakKeyDictionary[Job, set[str]] = WeakKeyDictionary()
         self._asked: dict[str, float] = {}
+        self._failures = 0
         self._unsubscribe = receiver.subscribe(self._heard)
         self.url_for = receiver.url_for
+        # An inbox of somebody else's is taken to be shared: looking into it costs little.
+        self._is_shared = getattr(receiver.inbox, "is_shared", True)
+        if self._is_shared:
+            spawn(self._watch())
 
     def close(self) -> None:
         """Listen no more."""
         self._unsubscribe()
 
-    async def accepted(self, job: Job) -> None:
+    def is_told_of(self, fields: Mapping[str, Any], track_id: int | str) -> bool:
+        """Whether this receiver is told when the job of a request ends."""
+        return "webhook" in fields and fields["webhook"] == self.url_for(track_id)
+
+    def accepted(self, job: Job) -> None:
         """The job is known now; its delivery may have been faster than the answer to its submit."""
-        if any(map(_has_ended, await self._kept(str(job.track_id)))):
-            await self._poller.ask(job)
+        self._spawn(self._look(job))
+
+    def ended(self, job: Job) -> None:
+        """The job has ended; if no delivery said so, webhooks are not relied on any more."""
+        if self._poller.trusts_webhooks and job.has_webhook and not self._used.get(job):
+            self._spawn(self._miss(job))
 
     async def find(self, track_id: int | str, patience: float) -> str | None:
         """The id of the job that a lost answer named, if a delivery says so within the time."""
-        name, heard = str(track_id), anyio.Event()
-        self._waiting[name].append(heard)
+        name = str(track_id)
+        heard = self._looked_for[name] = Bell()
         try:
             with anyio.move_on_after(patience):
-                while not (found := await self.named(name)):
-                    await heard.wait()
-                    heard = anyio.Event()
-                    self._waiting[name].append(heard)
-                return found[0]
+                while True:
+                    rings = heard.rings
+                    if found := await self.named(name):
+                        return found[0]
+                    if heard.rings == rings:
+                        await heard.wait(self._pause if self._is_shared else None)
         finally:
-            self._waiting.pop(name, None)
+            self._looked_for.pop(name, None)
         return None
 
     async def named(self, track_id: int | str) -> list[str]:
@@ -81,32 +108,81 @@ class Deliveries:
         deliveries = reversed(await self._kept(str(track_id)))
         return list(dict.fromkeys(one.job_id for one in deliveries if one.job_id))
 
+    # --- inside -----------------------------------------------------------------------------
+
+    @property
+    def _pause(self) -> float:
+        """Seconds until the next look into a shared inbox."""
+        return min(_LOOK_AT_LEAST, _LOOK_EVERY * 2.0 ** min(self._failures, 8))
+
+    async def _watch(self) -> None:
+        """While jobs wait, look for deliveries that another process has taken."""
+        while True:
+            rings = self._poller.begun.rings
+            for job in self._poller.watched:
+                if job.track_id is not None:
+                    await self._look(job)
+            if self._poller.watched:
+                await anyio.sleep(self._pause)
+            elif self._poller.begun.rings == rings:
+                await self._poller.begun.wait()
+
+    async def _look(self, job: Job) -> None:
+        for delivery in await self._kept(str(job.track_id)):
+            if self._says_to_ask(job, delivery):
+                self._spawn(self._ask(job))  # the next look shall not wait for an answer
+
+    async def _ask(self, job: Job) -> None:
+        await self._poller.ask(job, told=True)
+        if job.ending is not None and job.has_webhook:
+            self._poller.trusts_webhooks = True
+
+    async def _miss(self, job: Job) -> None:
+        await anyio.sleep(_MISSED_AFTER)
+        if not await self._kept(str(job.track_id)):
+            _log.info("the webhook of job %s did not come; jobs are polled again", job.id)
+            self._poller.distrust_webhooks()
+
     async def _kept(self, track_id: str) -> list[Delivery]:
         """What is in the inbox; nothing when it is broken, for polls go on without it."""
         try:
             with anyio.fail_after(_PATIENCE):
-                return await self._receiver.inbox.take(track_id)
+                kept = await self._receiver.inbox.take(track_id)
         except Exception:  # noqa: BLE001 - an inbox may be anybody's code
-            _log.exception("the webhook inbox failed; polls go on")
+            if not self._failures:
+                _log.exception("the webhook inbox failed; polls go on")
+            self._failures += 1
             return []
+        self._failures = 0
+        return kept
 
     def _heard(self, delivery: Delivery) -> None:
-        for event in self._waiting.pop(delivery.track_id, ()):
-            event.set()
+        if not runs_on(self._poller.loop):  # the receiver may be served in a thread of its own
+            self._poller.loop.call_soon_threadsafe(self._heard, delivery)
+            return
+        if (heard := self._looked_for.get(delivery.track_id)) is not None:
+            heard.ring()
         job = self._poller.watching_track(delivery.track_id)
-        if job is not None and _has_ended(delivery) and self._may_ask(job):
-            self._spawn(self._poller.ask(job))
+        if job is not None and self._says_to_ask(job, delivery):
+            self._spawn(self._ask(job))
 
-    def _may_ask(self, job: Job) -> bool:
-        """Whether long enough has passed; whoever floods us gets no more than that out of it."""
+    def _says_to_ask(self, job: Job, delivery: Delivery) -> bool:
+        """Whether this is news of an end, and long enough has passed since the last.
+
+        Whoever floods us gets no more than that out of it.
+        """
+        used = self._used.setdefault(job, set())
+        if not _has_ended(delivery) or delivery.digest in used or job.ending is not None:
+            return False
         for name in [name for name, at in self._asked.items() if now() - at >= _LEAST_GAP]:
             del self._asked[name]
         if job.id in self._asked:
             return False
         self._asked[job.id] = now()
+        used.add(delivery.digest)
         return True
 
 
 def _has_ended(delivery: Delivery) -> bool:
     """Deliveries about jobs that still run are seen too, and are no reason to ask."""
-    return isinstance(delivery.reply, Finished | Failed | Refused)
+    return isinstance(delivery.reply, Finished | Failed)

@@ -28,7 +28,6 @@ from .policy.polling import (
     PollState,
     Stop,
     describe,
-    is_unconfirmed,
     next_action,
     observe,
 )
@@ -109,6 +108,7 @@ class Job:
         id: the server's id for it, as text; empty when it was finished at once without one.
         track_id: as it was sent; ``None`` when the job was taken up by its id alone.
         eta: the server's guess at how many seconds it takes, if there was one.
+        has_webhook: whether a receiver of ours is told when it ends.
     """
 
     def __init__(
@@ -123,11 +123,11 @@ class Job:
         kind: object = None,
         state: PollState | None = None,
         eta: float | None = None,
-        policy: PollPolicy | None = None,
+        has_webhook: bool = False,
         sent: tuple[str, ...] = (),
     ) -> None:
         self._watcher = watcher
-        self._policy = policy or watcher.policy
+        self.has_webhook = has_webhook
         self.id = id
         self.track_id = track_id
         self.kind = kind
@@ -254,29 +254,23 @@ class Job:
         """Whether it was in the queue while we watched, for all we know."""
         return not self.state.taken_up or self.state.unfinished_at is not None
 
-    @property
-    def is_told_of(self) -> bool:
-        """Whether its end is told by a webhook, and polls are for when that does not come."""
-        return self._policy is not self._watcher.policy
-
-    def expect(self, expected: Expectation) -> None:
-        """From now on, ask about the job when that says."""
-        self.state = evolve(self.state, expected=expected)
+    def expect(self, expected: Expectation, *, scout: bool) -> None:
+        """From now on, ask about the job when that says; ``scout``: and early, to find out."""
+        self.state = evolve(self.state, expected=expected, scout=scout)
 
     def next_action(self) -> Action:
         """What the job needs now."""
-        # A verdict is asked for again soon, also of a job whose end a webhook was to tell.
-        policy = self._watcher.policy if is_unconfirmed(self.state) else self._policy
-        action = next_action(self.state, now(), policy, self._draw)
+        action = next_action(self.state, now(), self._watcher.policy, self._draw)
         self.due = now() + action.delay if isinstance(action, PollAfter) else now()
         return action
 
     def is_due_sooner(self) -> bool:
         """Whether it should be asked about much sooner than was planned, for what is known now."""
-        action = next_action(self.state, now(), self._policy, self._draw)
+        policy = self._watcher.policy
+        action = next_action(self.state, now(), policy, self._draw)
         if not isinstance(action, PollAfter):
             return False
-        late = self._policy.growth * (self.due - self.state.started)
+        late = policy.growth * (self.due - self.state.started)
         return now() + action.delay < self.due - late
 
     def heard(self, news: News, asked_at: float, told: float | None) -> Action:

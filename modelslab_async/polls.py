@@ -11,7 +11,7 @@ import anyio.lowlevel
 
 from .errors import ConfigurationError
 from .jobs import Job, JobStatus
-from .policy.expecting import Experience
+from .policy.expecting import Experience, as_backup
 from .policy.polling import (
     Budget,
     Finish,
@@ -24,7 +24,7 @@ from .policy.polling import (
     pause,
 )
 from .protocol.replies import Failed, Failure, Finished, Links, read_reply
-from .runtime import now, runs_on
+from .runtime import Bell, now, runs_on
 from .transport.api import Answer, KeyedTransport, Silence
 
 NEWS = frozenset({1, 2, 4, 8, 16})
@@ -44,7 +44,7 @@ class Poller:
         timeout: seconds that a job is asked about when nobody says otherwise; ``None``: no limit.
         probe: whether a link leads to audio.
         spawn: starts a task that the client ends when it closes.
-        left_queue: called when a job is found to have left the account's queue.
+        left_queue: called for a job that is found to have left the account's queue.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Poller:
         timeout: float | None,
         probe: Callable[[str], Awaitable[bool]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        left_queue: Callable[[], None],
+        left_queue: Callable[[Job], None],
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.policy = policy
@@ -65,6 +65,10 @@ class Poller:
         self._probe = probe
         self._spawn = spawn
         self._left_queue = left_queue
+        self.begun = Bell()
+        """Rings for each job that is watched from now on."""
+        self.trusts_webhooks = False
+        """Whether the end of a job that has a webhook will be told, for all we have seen."""
         self._budget = Budget(policy.rate)
         self._watched: dict[str, Job] = {}
         self._by_track: dict[str, Job] = {}
@@ -136,6 +140,7 @@ class Poller:
     async def watch(self, job: Job) -> None:
         """Ask about the job until it has ended, or its time is over."""
         self._watched[job.id] = self._by_track[str(job.track_id)] = job
+        self.begun.ring()
         try:
             while job.ending is None:
                 self._expect(job)
@@ -153,13 +158,21 @@ class Poller:
             if job.ending is None:  # the client closes: whoever still waits is told so
                 job.end(Stop(None))
             if job.was_queued and job.status in (JobStatus.SUCCESS, JobStatus.FAILED):
-                self._left_queue()
+                self._left_queue(job)
 
     def _expect(self, job: Job) -> None:
         """Go by what was learnt from other jobs since the last look."""
-        if job.kind is not None and not job.is_told_of:
-            scout = job.state.scout
-            job.expect(self.experience.expected(job.kind, job.eta, scout=scout))
+        if job.kind is None:
+            return
+        told = job.has_webhook and self.trusts_webhooks
+        scout = job.state.scout and not told
+        expected = self.experience.expected(job.kind, job.eta, scout=scout)
+        job.expect(as_backup(expected) if told else expected, scout=scout)
+
+    def distrust_webhooks(self) -> None:
+        """Ask about jobs as if there were no webhooks, until one is seen to arrive."""
+        self.trusts_webhooks = False
+        self._spawn(self._plan_anew())
 
     def _learn(self, job: Job, asked_at: float, *, told: bool) -> None:
         """Learn how long a job took, and if that is news, plan anew for all others."""
@@ -178,13 +191,14 @@ class Poller:
             if number % _AT_A_TIME == 0:
                 await anyio.lowlevel.checkpoint()
 
-    async def ask(self, job: Job, *, in_time: bool = False) -> None:
+    async def ask(self, job: Job, *, in_time: bool = False, told: bool = False) -> None:
         """Ask once, and tell the job. Whoever asks at the same time shares the one answer.
 
         Args:
             job: what to ask about.
             in_time: do not wait for longer than the job has time, though the API wants to be left
                 alone.
+            told: a delivery says that the job has just ended.
 
         Raises:
             ConfigurationError: the client was closed.
@@ -193,22 +207,22 @@ class Poller:
         polls = job.state.polls
         async with job.asking:
             if job.state.polls == polls and job.ending is None:
-                await self._ask(job, in_time=in_time)
+                await self._ask(job, in_time=in_time, told=told)
 
-    async def _ask(self, job: Job, *, in_time: bool) -> None:
+    async def _ask(self, job: Job, *, in_time: bool, told: bool) -> None:
         await self._turn(job, in_time=in_time)
         asked_at = now()
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
         news = _news(answer, job.sent)
         if not is_about(news, job.ids):
             news = NoAnswer("the answer is about another job")
-        told = answer.retry_after if isinstance(answer, Answer) else None
-        action = job.heard(news, asked_at, told)
+        retry_after = answer.retry_after if isinstance(answer, Answer) else None
+        action = job.heard(news, asked_at, retry_after)
         away = pause(job.state, self.policy)
         if away is not None:
             self._budget = self._budget.paused(now(), away)
         if isinstance(action, Finish) and job.kind is not None:
-            self._learn(job, asked_at, told=job.is_told_of and not in_time)
+            self._learn(job, asked_at, told=told)
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
             job.end(await self._found_behind(job, action) or action)
 

@@ -25,7 +25,7 @@ from .protocol.replies import Finished, RemoteFile
 from .protocol.requests import MusicGen
 from .protocol.trust import is_loopback, origin
 from .secret import Secret
-from .slots import slots_of
+from .slots import Slots, slots_of
 from .submits import Submitter
 from .targets import Target
 from .transport.api import KeyedTransport, Network
@@ -45,6 +45,7 @@ class Session:
         self._tasks: set[asyncio.Task[None]] = set()
         self._clips = anyio.CapacityLimiter(2)
         self._stack = AsyncExitStack()
+        self.slots: Slots
         self.transport: KeyedTransport
         self.poller: Poller
         self.submitter: Submitter
@@ -75,7 +76,7 @@ class Session:
         storage = await self._stack.enter_async_context(
             Storage(network, download, allow_loopback=loopback)
         )
-        slots = slots_of((base_url, secret.fingerprint))
+        self.slots = slots = slots_of((base_url, secret.fingerprint))
         slots.join(max_jobs)
         self._stack.callback(slots.leave, max_jobs)
         self.downloader = Downloader(storage, download, max_downloads)
@@ -86,7 +87,7 @@ class Session:
             timeout=timeout,
             probe=self.downloader.leads_to_audio,
             spawn=self._spawn,
-            left_queue=slots.ended,
+            left_queue=self._left_queue,
         )
         if webhook is not None:
             webhook.hide(secret)
@@ -199,6 +200,11 @@ class Session:
             state=PollState(self.loop.time(), taken_up=True, deadline=self.loop.time()),
             **known,
         )
+
+    def _left_queue(self, job: Job) -> None:
+        self.slots.ended()
+        if self.deliveries is not None:
+            self.deliveries.ended(job)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that lives as long as the client at most."""

@@ -21,10 +21,9 @@ from .deliveries import Deliveries
 from .errors import ConfigurationError, ModelsLabError
 from .handles import FETCH_PATH
 from .jobs import Job
-from .policy.expecting import as_late
 from .policy.explaining import may_exist, no_answer, parked, said_no
 from .policy.pacing import MAX_WAIT, backoff
-from .policy.polling import Finish, PollState, as_safety_net
+from .policy.polling import Finish, PollState
 from .policy.submitting import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
 from .polls import Poller
 from .preparing import Submission, completed
@@ -235,7 +234,7 @@ class Submitter:
         try:
             if isinstance(result.outcome, Job):
                 if self._deliveries is not None:
-                    await self._deliveries.accepted(result.outcome)
+                    self._deliveries.accepted(result.outcome)
                 await self._poller.watch(result.outcome)
         finally:
             attempt.slot.give_back()
@@ -273,12 +272,8 @@ class Submitter:
         eta = reply.eta if isinstance(reply, Ticket) else None
         kind = submission.request.kind
         path, fetch_id = self._route(reply) or (FETCH_PATH, job_id)
-        policy, experience = self._poller.policy, self._poller.experience
+        experience = self._poller.experience
         scout = experience.is_scout(kind, eta)
-        expected = experience.expected(kind, eta, scout=scout)
-        if self._deliveries is not None and "webhook" in submission.fields:
-            policy, scout = as_safety_net(policy), False
-            expected = as_late(expected, policy.min_interval)
         job = Job(
             self._poller,
             id=job_id,
@@ -290,11 +285,12 @@ class Submitter:
             eta=eta,
             state=PollState(
                 started=now(),
-                expected=expected,
+                expected=experience.expected(kind, eta, scout=scout),
                 scout=scout,
                 deadline=self._poller.deadline(),
             ),
-            policy=policy,
+            has_webhook=self._deliveries is not None
+            and self._deliveries.is_told_of(submission.fields, submission.track_id),
             sent=tuple(texts(submission.fields)),
         )
         _log.info("job %s accepted", job_id, extra={"job_id": job_id, "track_id": job.track_id})

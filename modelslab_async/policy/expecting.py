@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 QUESTION = 0.015
 """What a question costs: as much as to know of an end too late by this part of a job's time."""
@@ -188,6 +188,11 @@ def _taught(belief: Belief | None, low: float | None, high: float) -> Belief:
     return belief.learnt(bottom, top)
 
 
-def as_late(expected: Expectation, wait: float) -> Expectation:
-    """What to expect of a job whose end is told: to ask only when that did not happen."""
-    return evolve(expected, due=1.5 * expected.due + wait, share=None)
+def as_backup(expected: Expectation) -> Expectation:
+    """What to expect of a job whose end is told: to ask when that is overdue.
+
+    Should it not be told this once, that is noticed as late, in parts of its age, as where little
+    is known of a job.
+    """
+    overdue = expected.late if math.isfinite(expected.late) else 0.0
+    return Expectation(max(expected.due, overdue))

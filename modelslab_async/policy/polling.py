@@ -64,12 +64,6 @@ class PollPolicy:
     timeout: float = field(default=30.0, validator=_positive)
 
 
-def as_safety_net(policy: PollPolicy) -> PollPolicy:
-    """The policy for a job whose end a webhook tells: it is asked about in case none comes."""
-    longest = max(policy.max_interval, policy.min_interval)
-    return evolve(policy, first=2 * longest, min_interval=2 * longest, max_interval=4 * longest)
-
-
 @frozen
 class NoAnswer:
     """A poll that brought nothing readable back: reset, timeout, refused connection."""

@@ -13,6 +13,9 @@ _MOST_OF_ONE: Final = 32
 class Inbox(Protocol):
     """Where deliveries are kept: for a job whose id is not known yet, a replica, a restart.
 
+    While jobs wait, a client calls `take` for each of them several times a second, for another
+    process may have been told, unless the inbox has an attribute ``is_shared`` that is false.
+
     `MemoryInbox` serves one process, `SqliteInbox` those of one machine. Replicas on several
     machines share a store of yours, here Redis::
 
@@ -42,6 +45,9 @@ class Inbox(Protocol):
 
 class MemoryInbox:
     """Keeps the newest 10,000 deliveries, at most 32 of one job, as long as the process lives."""
+
+    is_shared: Final = False
+    """No other process puts anything in here, so a client need not look for that."""
 
     def __init__(self) -> None:
         self._ages: dict[tuple[str, str], None] = {}

@@ -131,10 +131,10 @@ MUTANTS = (
         of("test_planted", "t06_a_client_connects_to_no_name_that_leads_inside"),
         Patch(
             "session.py",
-            "        slots = slots_of(",
+            "        self.slots = slots = slots_of(",
             "        await storage._session.close()\n"
             "        storage._session = self.transport._asking\n"
-            "        slots = slots_of(",
+            "        self.slots = slots = slots_of(",
         ),
     ),
     planted(

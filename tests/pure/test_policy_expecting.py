@@ -16,7 +16,7 @@ from modelslab_async.policy.expecting import (
     Belief,
     Expectation,
     Experience,
-    as_late,
+    as_backup,
 )
 
 KIND = (30, None)
@@ -119,9 +119,28 @@ def test_a_job_that_is_late_is_asked_about_ever_less_until_growth_is_reached() -
     assert shares == pytest.approx([0.02, 0.02, 0.05, 0.25, 0.25])
 
 
-def test_a_job_that_is_told_of_is_asked_about_half_again_as_late() -> None:
-    assert as_late(Expectation(10.0, share=0.02, late=12.0), 30.0).due == 45.0
-    assert as_late(Expectation(10.0, share=0.02), 30.0).share_at(99.0, 0.2) == 0.2
+@pytest.mark.parametrize(
+    ("expected", "due"),
+    [
+        (Expectation(10.0, share=0.02, late=12.0), 12.0),
+        (Expectation(10.0, share=0.02, late=9.0), 10.0),
+        (Expectation(10.0, share=0.02), 10.0),
+        (Expectation(1.0), 1.0),
+    ],
+)
+def test_w23_a_job_that_is_told_of_is_asked_about_when_that_is_overdue(
+    expected: Expectation, due: float
+) -> None:
+    backup = as_backup(expected)
+    assert backup.due == due
+    assert backup.share_at(99.0, 0.2) == 0.2
+
+
+@given(st.floats(0.5, 500), st.floats(0.01, 1.0))
+def test_w23_a_lost_webhook_costs_a_part_of_the_age_at_most(seconds: float, spread: float) -> None:
+    backup = as_backup(Belief(math.log(seconds), spread).expectation())
+    assert backup.due <= seconds * math.exp(2 * spread) * 1.001
+    assert backup.share_at(1e6, 0.25) == 0.25
 
 
 def test_a_job_of_an_uncertain_kind_is_asked_about_as_often_as_growth_says() -> None:

@@ -23,7 +23,6 @@ from modelslab_async.policy.polling import (
     PollPolicy,
     PollState,
     Stop,
-    as_safety_net,
     describe,
     is_about,
     next_action,
@@ -494,11 +493,3 @@ def test_a_setting_may_be_an_integer_and_patience_may_be_nothing() -> None:
 def test_a_bound_that_includes_its_end_says_so(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"patience is .*must be 0 or more"):
         DownloadPolicy(patience=value)
-
-
-@pytest.mark.parametrize("policy", [PollPolicy(), PollPolicy(min_interval=20, max_interval=10)])
-def test_a_job_that_a_webhook_tells_of_is_asked_about_seldom(policy: PollPolicy) -> None:
-    net = as_safety_net(policy)
-    assert net.first == net.min_interval == 2 * max(policy.max_interval, policy.min_interval)
-    assert net.min_interval <= net.max_interval
-    assert (net.rate, net.patience) == (policy.rate, policy.patience)

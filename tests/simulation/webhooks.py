@@ -16,11 +16,13 @@ from attrs import evolve
 
 from modelslab_async.sandbox import Fault, Sandbox
 
+from .expecting import done_in_the_storm, wants
 from .named import all_done
 from .network import Mishap, Network
 from .world import CALM, HOOKS, Outcome, Script, Visitor
 
 _TOLD = evolve(CALM, generation_seconds=(5.0, 30.0))
+_UNPROVED = 6.0
 _GOOD = b'{"status": "success", "id": 310815, "track_id": 4711, "output": ["https://e.test/a.wav"]}'
 _FORGERIES: dict[str, tuple[str, str, bytes]] = {
     "W06": ("POST", "/v1/4711/" + "0" * 64, _GOOD),
@@ -107,10 +109,29 @@ def _told(name: str, expects: Callable[[Outcome], list[str]], **habits: Any) -> 
 
 
 SCRIPTS: tuple[Script, ...] = (
-    _told("W01", _asked(1.0)),
-    _told("W02", _asked(1.0), webhook_duplicates=50),
-    _told("W03", _asked(3.0), webhook_processing=3, webhook_duplicates=1),
-    _told("W04", _asked(2.0), webhook_early=True),
+    # Until a delivery has proved that they arrive, jobs are polled as if there were none.
+    _told("W01", _asked(_UNPROVED)),
+    _told("W02", _asked(_UNPROVED), webhook_duplicates=50),
+    _told("W03", _asked(_UNPROVED + 2.0), webhook_processing=3, webhook_duplicates=1),
+    _told("W04", _asked(_UNPROVED), webhook_early=True),
+    Script(
+        id="W23-proved",
+        webhook=True,
+        jobs=60,
+        slots=5,
+        scenario=_TOLD,
+        expects=_asked(1.6),
+        storm=900,
+    ),
+    Script(
+        id="W23-lost",
+        webhook=True,
+        jobs=20,
+        slots=5,
+        scenario=evolve(_TOLD, webhook_lost=1.0),
+        expects=wants(done_in_the_storm),
+        storm=180,
+    ),
     *(
         _told(
             f"W05-{kind}",
@@ -126,7 +147,7 @@ SCRIPTS: tuple[Script, ...] = (
             webhook=True,
             scenario=_TOLD,
             visitor=_forger(*forgery),
-            expects=_asked(1.0),
+            expects=_asked(_UNPROVED),
         )
         for name, forgery in _FORGERIES.items()
     ),
@@ -175,6 +196,6 @@ SCRIPTS: tuple[Script, ...] = (
         webhook=True,
         scenario=_TOLD,
         leaps=((1.0, 86_400.0), (4.0, -172_800.0)),
-        expects=_asked(1.0),
+        expects=_asked(_UNPROVED),
     ),
 )
