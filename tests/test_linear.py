@@ -114,8 +114,10 @@ def test_a_field_of_a_manifest_is_checked_in_linear_time(name: str) -> None:
             assert len(read.reason) < 1000
 
 
-@pytest.mark.parametrize("format_", [None, "text", "jsonl", "csv"])
-@pytest.mark.parametrize("head", ["", "prompt,duration\n", '"prompt"\n"', '{"prompt":'])
+@pytest.mark.parametrize(
+    ("head", "format_"),
+    [("", None), ("prompt,duration\n", None), ('"prompt"\n"', "csv"), ('{"prompt":', None)],
+)
 def test_a_line_of_a_manifest_is_read_in_linear_time(head: str, format_: Any) -> None:
     for trap in TRAPS.values():
         for row in read_manifest(io.BytesIO((head + trap + "\r" * 1000).encode()), format_):

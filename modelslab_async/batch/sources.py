@@ -106,7 +106,9 @@ def read_given(
         lines = read_lines(head, file)
         for line in lines:
             number, text = line.number, decoded(line)
-            if not declared(text) and not delimiter(text) and reading.skips(text.strip(_EMPTY)):
+            bare = text.strip(_EMPTY)
+            names_a_column = bare.startswith("#") and delimiter(text)
+            if not names_a_column and reading.skips(bare):
                 continue
             reading.format = format or _sniff(text)
             break

@@ -43,8 +43,10 @@ def batch(voice: Voice, how: How, manifest: str, output: str | None, form: Forma
       printf 'waltz\\ntechno\\n' | modelslab-async batch --sandbox - -o music/
 
     \b
-    Text is a prompt a line, JSONL an object a line, CSV a column a field; the
-    fields are those of the API, and id is a row's own key. All rows are checked
+    Text is a prompt a line, JSONL an object a line, CSV a column a field, as
+    spreadsheets write it; the fields are those of the API, and id is a row's
+    own key. Lines of text or JSONL that begin with # are comments; \\# begins a
+    prompt with it. What was read is shown first, and all rows are checked
     before anything is paid. The same command again, or `resume DIR`, goes on
     where a run stopped, and pays for nothing twice. Paths go to stdout as files
     are finished, the rest to results.jsonl and ledger.sqlite3 in DIR; --json
