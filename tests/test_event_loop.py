@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -19,7 +21,7 @@ from modelslab_async.preparing import completed, prepare
 from modelslab_async.protocol.wire_json import Encoded
 from modelslab_async.sandbox import Sandbox, Scenario
 from modelslab_async.secret import Secret
-from modelslab_async.transport.api import _Sealed
+from modelslab_async.transport.api import Answer, KeyedTransport, Network, _Sealed
 
 from .quick import client_of
 
@@ -35,8 +37,8 @@ REQUESTS = {
     "prompt": MusicGen("rock " * (SIZE // 5)),
     "text in extra": MusicGen("rock", extra={"clip": TEXT}),
     "text deep in extra": MusicGen("rock", extra={"clips": [{"clip": TEXT}]}),
-    "values in extra": MusicGen("rock", extra={"marks": [1, 2] * 40_000}),
-    "names in extra": MusicGen("rock", extra={str(n): "x" * 100 for n in range(40_000)}),
+    "values in extra": MusicGen("rock", extra={"marks": [1, 2] * 5_000}),
+    "names in extra": MusicGen("rock", extra={str(n): "x" * 100 for n in range(8_000)}),
 }
 
 
@@ -149,3 +151,44 @@ async def test_large_text_arrives_as_it_was_given() -> None:
         await client.submit(MusicGen(prompt))
         (job,) = box.book.jobs.values()
     assert job.request["prompt"] == prompt
+
+
+class Watched(Secret):
+    """A key that knows where it was taken out of an answer."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(value)
+        self.threads: list[threading.Thread] = []
+
+    def removed_from(self, data: bytes) -> bytes:
+        self.threads.append(threading.current_thread())
+        return super().removed_from(data)
+
+
+ANSWERS = {
+    "escapes": b'{"status":"error","message":"' + b"\\u0073" * 10_000 + b'"}',
+    "gzip": gzip.compress(b'{"status":"error","message":"' + b"%73" * 50_000 + b'"}'),
+    "a page": b"<html>" + b"&#115;" * 10_000,
+    "short": b'  {"status":"error","message":"no"}',
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_an_answer_that_takes_long_to_read_is_read_beside_the_loop(name: str) -> None:
+    body = ANSWERS[name]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    secret = Watched("sk_live_0123456789")
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with KeyedTransport(secret, f"http://127.0.0.1:{port}", Network()) as transport:
+            found = await transport.post("/x", {}, timeout=30)
+    assert isinstance(found, Answer)
+    inline = name in ("short", "nothing")
+    assert [thread is threading.main_thread() for thread in secret.threads] == [inline]

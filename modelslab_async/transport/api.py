@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
 
@@ -29,6 +30,7 @@ from ..protocol.trust import is_loopback, origin, safe_text
 from ..protocol.waiting import retry_after
 from ..protocol.wire_json import Encoded, encode_json
 from ..redaction import Tokens
+from ..runtime import in_thread
 from ..secret import Secret
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -39,6 +41,7 @@ _MAX_HEADERS = 512
 _FRAGMENT = 64 * 1024
 _CONNECT_TIMEOUT = 30.0
 _GRACE = 0.25
+_SHORT = 16 * 1024
 _FIRST_PIECE = 4096
 _PIECE = 256 * 1024
 _WHO_ARE_YOU = 407  # a proxy wants a user and a password
@@ -249,7 +252,11 @@ class KeyedTransport:
                 await _read(response, received)
         except Exception as error:  # noqa: BLE001  whatever broke, the request may have arrived
             silence = _silence(error, sent=trace.sent)
-        answer = self._answer(received, silence)
+        read = partial(self._answer, received, silence)
+        # Megabytes of escapes, or what a few bytes unpack to, take longer than the loop may stand.
+        plain = bytes(received.body[:16]).lstrip()[:1] in (b"{", b"")
+        short = plain and len(received.body) <= _SHORT
+        answer = read() if short else await in_thread(read)
         _log.debug("POST %s: %r", path, answer)
         return answer
 
