@@ -24,7 +24,9 @@ PASSED: Final = 0
 FAILED: Final = 1
 _OTHER_TREE: Final = 70
 _LOADED_ONCE: Final = ("aiohttp.web", "cattrs", "click", "rich.progress", "sqlite3", "yarl")
-_PYTEST: Final = ("-x", "-q", "-p", "no:cacheprovider", "--timeout=20", "--no-header", "--tb=line")
+_PYTEST: Final = (
+    *("-x", "-q", "-n0", "-p", "no:cacheprovider", "--timeout=20", "--no-header", "--tb=line"),
+)
 
 
 @frozen

@@ -192,3 +192,15 @@ def test_t10_a_file_of_nothing_but_marks_is_judged_in_bounded_work(
 def test_no_part_of_a_flac_is_exact(cut: int) -> None:
     verdict = examine_bytes(WHOLE[:cut])
     assert isinstance(verdict, NotSound) or verdict.completeness is Completeness.SHORT
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        WHOLE[:4] + bytes([WHOLE[4] & 0x7F]) + WHOLE[5:42],
+        WHOLE[: FIRST + 4] + bytes([WHOLE[FIRST + 4] ^ 1]) + WHOLE[FIRST + 5 :],
+    ],
+    ids=["cut before the next block", "damaged header"],
+)
+def test_a_file_whose_first_frame_cannot_be_found_holds_no_sound(data: bytes) -> None:
+    assert isinstance(examine_bytes(data), NotSound)

@@ -20,7 +20,7 @@ import modelslab_async
 
 PACKAGE = Path(modelslab_async.__file__).parent
 ROOT = Path(__file__).parents[2]
-QUIETLY = ["-p", "no:cacheprovider", "-W", "ignore::pytest.PytestConfigWarning"]
+QUIETLY = ["-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestConfigWarning"]
 CHECKS = [
     *("tests/pure/test_wire_json.py", "tests/pure/test_secret.py"),
     *("tests/security/test_sessions.py", "tests/security/test_planted.py"),
