@@ -65,6 +65,7 @@ class Store(Reader):
         directory: the open directory.
         name: the batch's uuid.
         in_doubt: the directory is a copy, or was put back from a backup: nothing is sent.
+        has_lost_steps: the ledger once held more than when it was opened.
         recovered: rows that a dead process left between intent and answer; AMBIGUOUS by now.
         rescue: the side file for answers that the ledger cannot take.
     """
@@ -74,7 +75,7 @@ class Store(Reader):
         self.directory = files.directory
         self.rescue = rescue
         self.recovered = 0
-        self.in_doubt = False
+        self.in_doubt = self.has_lost_steps = False
         self.name, _ = self.batch()
         self._files = files
         self._clock = clock
@@ -269,11 +270,12 @@ class Store(Reader):
 
     def _judge_identity(self) -> None:
         _, openings = self.batch()
+        self.has_lost_steps = self._files.lock.has_seen_more(openings, self.steps())
         self.in_doubt = is_in_doubt(
             rows=sum(self.counts().values()),
             known=self.meta().get(IDENTITY),
             now=self._files.identity,
-            lost_steps=self._files.lock.has_seen_more(openings, self.steps()),
+            lost_steps=self.has_lost_steps,
         )
 
     def _remember(self) -> None:

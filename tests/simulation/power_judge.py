@@ -54,6 +54,7 @@ class Verdict:
         damaged: what SQLite's own check says; empty if the ledger is in order.
         missing: files that are done, and not there.
         torn: files that are there under their final name, and not whole.
+        alarms: the ledger is said to have lost steps.
         by_hand: torn lines of the side file, which somebody had to take out.
     """
 
@@ -62,6 +63,7 @@ class Verdict:
     damaged: str = ""
     missing: int = 0
     torn: int = 0
+    alarms: int = 0
     by_hand: int = 0
 
 
@@ -81,7 +83,7 @@ def judge(found: dict[Path, bytes], promises: Promises, whole: set[str]) -> Verd
                 verdict = _judged(store, promises, files)
             except (sqlite3.Error, ValueError) as error:  # opened, and yet it cannot be read
                 verdict = Verdict(damaged=str(error))
-            return evolve(verdict, torn=torn, by_hand=by_hand)
+            return evolve(verdict, torn=torn, alarms=int(store.has_lost_steps), by_hand=by_hand)
 
 
 def _opened(place: Path) -> tuple[Store, int]:
