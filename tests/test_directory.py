@@ -26,7 +26,7 @@ from modelslab_async import (
     RowState,
     Succeeded,
 )
-from modelslab_async.batch import changes, place
+from modelslab_async.batch import changes, directory, place
 from modelslab_async.batch.identity import identity_of, is_in_doubt, track_id_of
 from modelslab_async.batch.ledger import Ledger
 from modelslab_async.batch.opened import Files
@@ -209,6 +209,25 @@ async def test_x23_what_has_taken_the_place_of_a_directory_is_left_alone(tmp_pat
     async with Sandbox(quick()) as box, client_of(box) as client:
         await lose(client, tmp_path / "second" / "out", replace_by_a_link)
     assert list((tmp_path / "second" / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("loss", ["renamed", "removed", "another batch", "a link"])
+async def test_x23_a_system_without_paths_of_descriptors_writes_nothing_elsewhere(
+    loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "_DESCRIPTORS", tmp_path / "nothing")
+    out = tmp_path / "parent" / "out"
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await lose(client, out, LOSSES[loss])
+        before = len(box.book.debits)
+        assert not wavs(out)
+        if loss == "another batch":
+            assert rows(out) == []
+            assert files(out) == set()
+        if loss != "removed":
+            await run(client, pieces(ROWS), tmp_path / "parent" / "moved")
+            assert paid(box) == {piece.prompt: 1 for piece in pieces(ROWS)}
+        assert before < ROWS
 
 
 async def test_x23_a_link_to_the_directory_may_be_followed(tmp_path: Path) -> None:

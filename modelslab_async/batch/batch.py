@@ -216,6 +216,8 @@ class Batch:
         except LedgerMoved as error:
             self._runner.stop(error)
             await self._name_jobs()
+            if not self.ledger.place.is_stable:
+                return
         try:
             await self.ledger.read(partial(_rewrite, self._results))
         except OSError as error:

@@ -47,6 +47,11 @@ class Directory:
         self._is_log_cut = False
         self.through = self._stable_path()
 
+    @property
+    def is_stable(self) -> bool:
+        """Whether files are reached through the descriptor; if not, a rename parts them."""
+        return self.through != self.path
+
     def at(self, name: str) -> Path:
         """A path for opening a file of the directory."""
         return self.through / name

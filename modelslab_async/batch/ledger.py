@@ -126,7 +126,8 @@ class Ledger:
             file: the `FILE_COLUMNS`.
 
         Raises:
-            LedgerError: the ledger can no longer be written to.
+            LedgerError: the ledger can no longer be written to, or not found under its path where
+                that is all there is to go by.
         """
         await self._ask(lambda store: store.expect(seq, file), writes=True)
 

@@ -258,7 +258,12 @@ class Store(Reader):
         """Keep what the file of a READY row is, before it has its name: the row stays READY.
 
         Call it inside `transaction`.
+
+        Raises:
+            LedgerMoved: the file would get its name in another directory.
         """
+        if not self.directory.is_stable:
+            self.check_directory()
         names = ", ".join(f"{name} = :{name}" for name in FILE_COLUMNS)
         query = f"UPDATE rows SET {names} WHERE seq = :seq AND state = 'ready'"  # noqa: S608
         self.db.execute(query, {**{name: storable(file[name]) for name in file}, "seq": seq})
