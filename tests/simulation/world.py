@@ -26,6 +26,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 from unittest import mock
+from uuid import UUID
 from weakref import WeakKeyDictionary
 
 import aiohttp
@@ -214,6 +215,7 @@ class World:
         with (
             mock.patch.object(time, "time", self._wall),
             mock.patch.object(random, "_urandom", entropy.randbytes),
+            mock.patch("uuid.uuid4", side_effect=lambda: UUID(int=entropy.getrandbits(128))),
             mock.patch.object(aiohttp.connector, "monotonic", self.loop.time),
             mock.patch.object(partfile, "os", self._disk),
             mock.patch.object(filesystem, "os", self._disk),
