@@ -411,7 +411,12 @@ class _Pace:
         self._bytes = self._received = 0
 
     async def watch(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
+        asked = now()
         data = await read()
+        # The connection gives up after `timeout`: what is beyond is time that we stood still.
+        stood_still = max(0.0, now() - asked - self._policy.timeout)
+        self._began += stood_still
+        self._since += stood_still
         self._bytes += len(data)
         self._received += len(data)
         elapsed = now() - self._since

@@ -7,6 +7,7 @@ means, and wakes those who wait.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import random
 from collections.abc import AsyncIterator, Generator, Mapping
@@ -32,7 +33,7 @@ from .policy.polling import (
     observe,
 )
 from .protocol.replies import Failed, Failure, Finished, Links, RemoteFile, Ticket
-from .runtime import Bell, now
+from .runtime import Bell, now, time_limit
 
 _LAST_QUESTION = 5.0
 
@@ -199,8 +200,9 @@ class Job:
         if timeout is None:
             await self._until_ended()
         else:
-            with anyio.move_on_after(timeout):
-                await self._until_ended()
+            with contextlib.suppress(TimeoutError):
+                async with time_limit(timeout):
+                    await self._until_ended()
         if self._ending is None:  # a job that ends with the last question is not late
             with anyio.move_on_after(_LAST_QUESTION):
                 await self._watcher.ask(self)
@@ -289,6 +291,11 @@ class Job:
         self._ending = ending
         self._ended_at = self._loop.time()
         self.wake()
+
+    def forgive(self, late: float) -> None:
+        """Give it the time again that this process stood still."""
+        if self.state.deadline is not None:
+            self.state = evolve(self.state, deadline=self.state.deadline + late)
 
     async def nap(self, seconds: float) -> None:
         """Sleep for so long, or until something is heard of the job."""

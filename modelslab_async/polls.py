@@ -30,6 +30,10 @@ from .transport.api import Answer, KeyedTransport, Silence
 NEWS = frozenset({1, 2, 4, 8, 16})
 """After so many lessons of one kind all jobs are planned anew; later ones change little at once."""
 
+_PULSE = 1.0
+_STOPPED = 2.0
+"""Seconds by which nothing is late but because the process, or its event loop, stood still."""
+
 _NO_TIME = 1e-6  # what sums of times are off by: a wait of that is over
 _AT_A_TIME = 100
 """Jobs that are planned anew before others get the event loop."""
@@ -73,6 +77,7 @@ class Poller:
         self._watched: dict[str, Job] = {}
         self._by_track: dict[str, Job] = {}
         self._closed = False
+        self._has_pulse = False
 
     def close(self) -> None:
         """Take up no job any more: whoever wants to go on with one needs an open client."""
@@ -141,6 +146,9 @@ class Poller:
         """Ask about the job until it has ended, or its time is over."""
         self._watched[job.id] = self._by_track[str(job.track_id)] = job
         self.begun.ring()
+        if not self._has_pulse:
+            self._has_pulse = True
+            self._spawn(self._pulse())
         try:
             while job.ending is None:
                 self._expect(job)
@@ -159,6 +167,22 @@ class Poller:
                 job.end(Stop(None))
             if job.was_queued and job.status in (JobStatus.SUCCESS, JobStatus.FAILED):
                 self._left_queue(job)
+
+    async def _pulse(self) -> None:
+        """While jobs are watched, notice that this process was stopped.
+
+        The timer of the pulse is due before all others that became due meanwhile, so that no job
+        has been found late yet.
+        """
+        try:
+            while self._watched:
+                due = now() + _PULSE
+                await anyio.sleep(_PULSE)
+                if (late := now() - due) > _STOPPED:
+                    for job in self.watched:
+                        job.forgive(late)
+        finally:
+            self._has_pulse = False
 
     def _expect(self, job: Job) -> None:
         """Go by what was learnt from other jobs since the last look."""

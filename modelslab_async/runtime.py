@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import anyio
@@ -59,6 +60,44 @@ class Bell:
 def _wake(turn: asyncio.Future[None]) -> None:
     if not turn.done():
         turn.set_result(None)
+
+
+_TICKS = 8
+_LONGEST_TICK = 1.0
+
+
+@asynccontextmanager
+async def time_limit(seconds: float, *, grace: float = 0.0) -> AsyncIterator[None]:
+    """Like `asyncio.timeout`, but time for which this process was stopped does not count.
+
+    Ctrl-Z, a paused container and a sleeping laptop take minutes off every clock at once, and
+    nobody has waited for them.
+
+    Args:
+        seconds: of running time.
+        grace: more seconds, for what has arrived meanwhile to be read.
+    """
+    loop = asyncio.get_running_loop()
+    left = seconds
+    tick = 0.0
+    timer: asyncio.TimerHandle | None = None
+
+    def next_tick() -> None:
+        nonlocal left, tick, timer
+        left -= tick  # however late this is
+        tick = min(left, seconds / _TICKS, _LONGEST_TICK)
+        if left > 1e-6:
+            timer = loop.call_later(tick, next_tick)
+        else:
+            limit.reschedule(loop.time() + grace)
+
+    async with asyncio.timeout(None) as limit:
+        next_tick()
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 async def to_the_end(future: asyncio.Future[T]) -> asyncio.CancelledError | None:

@@ -78,7 +78,6 @@ BROKEN = {
     "t13_two_lengths": on("two_lengths"),
     "t13_negative_length": on("negative_length"),
     "t13_length_and_chunks": on("length_and_chunked"),
-    "t13_many_headers": on("many_headers"),
 }
 
 

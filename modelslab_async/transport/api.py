@@ -10,8 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import SimpleNamespace, TracebackType
 from typing import Any, Self
@@ -30,7 +29,7 @@ from ..protocol.trust import is_loopback, origin, safe_text
 from ..protocol.waiting import retry_after
 from ..protocol.wire_json import Encoded, encode_json
 from ..redaction import Tokens
-from ..runtime import in_thread
+from ..runtime import in_thread, time_limit
 from ..secret import Secret
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
@@ -40,7 +39,7 @@ _MAX_HEADER_BYTES = 64 * 1024
 _MAX_HEADERS = 512
 _FRAGMENT = 64 * 1024
 _CONNECT_TIMEOUT = 30.0
-_GRACE = 0.25
+_GRACE = 0.25  # to read an answer that came while the loop stood still
 _SHORT = 16 * 1024
 _FIRST_PIECE = 4096
 _PIECE = 256 * 1024
@@ -238,7 +237,7 @@ class KeyedTransport:
         silence = None
         try:
             async with (
-                _deadline(timeout),
+                time_limit(timeout, grace=_GRACE),
                 session.post(
                     self._origin + path,
                     data=_Sealed(self._secret, rest),
@@ -295,21 +294,6 @@ class _Sealed(Payload):
         for start in range(_FIRST_PIECE, len(rest), _PIECE):
             await writer.write(rest[start : start + _PIECE])
             await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
-    """Like `asyncio.timeout`, but first an answer is read that came while the loop stood still.
-
-    A process that was stopped for minutes finds the time over and the answer in its socket.
-    """
-    loop = asyncio.get_running_loop()
-    async with asyncio.timeout(None) as limit:
-        timer = loop.call_later(seconds, lambda: limit.reschedule(loop.time() + _GRACE))
-        try:
-            yield
-        finally:
-            timer.cancel()
 
 
 class _Unusable(Exception):

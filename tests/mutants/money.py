@@ -141,7 +141,7 @@ MUTANTS = (
             "test_submit_faults",
             "x14_an_answer_that_came_while_the_loop_stood_still_is_read_before_time_is_up",
         ),
-        Patch("transport/api.py", "asyncio.timeout(None)", "asyncio.timeout(seconds)"),
+        Patch("runtime.py", "asyncio.timeout(None)", "asyncio.timeout(seconds)"),
     ),
     planted(
         "no_shield",

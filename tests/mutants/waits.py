@@ -137,12 +137,41 @@ MUTANTS = (
         ),
     ),
     planted(
+        "time_of_a_stopped_process_counts",
+        of("test_stopped", "x24_a_submit_whose_process_is_stopped_keeps_the_rest_of_its_time[20]"),
+        Patch("runtime.py", "min(left, seconds / _TICKS, _LONGEST_TICK)", "left"),
+    ),
+    planted(
+        "jobs_time_out_for_a_stopped_process",
+        of(
+            "test_stopped",
+            "x24_jobs_of_a_process_that_is_stopped_do_not_time_out_for_it[int-100-200.0]",
+        ),
+        Patch("polls.py", "> _STOPPED:", "> 1e9:"),
+    ),
+    planted(
+        "shared_inbox_is_not_looked_into",
+        of(
+            "test_webhook_elsewhere",
+            "w23_a_job_ends_within_a_second_of_its_delivery_to_another_process[a store]",
+        ),
+        Patch("deliveries.py", "        if self._is_shared:\n", "        if False:\n"),
+    ),
+    planted(
+        "end_of_a_job_frees_no_submit",
+        of(
+            "test_submit_limits",
+            "s48_a_job_that_ends_frees_a_submit_however_long_a_full_queue_asks_to_wait[15-5-30]",
+        ),
+        Patch("session.py", "        self.slots.ended()\n", "        pass\n"),
+    ),
+    planted(
         "sock_read_without_total",
         of("test_planted", "s16_an_answer_that_drips_ends_with_the_time_for_all_of_it"),
         Patch(
             "transport/api.py",
-            "                _deadline(timeout),\n",
-            "                _deadline(1e9),\n",
+            "                time_limit(timeout, grace=_GRACE),\n",
+            "                time_limit(1e9),\n",
         ),
         Patch(
             "transport/api.py",

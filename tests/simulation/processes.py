@@ -104,6 +104,19 @@ SCRIPTS: tuple[Script, ...] = (
         for after in (0.01, 3.0, 8.0)
     ),
     *(
+        # The answer to the submit is held for longer than the submit may take, but for the stop.
+        Script(
+            id=f"X24-submit-{after}",
+            scenario=evolve(
+                CALM, faults=(Fault(on="submit", kind="delay", seconds=700.0, times=None),)
+            ),
+            stops=((after, 600.0),),
+            storm=1500,
+            expects=_no_false_alarm,
+        )
+        for after in (5.0, 60.0, 150.0)
+    ),
+    *(
         Script(id=f"X14-{after}", stops=((after, 5.0),), expects=_no_false_alarm)
         for after in (0.05, 0.1, 0.2, 1.0, 4.0)
     ),
