@@ -26,12 +26,14 @@ class Hint:
 
     Attributes:
         header: ``Retry-After``.
+        date: ``Date`` of the answer, by the server's clock.
         fields: of the JSON.
         seconds: what it asks for; ``None``: nothing that can be read.
         until: what it asks for as an instant of the loop's time, instead.
     """
 
     header: str | None = None
+    date: str | None = None
     fields: Mapping[str, Any] = Factory(dict)
     seconds: float | None = None
     until: float | None = None
@@ -45,9 +47,13 @@ class Hint:
             status=status,
             accepted=False,
             times=times,
-            headers=None if self.header is None else {"Retry-After": self.header},
+            headers=self._headers(),
             body=json.dumps(body),
         )
+
+    def _headers(self) -> dict[str, str] | None:
+        given = {"Retry-After": self.header, "Date": self.date}
+        return {name: value for name, value in given.items() if value is not None} or None
 
     def least(self, now: float) -> float:
         """Seconds from now that nothing may be sent: never less than one."""
@@ -84,6 +90,11 @@ PAST = tuple(
         formatdate(0),
     )
 )
+# Servers whose clocks are wrong by an hour, a day and years: what counts is their own ``Date``.
+SKEWED = tuple(
+    Hint(header=written(wrong + 30), date=written(wrong), seconds=30.0)
+    for wrong in (-3600, 3600, 86_400, -1e9, 1e9)
+)
 NUMBERS = tuple(
     Hint(header=header, seconds=float(header))
     for header in ("0", "1", "3", " 3 ", "0030", "120", "3600")
@@ -112,4 +123,4 @@ BOTH = (
     Hint(header="soon", fields={"retry_after": 5}, seconds=5),
     Hint(header="5", fields={"retry_after": -5}, seconds=5),
 )
-HINTS = (*DATES, *PAST, *NUMBERS, *NONE, *FIELDS, *WORDS, *BOTH)
+HINTS = (*DATES, *PAST, *SKEWED, *NUMBERS, *NONE, *FIELDS, *WORDS, *BOTH)

@@ -27,7 +27,7 @@ from .expecting import (
     times_of,
     wants,
 )
-from .hints import BOTH, DATES, FIELDS, NONE, NUMBERS, PAST, WORDS, Hint
+from .hints import BOTH, DATES, FIELDS, NONE, NUMBERS, PAST, SKEWED, WORDS, Hint
 from .loop import START
 from .network import Mishap, Network
 from .world import CALM, KEY, Outcome, Script
@@ -87,6 +87,7 @@ _RATE = (
             "rfc850": DATES[1],
             "asctime": DATES[2],
             "past": PAST[1],
+            "skewed": SKEWED[0],
             "zero": NUMBERS[0],
             "field": Hint(fields={"retry_after": 40}, seconds=40),
             "text": Hint(fields={"retry_after": "40"}, seconds=40),
