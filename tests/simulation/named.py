@@ -70,8 +70,10 @@ SCRIPTS: tuple[Script, ...] = (
     Script(
         id="webhook-only",
         webhook=True,
+        jobs=60,
         scenario=evolve(CALM, generation_seconds=(5.0, 60.0)),
-        expects=_fetches(1.0),
+        expects=_fetches(1.6),
+        storm=_HOUR,
     ),
     Script(id="poll-only", webhook=True, scenario=evolve(CALM, webhook_lost=1.0), expects=all_done),
     Script(

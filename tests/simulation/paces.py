@@ -235,7 +235,7 @@ _PACE = (
         evolve(
             CALM,
             generation_seconds=20.0,
-            webhook_delay_seconds=50.0,
+            webhook_delay_seconds=10.0,
             webhook_duplicates=2,
             faults=(Fault(on="fetch", kind="delay", seconds=20.0, times=None),),
         ),
