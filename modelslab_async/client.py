@@ -65,7 +65,8 @@ class ModelsLab:
         submit_timeout: seconds for one submit. The server may generate while we wait; a submit
             that is given up leaves a job that may exist and be billed.
         network: your own connector or proxy.
-        webhook: a receiver that is reachable from outside: jobs are then told of, not asked for.
+        webhook: a receiver that is reachable from outside: completion then arrives by webhook. Jobs
+            are polled as without one until a delivery has arrived; then only when overdue.
 
     Raises:
         ConfigurationError: no key, or a setting that cannot be used.
