@@ -49,6 +49,8 @@ LEGAL = {
     ("output_lost", "ready"),
     ("rejected", "planned"),
     ("failed", "planned"),
+    ("planned", "skipped"),
+    ("skipped", "planned"),
 }
 EVENTS: dict[str, tuple[Callable[[Row], Change], set[RowState]]] = {
     "intent": (lambda row: changes.intent(row.seq, 7, row.attempt + 1), {S.PLANNED}),
@@ -81,6 +83,8 @@ EVENTS: dict[str, tuple[Callable[[Row], Change], set[RowState]]] = {
     "waiting_again": (lambda row: changes.waiting_again(row.seq, ""), {S.DETACHED, S.READY}),
     "output_lost": (lambda row: changes.output_lost(row.seq, "OutputLost", "gone"), {S.READY}),
     "abandoned": (lambda row: changes.abandoned(row.seq, "never mind"), {S.AMBIGUOUS, S.DETACHED}),
+    "skipped": (lambda row: changes.skipped(row.seq, "not in the manifest"), {S.PLANNED}),
+    "wanted_again": (lambda row: changes.wanted_again(row.seq, "it is"), {S.SKIPPED}),
     "replanned": (
         lambda row: changes.replanned(row, "asked for"),
         {S.REJECTED, S.FAILED, S.AMBIGUOUS},
@@ -121,7 +125,7 @@ def test_every_state_can_be_reached_from_planned() -> None:
 
 
 def test_a_settled_row_is_one_that_a_normal_run_leaves_alone() -> None:
-    ended = {S.DONE, S.REJECTED, S.FAILED, S.OUTPUT_LOST, S.ABANDONED}
+    ended = {S.DONE, S.REJECTED, S.FAILED, S.OUTPUT_LOST, S.ABANDONED, S.SKIPPED}
     assert {state for state in RowState if settled(state)} == ended
 
 

@@ -472,11 +472,12 @@ def test_t36_a_file_keeps_its_identity_and_a_copy_has_another(kind: str, tmp_pat
 
 
 def test_t36_copies_of_a_batch_send_a_row_with_the_same_track_id() -> None:
-    ids = {track_id_of(batch, f"row-{n}") for batch in ("one", "two") for n in range(1000)}
+    ids = {track_id_of(batch, f"row-{n}", "a") for batch in ("one", "two") for n in range(1000)}
     assert len(ids) == 2000
     assert all(0 < track_id < MAX_TRACK_ID for track_id in ids)
-    assert track_id_of("one", "row-1") == track_id_of("one", "row-1")
-    assert track_id_of("one", "\ud800") > 0
+    assert track_id_of("one", "row-1", "a") == track_id_of("one", "row-1", "a")
+    assert track_id_of("one", "row-1", "a") != track_id_of("one", "row-1", "b")
+    assert track_id_of("one", "\ud800", "a") > 0
 
 
 # --- a log that has lost its end ----------------------------------------------------------------

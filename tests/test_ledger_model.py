@@ -56,6 +56,8 @@ EVENTS: dict[str, Event] = {
     "waiting again": lambda row, _: changes.waiting_again(row, "resumed"),
     "output lost": lambda row, _: changes.output_lost(row, "OutputLost", "no link"),
     "abandoned": lambda row, _: changes.abandoned(row, "by hand"),
+    "skipped": lambda row, _: changes.skipped(row, "not in the manifest"),
+    "wanted again": lambda row, _: changes.wanted_again(row, "in the manifest"),
 }
 
 

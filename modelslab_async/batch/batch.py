@@ -301,11 +301,12 @@ class Batch:
         Requests that are all at hand are planned all together, or not at all.
         """
         if isinstance(self._requests, Sequence):
-            await self._plan(plan_of(self._requests))
+            await self._plan(plan_of(self._requests), replaces=True)
         elif self._requests is not None:
             async with aclosing(chunks(self._requests)) as found:
                 async for chunk in found:
-                    await self._plan(map(to_plan, chunk))
+                    # What is replaced might be on its way already.
+                    await self._plan(map(to_plan, chunk), replaces=False)
                     yield
         yield
 
@@ -315,8 +316,8 @@ class Batch:
                 last = row.seq
                 yield row
 
-    async def _plan(self, rows: Iterable[PlannedRow]) -> None:
-        planned = await self.ledger.plan(rows)
+    async def _plan(self, rows: Iterable[PlannedRow], *, replaces: bool) -> None:
+        planned = await self.ledger.plan(rows, replaces=replaces)
         if planned.changed:
             named = ", ".join(planned.changed[:_MAX_NAMED])
             raise LedgerError(

@@ -191,6 +191,17 @@ def replanned(row: Row, note: str) -> Change:
     return Change(row.seq, _S.PLANNED, _NO_JOB, (), message(f"{note}; {before}"), from_states)
 
 
+def skipped(row: int, note: str) -> Change:
+    """A row that was not sent is not wanted any more."""
+    values: dict[str, Storable] = {"error_kind": "Skipped", "error": message(note)}
+    return Change(row, _S.SKIPPED, values, (), message(note))
+
+
+def wanted_again(row: int, note: str) -> Change:
+    """A row that was skipped is to be sent after all."""
+    return Change(row, _S.PLANNED, _NO_ERROR, (), message(note), frozenset({_S.SKIPPED}))
+
+
 def found_at_start(row: int) -> Change:
     """A process died between the intent and the answer."""
     return ambiguous(row, "found at start-up: the process ended before the answer was written")

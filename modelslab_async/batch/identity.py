@@ -56,12 +56,14 @@ def is_in_doubt(*, rows: int, known: str | None, now: str, lost_steps: bool) -> 
     return lost_steps or (bool(rows) and known is not None and known != now)
 
 
-def track_id_of(batch: str, row_id: str) -> int:
+def track_id_of(batch: str, row_id: str, payload_hash: str) -> int:
     """The ``track_id`` of a row that has none of its own: the same in all copies of a batch.
 
-    So a copy finds the jobs that another has paid for in the account's list.
+    So a copy finds the jobs that another has paid for in the account's list; but not for a row
+    that has a new version here.
     """
-    digest = hashlib.sha256(f"{batch}\n{row_id}".encode("utf-8", "surrogatepass")).digest()
+    text = f"{batch}\n{payload_hash}\n{row_id}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return 1 + int.from_bytes(digest[:8], "big") % (MAX_TRACK_ID - 1)
 
 

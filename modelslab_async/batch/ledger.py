@@ -103,16 +103,21 @@ class Ledger:
         """
         return await self._ask(lambda store: store.apply(change), writes=True, change=change)
 
-    async def plan(self, rows: Iterable[PlannedRow]) -> Planned:
+    async def plan(
+        self, rows: Iterable[PlannedRow], *, replaces: bool = False, whole: bool = False
+    ) -> Planned:
         """Add new rows in their order, all or none; ``rows`` is read in the ledger's thread.
 
-        Nothing is written when rows were changed since they were planned: they are named.
+        Nothing is written when rows were changed since they were sent: they are named. See
+        `Store.plan` for the rest.
 
         Raises:
             LedgerError: two rows have the same id, a request cannot be kept, or the ledger can
                 no longer be written to.
         """
-        return await self._ask(lambda store: store.plan(rows), writes=True)
+        return await self._ask(
+            lambda store: store.plan(rows, replaces=replaces, whole=whole), writes=True
+        )
 
     async def set_meta(self, values: Mapping[str, str]) -> None:
         """Keep what holds for the whole batch; `Reader.meta` tells it."""

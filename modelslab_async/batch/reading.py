@@ -118,11 +118,11 @@ class Reader:
             raise LedgerError(f"the batch has no row {key!r}")
         return found
 
-    def planned_as(self, row_id: str) -> tuple[int, str] | None:
-        """The ``seq`` of the row with an id, and the hash of what is sent for it."""
-        query = "SELECT seq, payload_hash FROM rows WHERE id = ?"
+    def planned_as(self, row_id: str) -> tuple[int, str, RowState] | None:
+        """The ``seq`` of the row with an id, the hash of what is sent for it, and its state."""
+        query = "SELECT seq, payload_hash, state FROM rows WHERE id = ?"
         found = self.db.execute(query, (storable(row_id),)).fetchone()
-        return None if found is None else (int(found[0]), str(found[1]))
+        return None if found is None else (int(found[0]), str(found[1]), RowState(found[2]))
 
     def last_seq(self) -> int:
         """The ``seq`` of the last row, 0 while there is none."""

@@ -108,7 +108,8 @@ class Reconciler:
         lost = {row.track_id or "": row async for row in self._ledger.each((RowState.AMBIGUOUS,))}
         if self._ledger.in_doubt:
             async for row in self._ledger.each((RowState.PLANNED,)):
-                track_id = row.track_id or str(track_id_of(self._ledger.name, row.id))
+                made = track_id_of(self._ledger.name, row.id, row.payload_hash)
+                track_id = row.track_id or str(made)
                 lost[track_id] = row
         told = [name for name, one in lost.items() if await self._told(one, name)]
         for name in told:

@@ -36,11 +36,21 @@ class PlannedRow:
 
 @frozen(kw_only=True)
 class Planned:
-    """What `plan` did. When ``changed`` names rows, nothing was written at all."""
+    """What `plan` did. When ``changed`` names rows, nothing was written at all.
+
+    Attributes:
+        added: rows that are new.
+        kept: rows that are as they were.
+        replaced: rows that were not sent yet, and have their new version now.
+        skipped: rows that were not sent yet, and were not given.
+        changed: ids of rows that were sent already, and were given otherwise.
+    """
 
     added: int
     kept: int
-    changed: tuple[str, ...]
+    replaced: int = 0
+    skipped: int = 0
+    changed: tuple[str, ...] = ()
 
 
 @frozen

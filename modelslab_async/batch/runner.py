@@ -304,7 +304,8 @@ class Runner:
             await in_thread(partial(check_clip, request.init_audio, request, row.payload_hash))
         track_id = request.track_id
         if track_id is None:
-            track_id = int(row.track_id or track_id_of(self._ledger.name, row.id))
+            made = track_id_of(self._ledger.name, row.id, row.payload_hash)
+            track_id = int(row.track_id or made)
         cost = self._purse.limits.price_of(request)
         objection = partial(self._objection, row, alone)
         journal = Journal(self._ledger, row, cost, objection)

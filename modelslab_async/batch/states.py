@@ -7,7 +7,7 @@
                   |              |          '-> submitted (fresh links asked for)
                   |              |-> failed -> planned (on request: a new job)
                   |              '-> detached -> submitted | ready | failed | abandoned
-                  |-> planned (proof that no job exists)
+                  |-> planned (proof that no job exists) <-> skipped (not in the manifest)
                   |-> ready (finished at once)
                   |-> rejected -> planned (on request)
                   '-> ambiguous -> submitted | planned (an operator pays again) | abandoned
@@ -49,12 +49,15 @@ class RowState(enum.StrEnum):
     """Finished and paid for, and no link leads to a file."""
     ABANDONED = "abandoned"
     """An operator gave up finding out what became of it."""
+    SKIPPED = "skipped"
+    """It was not sent, and its manifest does not hold it any more: it is not generated."""
 
 
 _S = RowState
 
 EDGES: Final[dict[RowState, frozenset[RowState]]] = {
-    _S.PLANNED: frozenset({_S.SUBMITTING}),
+    _S.PLANNED: frozenset({_S.SUBMITTING, _S.SKIPPED}),
+    _S.SKIPPED: frozenset({_S.PLANNED}),
     _S.SUBMITTING: frozenset({_S.PLANNED, _S.SUBMITTED, _S.READY, _S.REJECTED, _S.AMBIGUOUS}),
     _S.SUBMITTED: frozenset({_S.READY, _S.FAILED, _S.DETACHED}),
     _S.READY: frozenset({_S.DONE, _S.OUTPUT_LOST, _S.SUBMITTED}),
@@ -68,8 +71,12 @@ EDGES: Final[dict[RowState, frozenset[RowState]]] = {
 }
 
 _SETTLED: Final = frozenset(
-    {_S.DONE, _S.REJECTED, _S.FAILED, _S.OUTPUT_LOST, _S.ABANDONED},
+    {_S.DONE, _S.REJECTED, _S.FAILED, _S.OUTPUT_LOST, _S.ABANDONED, _S.SKIPPED},
 )
+
+
+UNSENT: Final = frozenset({_S.PLANNED, _S.SKIPPED})
+"""Rows that follow their manifest: nothing is on its way for them, and nothing is paid."""
 
 
 def check(old: RowState, new: RowState, row: object) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from ..errors import LedgerCopied, LedgerError, LedgerMoved, ModelsLabError
+from . import changes
 from .changes import Change, fit, found_at_start, same_id
 from .directory import Directory
 from .identity import IDENTITY, is_in_doubt
@@ -34,7 +35,7 @@ from .rows import (
     storable,
 )
 from .schema import VERSION, create, version_of
-from .states import RowState
+from .states import UNSENT, RowState
 
 _ORPHANS: Final = 500
 _SETTINGS: Final = (
@@ -52,6 +53,9 @@ FROM rows r WHERE r.state <> last LIMIT 1
 _INSERT: Final = """
 INSERT INTO rows (id, state, request, payload_hash, prompt, track_id, planned_at, updated_at)
 VALUES (?, 'planned', ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+"""
+_REPLACE: Final = """
+UPDATE rows SET request = ?, payload_hash = ?, prompt = ?, track_id = ? WHERE seq = ?
 """
 _STEP: Final = "INSERT INTO transitions (row, old, new, at, note, cost) VALUES (?, ?, ?, ?, ?, ?)"
 _PAID: Final = frozenset({RowState.SUBMITTED, RowState.READY, RowState.AMBIGUOUS})
@@ -198,30 +202,50 @@ class Store(Reader):
             raise
         self.db.execute("RELEASE alone")
 
-    def plan(self, rows: Iterable[PlannedRow]) -> Planned:
+    def plan(
+        self, rows: Iterable[PlannedRow], *, replaces: bool = False, whole: bool = False
+    ) -> Planned:
         """Add rows that are new, keep those that are there, and name those that were changed.
 
         When rows were changed, nothing is written. Rows are taken one by one. Call it inside
         `transaction`.
+
+        Args:
+            rows: which.
+            replaces: a row that was changed, and that was not sent yet, takes its new version.
+            whole: rows that were not sent yet, and are not among these, are skipped.
 
         Raises:
             LedgerError: two of the rows have the same id, or the same track_id of the caller's
                 own, or a request cannot be kept.
         """
         last = int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
-        added, kept, changed = 0, 0, list[str]()
+        added, kept, replaced, skipped = 0, 0, 0, 0
+        changed, given = list[str](), set[int]()
         self.db.execute("SAVEPOINT plan")
         for row in rows:
             if self._insert(row):
                 added += 1
-            elif self._is_kept(row, last):
+                continue
+            seq, payload_hash, state = self._known(row, last)
+            given.add(seq)
+            if payload_hash == storable(row.payload_hash):
                 kept += 1
+                if state is RowState.SKIPPED:
+                    self.apply(changes.wanted_again(seq, "it was given again"))
+            elif replaces and state in UNSENT:
+                self._replace(row, seq, state)
+                replaced += 1
             else:
                 changed.append(row.id)
         if changed:
             self.db.execute("ROLLBACK TO plan")
+        elif whole:
+            skipped = self._skip_others(given, last)
         self.db.execute("RELEASE plan")
-        return Planned(added=0 if changed else added, kept=kept, changed=tuple(changed))
+        if changed:
+            return Planned(added=0, kept=kept, changed=tuple(changed))
+        return Planned(added=added, kept=kept, replaced=replaced, skipped=skipped)
 
     def set_meta(self, values: Mapping[str, str]) -> None:
         """Keep what holds for the whole batch. Call it inside `transaction`."""
@@ -294,17 +318,31 @@ class Store(Reader):
         try:
             return self.db.execute(_INSERT, (*map(storable, texts), now, now)).rowcount == 1
         except sqlite3.IntegrityError as error:
-            raise LedgerError(
-                f"row {row.id} has a track_id that another row has: {own_track_id(row)}; it names "
-                "one job, so give the row another one; nothing was planned"
-            ) from error
+            raise _same_track_id(row) from error
 
-    def _is_kept(self, row: PlannedRow, last: int) -> bool:
-        query = "SELECT seq, payload_hash FROM rows WHERE id = ?"
-        seq, payload_hash = self.db.execute(query, (storable(row.id),)).fetchone()
-        if seq > last:
+    def _known(self, row: PlannedRow, last: int) -> tuple[int, str, RowState]:
+        known = self.planned_as(row.id)
+        if known is None or known[0] > last:
             raise LedgerError(f"two rows have the id {row.id!r}; nothing was planned")
-        return bool(payload_hash == storable(row.payload_hash))
+        return known
+
+    def _replace(self, row: PlannedRow, seq: int, state: RowState) -> None:
+        """Give a row that was not sent its new version; the history says so."""
+        if state is RowState.PLANNED:
+            self.apply(changes.skipped(seq, "it was given otherwise"))
+        texts = (request_text(row), row.payload_hash, row.prompt, own_track_id(row))
+        try:
+            self.db.execute(_REPLACE, (*map(storable, texts), seq))
+        except sqlite3.IntegrityError as error:
+            raise _same_track_id(row) from error
+        self.apply(changes.wanted_again(seq, "in its new version"))
+
+    def _skip_others(self, given: set[int], last: int) -> int:
+        query = "SELECT seq FROM rows WHERE state = 'planned' AND seq <= ?"
+        others = [seq for (seq,) in self.db.execute(query, (last,)) if seq not in given]
+        for seq in others:
+            self.apply(changes.skipped(seq, "its manifest does not hold it any more"))
+        return len(others)
 
     def _holder(self, change: Change) -> Row | None:
         job_id = change.values.get("job_id")
@@ -397,3 +435,10 @@ def _check_content(db: sqlite3.Connection) -> None:
             f"row {row} is {state!r}, but its history ends with {last!r}: the ledger was changed "
             "by hand. Set the state back; a row is planned anew only through the program"
         )
+
+
+def _same_track_id(row: PlannedRow) -> LedgerError:
+    return LedgerError(
+        f"row {row.id} has a track_id that another row has: {own_track_id(row)}; it names one "
+        "job, so give the row another one; nothing was planned"
+    )

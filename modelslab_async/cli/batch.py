@@ -72,8 +72,9 @@ def _place(manifest: str, output: str | None) -> Path:
 
 
 def _warn_of_strange(voice: Voice, plan: Plan, directory: Path) -> None:
-    if plan.strange:
+    others = plan.strange - plan.dropped - plan.skipped
+    if others:
         voice.warn(
-            f"{directory} holds {plan.strange} rows that are not in this manifest; "
-            "what is unfinished of them goes on too"
+            f"{directory} holds {others} rows that are not in this manifest; "
+            "what is paid for of them is finished"
         )

@@ -62,7 +62,7 @@ class Tally:
 
     def words(self, counts: dict[RowState, int]) -> str:
         """Everything in one line."""
-        parts = [f"{counts[_S.DONE]} of {sum(counts.values())} done"]
+        parts = [f"{counts[_S.DONE]} of {_wanted(counts)} done"]
         named = {
             "without a file": sum(counts[state] for state in _NO_FILE),
             "of unknown fate": counts[_S.AMBIGUOUS],
@@ -82,6 +82,10 @@ class Tally:
             return size + cost
         a_minute = 60 * self.ended / max(time.monotonic() - self.began, 0.001)
         return f"; {a_minute:.1f} a minute, about {_span(left)} left{size}{cost}"
+
+
+def _wanted(counts: dict[RowState, int]) -> int:
+    return sum(counts.values()) - counts[_S.SKIPPED]
 
 
 def _span(seconds: float) -> str:
@@ -215,7 +219,7 @@ class Bars:
             return
         from .bars import Line, shown
 
-        done, total = seen.counts[_S.DONE], sum(seen.counts.values())
+        done, total = seen.counts[_S.DONE], _wanted(seen.counts)
         whole = Line("all", done / max(total, 1), f"{done} of {total}")
         rows = [Line(*_drawn(row)) for row in seen.flying]
         words = self.tally.words(seen.counts)

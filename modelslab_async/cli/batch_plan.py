@@ -31,7 +31,7 @@ from ..batch.manifest import (
 from ..batch.money import seconds_of, shown
 from ..batch.reading import Reader, holds_batch
 from ..batch.rows import PlannedRow
-from ..batch.states import settled
+from ..batch.states import UNSENT, settled
 from ..batch.strict import REQUEST_FIELDS
 from ..protocol.trust import safe_text
 from .batch_preview import Preview
@@ -95,6 +95,10 @@ class Plan:
         counts: rows of the directory by state, before the run.
         added: rows of the manifest that the directory does not know.
         kept: rows of the manifest that it knows.
+        restored: rows of the manifest that an earlier one did not hold.
+        replaced: rows of the manifest that were not sent yet, and are otherwise now.
+        unsent: rows of the manifest that it knows, and that were not sent yet.
+        dropped: rows of the directory that were not sent yet, and are not in the manifest.
         looked_for: rows whose lost files shall be looked for again.
         changed: ids of rows that it knows otherwise.
         preview: how the manifest was read.
@@ -106,6 +110,10 @@ class Plan:
     counts: Mapping[RowState, int] = Factory(dict)
     added: int = 0
     kept: int = 0
+    replaced: int = 0
+    restored: int = 0
+    unsent: int = 0
+    dropped: int = 0
     looked_for: int = 0
     jobs: int = 0
     seconds: float = 0.0
@@ -118,7 +126,28 @@ class Plan:
     @property
     def rows(self) -> int:
         """Rows that the directory will have."""
-        return sum(self.counts.values()) + self.added
+        return sum(self.counts.values()) + self.added - self.dropped - self.skipped
+
+    @property
+    def skipped(self) -> int:
+        """Rows that an earlier run left out, and this one leaves out again."""
+        return self.counts.get(RowState.SKIPPED, 0) - self.restored
+
+    @property
+    def alters(self) -> bool:
+        """Whether the ledger does not hold the rows as the manifest does."""
+        return bool(self.added or self.replaced or self.restored or self.dropped)
+
+    def changes(self) -> list[str]:
+        """What becomes of rows that were not sent yet, and that the manifest holds otherwise."""
+        told = []
+        if self.dropped:
+            rows = plural(self.dropped, "row")
+            told.append(f"{rows} not sent yet and not in the manifest any more: not generated")
+        if self.replaced:
+            rows = plural(self.replaced, "row")
+            told.append(f"{rows} not sent yet and changed in the manifest: generated as it is now")
+        return told
 
     @property
     def underway(self) -> int:
@@ -236,7 +265,12 @@ def survey(directory: Path, manifest: Manifest | None, how: How, voice: Voice) -
         plan.counts = reader.counts()
         if RowState.OUTPUT_LOST in how.retried:
             plan.looked_for = plan.counts[RowState.OUTPUT_LOST]
-        for row in reader.each({RowState.PLANNED, *how.retried} - {RowState.OUTPUT_LOST}):
+        again = how.retried - {RowState.OUTPUT_LOST}
+        if manifest is None:
+            again |= {RowState.PLANNED}
+        else:
+            plan.dropped = plan.counts[RowState.PLANNED] - plan.unsent
+        for row in reader.each(again):
             plan.add(row.id, row.payload_hash, taken(json.loads(row.request))[0])
         paid_at = reader.meta().get(ORIGIN, "")
         if how.connection.sandbox and reader.is_paid_for() and not on_this_machine(paid_at):
@@ -282,10 +316,21 @@ def _compared(
                 plan.added += 1
                 plan.add(row.id, row.payload_hash, row.request)
             else:
-                plan.kept += 1
-                plan.changed += [row.id] if known[1] != row.payload_hash else []
+                _compare(plan, row, known[1] == row.payload_hash, known[2])
             preview.add(row, known[0] if known else last + plan.added)
         yield row
+
+
+def _compare(plan: Plan, row: Row, is_same: bool, state: RowState) -> None:
+    """A row of the manifest that the directory knows."""
+    plan.kept += 1
+    if state in UNSENT:
+        plan.add(row.id, row.payload_hash, row.request)
+        plan.unsent += state is RowState.PLANNED
+        plan.restored += state is RowState.SKIPPED
+        plan.replaced += not is_same
+    elif not is_same:
+        plan.changed.append(row.id)
 
 
 def tell(plan: Plan, directory: Path, voice: Voice) -> None:
@@ -303,6 +348,8 @@ def tell(plan: Plan, directory: Path, voice: Voice) -> None:
                 "seconds": plan.seconds,
                 "mb": round(plan.mb, 3),
                 "cost": float(plan.cost) if plan.limits.priced else None,
+                "dropped": plan.dropped,
+                "replaced": plan.replaced,
                 "manifest": plan.preview.as_json() if plan.preview else None,
             }
         )
@@ -311,6 +358,8 @@ def tell(plan: Plan, directory: Path, voice: Voice) -> None:
     going = f"{plural(plan.rows, 'row')}, {done} done, {plan.underway} paid for and not done"
     voice.give(f"{going}, in {directory}")
     voice.give(str(plan))
+    for line in plan.changes():
+        voice.give(line)
     for line in plan.preview.lines() if plan.preview else ():
         voice.give(line)
 

@@ -47,7 +47,11 @@ def carry(
     if how.dry_run:
         tell(plan, directory, voice)
         return OK
+    for line in plan.changes():
+        voice.warn(line)
     if not plan.jobs and not plan.underway:
+        if plan.dropped:  # or the next `resume` would pay for them
+            anyio.run(_plan, directory, rows)
         return _over(directory, voice, how, plan)
     how.connection.check()
     for line in plan.preview.lines() if plan.preview and plan.added else ():
@@ -56,7 +60,7 @@ def carry(
     voice.say(f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {plan}")
     how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))
     run = _Run(directory, how, voice, plan)
-    code = run.code(rows if plan.added else ())
+    code = run.code(rows if plan.alters else ())
     if not isinstance(run.stopped, LedgerCopied) or not _is_accepted(how):
         return code
     left = survey(directory, None, how, voice)  # less than before what the account's list named
@@ -183,7 +187,7 @@ def _receiver(
 async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:
     """All rows are on disk before the first is sent: whatever happens, none is forgotten."""
     async with Ledger(directory) as ledger:
-        planned = await ledger.plan(rows)
+        planned = await ledger.plan(rows, replaces=True, whole=True)
     if planned.changed:
         raise LedgerError("the manifest has changed since it was checked; run again")
 
@@ -217,7 +221,7 @@ def _attempts(directory: Path) -> int:
 
 
 def _code_of(counts: Counts) -> int:
-    missing = sum(counts.values()) - counts[RowState.DONE]
+    missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED]
     return SOME_FAILED if missing else OK
 
 
@@ -241,7 +245,7 @@ def _end(voice: Voice, counts: Counts, code: int | None, directory: Path | None,
     if counts[RowState.AMBIGUOUS] and not how.connection.sandbox:
         told = shlex.join([PROGRAM, "reconcile", str(directory)])
         voice.warn(f"{counts[RowState.AMBIGUOUS]} jobs may exist and be paid for; see {told}")
-    missing = sum(counts.values()) - counts[RowState.DONE] - left
+    missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED] - left
     if missing:
         told = shlex.join([PROGRAM, "status", str(directory)])
         voice.warn(f"{missing} rows have no file; {told} says why")

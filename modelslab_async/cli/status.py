@@ -41,6 +41,7 @@ _ADVICE = {
     "failed": f"the server says so: {_AGAIN} --retry failed pays for new jobs",
     "output_lost": f"paid for, no link led to it: {_AGAIN} --retry output_lost, free",
     "abandoned": "given up by hand",
+    "skipped": "not sent, and not in the manifest any more; put back there, they are made",
 }
 
 

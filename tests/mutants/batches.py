@@ -171,6 +171,23 @@ MUTANTS = (
         ),
     ),
     planted(
+        "removed_rows_are_paid_for",
+        of(
+            "test_batch_follows",
+            "m09_a_removal_holds_though_nothing_else_is_left_to_do",
+        ),
+        Patch("cli/batch_run.py", "        if plan.dropped:", "        if not plan.dropped:"),
+    ),
+    planted(
+        "replaces_what_was_sent",
+        of("test_batch_follows", "m09_requests_that_come_one_by_one_replace_nothing"),
+        Patch(
+            "batch/store.py",
+            "            elif replaces and state in UNSENT:\n",
+            "            elif True:\n",
+        ),
+    ),
+    planted(
         "pays_on_while_no_file_arrives",
         of("test_batch_arrivals", "m05_no_more_is_paid_for_when_no_file_arrives[expired-fast]"),
         Patch(

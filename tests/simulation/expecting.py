@@ -31,6 +31,7 @@ LETTERS: Mapping[RowState, str] = {
     RowState.DETACHED: "T",
     RowState.OUTPUT_LOST: "L",
     RowState.ABANDONED: "G",
+    RowState.SKIPPED: "K",
 }
 PLAIN = "ISRD"
 _SUBMIT_SECONDS = 190.0  # as long as the client waits for an answer, and a little

@@ -101,8 +101,8 @@ class Acknowledgements:
             self.say("row", change.row, state.value)
             return state
 
-        async def told_plan(ledger: Ledger, rows: object) -> object:
-            planned = await plan(ledger, rows)  # type: ignore[arg-type]
+        async def told_plan(ledger: Ledger, rows: object, **how: bool) -> object:
+            planned = await plan(ledger, rows, **how)  # type: ignore[arg-type]
             self.say("planned", planned.added + planned.kept)
             return planned
 
