@@ -12,7 +12,7 @@ Each threat has a number, and each number stands beside the tests that keep it a
     T07  a host in odd letters or numbers     security/test_tripwire pure/test_links
     T08  proxies and .netrc                   security/test_one_origin test_proxies
     T09  no TLS, or somebody else's           security/test_one_origin test_storage pure/test_trust
-    T10  a bomb                               security/test_bounds test_storage
+    T10  a bomb                               security/test_bounds test_unpacking
     T11  a body that is endless, or drips     security/test_bounds test_storage
     T12  JSON that hurts                      security/test_bounds pure/test_wire_json
     T13  headers that hurt                    security/test_bounds
