@@ -130,7 +130,7 @@ async def test_m05_no_more_is_paid_for_when_no_file_arrives(tmp_path: Path, faul
                 client, pieces(60), tmp_path, IncompleteDownload, "no file arrives"
             )
         first = len(box.book.debits)
-        assert 3 <= first <= 20
+        assert 3 <= first <= 25  # what was in the queue, or just finished, when it was noticed
         # Whatever starts it again and again pays for one job each time at most.
         for _ in range(2):
             async with client_of(box, download=SOON_GIVEN_UP) as client:
