@@ -7,6 +7,7 @@ mixture: what is removed is what would be a secret after decoding.
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeAlias
@@ -20,6 +21,8 @@ _GRAM = 6
 _DEPTH = 4  # escapes within escapes
 _MARK = b"***"
 _MAX_TOKENS = 10_000
+_WINDOW, _OVERLAP = 256 * 1024, 4 * 1024  # an overlap holds a piece, however often escaped
+_MAX_FOUND = 1_000  # no honest answer repeats a secret so often; looking on would take seconds
 _ESCAPE = re.compile(
     rb"\\u00([0-9a-f]{2})|\\x([0-9a-f]{2})|%u00([0-9a-f]{2})|%([0-9a-f]{2})"
     rb"|&\#x0{0,5}([0-9a-f]{1,2});?|&\#0{0,5}([0-9]{1,3});?|&(amp|lt|gt|quot|apos);"
@@ -47,12 +50,22 @@ class Finder(Protocol):
 def without(data: bytes, finder: Finder) -> bytes:
     """The bytes without what is found in them, decoded or not.
 
-    Nearly always that is nothing, so that this is seen fast, and where it is, slowly.
+    Nearly always that is nothing, so that this is seen fast, and where it is, slowly. Text that is
+    full of secrets is withheld as a whole.
     """
-    return _cut(data, _found(data, finder)) if _may_hold(data, finder) else data
+    if not _may_hold(data, finder):
+        return data
+    found = _found(data, finder)
+    return _cut(data, found) if len(found) <= _MAX_FOUND else _MARK
 
 
 def _may_hold(text: bytes, finder: Finder) -> bool:
+    """Looked at in windows: undoing a million escapes at once takes a hundred times their size."""
+    starts = range(0, max(1, len(text)), _WINDOW)
+    return any(_window_may_hold(text[at : at + _WINDOW + _OVERLAP], finder) for at in starts)
+
+
+def _window_may_hold(text: bytes, finder: Finder) -> bool:
     for _ in range(_DEPTH):
         if finder.may_be_in(text.lower()):
             return True
@@ -73,7 +86,11 @@ def _found(text: bytes, finder: Finder) -> list[Span]:
             for step in reversed(steps):
                 start, end = step.place(start), step.place(end)
             found.append((start, end))
+            if len(found) > _MAX_FOUND:
+                return found
         steps.append(_Decoded(text))
+        if steps[-1].text == text:
+            break
         text = steps[-1].text
     return found
 
@@ -82,16 +99,16 @@ class _Decoded:
     """A text with its escapes undone once, and where each byte of it comes from."""
 
     def __init__(self, text: bytes) -> None:
-        parts: list[bytes] = []
-        self._new, self._old = [0], [0]
-        size = last = 0
+        decoded = bytearray()
+        self._new, self._old = array("q", [0]), array("q", [0])  # there may be a million
+        last = 0
         for escape in _ESCAPE.finditer(text):
-            parts += (text[last : escape.start()], _character(escape))
-            size += escape.start() - last + len(parts[-1])
+            decoded += text[last : escape.start()]
+            decoded += _character(escape)
             last = escape.end()
-            self._new.append(size)
+            self._new.append(len(decoded))
             self._old.append(last)
-        self.text = b"".join((*parts, text[last:]))
+        self.text = bytes(decoded + text[last:])
 
     def place(self, position: int) -> int:
         """Where in the text before this position was."""

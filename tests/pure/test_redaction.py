@@ -199,3 +199,16 @@ def test_t42_tokens_are_remembered_within_bounds() -> None:
     assert repr(tokens) == "<10000 tokens>"
     assert tokens.removed_from(b"010049abcdefghijk") == b"***"
     assert tokens.removed_from(b"000001abcdefghijk") == b"000001abcdefghijk"
+
+
+def test_t42_a_text_full_of_secrets_is_withheld_as_a_whole() -> None:
+    secret = Secret(KEY)
+    assert secret.removed_from(f"{KEY} ".encode() * 100).count(b"***") == 100
+    assert secret.removed_from(f"{KEY} ".encode() * 2_000) == b"***"
+
+
+@pytest.mark.parametrize("before", [0, 1, 262_130, 262_143, 262_144, 266_239, 524_288])
+def test_t42_an_escaped_key_is_found_anywhere_in_a_long_text(before: int) -> None:
+    spelled = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+    found = Secret(KEY).removed_from(("x" * before + spelled + "y" * 300_000).encode())
+    assert found == b"x" * before + b"***" + b"y" * 300_000

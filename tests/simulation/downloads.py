@@ -178,7 +178,8 @@ _OTHER_THINGS = (
     ),
     Script(
         id="D51-cut",
-        scenario=_served(_file("chunked_early_end", times=2), wav="streaming_size"),
+        # Once: two transfers that end early at the same byte would vouch for each other.
+        scenario=_served(_file("chunked_early_end", times=1), wav="streaming_size"),
         expects=_integrity("mended"),
     ),
     Script(
