@@ -38,17 +38,6 @@ MUTANTS = (
         ),
     ),
     planted(
-        "trust_exc_status",
-        of("test_submit_faults", f"{_BROKEN}[s19_no_status_line]"),
-        Patch(
-            "transport/api.py",
-            "            silence = _silence(error, sent=trace.sent)\n",
-            "            if isinstance(error, aiohttp.ClientResponseError):\n"
-            '                return Answer(error.status, b"")\n'
-            "            silence = _silence(error, sent=trace.sent)\n",
-        ),
-    ),
-    planted(
         "full_queue_with_a_job_is_sent_again",
         of("pure/test_policy_submitting", "a_full_queue_that_names_a_job_is_never_sent_again"),
         Patch(
