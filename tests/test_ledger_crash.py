@@ -287,6 +287,9 @@ class LedgerModel(RuleBasedStateMachine):
     def plan_again(self, count: int) -> None:
         with self.store.transaction():
             assert self.store.plan(ROWS[:count]).kept == count
+        # A row that was left out and is given again is wanted again.
+        back = [seq for seq in range(1, count + 1) if self.model[seq] is S.SKIPPED]
+        self.model |= dict.fromkeys(back, S.PLANNED)
 
     @rule()
     def restart(self) -> None:
