@@ -106,6 +106,9 @@ class LedgerModel(RuleBasedStateMachine):
         with self.store.transaction():
             done = self.store.plan(planned(count))
         assert (done.added, done.changed) == (max(0, count - len(self.model)), ())
+        for seq in range(1, min(count, len(self.model)) + 1):
+            if self.model[seq].state is S.SKIPPED:  # given again, so it is wanted again
+                self.take(changes.wanted_again(seq, "it was given again"))
         for seq in range(len(self.model) + 1, count + 1):
             self.model[seq] = Known()
 
