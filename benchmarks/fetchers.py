@@ -110,7 +110,7 @@ def ours_unsynced(order: Order) -> None:
 
 def ours_unsynced_unhashed(order: Order) -> None:
     """What sha256 costs is what this lacks beside the one before."""
-    from modelslab_async import partfile
+    from modelslab_async._engine import partfile
 
     class Nothing:
         def update(self, _: object) -> None:

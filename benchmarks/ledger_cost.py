@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from modelslab_async import LimitReached, Limits, ModelsLab, MusicGen, PollPolicy, Succeeded
-from modelslab_async.batch import changes
-from modelslab_async.batch.intake import plan_of
-from modelslab_async.batch.ledger import Ledger
+from modelslab_async.batch import _transitions as changes
+from modelslab_async.batch._intake import plan_of
+from modelslab_async.batch._ledger import Ledger
 
 from .measuring import Figure, Goal, Meter, Result, child, ratios, serving
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, evolve, field, frozen
 
-from modelslab_async.policy.expecting import Experience
-from modelslab_async.policy.polling import (
+from modelslab_async._engine.poll import NEWS
+from modelslab_async._policy.durations import DurationModel
+from modelslab_async._policy.poll import (
     Budget,
     PollAfter,
     PollPolicy,
@@ -22,8 +23,7 @@ from modelslab_async.policy.polling import (
     next_action,
     observe,
 )
-from modelslab_async.polls import NEWS
-from modelslab_async.protocol.replies import Pending
+from modelslab_async._protocol.replies import Pending
 
 from .services_jobs import list_schedule
 
@@ -83,7 +83,7 @@ def simulate(
     times = [LAWS[law](draw) for _ in range(load.count)]
     jobs = [_Job(took, ETAS[eta](draw, took)) for took in times]
     run = _Run(jobs, load, draw, policy or PollPolicy())
-    end = run.to_the_end()
+    end = run.wait_shielded()
     bound = list_schedule(times, load.places)
     return Outcome(end / bound, run.polls / load.count, tuple(run.lags))
 
@@ -99,12 +99,12 @@ class _Run:
         self._draw = draw
         self._policy = policy
         self._budget = Budget(policy.rate)
-        self._experience = Experience(policy.first, policy.min_interval)
+        self._experience = DurationModel(policy.first, policy.min_interval)
         self._running: set[_Job] = set()
         self._events: list[tuple[float, int, Callable[[float, _Job], None], _Job]] = []
         self._count = 0
 
-    def to_the_end(self) -> float:
+    def wait_shielded(self) -> float:
         """Run all jobs; when the last end is known."""
         now = 0.0
         for _ in range(self._load.places):
@@ -124,13 +124,13 @@ class _Run:
             return
         job.begun = now + self._load.latency / 2
         accepted = now + self._load.latency
-        job.state = PollState(accepted, scout=self._experience.is_scout(KIND, job.eta))
+        job.state = PollState(accepted, probe=self._experience.is_probe(KIND, job.eta))
         job.draw = self._draw.random()
         self._running.add(job)
         self._plan(job, accepted)
 
     def _delay(self, job: _Job, now: float) -> float:
-        expected = self._experience.expected(KIND, job.eta, scout=job.state.scout)
+        expected = self._experience.expected(KIND, job.eta, probe=job.state.probe)
         job.state = evolve(job.state, expected=expected)
         action = next_action(job.state, now, self._policy, job.draw)
         assert isinstance(action, PollAfter)
@@ -167,8 +167,8 @@ class _Run:
         self.lags.append((now - job.begun - job.took) / job.took)
         begun, unfinished = job.state.started, job.state.unfinished_at
         low = None if unfinished is None else unfinished - begun
-        self._experience.learnt(KIND, job.eta, low, job.asked_at - begun)
-        if self._experience.kinds[KIND].lessons in NEWS:
+        self._experience.observe(KIND, job.eta, low, job.asked_at - begun)
+        if self._experience.kinds[KIND].samples in NEWS:
             self._plan_anew(now)
         self._submit(now)
 

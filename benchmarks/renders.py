@@ -11,7 +11,7 @@ import json
 import sys
 import time
 
-from modelslab_async.sandbox.audio.synth import render
+from modelslab_async.sandbox._audio.synth import render
 
 from .measuring import Figure, Goal, Result, child
 

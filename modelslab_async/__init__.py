@@ -9,11 +9,17 @@ TYPE_CHECKING = False  # `typing` alone takes longer to import than all of this,
 if TYPE_CHECKING:
     from typing import Any
 
-    from .batch.money import Limits
-    from .batch.outcomes import Failed, Succeeded
-    from .batch.states import RowState
+    from ._engine.download import SavedFile
+    from ._engine.http import Network
+    from ._engine.job import Generation, Job, JobSnapshot, JobStatus
+    from ._policy.download import DownloadPolicy, Integrity
+    from ._policy.poll import PollPolicy
+    from ._protocol.replies import RemoteFile
+    from .batch._limits import Limits
+    from .batch._outcomes import Failed, Succeeded
+    from .batch._states import RowState
     from .client import Balance, ModelsLab
-    from .downloads import SavedFile
+    from .endpoints.music import MusicGen
     from .errors import (
         APIError,
         AuthenticationError,
@@ -45,12 +51,6 @@ if TYPE_CHECKING:
         WebhookError,
         WrongAccount,
     )
-    from .jobs import Generation, Job, JobSnapshot, JobStatus
-    from .policy.polling import PollPolicy
-    from .policy.transferring import DownloadPolicy, Integrity
-    from .protocol.replies import RemoteFile
-    from .protocol.requests import MusicGen
-    from .transport.api import Network
 
 __version__ = "0.1.0"
 
@@ -104,24 +104,24 @@ __all__ = [
     "__version__",
 ]
 
-_ROOMS = {
-    "Failed": "batch.outcomes",
-    "Limits": "batch.money",
-    "RowState": "batch.states",
-    "Succeeded": "batch.outcomes",
+_MODULES = {
+    "Failed": "batch._outcomes",
+    "Limits": "batch._limits",
+    "RowState": "batch._states",
+    "Succeeded": "batch._outcomes",
     "Balance": "client",
-    "DownloadPolicy": "policy.transferring",
-    "Generation": "jobs",
-    "Integrity": "policy.transferring",
-    "Job": "jobs",
-    "JobSnapshot": "jobs",
-    "JobStatus": "jobs",
+    "DownloadPolicy": "_policy.download",
+    "Generation": "_engine.job",
+    "Integrity": "_policy.download",
+    "Job": "_engine.job",
+    "JobSnapshot": "_engine.job",
+    "JobStatus": "_engine.job",
     "ModelsLab": "client",
-    "MusicGen": "protocol.requests",
-    "Network": "transport.api",
-    "PollPolicy": "policy.polling",
-    "RemoteFile": "protocol.replies",
-    "SavedFile": "downloads",
+    "MusicGen": "endpoints.music",
+    "Network": "_engine.http",
+    "PollPolicy": "_policy.poll",
+    "RemoteFile": "_protocol.replies",
+    "SavedFile": "_engine.download",
 }
 
 
@@ -130,7 +130,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f".{_ROOMS.get(name, 'errors')}", __name__), name)
+    value = getattr(import_module(f".{_MODULES.get(name, 'errors')}", __name__), name)
     globals()[name] = value
     return value
 

@@ -48,7 +48,7 @@ def _loaded() -> Callable[[Sequence[str]], int]:
             f"modelslab-async needs {', '.join(missing)}: pip install 'modelslab-async[cli]'\n"
         )
         sys.exit(2)
-    from .cli import run
+    from ._cli import run
 
     return run
 

@@ -12,28 +12,30 @@ from typing import TYPE_CHECKING, Any, Self
 
 from attrs import evolve, frozen
 
-from .downloads import Progress, SavedFile
+from ._engine.aio import runs_on, wait_shielded
+from ._engine.download import Progress, SavedFile
+from ._engine.http import Network, Response
+from ._engine.job import Generation, Job
+from ._engine.secret import Secret
+from ._engine.session import Session
+from ._engine.targets import target_of
+from ._policy.download import DownloadPolicy
+from ._policy.error_mapping import cannot_read, no_answer, said_no
+from ._policy.poll import PollPolicy
+from ._protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
+from ._protocol.urls import api_origin
+from ._protocol.wire_values import MAX_TRACK_ID
+from ._text import safe_text, slug
+from .endpoints.music import MusicGen
 from .errors import ConfigurationError, DownloadError
-from .jobs import Generation, Job
-from .policy.explaining import cannot_read, no_answer, said_no
-from .policy.polling import PollPolicy
-from .policy.transferring import DownloadPolicy
-from .protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
-from .protocol.requests import MAX_TRACK_ID, MusicGen
-from .protocol.trust import api_origin, safe_text, slug
-from .runtime import runs_on, to_the_end
-from .secret import Secret
-from .session import Session
-from .targets import target_of
-from .transport.api import Answer, Network
 
 if TYPE_CHECKING:
-    from .batch.batch import Batch
-    from .batch.ledger import Ledger
-    from .batch.manifest import Request
-    from .batch.money import Limits
-    from .batch.reconciling import Reconciler
-    from .batch.states import RowState
+    from .batch._batch import Batch
+    from .batch._ledger import Ledger
+    from .batch._limits import Limits
+    from .batch._manifest import Request
+    from .batch._reconcile import Reconciler
+    from .batch._states import RowState
     from .webhooks import WebhookReceiver
 
 DEFAULT_BASE_URL = "https://modelslab.com"
@@ -125,7 +127,7 @@ class ModelsLab:
     ) -> None:
         session, self._opened = self._session, None
         closing = asyncio.ensure_future(session.close())
-        cancelled = await to_the_end(closing)
+        cancelled = await wait_shielded(closing)
         closing.result()
         if cancelled is not None and error is None:
             raise cancelled
@@ -247,8 +249,8 @@ class ModelsLab:
             ModelsLabError: while iterating, after the last outcome: why the batch stopped early.
         """
         # Half of what importing this package costs would be for batches, which not all have.
-        from .batch.batch import Batch, BatchSettings
-        from .batch.runner import AHEAD
+        from .batch._batch import Batch, BatchSettings
+        from .batch._runner import AHEAD
 
         room = self._max_jobs + AHEAD
         if max_jobs is not None:  # with so few rows under way, no slot is taken from others
@@ -267,7 +269,7 @@ class ModelsLab:
 
     def reconciler(self, ledger: Ledger) -> Reconciler:
         """What finds the jobs of a batch's ambiguous rows; `Batch` does so by itself."""
-        from .batch.reconciling import Reconciler
+        from .batch._reconcile import Reconciler
 
         return Reconciler(self._session, ledger)
 
@@ -346,7 +348,7 @@ class ModelsLab:
     async def _ask(self, what: str, path: str) -> dict[str, Any]:
         """A question that costs nothing, about the account."""
         answer = await self._session.transport.post(path, {}, timeout=self._poll.timeout)
-        if not isinstance(answer, Answer):
+        if not isinstance(answer, Response):
             raise no_answer(what, answer.reason, timed_out=answer.timed_out)
         reply = read_reply(answer.body, answer.status)
         match reply:

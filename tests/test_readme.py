@@ -20,8 +20,8 @@ from aiohttp import web
 
 from modelslab_async.sandbox import Sandbox, Scenario
 
-from .forking import complaints
-from .quick import free_port
+from .support.forking import complaints
+from .support.quick import free_port
 
 README = Path(__file__).parent.parent / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -5,12 +5,12 @@ Nothing here imports the rest of the package.
 
 from __future__ import annotations
 
-from .account import AccountBook, Delivery, Job, RequestRecord
-from .fault import Fault
-from .loading import ScenarioError, load_scenario
-from .named import SCENARIOS
-from .scenario import Scenario
-from .server import HEADER, Sandbox
+from ._account import AccountBook, Delivery, Job, RequestRecord
+from ._fault import Fault
+from ._loading import ScenarioError, load_scenario
+from ._presets import SCENARIOS
+from ._scenario import Scenario
+from ._server import HEADER, Sandbox
 
 __all__ = [
     "HEADER",

@@ -4,10 +4,10 @@ ModelsLab's webhooks are unsigned, best effort and may repeat (ModelsLab docs, w
 each job has a URL of its own that only we can make, and a delivery only says when to ask.
 """
 
-from .delivery import Delivery
-from .inbox import Inbox, MemoryInbox
-from .logs import HideTokens
-from .receiver import WebhookReceiver
-from .sqlite_inbox import SqliteInbox
+from ._delivery import Delivery
+from ._inbox import Inbox, MemoryInbox
+from ._logs import HideTokens
+from ._receiver import WebhookReceiver
+from ._sqlite_inbox import SqliteInbox
 
 __all__ = ["Delivery", "HideTokens", "Inbox", "MemoryInbox", "SqliteInbox", "WebhookReceiver"]

@@ -6,9 +6,8 @@ import contextlib
 import math
 from urllib.parse import unquote
 
-from modelslab_async.errors import ModelsLabError, RequestError, WebhookError
-from modelslab_async.policy.explaining import may_exist, said_no, stopped
-from modelslab_async.policy.polling import (
+from modelslab_async._policy.error_mapping import may_exist, said_no, stopped
+from modelslab_async._policy.poll import (
     MAX_PAUSE,
     Action,
     Finish,
@@ -22,9 +21,9 @@ from modelslab_async.policy.polling import (
     observe,
     pause,
 )
-from modelslab_async.policy.submitting import Accepted, Busy, Rejected, Unknown, classify
-from modelslab_async.protocol.links import LinkRefused, read_link
-from modelslab_async.protocol.replies import (
+from modelslab_async._policy.submit import Accepted, Busy, Rejected, Unknown, classify
+from modelslab_async._protocol.links import LinkRefused, read_link
+from modelslab_async._protocol.replies import (
     Failed,
     Finished,
     Pending,
@@ -34,10 +33,11 @@ from modelslab_async.protocol.replies import (
     Unreadable,
     read_reply,
 )
-from modelslab_async.protocol.trust import job_id
-from modelslab_async.protocol.waiting import retry_after
-from modelslab_async.webhooks.core import Head, Signer, read_hint, unfit
-from modelslab_async.webhooks.delivery import Delivery
+from modelslab_async._protocol.retry_after import retry_after
+from modelslab_async._protocol.urls import job_id
+from modelslab_async.errors import ModelsLabError, RequestError, WebhookError
+from modelslab_async.webhooks._delivery import Delivery
+from modelslab_async.webhooks._signing import Head, Signer, read_hint, reject_status
 
 _POLICY = PollPolicy()
 _LATER = 10.0
@@ -114,7 +114,7 @@ def webhook(data: bytes) -> None:
     path, encoding, length, body, *_ = [*data.split(b"\n", 3), b"", b"", b""]
     _proves_nothing(path.decode("utf-8", "surrogateescape"))
     head = Head("POST", "/", _header(encoding), _header(length))
-    assert unfit(head) in (None, 413, 415)
+    assert reject_status(head) in (None, 413, 415)
     reply = read_hint(body)
     if reply is not None:
         _is_usable(reply)

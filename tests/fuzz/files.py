@@ -8,14 +8,14 @@ import math
 import re
 from pathlib import Path
 
-from modelslab_async.batch.given import taken
-from modelslab_async.batch.intake import to_plan
-from modelslab_async.batch.manifest import BadRow, Format, Row, check_manifest, read_manifest
-from modelslab_async.batch.naming import DEFAULT_TEMPLATE, file_name
-from modelslab_async.batch.rows import request_text
-from modelslab_async.policy.transferring import Ending, Integrity, Setback, integrity_of
-from modelslab_async.protocol.audio import begins, examine
-from modelslab_async.protocol.sound import Completeness, NotSound, Sound
+from modelslab_async._policy.download import AttemptFailure, Ending, Integrity, integrity_of
+from modelslab_async._protocol.audio import begins, examine
+from modelslab_async._protocol.sound import Completeness, NotSound, Sound
+from modelslab_async.batch._intake import to_plan
+from modelslab_async.batch._manifest import BadRow, Format, Row, check_manifest, read_manifest
+from modelslab_async.batch._naming import DEFAULT_TEMPLATE, file_name
+from modelslab_async.batch._records import taken
+from modelslab_async.batch._rows import request_text
 
 _CALLS = 100_000
 _NOWHERE = Path("/nonexistent")
@@ -68,9 +68,9 @@ def _is_measured(sound: Sound, size: int) -> None:
 
 def _is_vouched_for(sound: Sound) -> None:
     alone = integrity_of(sound, Ending.CLOSED)
-    assert isinstance(alone, Setback) == (sound.completeness is not Completeness.EXACT)
+    assert isinstance(alone, AttemptFailure) == (sound.completeness is not Completeness.EXACT)
     announced = integrity_of(sound, Ending.ANNOUNCED)
-    assert isinstance(announced, Setback) == (sound.completeness is Completeness.SHORT)
+    assert isinstance(announced, AttemptFailure) == (sound.completeness is Completeness.SHORT)
     assert sound.completeness is not Completeness.SHORT or announced is not Integrity.MENDED
 
 

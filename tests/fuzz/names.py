@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 
 from yarl import URL
 
-from modelslab_async.batch.naming import DEFAULT_TEMPLATE, file_name
-from modelslab_async.batch.sources import read_given
+from modelslab_async import _text
+from modelslab_async._protocol import addresses, links
+from modelslab_async._protocol import urls as trust
+from modelslab_async.batch._naming import DEFAULT_TEMPLATE, file_name
+from modelslab_async.batch._sources import read_given
 from modelslab_async.errors import ConfigurationError
-from modelslab_async.protocol import addresses, links, trust
-from modelslab_async.webhooks.core import checked_url
+from modelslab_async.webhooks._signing import checked_url
 
 _BASE = "https://modelslab.com"
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
@@ -104,13 +106,13 @@ def text(data: bytes) -> None:
     """Any text: one component of a path, one line on a terminal, and one cell of a table."""
     foreign = data.decode("utf-8", "surrogateescape")
     for limit in (1, 5, 60):
-        _is_a_name(trust.slug(foreign, limit), limit)
+        _is_a_name(_text.slug(foreign, limit), limit)
     stem = file_name(DEFAULT_TEMPLATE, 17, foreign, foreign, foreign)
     assert PureWindowsPath("out", stem).parent == PureWindowsPath("out")
-    line = trust.safe_text(foreign)
+    line = _text.safe_text(foreign)
     assert line.isprintable()
     assert len(line) <= 300
-    assert trust.safe_text(line) == line
+    assert _text.safe_text(line) == line
     _is_one_cell(data.decode("utf-8", "replace").replace("\0", "#"))
 
 
@@ -119,7 +121,7 @@ def _is_a_name(name: str, limit: int) -> None:
     assert not _DEVICE.fullmatch(name)
     assert ".." not in name
     assert len(name) <= limit
-    assert trust.slug(name, limit) == name
+    assert _text.slug(name, limit) == name
 
 
 def _is_one_cell(cell: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelslab_async.protocol.replies import Finished, read_reply
+from modelslab_async._protocol.replies import Finished, read_reply
 
 
 def planted(data: bytes) -> None:

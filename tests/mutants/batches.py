@@ -16,148 +16,156 @@ _SENT_FIRST = """\
 MUTANTS = (
     planted(
         "intent_after_send",
-        of("test_batch_kill", "l02_a_row_between_intent_and_submit_is_never_paid_for_unasked"),
-        Patch("submits.py", _SENT, _SENT_FIRST),
+        of("batch/test_kill", "l02_a_row_between_intent_and_submit_is_never_paid_for_unasked"),
+        Patch("_engine/submit.py", _SENT, _SENT_FIRST),
     ),
     planted(
         "no_commit_before_poll",
-        of("test_planted", "l03_a_job_is_asked_about_when_its_id_is_on_disk"),
+        of("batch/test_planted", "l03_a_job_is_asked_about_when_its_id_is_on_disk"),
         Patch(
-            "submits.py",
+            "_engine/submit.py",
             "        return evolve(result, outcome=await attempt.journal.answer(result.outcome))\n",
             "        self._spawn(attempt.journal.answer(result.outcome))\n        return result\n",
         ),
     ),
     planted(
         "acknowledged_before_commit",
-        of("test_ledger_writing", "a_write_is_in_the_file_when_it_returns"),
+        of("batch/test_ledger_writing", "a_write_is_in_the_file_when_it_returns"),
         Patch(
-            "batch/store.py",
+            "batch/_sqlite/store.py",
             '        self.db.execute("BEGIN IMMEDIATE")\n        try:\n',
             "        if self.db.in_transaction:\n"
             '            self.db.execute("COMMIT")\n'
             '        self.db.execute("BEGIN IMMEDIATE")\n        try:\n',
         ),
         Patch(
-            "batch/store.py",
+            "batch/_sqlite/store.py",
             '            yield\n            self.db.execute("COMMIT")\n',
             "            yield\n",
         ),
         Patch(
-            "batch/opened.py",
+            "batch/_sqlite/files.py",
             "                self.db.close()\n            except",
             "                self.db.commit()\n                self.db.close()\n            except",
         ),
     ),
     planted(
         "synchronous_normal",
-        of("test_ledger_writing", "l03_a_commit_outlives_a_power_loss"),
-        Patch("batch/store.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
+        of("batch/test_ledger_writing", "l03_a_commit_outlives_a_power_loss"),
+        Patch("batch/_sqlite/store.py", "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),
     ),
     planted(
         "start_turns_submitting_into_planned",
         of(
-            "test_ledger_crash",
+            "batch/test_ledger_crash",
             "l02_a_row_whose_intent_was_committed_is_ambiguous_after_a_crash",
         ),
         Patch(
-            "batch/changes.py",
+            "batch/_transitions.py",
             '    return ambiguous(row, "found at start-up',
             '    return not_sent(row, "found at start-up',
         ),
     ),
     planted(
         "unknown_turns_into_planned",
-        of("test_batch_money", "a_job_that_cannot_be_told_apart_is_shown_and_not_paid_again"),
+        of("batch/test_money", "a_job_that_cannot_be_told_apart_is_shown_and_not_paid_again"),
         Patch(
-            "batch/journal.py",
+            "batch/_journal.py",
             "            return changes.ambiguous(row, reason)\n",
             "            return changes.not_sent(row, reason)\n",
         ),
     ),
     planted(
         "ambiguous_rows_are_made_anew_unasked",
-        of("test_batch_money", "a_job_that_cannot_be_told_apart_is_shown_and_not_paid_again"),
+        of("batch/test_money", "a_job_that_cannot_be_told_apart_is_shown_and_not_paid_again"),
         Patch(
-            "batch/batch.py",
+            "batch/_batch.py",
             "frozenset(map(_retriable, settings.retry))",
             "frozenset(map(_retriable, settings.retry)) | {RowState.AMBIGUOUS}",
         ),
     ),
     planted(
         "any_step_is_legal",
-        of("test_ledger", "an_illegal_step_writes_nothing"),
-        Patch("batch/states.py", "    if new not in EDGES[old]:\n", "    if new not in EDGES:\n"),
+        of("batch/test_ledger", "an_illegal_step_writes_nothing"),
+        Patch("batch/_states.py", "    if new not in EDGES[old]:\n", "    if new not in EDGES:\n"),
     ),
     planted(
         "two_rows_may_have_one_job",
-        of("test_ledger", "s35_a_job_id_given_twice_makes_the_second_row_ambiguous"),
-        Patch("batch/store.py", "        if holder is not None:\n", "        if not self._pid:\n"),
+        of("batch/test_ledger", "s35_a_job_id_given_twice_makes_the_second_row_ambiguous"),
+        Patch(
+            "batch/_sqlite/store.py",
+            "        if holder is not None:\n",
+            "        if not self._pid:\n",
+        ),
     ),
     planted(
         "paid_answer_is_not_rescued",
-        of("test_ledger_writing", "l04_a_paid_id_outlives_a_full_disk"),
+        of("batch/test_ledger_writing", "l04_a_paid_id_outlives_a_full_disk"),
         Patch(
-            "batch/writer.py", "        store.rescue.keep(change)\n", "        store.rescue.path\n"
+            "batch/_sqlite/writer.py",
+            "        store.rescue.keep(change)\n",
+            "        store.rescue.path\n",
         ),
     ),
     planted(
         "rescued_answer_is_not_taken_in",
-        of("test_ledger_writing", "l04_a_paid_id_outlives_a_full_disk"),
-        Patch("batch/store.py", "            store._take_in()\n", ""),
+        of("batch/test_ledger_writing", "l04_a_paid_id_outlives_a_full_disk"),
+        Patch("batch/_sqlite/store.py", "            store._take_in()\n", ""),
     ),
     planted(
         "one_bad_question_breaks_the_ledger",
-        of("test_ledger_writing", "a_question_that_fails_fails_alone"),
+        of("batch/test_ledger_writing", "a_question_that_fails_fails_alone"),
         Patch(
-            "batch/writer.py",
+            "batch/_sqlite/writer.py",
             "        if not isinstance(error, _OWN_FAULT):\n",
             "        if error:\n",
         ),
     ),
     planted(
         "cancelled_write_is_not_awaited",
-        of("test_ledger_writing", "l11_a_write_cancelled_by_its_task_is_still_made"),
+        of("batch/test_ledger_writing", "l11_a_write_cancelled_by_its_task_is_still_made"),
         Patch(
-            "batch/ledger.py",
-            "        cancelled = await to_the_end(future)\n        answer",
+            "batch/_ledger.py",
+            "        cancelled = await wait_shielded(future)\n        answer",
             "        cancelled = None\n        await asyncio.wait([future])\n        answer",
         ),
     ),
     planted(
         "two_processes_in_a_directory",
-        of("test_ledger_opening", "l09_one_process_at_a_time_works_on_a_directory"),
+        of("batch/test_ledger_opening", "l09_one_process_at_a_time_works_on_a_directory"),
         Patch(
-            "filesystem.py",
+            "_engine/filesystem.py",
             "flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)",
             "flock(fd, fcntl.LOCK_SH)",
         ),
     ),
     planted(
         "backup_is_taken_for_the_present",
-        of("test_ledger_opening", "t36_a_ledger_put_back_from_a_backup_is_noticed"),
-        Patch("batch/place.py", '_count(self._last, "openings") > openings or ', ""),
+        of("batch/test_ledger_opening", "t36_a_ledger_put_back_from_a_backup_is_noticed"),
+        Patch("batch/_sqlite/location.py", '_count(self._last, "openings") > openings or ', ""),
     ),
     planted(
         "ledger_0644",
-        of("test_ledger_opening", "t16_nobody_else_can_read_a_ledger"),
-        Patch("batch/place.py", "_PRIVATE: Final = 0o600", "_PRIVATE: Final = 0o644"),
+        of("batch/test_ledger_opening", "t16_nobody_else_can_read_a_ledger"),
+        Patch("batch/_sqlite/location.py", "_PRIVATE: Final = 0o600", "_PRIVATE: Final = 0o644"),
     ),
     planted(
         "ledger_through_a_link",
-        of("test_ledger_opening", "a_planted_link_is_refused"),
-        Patch("batch/place.py", "os.O_CREAT | os.O_NOFOLLOW |", "os.O_CREAT |"),
+        of("batch/test_ledger_opening", "a_planted_link_is_refused"),
+        Patch("batch/_sqlite/location.py", "os.O_CREAT | os.O_NOFOLLOW |", "os.O_CREAT |"),
     ),
     planted(
         "key_kept_in_the_ledger",
-        of("test_batch_states", "a_request_with_a_key_is_not_kept"),
-        Patch("batch/rows.py", '    if "key" in row.request:\n', '    if "keys" in row.request:\n'),
+        of("batch/test_states", "a_request_with_a_key_is_not_kept"),
+        Patch(
+            "batch/_rows.py", '    if "key" in row.request:\n', '    if "keys" in row.request:\n'
+        ),
     ),
     planted(
         "done_without_a_file",
-        of("test_batch", "d28_a_file_of_somebody_else_is_never_replaced"),
+        of("batch/test_batch", "d28_a_file_of_somebody_else_is_never_replaced"),
         Patch(
-            "batch/runner.py",
+            "batch/_runner.py",
             "        except OutputLost as error:\n"
             "            await self._lost(row, error)\n"
             "            raise\n"
@@ -173,30 +181,33 @@ MUTANTS = (
     planted(
         "removed_rows_are_paid_for",
         of(
-            "test_batch_follows",
+            "batch/test_follows",
             "m09_a_removal_holds_though_nothing_else_is_left_to_do",
         ),
-        Patch("cli/batch_run.py", "        if plan.dropped:", "        if not plan.dropped:"),
+        Patch("_cli/batch_run.py", "        if plan.dropped:", "        if not plan.dropped:"),
     ),
     planted(
         "replaces_what_was_sent",
-        of("test_batch_follows", "m09_requests_that_come_one_by_one_replace_nothing"),
+        of("batch/test_follows", "m09_requests_that_come_one_by_one_replace_nothing"),
         Patch(
-            "batch/store.py",
+            "batch/_sqlite/store.py",
             "            elif replaces and state in UNSENT:\n",
             "            elif True:\n",
         ),
     ),
     planted(
         "pays_on_while_no_file_arrives",
-        of("test_batch_arrivals", "m05_no_more_is_paid_for_when_no_file_arrives[expired-fast]"),
+        of(
+            "batch/test_arrivals",
+            "m05_no_more_is_paid_for_when_no_file_arrives[expired-fast]",
+        ),
         Patch(
-            "batch/runner.py",
+            "batch/_runner.py",
             "            if not self._arrivals.are_late:\n",
             "            if True:\n",
         ),
         Patch(
-            "batch/runner.py",
+            "batch/_runner.py",
             "        if self._arrivals.are_late and not alone:\n",
             "        if False:\n",
         ),
@@ -204,75 +215,75 @@ MUTANTS = (
     planted(
         "taken_name_is_found_after_payment",
         of(
-            "test_batch_arrivals",
+            "batch/test_arrivals",
             "m04_all_names_of_a_lost_ledger_are_found_and_nothing_is_paid_again",
         ),
-        Patch("batch/runner.py", "            if taken is not None:\n", "            if False:\n"),
+        Patch("batch/_runner.py", "            if taken is not None:\n", "            if False:\n"),
     ),
     planted(
         "room_is_kept_through_the_download",
         of(
-            "test_batch",
+            "batch/test_batch",
             "the_next_submit_leaves_when_a_job_is_finished_and_not_when_its_file_is_here",
         ),
         Patch(
-            "batch/runner.py",
+            "batch/_runner.py",
             "            if not held:\n                self._room.release()\n",
             "            pass\n",
         ),
         Patch(
-            "batch/runner.py",
+            "batch/_runner.py",
             "            self._backlog.release()\n",
             "            self._backlog.release()\n            self._room.release()\n",
         ),
     ),
     planted(
         "results_unescaped",
-        of("test_results", "a_line_is_one_line_and_comes_back"),
+        of("batch/test_results", "a_line_is_one_line_and_comes_back"),
         Patch(
-            "batch/results.py",
+            "batch/_results.py",
             'allow_nan=False) + "\\n").encode("ascii")',
             'allow_nan=False, ensure_ascii=False) + "\\n").encode("utf-8", "replace")',
         ),
     ),
     planted(
         "half_a_results_file",
-        of("test_results", "results_that_are_out_of_order_replace_nothing"),
+        of("batch/test_results", "results_that_are_out_of_order_replace_nothing"),
         Patch(
-            "batch/results.py",
+            "batch/_results.py",
             "        part = self._directory / _PART_NAME\n",
             "        part = self.path\n",
         ),
     ),
     planted(
         "the_path_is_not_checked_before_an_intent",
-        of("test_directory", "x23_a_directory_that_is_lost_while_a_batch_runs_stops_it"),
+        of("batch/test_directory", "x23_a_directory_that_is_lost_while_a_batch_runs_stops_it"),
         Patch(
-            "batch/store.py",
+            "batch/_sqlite/store.py",
             "            self.check_directory()\n            self.",
             "            self.",
         ),
-        Patch("batch/batch.py", "            await self.ledger.check()\n", "            pass\n"),
-        Patch("batch/runner.py", "            await self._ledger.check()\n", "            pass\n"),
+        Patch("batch/_batch.py", "            await self.ledger.check()\n", "            pass\n"),
+        Patch("batch/_runner.py", "            await self._ledger.check()\n", "            pass\n"),
     ),
     planted(
         "a_copy_is_taken_for_the_original",
-        of("test_directory", "t36_a_copy_takes_over_what_the_original_has_paid_for_since"),
-        Patch("batch/identity.py", "known is not None and known != now", "False"),
+        of("batch/test_directory", "t36_a_copy_takes_over_what_the_original_has_paid_for_since"),
+        Patch("batch/_sqlite/identity.py", "known is not None and known != now", "False"),
     ),
     planted(
         "the_end_of_a_log_is_not_missed",
-        of("test_directory", "l21_a_damaged_end_of_the_log_is_noticed"),
-        Patch("batch/place.py", ' or _count(self._last, "steps") > steps', ""),
+        of("batch/test_directory", "l21_a_damaged_end_of_the_log_is_noticed"),
+        Patch("batch/_sqlite/location.py", ' or _count(self._last, "steps") > steps', ""),
     ),
     planted(
         "the_hash_is_written_after_the_name",
-        of("test_directory", "d42_a_published_file_needs_no_link_any_more"),
-        Patch("batch/runner.py", "None if file.index else expect", "None"),
+        of("batch/test_directory", "d42_a_published_file_needs_no_link_any_more"),
+        Patch("batch/_runner.py", "None if file.index else expect", "None"),
     ),
     planted(
         "who_reads_leaves_files",
-        of("test_ledger_reading", "l22_reading_leaves_a_directory_as_it_is"),
-        Patch("batch/reading.py", "mode=ro&immutable=1", "mode=ro"),
+        of("batch/test_ledger_reading", "l22_reading_leaves_a_directory_as_it_is"),
+        Patch("batch/_sqlite/reader.py", "mode=ro&immutable=1", "mode=ro"),
     ),
 )

@@ -7,53 +7,61 @@ from .mutant import Patch, of, planted
 _CUT = "a_cut_file_is_gone_on_with_where_that_is_safe_and_begun_again_where_not"
 _TWICE = "d51_without_a_mark_of_the_end_or_the_same_bytes_twice_nothing_is_published"
 _IN_ORDER = of(
-    "test_partfile",
+    "engine/test_partfile",
     "d34_the_bytes_are_durable_before_the_name_and_the_name_before_we_say_so",
 )
 _SYNC = "        sync_file(self._fd)\n        target = self._directory / name\n"
 
 MUTANTS = (
-    planted("no_fsync_of_the_part", _IN_ORDER, Patch("partfile.py", "sync_file(self._fd)", "pass")),
+    planted(
+        "no_fsync_of_the_part",
+        _IN_ORDER,
+        Patch("_engine/partfile.py", "sync_file(self._fd)", "pass"),
+    ),
     planted(
         "no_fsync_of_the_directory",
         _IN_ORDER,
-        Patch("partfile.py", "        sync_directory(self._directory)\n", ""),
+        Patch("_engine/partfile.py", "        sync_directory(self._directory)\n", ""),
     ),
     planted(
         "rename_before_fsync",
         _IN_ORDER,
-        Patch("partfile.py", _SYNC, "        target = self._directory / name\n"),
+        Patch("_engine/partfile.py", _SYNC, "        target = self._directory / name\n"),
         Patch(
-            "partfile.py",
+            "_engine/partfile.py",
             "            return None\n        self.discard()\n",
             "            return None\n        sync_file(self._fd)\n        self.discard()\n",
         ),
     ),
     planted(
         "shared_part_name",
-        of("test_partfile", "d29_many_tasks_that_download_one_job_get_one_file"),
-        Patch("partfile.py", "{secrets.token_hex(SCRATCH_BYTES)}", "{'0' * 12}"),
-        Patch("partfile.py", "os.O_CREAT | os.O_EXCL |", "os.O_CREAT |"),
-        Patch("partfile.py", "                lock(self._fd, wait=True)", "                pass"),
+        of("engine/test_partfile", "d29_many_tasks_that_download_one_job_get_one_file"),
+        Patch("_engine/partfile.py", "{secrets.token_hex(SCRATCH_BYTES)}", "{'0' * 12}"),
+        Patch("_engine/partfile.py", "os.O_CREAT | os.O_EXCL |", "os.O_CREAT |"),
+        Patch(
+            "_engine/partfile.py",
+            "                lock(self._fd, wait=True)",
+            "                pass",
+        ),
     ),
     planted(
         "living_part_is_swept",
-        of("test_partfile", "d33_a_dead_part_is_swept_and_a_living_one_stays"),
-        Patch("partfile.py", "        lock(fd, wait=False)\n", ""),
+        of("engine/test_partfile", "d33_a_dead_part_is_swept_and_a_living_one_stays"),
+        Patch("_engine/partfile.py", "        lock(fd, wait=False)\n", ""),
     ),
     planted(
         "dead_parts_stay",
-        of("test_partfile", "d33_a_dead_part_is_swept_and_a_living_one_stays"),
-        Patch("partfile.py", "            _sweep(self._directory)\n", "            pass\n"),
+        of("engine/test_partfile", "d33_a_dead_part_is_swept_and_a_living_one_stays"),
+        Patch("_engine/partfile.py", "            _sweep(self._directory)\n", "            pass\n"),
     ),
     planted(
         "open_wb_in_the_output_directory",
         of(
-            "test_partfile",
+            "engine/test_partfile",
             "t15_nothing_that_has_the_name_is_replaced_or_written_through",
         ),
         Patch(
-            "filesystem.py",
+            "_engine/filesystem.py",
             "    os.link(part, target, follow_symlinks=False)\n",
             '    with target.open("wb") as file:\n        file.write(part.read_bytes())\n',
         ),
@@ -61,11 +69,11 @@ MUTANTS = (
     planted(
         "publish_replaces",
         of(
-            "test_partfile",
+            "engine/test_partfile",
             "t15_nothing_that_has_the_name_is_replaced_or_written_through",
         ),
         Patch(
-            "filesystem.py",
+            "_engine/filesystem.py",
             "    os.link(part, target, follow_symlinks=False)\n",
             "    part.replace(target)\n",
         ),
@@ -73,80 +81,88 @@ MUTANTS = (
     planted(
         "a_file_of_equal_size_is_taken_for_ours",
         of(
-            "test_partfile",
+            "engine/test_partfile",
             "t15_nothing_that_has_the_name_is_replaced_or_written_through",
         ),
         Patch(
-            "partfile.py",
+            "_engine/partfile.py",
             'hashlib.file_digest(file, "sha256").hexdigest() == sha256',
             "about.st_size == size",
         ),
     ),
     planted(
         "failed_download_leaves_its_part",
-        of("test_partfile", "d24_a_disk_error_names_itself_leaves_nothing_and_can_be_tried_again"),
+        of(
+            "engine/test_partfile",
+            "d24_a_disk_error_names_itself_leaves_nothing_and_can_be_tried_again",
+        ),
         Patch(
-            "partfile.py", "            self.path.unlink(missing_ok=True)\n", "            pass\n"
+            "_engine/partfile.py",
+            "            self.path.unlink(missing_ok=True)\n",
+            "            pass\n",
         ),
     ),
     planted(
         "skip_riff",
-        of("test_download_faults", "d15_a_short_source_that_is_never_the_same_is_not_published"),
+        of(
+            "engine/test_download_faults",
+            "d15_a_short_source_that_is_never_the_same_is_not_published",
+        ),
         Patch(
-            "policy/transferring.py",
+            "_policy/download.py",
             "    if sound.completeness is Completeness.SHORT:\n",
             "    if sound.completeness is Completeness.SHORT and not announced:\n",
         ),
     ),
     planted(
         "nothing_vouches_and_it_is_published",
-        of("test_download_faults", f"{_TWICE}[closed]"),
+        of("engine/test_download_faults", f"{_TWICE}[closed]"),
         Patch(
-            "policy/transferring.py",
-            '    return Setback(Trouble.CUT, "nothing says whether the file is whole")\n',
-            "    return Integrity.LENGTH\n",
+            "_policy/download.py",
+            'AttemptFailure(FailureKind.CUT, "nothing says whether the file is whole")',
+            "Integrity.LENGTH",
         ),
     ),
     planted(
         "one_transfer_vouches_for_itself",
-        of("test_download_faults", f"{_TWICE}[never_the_same]"),
+        of("engine/test_download_faults", f"{_TWICE}[never_the_same]"),
         Patch(
-            "policy/transferring.py",
+            "_policy/download.py",
             "    if confirmed and can_be_repeated(",
             "    if can_be_repeated(",
         ),
     ),
     planted(
         "a_closed_connection_is_an_end",
-        of("test_download_faults", f"{_TWICE}[closed]"),
+        of("engine/test_download_faults", f"{_TWICE}[closed]"),
         Patch(
-            "policy/transferring.py",
+            "_policy/download.py",
             "    return ending is not Ending.CLOSED or",
             "    return ending is Ending.CLOSED or",
         ),
     ),
     planted(
         "published_as_it_came",
-        of("test_opens_elsewhere", "d52_a_file_opens_in_libsndfile[bad_list]"),
-        Patch("downloads.py", "sound.mended:\n", "not sound.mended:\n"),
+        of("engine/test_opens_elsewhere", "d52_a_file_opens_in_libsndfile[bad_list]"),
+        Patch("_engine/download.py", "sound.mended:\n", "not sound.mended:\n"),
     ),
     planted(
         "page_saved_as_music",
-        of("pure/test_audio", "what_is_no_sound_is_named_for_what_it_is"),
+        of("protocol/test_audio", "what_is_no_sound_is_named_for_what_it_is"),
         Patch(
-            "protocol/audio.py", "    return _sniff_text(head)\n", "    return AudioFormat.FLAC\n"
+            "_protocol/audio.py", "    return _sniff_text(head)\n", "    return AudioFormat.FLAC\n"
         ),
     ),
     planted(
         "cut_body_is_whole",
-        of("test_planted", "d03_a_cut_file_that_cannot_say_so_itself_is_not_published"),
+        of("batch/test_planted", "d03_a_cut_file_that_cannot_say_so_itself_is_not_published"),
         Patch(
-            "downloads.py",
+            "_engine/download.py",
             "if body.size is not None and self._part.size != body.size:",
             "if body.size is not None and self._part.size > body.size:",
         ),
         Patch(
-            "transport/storage.py",
+            "_engine/storage.py",
             "        except (aiohttp.ClientError, OSError) as error:\n"
             "            failure = LinkFailed(_setback(error))\n",
             "        except aiohttp.ClientPayloadError:\n"
@@ -157,93 +173,100 @@ MUTANTS = (
     ),
     planted(
         "resume_spliced_under_another_etag",
-        of("test_download_faults", f"{_CUT}[d30_other_etag]"),
+        of("engine/test_download_faults", f"{_CUT}[d30_other_etag]"),
         Patch(
-            "transport/storage.py",
+            "_engine/storage.py",
             "if not is_same_version(",
             "if False and not is_same_version(",
         ),
     ),
     planted(
         "resume_spliced_at_another_offset",
-        of("test_planted", "d30_a_part_from_another_place_is_not_spliced_in"),
+        of("batch/test_planted", "d30_a_part_from_another_place_is_not_spliced_in"),
         Patch(
-            "transport/storage.py",
+            "_engine/storage.py",
             "if found is None or int(found[1]) != asked:",
             "if found is None:",
         ),
     ),
     planted(
         "resume_without_if_range",
-        of("test_download_faults", f"{_CUT}[d30_changed_file]"),
-        Patch("transport/storage.py", ', "If-Range": validator}', "}"),
+        of("engine/test_download_faults", f"{_CUT}[d30_changed_file]"),
+        Patch("_engine/storage.py", ', "If-Range": validator}', "}"),
     ),
     planted(
         "weak_tag_is_a_validator",
         of(
-            "test_download_faults",
+            "engine/test_download_faults",
             "d30_only_what_tells_the_very_bytes_lets_a_file_be_gone_on_with[weak_tag]",
         ),
-        Patch("protocol/versions.py", "etag if etag.startswith('\"') else None", "etag"),
+        Patch("_protocol/versions.py", "etag if etag.startswith('\"') else None", "etag"),
     ),
     planted(
         "mirrors_are_mixed",
-        of("test_planted", "d39_a_tag_of_one_host_is_no_tag_of_another"),
+        of("batch/test_planted", "d39_a_tag_of_one_host_is_no_tag_of_another"),
         Patch(
-            "downloads.py",
+            "_engine/download.py",
             "if self._from and self._from[0] == url else None",
             "if self._from else None",
         ),
     ),
     planted(
         "auto_decompress_on",
-        of("test_unpacking", "d12_a_label_that_is_wrong_does_not_matter[gzip]"),
-        Patch("transport/api.py", "auto_decompress=False", "auto_decompress=True"),
+        of("engine/test_unpacking", "d12_a_label_that_is_wrong_does_not_matter[gzip]"),
+        Patch("_engine/http.py", "auto_decompress=False", "auto_decompress=True"),
     ),
     planted(
         "no_size_cap_of_a_file",
         of(
-            "test_download_faults",
+            "engine/test_download_faults",
             "d23_a_body_over_the_limit_is_refused_by_its_length_or_when_it_gets_there[chunked]",
         ),
-        Patch("downloads.py", "if size > self._policy.max_bytes:", "if size < 0:"),
+        Patch("_engine/download.py", "if size > self._policy.max_bytes:", "if size < 0:"),
     ),
     planted(
         "no_size_cap_of_an_answer",
-        of("test_planted", "t11_an_answer_without_end_is_cut_by_its_size"),
+        of("batch/test_planted", "t11_an_answer_without_end_is_cut_by_its_size"),
         Patch(
-            "transport/api.py",
+            "_engine/http.py",
             "        if len(received.body) > MAX_ANSWER_BYTES:\n",
             "        if len(received.body) < 0:\n",
         ),
     ),
     planted(
         "trickle_is_waited_for",
-        of("test_planted", "d22_a_link_that_comes_whole_but_too_slowly_gives_way_to_the_next"),
+        of(
+            "batch/test_planted", "d22_a_link_that_comes_whole_but_too_slowly_gives_way_to_the_next"
+        ),
         Patch(
-            "downloads.py", "if self._bytes < self._policy.min_rate * elapsed:", "if elapsed < 0:"
+            "_engine/download.py",
+            "if self._bytes < self._policy.min_rate * elapsed:",
+            "if elapsed < 0:",
         ),
     ),
     planted(
         "only_the_first_link",
-        of("test_download_faults", "d01_a_mirror_gives_the_file_when_the_first_host_is_not_there"),
-        Patch("policy/transferring.py", "link=(transfer.link + 1) % transfer.links", "link=0"),
+        of(
+            "engine/test_download_faults",
+            "d01_a_mirror_gives_the_file_when_the_first_host_is_not_there",
+        ),
+        Patch("_policy/download.py", "link=(transfer.link + 1) % transfer.links", "link=0"),
     ),
     planted(
         "dead_links_are_not_asked_for_anew",
-        of("test_download_faults", "d19_expired_links_are_asked_for_anew_once"),
+        of("engine/test_download_faults", "d19_expired_links_are_asked_for_anew_once"),
         Patch(
-            "policy/transferring.py",
+            "_policy/download.py",
             "    if stale and not transfer.refreshed:\n",
             "    if stale and transfer.refreshed:\n",
         ),
     ),
     planted(
         "cancelled_write_is_left_alone",
-        of("test_planted", "d32_a_cancelled_caller_leaves_when_his_thread_has_ended"),
+        of("batch/test_planted", "d32_a_cancelled_caller_leaves_when_his_thread_has_ended"),
         Patch(
-            "runtime.py",
-            "    cancelled = await to_the_end(work)\n    if cancelled",
+            "_engine/aio.py",
+            "    cancelled = await wait_shielded(work)\n    if cancelled",
             "    cancelled = None\n    await asyncio.shield(work)\n    if cancelled",
         ),
     ),

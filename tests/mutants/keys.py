@@ -7,74 +7,76 @@ from .mutant import Patch, of, planted
 MUTANTS = (
     planted(
         "allow_redirects_on_the_api",
-        of("test_key", "t02_no_redirect_of_a_keyed_request_is_followed[{foreign}/x-307]"),
-        Patch("transport/api.py", "allow_redirects=False", "allow_redirects=True"),
+        of("engine/test_key", "t02_no_redirect_of_a_keyed_request_is_followed[{foreign}/x-307]"),
+        Patch("_engine/http.py", "allow_redirects=False", "allow_redirects=True"),
     ),
     planted(
         "follow_to_http",
-        of("test_storage", "t09_a_redirect_away_from_https_is_refused"),
+        of("engine/test_storage", "t09_a_redirect_away_from_https_is_refused"),
         Patch(
-            "protocol/links.py",
+            "_protocol/links.py",
             'if scheme == "https" and (new_scheme or scheme) != "https":',
             'if scheme == "ftp" and (new_scheme or scheme) != "https":',
         ),
     ),
     planted(
         "plain_http_to_a_foreign_host",
-        of("pure/test_trust", "a_base_url_that_would_spill_the_key_is_refused_with_advice"),
+        of("protocol/test_urls", "a_base_url_that_would_spill_the_key_is_refused_with_advice"),
         Patch(
-            "protocol/trust.py",
+            "_protocol/urls.py",
             'if scheme == "http" and not is_loopback(host):',
             'if scheme == "ftp" and not is_loopback(host):',
         ),
     ),
     planted(
         "accept_fetch_result_host",
-        of("test_key", "t03_a_foreign_fetch_result_is_not_asked[foreign]"),
+        of("engine/test_key", "t03_a_foreign_fetch_result_is_not_asked[foreign]"),
         Patch(
-            "submits.py",
+            "_engine/submit.py",
             "        route = fetch_route(reply.fetch_result, self._origin)\n",
             "        route = fetch_route(reply.fetch_result, self._origin) or (\n"
             '            (reply.fetch_result or "").rpartition("/")[0], reply.id or "")\n',
         ),
         Patch(
-            "transport/api.py",
+            "_engine/http.py",
             "                    self._origin + path,\n",
             '                    path if "://" in path else self._origin + path,\n',
         ),
     ),
     planted(
         "fetch_result_of_any_origin",
-        of("pure/test_trust", "a_fetch_result_is_compared_with_the_configured_origin"),
+        of("protocol/test_urls", "a_fetch_result_is_compared_with_the_configured_origin"),
         Patch(
-            "protocol/trust.py",
+            "_protocol/urls.py",
             "        if origin(fetch_result) != origin(base_url):\n",
             "        if not origin(fetch_result) or not origin(base_url):\n",
         ),
     ),
     planted(
         "no_id_pattern",
-        of("test_submit_faults", "s29_a_ticket_with_an_id_of_no_use_is_unknown['../x']"),
+        of("engine/test_submit_faults", "s29_a_ticket_with_an_id_of_no_use_is_unknown['../x']"),
         Patch(
-            "protocol/trust.py",
+            "_protocol/urls.py",
             "if isinstance(value, str) and _ID.fullmatch(value):",
             "if isinstance(value, str) and value:",
         ),
     ),
     planted(
         "key_stays_in_answers",
-        of("test_key", "a_job_failure_repeats_the_servers_words_without_the_key"),
-        Patch("transport/api.py", "self._secret.removed_from(decoded.body)", "decoded.body"),
+        of("engine/test_key", "a_job_failure_repeats_the_servers_words_without_the_key"),
+        Patch("_engine/http.py", "self._secret.redact(decoded.body)", "decoded.body"),
     ),
     planted(
         "escaped_keys_stay_in_answers",
-        of("test_key", "t42_a_key_that_shows_only_after_decoding_is_removed"),
-        Patch("redaction.py", "        if decoded == text:\n", "        if decoded != text:\n"),
+        of("engine/test_key", "t42_a_key_that_shows_only_after_decoding_is_removed"),
+        Patch(
+            "_engine/redaction.py", "        if decoded == text:\n", "        if decoded != text:\n"
+        ),
     ),
     planted(
         "tokens_stay_in_answers",
-        of("test_key", "t42_the_secret_of_a_webhook_is_removed_from_what_the_api_says"),
-        Patch("transport/api.py", "self._tokens.removed_from(", "bytes("),
+        of("engine/test_key", "t42_the_secret_of_a_webhook_is_removed_from_what_the_api_says"),
+        Patch("_engine/http.py", "self._tokens.redact(", "bytes("),
     ),
     planted(
         "a_body_in_a_frame",
@@ -83,44 +85,44 @@ MUTANTS = (
             "t43_a_large_upload_shows_nothing_while_it_waits_and_when_it_fails",
         ),
         Patch(
-            "protocol/wire_json.py",
+            "_protocol/wire_json.py",
             'data: bytes = field(repr=lambda data: f"<{len(data)} bytes>")',
             "data: bytes",
         ),
     ),
     planted(
         "key_in_the_log",
-        of("test_key", "a_cancelled_submit_shows_no_key"),
+        of("engine/test_key", "a_cancelled_submit_shows_no_key"),
         Patch(
-            "transport/api.py",
+            "_engine/http.py",
             "        session = self._paying if paid else self._asking\n",
             "        session = self._paying if paid else self._asking\n"
-            '        _log.debug("POST %s %s", path, self._secret.sealed(b"{}"))\n',
+            '        _log.debug("POST %s %s", path, self._secret.with_key(b"{}"))\n',
         ),
     ),
     planted(
         "key_in_a_repr",
-        of("test_key", "t01_there_are_twelve_ways_to_print_a_secret_and_none_shows_it"),
+        of("engine/test_key", "t01_there_are_twelve_ways_to_print_a_secret_and_none_shows_it"),
         Patch(
-            "secret.py",
+            "_engine/secret.py",
             '    def __format__(self, _: str) -> str:\n        return "***"\n',
             "    def __format__(self, _: str) -> str:\n        return self._value\n",
         ),
     ),
     planted(
         "key_in_a_query",
-        of("test_planted", "t17_the_key_is_in_no_url_and_no_header"),
+        of("batch/test_planted", "t17_the_key_is_in_no_url_and_no_header"),
         Patch(
-            "transport/api.py",
+            "_engine/http.py",
             "                    self._origin + path,\n",
             '                    self._origin + path + "?key=" + self._secret._value,\n',
         ),
     ),
     planted(
         "key_in_a_pickle",
-        of("pure/test_secret", "t01_a_key_is_not_taken_for_text_or_stored"),
+        of("engine/test_secret", "t01_a_key_is_not_taken_for_text_or_stored"),
         Patch(
-            "secret.py",
+            "_engine/secret.py",
             '        raise TypeError("an API key is not pickled; '
             'give each process its own environment")',
             "        return (Secret, (self._value,))",
@@ -128,9 +130,9 @@ MUTANTS = (
     ),
     planted(
         "one_session_for_api_and_cdn",
-        of("test_planted", "t06_a_client_connects_to_no_name_that_leads_inside"),
+        of("batch/test_planted", "t06_a_client_connects_to_no_name_that_leads_inside"),
         Patch(
-            "session.py",
+            "_engine/session.py",
             "        self.slots = slots = slots_of(",
             "        await storage._session.close()\n"
             "        storage._session = self.transport._asking\n"
@@ -139,92 +141,99 @@ MUTANTS = (
     ),
     planted(
         "default_cookie_jar",
-        of("test_planted", "t31_a_cookie_of_a_host_with_a_name_is_not_kept"),
-        Patch("transport/api.py", "aiohttp.DummyCookieJar()", "aiohttp.CookieJar()"),
+        of("batch/test_planted", "t31_a_cookie_of_a_host_with_a_name_is_not_kept"),
+        Patch("_engine/http.py", "aiohttp.DummyCookieJar()", "aiohttp.CookieJar()"),
     ),
     planted(
         "resolver_only_ssrf_check",
-        of("test_planted", "t06_a_name_that_leads_inside_later_is_not_connected_to[1]"),
-        Patch("transport/storage.py", "socket_factory=factory", "socket_factory=None"),
+        of("batch/test_planted", "t06_a_name_that_leads_inside_later_is_not_connected_to[1]"),
+        Patch("_engine/storage.py", "socket_factory=factory", "socket_factory=None"),
         Patch(
-            "transport/storage.py",
+            "_engine/storage.py",
             "        timeout = self._policy.timeout\n        try:\n",
             "        timeout = self._policy.timeout\n"
             "        for info in socket.getaddrinfo(link.host, link.port):\n"
             "            if forbidden_address(str(info[4][0]), allow_loopback=False):\n"
-            "                raise LinkFailed(Setback(Trouble.REFUSED, _FORBIDDEN))\n"
+            "                raise LinkFailed(AttemptFailure(FailureKind.REFUSED, _FORBIDDEN))\n"
             "        try:\n",
         ),
     ),
     planted(
         "no_check_of_the_socket",
-        of("test_storage", "t06_a_public_name_that_leads_inside_is_not_connected_to[127.0.0.1]"),
-        Patch("transport/storage.py", "socket_factory=factory", "socket_factory=None"),
+        of(
+            "engine/test_storage",
+            "t06_a_public_name_that_leads_inside_is_not_connected_to[127.0.0.1]",
+        ),
+        Patch("_engine/storage.py", "socket_factory=factory", "socket_factory=None"),
     ),
     planted(
         "mapped_addresses_pass",
-        of("pure/test_addresses", "any_other_address_may_not_be_connected_to"),
+        of("protocol/test_addresses", "any_other_address_may_not_be_connected_to"),
         Patch(
-            "protocol/addresses.py",
+            "_protocol/addresses.py",
             "        address = address.ipv4_mapped\n    if address.is_loopback:",
             "        return False\n    if address.is_loopback:",
         ),
     ),
     planted(
         "what_is_inside_an_address_is_not_judged",
-        of("pure/test_addresses", "t39_an_address_that_stands_for_a_private_one_may_not"),
+        of("protocol/test_addresses", "t39_an_address_that_stands_for_a_private_one_may_not"),
         Patch(
-            "protocol/addresses.py",
+            "_protocol/addresses.py",
             "    if any(_forbids(one, allowed) for one in inner):\n",
             "    if not inner and any(_forbids(one, allowed) for one in inner):\n",
         ),
     ),
     planted(
         "a_range_allows_this_machine",
-        of("pure/test_addresses", "t40_no_range_allows_this_machine_its_link_or_a_group"),
+        of("protocol/test_addresses", "t40_no_range_allows_this_machine_its_link_or_a_group"),
         Patch(
-            "protocol/addresses.py",
+            "_protocol/addresses.py",
             "    if _is_of_no_range(address):\n        return True\n",
             "    if _is_of_no_range(address) and not allowed:\n        return True\n",
         ),
     ),
     planted(
         "links_are_put_in_order",
-        of("test_links", "d48_a_redirect_to_a_signed_link_is_followed_as_it_is_spelled"),
+        of("engine/test_links", "d48_a_redirect_to_a_signed_link_is_followed_as_it_is_spelled"),
         Patch(
-            "transport/storage.py",
+            "_engine/storage.py",
             "path=link.target, encoded=True)",
             "path=link.target)",
         ),
     ),
     planted(
         "a_host_may_drip_for_ever",
-        of("test_links", "d49_hosts_that_drip_for_ever_do_not_keep_others_waiting"),
-        Patch("downloads.py", "if slow is not None and data:", "if slow is not None and not data:"),
+        of("engine/test_links", "d49_hosts_that_drip_for_ever_do_not_keep_others_waiting"),
+        Patch(
+            "_engine/download.py",
+            "if slow is not None and data:",
+            "if slow is not None and not data:",
+        ),
     ),
     planted(
         "links_are_not_checked",
-        of("test_storage", "t05_no_place_of_an_answer_leads_into_the_network_around_us"),
+        of("engine/test_storage", "t05_no_place_of_an_answer_leads_into_the_network_around_us"),
         Patch(
-            "protocol/links.py",
+            "_protocol/links.py",
             "    _check_host(scheme, host, allow_loopback=allow_loopback, allowed=allowed)\n",
             "",
         ),
-        Patch("transport/storage.py", "socket_factory=factory", "socket_factory=None"),
+        Patch("_engine/storage.py", "socket_factory=factory", "socket_factory=None"),
     ),
     planted(
         "redirects_without_end",
         of(
-            "test_download_faults",
+            "engine/test_download_faults",
             "a_redirect_is_followed_three_times_to_where_a_link_may_lead[d21_four_times]",
         ),
-        Patch("transport/storage.py", "_MAX_REDIRECTS = 3", "_MAX_REDIRECTS = 30"),
+        Patch("_engine/storage.py", "_MAX_REDIRECTS = 3", "_MAX_REDIRECTS = 30"),
     ),
     planted(
         "proxies_of_the_environment",
         of("security/test_one_origin", "t08_nothing_of_the_environment_leads_elsewhere"),
         Patch(
-            "transport/api.py",
+            "_engine/http.py",
             "proxies=proxies_of(os.environ) if self.trust_env else Proxies()",
             "proxies=proxies_of(os.environ)",
         ),
@@ -232,22 +241,22 @@ MUTANTS = (
     planted(
         "a_netrc_is_read",
         of("security/test_one_origin", "t08_nothing_of_the_environment_leads_elsewhere"),
-        Patch("transport/api.py", "trust_env=False,\n", "trust_env=True,\n"),
+        Patch("_engine/http.py", "trust_env=False,\n", "trust_env=True,\n"),
     ),
     planted(
         "a_proxy_takes_the_guard_off",
-        of("test_proxies", "t05_what_goes_around_the_proxy_is_guarded"),
+        of("engine/test_proxies", "t05_what_goes_around_the_proxy_is_guarded"),
         Patch(
-            "transport/storage.py",
+            "_engine/storage.py",
             "self._session_of(self._guarded_socket)",
             "self._session_of(None if self._network.trust_env else self._guarded_socket)",
         ),
     ),
     planted(
         "any_certificate",
-        of("test_storage", "t09_a_certificate_that_nobody_has_signed_is_refused"),
+        of("engine/test_storage", "t09_a_certificate_that_nobody_has_signed_is_refused"),
         Patch(
-            "transport/storage.py",
+            "_engine/storage.py",
             "aiohttp.TCPConnector(limit=0,",
             "aiohttp.TCPConnector(limit=0, ssl=False,",
         ),

@@ -9,39 +9,47 @@ _BROKEN = "a_broken_answer_is_unknown_and_never_asked_for_again"
 MUTANTS = (
     planted(
         "retry_post_on_timeout",
-        of("test_submit_faults", f"{_BROKEN}[s15_silent_after_accepting]"),
+        of("engine/test_submit_faults", f"{_BROKEN}[s15_silent_after_accepting]"),
         Patch(
-            "submits.py", "    if answer.sent:\n", "    if answer.sent and not answer.timed_out:\n"
+            "_engine/submit.py",
+            "    if answer.sent:\n",
+            "    if answer.sent and not answer.timed_out:\n",
         ),
     ),
     planted(
         "retry_post_on_reset",
-        of("test_submit_faults", f"{_BROKEN}[s10_reset_after_accepting]"),
-        Patch("transport/api.py", "context.trace_request_ctx.sent = True", "pass"),
+        of("engine/test_submit_faults", f"{_BROKEN}[s10_reset_after_accepting]"),
+        Patch("_engine/http.py", "context.trace_request_ctx.sent = True", "pass"),
     ),
     planted(
         "retry_on_5xx",
-        of("test_submit_faults", "a_breakdown_of_the_server_is_unknown[s18_json_500-accepted]"),
+        of(
+            "engine/test_submit_faults",
+            "a_breakdown_of_the_server_is_unknown[s18_json_500-accepted]",
+        ),
         Patch(
-            "policy/submitting.py",
+            "_policy/submit.py",
             '            reason = "the server is in trouble"\n',
             '            return NotSent("the server is in trouble")\n',
         ),
     ),
     planted(
         "retry_on_a_page",
-        of("test_submit_faults", "a_breakdown_of_the_server_is_unknown[s18_edge_500-accepted]"),
+        of(
+            "engine/test_submit_faults",
+            "a_breakdown_of_the_server_is_unknown[s18_edge_500-accepted]",
+        ),
         Patch(
-            "policy/submitting.py",
+            "_policy/submit.py",
             'return Unknown(f"the answer is {reply.reason} (HTTP {status})", _hint(reply))',
             'return NotSent(f"the answer is {reply.reason} (HTTP {status})")',
         ),
     ),
     planted(
         "full_queue_with_a_job_is_sent_again",
-        of("pure/test_policy_submitting", "a_full_queue_that_names_a_job_is_never_sent_again"),
+        of("policy/test_submit", "a_full_queue_that_names_a_job_is_never_sent_again"),
         Patch(
-            "policy/submitting.py",
+            "_policy/submit.py",
             "        case _ if reply.id is not None:\n",
             "        case _ if reply.id is not None and reply.reason is not Refusal.RATE:\n",
         ),
@@ -49,29 +57,31 @@ MUTANTS = (
     planted(
         "broken_answer_about_a_queue_is_a_refusal",
         of(
-            "pure/test_policy_submitting",
+            "policy/test_submit",
             "s14_a_ticket_cut_short_is_unknown_though_its_prompt_speaks_of_a_full_queue",
         ),
         Patch(
-            "protocol/replies.py",
+            "_protocol/replies.py",
             'return b"<" not in body and b"{" not in body',
             "return bool(body)",
         ),
-        Patch("protocol/wording.py", "map(_CROWDED.fullmatch, said)", "map(_CROWDED.search, said)"),
+        Patch(
+            "_protocol/wording.py", "map(_CROWDED.fullmatch, said)", "map(_CROWDED.search, said)"
+        ),
     ),
     planted(
         "redirect_of_a_submit_is_a_refusal",
-        of("pure/test_policy_submitting", "s33_a_redirect_proves_nothing"),
-        Patch("protocol/replies.py", "if 300 <= status < 400:", "if status < 0:"),
+        of("policy/test_submit", "s33_a_redirect_proves_nothing"),
+        Patch("_protocol/replies.py", "if 300 <= status < 400:", "if status < 0:"),
     ),
     planted(
         "a_readable_error_is_a_refusal",
         of(
-            "test_submit_faults",
+            "engine/test_submit_faults",
             "what_does_not_prove_that_no_job_exists_is_unknown[s40_conflict-accepted]",
         ),
         Patch(
-            "protocol/replies.py",
+            "_protocol/replies.py",
             "        return Refusal.SERVER if said_so else None\n    if trouble:",
             "        return Refusal.REQUEST if said_so else None\n    if trouble:",
         ),
@@ -79,125 +89,134 @@ MUTANTS = (
     planted(
         "words_of_a_server_in_trouble_are_a_refusal",
         of(
-            "pure/test_policy_submitting",
+            "policy/test_submit",
             "s40_a_server_in_trouble_proves_nothing_under_any_status",
         ),
-        Patch("protocol/wording.py", "any(map(_TROUBLE.search, said))", "False"),
+        Patch("_protocol/wording.py", "any(map(_TROUBLE.search, said))", "False"),
     ),
     planted(
         "a_page_of_a_gate_is_a_refusal",
         of(
-            "pure/test_policy_submitting",
+            "policy/test_submit",
             "s41_what_anybody_on_the_way_may_have_said_proves_nothing",
         ),
         Patch(
-            "protocol/replies.py", "status in _REFUSING_STATUS and (shaped or", "(status < 430 or"
+            "_protocol/replies.py", "status in _REFUSING_STATUS and (shaped or", "(status < 430 or"
         ),
     ),
     planted(
         "the_prompt_is_read_as_the_refusal",
-        of("pure/test_wording", "s42_a_bad_request_is_one_whatever_prompt_it_quotes"),
-        Patch("protocol/wording.py", "if pair in own.pairs:", "if pair in ():"),
+        of("protocol/test_wording", "s42_a_bad_request_is_one_whatever_prompt_it_quotes"),
+        Patch("_protocol/wording.py", "if pair in own.pairs:", "if pair in ():"),
     ),
     planted(
         "an_error_that_names_a_job_is_no_job",
         of(
-            "test_submit_faults",
+            "engine/test_submit_faults",
             "s44_an_answer_that_names_a_job_is_followed_whatever_else_it_says[error]",
         ),
-        Patch("policy/submitting.py", "case _ if reply.id is not None:", "case _ if not reply:"),
+        Patch("_policy/submit.py", "case _ if reply.id is not None:", "case _ if not reply:"),
     ),
     planted(
         "one_id_for_two_submits_is_believed",
         of(
-            "test_submit_faults",
+            "engine/test_submit_faults",
             "one_id_for_two_submits_is_unknown_and_the_first_job_stands[s35]",
         ),
         Patch(
-            "submits.py",
+            "_engine/submit.py",
             "        if job_id in self._known:\n            return Unknown(",
             "        if not job_id:\n            return Unknown(",
         ),
     ),
     planted(
         "paid_call_on_an_idle_connection",
-        of("test_submit_faults", "s31_every_submit_has_a_connection_of_its_own"),
-        Patch("transport/api.py", "limit=0, force_close=True", "limit=0"),
+        of("engine/test_submit_faults", "s31_every_submit_has_a_connection_of_its_own"),
+        Patch("_engine/http.py", "limit=0, force_close=True", "limit=0"),
     ),
     planted(
         "answer_of_a_loop_that_stood_still_is_thrown_away",
         of(
-            "test_submit_faults",
+            "engine/test_submit_faults",
             "x14_an_answer_that_came_while_the_loop_stood_still_is_read_before_time_is_up",
         ),
-        Patch("runtime.py", "asyncio.timeout(None)", "asyncio.timeout(seconds)"),
+        Patch("_engine/aio.py", "asyncio.timeout(None)", "asyncio.timeout(seconds)"),
     ),
     planted(
         "no_shield",
         of(
-            "test_cancelling", "a_job_that_is_cancelled_anywhere_has_a_name[submit-x01_anyio_scope]"
+            "engine/test_cancelling",
+            "a_job_that_is_cancelled_anywhere_has_a_name[submit-x01_anyio_scope]",
         ),
-        Patch("runtime.py", "anyio.CancelScope(shield=True)", "anyio.CancelScope()"),
-        Patch("runtime.py", "                cancelled = error\n", "                raise\n"),
+        Patch("_engine/aio.py", "anyio.CancelScope(shield=True)", "anyio.CancelScope()"),
+        Patch("_engine/aio.py", "                cancelled = error\n", "                raise\n"),
     ),
     planted(
         "anyio_shield_only",
         of(
-            "test_cancelling",
+            "engine/test_cancelling",
             "a_job_that_is_cancelled_anywhere_has_a_name[submit-x03_native_three_times]",
         ),
-        Patch("runtime.py", "                cancelled = error\n", "                raise\n"),
+        Patch("_engine/aio.py", "                cancelled = error\n", "                raise\n"),
     ),
     planted(
         "asyncio_shield_only",
-        of("test_planted", "x01_a_scope_that_is_cancelled_does_not_spin_while_an_answer_comes"),
-        Patch("runtime.py", "anyio.CancelScope(shield=True)", "anyio.CancelScope()"),
+        of(
+            "batch/test_planted",
+            "x01_a_scope_that_is_cancelled_does_not_spin_while_an_answer_comes",
+        ),
+        Patch("_engine/aio.py", "anyio.CancelScope(shield=True)", "anyio.CancelScope()"),
     ),
     planted(
         "swallow_cancelled_error",
         of(
-            "test_cancelling",
+            "engine/test_cancelling",
             "x03_a_cancelled_caller_of_a_silent_server_is_told_that_a_job_may_exist[1]",
             "a_cancellation_that_holds_a_job_says_how_to_go_on_with_it",
         ),
         Patch(
-            "submits.py",
+            "_engine/submit.py",
             "attempt.submission.track_id)\n            raise cancelled\n",
             "attempt.submission.track_id)\n",
         ),
     ),
     planted(
         "cancelled_submit_drops_its_job",
-        of("test_cancelling", "a_job_that_is_cancelled_anywhere_has_a_name[submit-x02_native]"),
-        Patch("submits.py", "cancelled.job = job.to_json()", "str(job.to_json())"),
-        Patch("polls.py", "return tuple(self._watched.values())", "return ()"),
+        of(
+            "engine/test_cancelling",
+            "a_job_that_is_cancelled_anywhere_has_a_name[submit-x02_native]",
+        ),
+        Patch("_engine/submit.py", "cancelled.job = job.to_json()", "str(job.to_json())"),
+        Patch("_engine/poll.py", "return tuple(self._watched.values())", "return ()"),
     ),
     planted(
         "cancelled_generate_drops_its_job",
-        of("test_planted", "x02_who_is_cancelled_while_his_job_runs_is_given_the_job"),
+        of("batch/test_planted", "x02_who_is_cancelled_while_his_job_runs_is_given_the_job"),
         Patch("client.py", "            cancelled.job = job.to_json()", "            str(job)"),
     ),
     planted(
         "cancelled_already_and_pays",
-        of("test_cancelling", "x01_a_scope_that_is_cancelled_already_does_not_pay"),
-        Patch("submits.py", "        await anyio.lowlevel.checkpoint()", "        pass"),
+        of("engine/test_cancelling", "x01_a_scope_that_is_cancelled_already_does_not_pay"),
+        Patch("_engine/submit.py", "        await anyio.lowlevel.checkpoint()", "        pass"),
     ),
     planted(
         "close_does_not_wait_for_answers",
         of(
-            "test_slots",
+            "engine/test_slots",
             "a_client_waits_for_the_answer_to_what_it_has_sent_before_it_closes",
         ),
-        Patch("submits.py", "        if self._sending:\n", "        if not self._sending:\n"),
+        Patch(
+            "_engine/submit.py", "        if self._sending:\n", "        if not self._sending:\n"
+        ),
     ),
     planted(
         "reconciler_takes_any_job_with_the_track_id",
         of(
-            "test_batch_money",
+            "batch/test_money",
             "a_job_of_somebody_else_with_the_same_track_id_is_not_taken",
         ),
         Patch(
-            "batch/reconciling.py",
+            "batch/_reconcile.py",
             "    return own and stranger.prompt is not None and stranger.prompt != row.prompt\n",
             "    return not own and stranger.prompt == row.prompt == ''\n",
         ),
@@ -205,20 +224,20 @@ MUTANTS = (
     planted(
         "webhook_of_another_job_is_adopted",
         of(
-            "test_batch_webhook",
+            "batch/test_webhook",
             "a_delivery_that_names_a_job_with_another_track_id_finds_nothing",
         ),
         Patch(
-            "batch/reconciling.py",
+            "batch/_reconcile.py",
             "return stranger.track_id not in (None, track_id) or",
             "return",
         ),
     ),
     planted(
         "limit_forgets_earlier_runs",
-        of("test_batch_money", "a_limit_of_jobs_holds_over_several_runs"),
+        of("batch/test_money", "a_limit_of_jobs_holds_over_several_runs"),
         Patch(
-            "batch/batch.py",
+            "batch/_batch.py",
             "        purse.paid(price or Decimal(0), jobs)\n",
             "        purse.paid(price or Decimal(0), 0)\n",
         ),
@@ -226,11 +245,11 @@ MUTANTS = (
     planted(
         "history_counts_at_todays_price",
         of(
-            "test_batch_limits",
+            "batch/test_limits",
             "m02_what_died_between_intent_and_answer_counts_at_its_price",
         ),
         Patch(
-            "batch/store.py",
+            "batch/_sqlite/store.py",
             "row.cost if paid else None",
             "None",
         ),
@@ -238,22 +257,22 @@ MUTANTS = (
     planted(
         "pays_for_rows_that_nobody_agreed_to",
         of(
-            "test_batch_limits",
+            "batch/test_limits",
             "m06_nothing_is_sent_when_other_rows_are_planned_than_were_agreed_to",
         ),
-        Patch("batch/batch.py", "        if confirmed is None:\n", "        if confirmed:\n"),
+        Patch("batch/_batch.py", "        if confirmed is None:\n", "        if confirmed:\n"),
     ),
     planted(
         "limits_are_forgotten_by_the_next_run",
-        of("test_batch_limits", "m02_resume_keeps_limits_and_changes_those_that_are_named"),
-        Patch("batch/batch.py", "        if limits != kept:\n", "        if limits == kept:\n"),
+        of("batch/test_limits", "m02_resume_keeps_limits_and_changes_those_that_are_named"),
+        Patch("batch/_batch.py", "        if limits != kept:\n", "        if limits == kept:\n"),
     ),
     planted(
         "project_file_lowers_a_price",
-        of("test_batch_limits", "m03_a_projects_file_never_lowers_a_price"),
-        Patch("cli/settings.py", "        safer=max,\n    ),\n}", "        safer=min,\n    ),\n}"),
+        of("batch/test_limits", "m03_a_projects_file_never_lowers_a_price"),
+        Patch("_cli/settings.py", "        safer=max,\n    ),\n}", "        safer=min,\n    ),\n}"),
         Patch(
-            "cli/settings.py",
+            "_cli/settings.py",
             "        return own if known.safer(first.value, own.value) == own.value else first\n",
             "        return first\n",
         ),

@@ -28,7 +28,7 @@ from modelslab_async import (
     RemoteFile,
 )
 
-from ..tracks import downloader
+from ..support.tracks import downloader
 
 MIB = 2**20
 POLL = PollPolicy(timeout=10.0)

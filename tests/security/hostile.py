@@ -20,10 +20,10 @@ import pytest
 from attrs import define, frozen
 
 from modelslab_async import DownloadPolicy, ModelsLab, PollPolicy
-from modelslab_async.protocol.addresses import Range, forbidden_address
-from modelslab_async.transport import storage
+from modelslab_async._engine import storage
+from modelslab_async._protocol.addresses import Range, forbidden_address
 
-from ..tracks import says, wav
+from ..support.tracks import says, wav
 from .tripwire import Names, Place, Trap, names_lead, watching
 
 KEY = "hostile-0123456789-abcdefghij-KLMNOPQRST"

@@ -12,10 +12,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from modelslab_async.protocol.replies import read_reply
-from modelslab_async.protocol.wire_json import MAX_VALUES
-from modelslab_async.secret import Secret
-from modelslab_async.transport.api import MAX_ANSWER_BYTES
+from modelslab_async._engine.http import MAX_ANSWER_BYTES
+from modelslab_async._engine.secret import Secret
+from modelslab_async._protocol.replies import read_reply
+from modelslab_async._protocol.wire_json import MAX_VALUES
 
 from .bounded import MIB, forgotten, highest
 
@@ -89,7 +89,7 @@ def times() -> Iterator[tuple[str, float]]:
         body = make()
         gc.collect()
         start = time.process_time()
-        read_reply(secret.removed_from(body))
+        read_reply(secret.redact(body))
         yield name, time.process_time() - start
 
 

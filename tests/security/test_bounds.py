@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from ..tracks import Host, Says, says, wav
+from ..support.tracks import Host, Says, says, wav
 
 MIB = 2**20
 ROOT = Path(__file__).parents[2]

@@ -11,9 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from modelslab_async.batch.store import Store
+from modelslab_async.batch._sqlite.store import Store
 
-from ..ledgers import planned
+from ..support.ledgers import planned
 
 ROOT = Path(__file__).parents[2]
 STARTS = 60
@@ -22,9 +22,9 @@ ROWS = 2 * STARTS
 STARTER = """
 import json, sys
 from pathlib import Path
-from modelslab_async.batch import changes
-from modelslab_async.batch.states import RowState
-from modelslab_async.batch.store import Store
+from modelslab_async.batch import _transitions as changes
+from modelslab_async.batch._states import RowState
+from modelslab_async.batch._sqlite.store import Store
 from modelslab_async.errors import LedgerError
 
 sys.stdin.readline()

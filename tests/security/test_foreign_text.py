@@ -16,9 +16,9 @@ import pytest
 
 import modelslab_async
 from modelslab_async import ModelsLabError, MusicGen
-from modelslab_async.protocol.requests import encode
+from modelslab_async.endpoints.music import encode
 
-from ..tracks import says
+from ..support.tracks import says
 from .hostile import FETCH, SUBMIT, Asked, Certificate, reply, staged
 
 PACKAGE = Path(modelslab_async.__file__).parent

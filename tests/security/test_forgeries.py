@@ -22,8 +22,8 @@ from modelslab_async import Job, JobStatus, MusicGen, PollPolicy
 from modelslab_async.sandbox import Sandbox, Scenario
 from modelslab_async.webhooks import Delivery, SqliteInbox
 
-from ..doors import Post, parsed, raw, receiver_of, talk, target_of
-from ..quick import client_of
+from ..support.doors import Post, parsed, raw, receiver_of, talk, target_of
+from ..support.quick import client_of
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ import pytest
 from modelslab_async import ModelsLab, ModelsLabError, MusicGen, PollPolicy
 from modelslab_async.webhooks import WebhookReceiver
 
-from ..tracks import says, silence, wav
+from ..support.tracks import says, silence, wav
 
 pytestmark = pytest.mark.anyio
 
@@ -96,7 +96,7 @@ async def test_t43_a_large_upload_shows_nothing_while_it_waits_and_when_it_fails
             for _ in range(20):
                 await asyncio.sleep(0)
             shown = shown_by_tasks()
-            assert "_Sealed" in shown  # the request is on its way
+            assert "_KeyedPayload" in shown  # the request is on its way
             assert secrets_in(shown, token) == []
             api.goes_on.set()
             with pytest.raises(ModelsLabError) as caught:

@@ -22,10 +22,10 @@ from modelslab_async import ModelsLab, ModelsLabError, MusicGen
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 from modelslab_async.webhooks import SqliteInbox, WebhookReceiver
 
-from ..batches import pieces
-from ..forking import forked
-from ..quick import SOON_GIVEN_UP, client_of, free_port
-from ..test_cli import environment
+from ..cli.test_cli import environment
+from ..support.batches import pieces
+from ..support.forking import forked
+from ..support.quick import SOON_GIVEN_UP, client_of, free_port
 from .canary import SINKS, Canary, Watch
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -39,7 +39,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "a piece": lambda key: f"{key[3:25]}...",
     "utf-16": lambda key: key.encode("utf-16-le").decode("latin-1"),
 }
-SPOILED = [
+WIRE_FAULTS = [
     *("cut_headers", "cut_body", "chunked_cut", "bad_chunk", "two_lengths", "garbage"),
     *("gzip", "html", "xml"),
 ]
@@ -68,7 +68,7 @@ def roads(key: str) -> dict[str, Scenario]:
         failed = {"status": "error", "failure_message": f"failed {spelled(key)}"}
         found[f"refused, {name}"] = scenario(*refused)
         found[f"failed, {name}"] = scenario(**failed)
-    for kind in SPOILED:
+    for kind in WIRE_FAULTS:
         found[kind] = scenario(*wherever(kind=kind))
     found["on the wire"] = scenario(*wherever(kind="raw", body=WIRE.replace("KEY", key)))
     page = f"<html>{key}</html>" * 100

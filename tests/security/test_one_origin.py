@@ -24,7 +24,7 @@ from modelslab_async import (
     TransportError,
 )
 
-from ..tracks import says
+from ..support.tracks import says
 from .hostile import FETCH, KEY, SUBMIT, Asked, Certificate, Stage, in_raw, reply, staged
 
 pytestmark = pytest.mark.anyio

@@ -2,7 +2,7 @@
 
 pytest rewrites the asserts of tests into plain code, so they check under -O as well, which the
 first test proves. All security tests that way: `python -O -W ignore -m pytest -W ignore::\
-pytest.PytestConfigWarning tests/pure tests/security tests/test_storage.py`.
+pytest.PytestConfigWarning tests/pure tests/security tests/engine/test_storage.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PACKAGE = Path(modelslab_async.__file__).parent
 ROOT = Path(__file__).parents[2]
 QUIETLY = ["-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestConfigWarning"]
 CHECKS = [
-    *("tests/pure/test_wire_json.py", "tests/pure/test_secret.py"),
+    *("tests/protocol/test_wire_json.py", "tests/engine/test_secret.py"),
     *("tests/security/test_sessions.py", "tests/security/test_planted.py"),
 ]
 

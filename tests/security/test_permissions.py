@@ -11,10 +11,10 @@ import pytest
 from modelslab_async import MusicGen
 from modelslab_async.sandbox import Sandbox
 from modelslab_async.webhooks import Delivery, SqliteInbox
-from modelslab_async.webhooks.core import read_hint
+from modelslab_async.webhooks._signing import read_hint
 
-from ..batches import pieces, quick
-from ..quick import client_of
+from ..support.batches import pieces, quick
+from ..support.quick import client_of
 
 pytestmark = pytest.mark.anyio
 

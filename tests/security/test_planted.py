@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from modelslab_async import DownloadError, LedgerError, RemoteFile, WebhookError
-from modelslab_async.batch.results import RESULTS_NAME, Result, ResultsFile
-from modelslab_async.batch.store import Store
+from modelslab_async.batch._results import RESULTS_NAME, Result, ResultsFile
+from modelslab_async.batch._sqlite.store import Store
 from modelslab_async.webhooks import Delivery, SqliteInbox
-from modelslab_async.webhooks.core import read_hint
+from modelslab_async.webhooks._signing import read_hint
 
-from ..ledgers import planned
-from ..tracks import NO_PATIENCE, Host, downloader, says, wav
+from ..support.ledgers import planned
+from ..support.tracks import NO_PATIENCE, Host, downloader, says, wav
 from .planted import PLANTED, Elsewhere
 
 LEDGER = ["ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm"]

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from modelslab_async import MusicGen
-from modelslab_async.transport import storage
+from modelslab_async._engine import storage
 
-from ..tracks import says
+from ..support.tracks import says
 from .hostile import KEY, SUBMIT, Asked, Certificate, reply, staged
 
 pytestmark = pytest.mark.anyio

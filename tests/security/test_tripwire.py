@@ -16,10 +16,10 @@ import pytest
 from attrs import frozen
 
 from modelslab_async import DownloadError, JobTimeout, ModelsLab, MusicGen, OutputLost, RemoteFile
-from modelslab_async.protocol.links import Link
-from modelslab_async.transport import storage
+from modelslab_async._engine import storage
+from modelslab_async._protocol.links import Link
 
-from ..doors import receiver_of, target_of
+from ..support.doors import receiver_of, target_of
 from .hostile import FETCH, SUBMIT, WHOLE, Asked, Certificate, Stage, reply, staged
 
 pytestmark = pytest.mark.anyio

@@ -6,18 +6,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from modelslab_async.policy.polling import PollPolicy
+from modelslab_async._policy.poll import PollPolicy
 from modelslab_async.sandbox import Scenario
 
-from .expecting import (
-    PLAIN,
-    Check,
-    paid,
-    polls_by_job,
-    struck,
-    wants,
-    went,
-)
+from .expecting import PLAIN, Check, paid, polls_by_job, struck, wants, went
 from .world import Outcome, Script
 
 

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from modelslab_async.sandbox.audio.codecs import flac, mp3
-from modelslab_async.sandbox.audio.synth import render
-from modelslab_async.sandbox.containers import contain
+from modelslab_async.sandbox._audio.codecs import flac, mp3
+from modelslab_async.sandbox._audio.synth import render
+from modelslab_async.sandbox._containers import contain
 
-from ..tracks import silence, wav
+from ..support.tracks import silence, wav
 
 
 class Tells(enum.Enum):

@@ -22,7 +22,7 @@ import anyio
 from attrs import define, frozen
 
 from modelslab_async import ModelsLab, MusicGen
-from modelslab_async.batch.states import RowState
+from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Sandbox, Scenario
 from modelslab_async.webhooks import Delivery, SqliteInbox, WebhookReceiver
 

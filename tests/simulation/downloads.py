@@ -1,9 +1,9 @@
 """Files that do not come, come cut, or are something else (D): each by its id.
 
-Held elsewhere: D16, D17 and D39 need another file to compare with (`tests/test_download_faults.py`,
-`tests/test_partfile.py`), D21 the addresses of real sockets (`tests/test_storage.py`), D28, D29,
-D33 and D36 two processes or a file system (`tests/test_partfile.py`, `kills`), D32 each wait
-(`cancels`), D34 and D35 the order of writes (`power`).
+Held elsewhere (the files are in `tests/engine`): D16, D17 and D39 need another file to compare
+with (`test_download_faults.py`, `test_partfile.py`), D21 the addresses of real sockets
+(`test_storage.py`), D28, D29, D33 and D36 two processes or a file system (`test_partfile.py`,
+`kills`), D32 each wait (`cancels`), D34 and D35 the order of writes (`power`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve
 
-from modelslab_async.batch.states import RowState
+from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault, Scenario
 
 from .disk import DiskFault

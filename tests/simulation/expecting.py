@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
 from modelslab_async import MusicGen
-from modelslab_async.batch.states import RowState
-from modelslab_async.sandbox.account import RequestRecord
+from modelslab_async.batch._states import RowState
+from modelslab_async.sandbox._account import RequestRecord
 
 from .loop import START
 from .world import EPOCH, Outcome
@@ -197,7 +197,7 @@ def elsewhere(outcome: Outcome) -> Iterable[str]:
     """Nobody else was connected to."""
     if outcome.book.count("foreign"):
         yield "another host was asked"
-    for host, port in outcome.strangers:
+    for host, port in outcome.unmatched:
         yield f"{host}:{port} was connected to"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from modelslab_async.sandbox import Fault
-from modelslab_async.sandbox.fault import Where
+from modelslab_async.sandbox._fault import Where
 
 from .loop import START
 from .world import EPOCH

@@ -29,9 +29,9 @@ from modelslab_async import (
     RemoteFile,
     SavedFile,
 )
-from modelslab_async.policy.transferring import Integrity
+from modelslab_async._policy.download import Integrity
 
-from ..tracks import downloader
+from ..support.tracks import downloader
 from .bodies import WHOLE, Shape, Tells
 from .kills import MEMORY
 from .network import LIFE, Mishap, Place

@@ -25,9 +25,9 @@ from typing import Any, Final
 
 from attrs import Factory, define
 
-from modelslab_async.batch.store import Store
+from modelslab_async.batch._sqlite.store import Store
 
-from ..kill_sweep import Box, Trial, ended, forked, in_child, killed_at_random, sandbox
+from .kill_sweep import Box, Trial, ended, forked, in_child, killed_at_random, sandbox
 
 # A kill loses nothing that was written, synced or not, so memory serves as well as a disk.
 MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

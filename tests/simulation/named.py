@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from attrs import evolve
 
-from modelslab_async.batch.states import RowState
+from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault
 
 from .disk import DiskFault

@@ -102,13 +102,13 @@ class Network:
     Attributes:
         places: of ports, as `Mishap.on` names them.
         touched: how often each kind of mishap struck.
-        strangers: addresses that nobody listens on and somebody tried to connect to.
+        unmatched: addresses that nobody listens on and somebody tried to connect to.
         leaks: places, other than the API's request bodies, that saw the key.
     """
 
     def __init__(self, seed: int, key: str) -> None:
         self.places: dict[int, Place] = {}
-        self.strangers: list[tuple[str, int]] = []
+        self.unmatched: list[tuple[str, int]] = []
         self.leaks: set[str] = set()
         self.touched: dict[str, int] = {}
         self._seed = seed
@@ -183,7 +183,7 @@ class Network:
             await asyncio.get_running_loop().create_future()
         await asyncio.sleep(self._dice.uniform(*_LATENCY))
         if address[1] not in self._listeners:
-            self.strangers.append((address[0], address[1]))
+            self.unmatched.append((address[0], address[1]))
         if mishap is not None or address[1] not in self._listeners:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
         self._aimed[sock.fileno()] = address

@@ -9,9 +9,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator
 
-from modelslab_async.batch.rows import Row
-from modelslab_async.batch.states import EDGES, RowState, settled
-from modelslab_async.policy.transferring import Integrity
+from modelslab_async._policy.download import Integrity
+from modelslab_async.batch._rows import Row
+from modelslab_async.batch._states import EDGES, RowState, settled
 
 from .world import KEY, Outcome
 

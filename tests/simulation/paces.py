@@ -10,7 +10,7 @@ import anyio
 from attrs import evolve
 
 from modelslab_async import ModelsLab
-from modelslab_async.policy.polling import PollPolicy
+from modelslab_async._policy.poll import PollPolicy
 from modelslab_async.sandbox import Fault, Sandbox
 
 from .asking import asked, plainly

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
-from modelslab_async.policy.polling import PollPolicy
+from modelslab_async._policy.poll import PollPolicy
 from modelslab_async.sandbox import Fault
 
 from . import paces

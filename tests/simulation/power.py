@@ -21,7 +21,7 @@ from typing import Final
 
 from attrs import Factory, define, fields, frozen
 
-from ..kill_sweep import sandbox
+from .kill_sweep import sandbox
 from .power_child import ACKS, CONTROLS, OUT, WAYS
 from .power_disk import Disk, File, Folder, Write
 from .power_judge import Promises, Verdict, judge

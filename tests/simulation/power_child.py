@@ -18,15 +18,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from modelslab_async import partfile
-from modelslab_async.batch import store
-from modelslab_async.batch.changes import Change
-from modelslab_async.batch.ledger import Ledger
-from modelslab_async.batch.states import RowState
+from modelslab_async._engine import partfile
+from modelslab_async._engine.filesystem import sync_directory
+from modelslab_async.batch._ledger import Ledger
+from modelslab_async.batch._sqlite import store
+from modelslab_async.batch._states import RowState
+from modelslab_async.batch._transitions import Change
 from modelslab_async.errors import LedgerError
-from modelslab_async.filesystem import sync_directory
 
-from ..kill_sweep import Box, Trial, in_child
+from .kill_sweep import Box, Trial, in_child
 
 ACKS: Final = "acks"
 OUT: Final = "out"

@@ -15,9 +15,9 @@ from typing import Final
 
 from attrs import Factory, define, evolve, frozen
 
-from modelslab_async.batch.reading import LEDGER_NAME
-from modelslab_async.batch.states import RowState
-from modelslab_async.batch.store import Store
+from modelslab_async.batch._sqlite.reader import LEDGER_NAME
+from modelslab_async.batch._sqlite.store import Store
+from modelslab_async.batch._states import RowState
 from modelslab_async.errors import LedgerError
 
 from .power_child import OUT

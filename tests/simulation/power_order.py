@@ -15,7 +15,7 @@ from typing import Final
 
 from attrs import Factory, define
 
-from modelslab_async.batch.reading import LEDGER_NAME
+from modelslab_async.batch._sqlite.reader import LEDGER_NAME
 
 from .power import Recording
 from .power_child import ACKS, OUT

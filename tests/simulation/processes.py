@@ -1,12 +1,12 @@
 """Processes that are cancelled, killed, stopped and starved (X), and what the ledger keeps (L).
 
 Held elsewhere, for they need a kernel, a terminal or another interpreter: X01 to X03 at each wait
-(`cancels`), X06, X18, X19 and X21 (`tests/test_surroundings.py`), X07 to X09
-(`tests/test_cli_stopping.py`), X10 at each step (`kills`), X16 and X17 (`tests/test_cli_talk.py`),
-X20 (`tests/test_session.py`), X22 (`tests/test_download_faults.py`); L01 and L03 at each write
-(`power`), L04 to L08, L10 to L12, L14, L15, L18 and L20 (`tests/test_ledger*.py`), L09
-(`tests/test_ledger_opening.py`), L13 (`benchmarks.ledger_cost`), L17 and L19: one connection, as
-`tests/test_ledger_opening.py` shows.
+(`cancels`), X06, X18, X19 and X21 (`engine/test_surroundings.py`), X07 to X09
+(`cli/test_stopping.py`), X10 at each step (`kills`), X16 and X17 (`cli/test_talk.py`), X20
+(`engine/test_session.py`), X22 (`engine/test_download_faults.py`); L01 and L03 at each write
+(`power`), L04 to L08, L10 to L12, L14, L15, L18 and L20 (`batch/test_ledger*.py`), L09
+(`batch/test_ledger_opening.py`), L13 (`benchmarks.ledger_cost`), L17 and L19: one connection, as
+`batch/test_ledger_opening.py` shows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 from attrs import evolve
 
-from modelslab_async.batch.states import RowState
+from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault
 
 from .disk import DiskFault

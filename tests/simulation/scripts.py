@@ -11,7 +11,7 @@ import cattrs
 from attrs import evolve
 
 from modelslab_async.sandbox import Scenario
-from modelslab_async.sandbox.loading import load_scenario
+from modelslab_async.sandbox._loading import load_scenario
 
 from . import downloads, named, polls, processes, submits, webhooks
 from .disk import DiskFault

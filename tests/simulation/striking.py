@@ -8,13 +8,7 @@ from attrs import evolve
 
 from modelslab_async.sandbox import Fault
 
-from .expecting import (
-    Check,
-    known_in_time,
-    one_went,
-    struck,
-    wants,
-)
+from .expecting import Check, known_in_time, one_went, struck, wants
 from .network import Mishap
 from .world import CALM, Script
 

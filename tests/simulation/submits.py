@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 from attrs import evolve
 
-from modelslab_async.batch.states import RowState
+from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from . import refusals

@@ -1,8 +1,8 @@
 """Deliveries that are lost, doubled, early, late, forged and broken (W): each by its id.
 
 Held elsewhere, for they need a kernel or a second process: W10 to W13
-(`tests/test_webhook_listener.py`), W15 (`tests/test_webhook_inboxes.py`), W20
-(`tests/test_cli_webhook.py`).
+(`tests/webhooks/test_listener.py`), W15 (`tests/webhooks/test_inboxes.py`), W20
+(`tests/cli/test_webhook.py`).
 """
 
 from __future__ import annotations

@@ -34,13 +34,15 @@ import aiohttp.connector
 from attrs import Factory, define, evolve, field, frozen
 
 import modelslab_async
-from modelslab_async import ModelsLab, ModelsLabError, MusicGen, filesystem, partfile, slots
-from modelslab_async.batch.ledger import Ledger
-from modelslab_async.batch.reading import Reader, holds_batch
-from modelslab_async.batch.rows import Row, Step
-from modelslab_async.batch.states import RowState
+from modelslab_async import ModelsLab, ModelsLabError, MusicGen
+from modelslab_async._engine import filesystem, partfile
+from modelslab_async._engine import queue as slots
+from modelslab_async.batch._ledger import Ledger
+from modelslab_async.batch._rows import Row, Step
+from modelslab_async.batch._sqlite.reader import Reader, holds_batch
+from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Sandbox, Scenario
-from modelslab_async.sandbox.account import AccountBook, Job
+from modelslab_async.sandbox._account import AccountBook, Job
 from modelslab_async.webhooks import WebhookReceiver
 
 from .disk import Disk, DiskFault, put_back
@@ -127,7 +129,7 @@ class Outcome:
     seconds: float = 0.0
     touched: dict[str, int] = Factory(dict)
     leaks: set[str] = Factory(set)
-    strangers: list[tuple[str, int]] = Factory(list)
+    unmatched: list[tuple[str, int]] = Factory(list)
     left_behind: list[str] = Factory(list)
     broken: list[str] = Factory(list)
     trace: str = ""
@@ -407,7 +409,7 @@ class World:
             seconds=self.loop.time(),
             touched={kind: times for kind, times in touched.items() if times},
             leaks=self.network.leaks | (box.book.key_seen_on() - {"api"}),
-            strangers=self.network.strangers,
+            unmatched=self.network.unmatched,
             left_behind=self.left_behind,
             broken=self.broken,
             trace=self.network.trace,

@@ -1,0 +1,63 @@
+"""The command line. Reading it, and its help, loads no event loop, no network and no display."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from modelslab_async import __version__
+
+from .balance import balance
+from .batch import batch
+from .completion import completion
+from .config import config
+from .demo import demo
+from .doctor import doctor
+from .error_mapping import run_command
+from .fetch import fetch
+from .generate import generate
+from .output import PROGRAM
+from .reconcile import reconcile
+from .resume import resume
+from .sandbox import sandbox
+from .status import status
+from .webhook import webhook
+
+__all__ = ["commands", "run"]
+
+
+@click.group(
+    name=PROGRAM,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "MODELSLAB_ASYNC",
+        "show_default": True,
+    },
+)
+@click.version_option(__version__, "-V", "--version", prog_name=PROGRAM)
+def commands() -> None:
+    """Music from text by ModelsLab: every file on disk once, every job paid for once.
+
+    \b
+    Examples:
+      modelslab-async demo
+      modelslab-async generate --sandbox "lo-fi hip hop, 82 bpm" -o song.wav
+      modelslab-async generate "rock music from the 90s" -o song.wav
+
+    The first two need no account. The last one wants MODELSLAB_API_KEY. Nothing is sent to
+    anybody but the API: there is no telemetry and no check for updates.
+    """
+
+
+for command in (
+    *(demo, generate, fetch),
+    *(batch, resume, status, reconcile, webhook),
+    *(balance, sandbox, doctor, config, completion),
+):
+    commands.add_command(command)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return the exit code of the process."""
+    return run_command(commands, list(arguments))

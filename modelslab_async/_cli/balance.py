@@ -1,0 +1,42 @@
+"""``balance``: what is left in the account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .._text import safe_text
+from .connection import Connection
+from .options import account, output_options
+from .output import Output
+
+if TYPE_CHECKING:
+    from .settings import Setting
+
+
+@click.command()
+@click.option("--sandbox", is_flag=True, help="Ask a sandbox: no key, no network.")
+@output_options
+@account
+def balance(voice: Output, settings: dict[str, Setting], sandbox: bool) -> int:
+    """Show what is left in the account's wallet.
+
+    \b
+    Examples:
+      modelslab-async balance --sandbox
+      modelslab-async balance --json
+    """
+    connection = Connection(settings=settings, sandbox=sandbox)
+    connection.check()
+    voice.say(f"asking {connection.origin}")
+    from .track_results import ask
+
+    found = ask(connection, lambda client: client.balance())
+    if isinstance(found, int):
+        return found
+    if voice.json:
+        voice.give_json({"schema_version": 1, "amount": found.amount, "currency": found.currency})
+    else:
+        voice.give(f"{found.amount:.2f} {safe_text(found.currency)}".rstrip())
+    return 0

@@ -1,0 +1,82 @@
+"""``batch``: a manifest in, one file on disk for each of its rows, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .batch_options import batch_options
+from .naming import check_writable
+from .options import account, output_options, waiting
+from .output import Output
+
+if TYPE_CHECKING:
+    from ..batch._manifest import Format
+    from .batch_options import BatchOptions
+    from .batch_plan import Plan
+
+
+@click.command(no_args_is_help=True, short_help="Generate music for each row of a manifest.")
+@click.argument("manifest", metavar="FILE|-")
+@click.option(
+    "-o", "--output", metavar="DIR", help="Where to.  [default: prompts-batch for prompts.txt]"
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "jsonl", "csv"]),
+    help="What FILE is.  [default: by its name, or its first line]",
+)
+@waiting
+@output_options
+@account
+@batch_options
+def batch(
+    voice: Output, how: BatchOptions, manifest: str, output: str | None, form: Format | None
+) -> int:
+    """Generate music for each row of FILE: text, JSONL or CSV; - is standard input.
+
+    \b
+    Examples:
+      modelslab-async batch --sandbox prompts.txt
+      modelslab-async batch prompts.jsonl -o music/ --dry-run
+      printf 'waltz\\ntechno\\n' | modelslab-async batch --sandbox - -o music/
+
+    \b
+    Text is a prompt a line, JSONL an object a line, CSV a column a field, as
+    spreadsheets write it; the fields are those of the API, and id is a row's
+    own key. Lines of text or JSONL that begin with # are comments; \\# begins a
+    prompt with it. What was read is shown first, and all rows are checked
+    before anything is paid. The same command again, or `resume DIR`, goes on
+    where a run stopped, and pays for nothing twice. Paths go to stdout as files
+    are finished, the rest to results.jsonl and ledger.sqlite3 in DIR; --json
+    gives one event a line.
+    """
+    from .batch_plan import make_plan, opened_manifest
+    from .batch_run import run_batch
+
+    directory = _place(manifest, output)
+    check_writable(directory)
+    with opened_manifest(manifest, form) as rows:
+        plan = make_plan(directory, rows, how, voice)
+        _warn_of_strange(voice, plan, directory)
+        return run_batch(directory, how, voice, plan, rows.planned())
+
+
+def _place(manifest: str, output: str | None) -> Path:
+    if output is not None:
+        return Path(output)
+    if manifest == "-":
+        raise click.UsageError("a batch from standard input needs a directory: name it with -o")
+    return Path(f"{Path(manifest).stem}-batch")
+
+
+def _warn_of_strange(voice: Output, plan: Plan, directory: Path) -> None:
+    others = plan.unlisted - plan.dropped - plan.skipped
+    if others:
+        voice.warn(
+            f"{directory} holds {others} rows that are not in this manifest; "
+            "what is paid for of them is finished"
+        )

@@ -1,0 +1,253 @@
+"""Decide how a batch is run: the options that ``batch`` and ``resume`` share, as one value."""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import field, frozen
+
+from .connection import Connection
+from .options import Command
+from .output import PROGRAM
+from .webhook_listener import PORT
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from modelslab_async import Limits, RowState
+
+    from .settings import Setting
+
+
+class Amount(click.ParamType[Any]):
+    """An amount of money, kept as the decimal that was typed."""
+
+    name = "amount"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Decimal:
+        from ..batch._limits import amount
+
+        try:
+            return amount(value)
+        except ValueError as error:
+            self.fail(f"{value!r:.40} must be {error}", param, ctx)
+
+
+_PRICES = (
+    click.option(
+        "--price-per-job",
+        type=Amount(),
+        allow_from_autoenv=False,
+        help="What you pay for a job, in your currency.  [default: async.price_per_job]",
+    ),
+    click.option(
+        "--price-per-second",
+        type=Amount(),
+        allow_from_autoenv=False,
+        help="What you pay for a second of music.  [default: async.price_per_second]",
+    ),
+)
+same_account = click.option(
+    "--same-account",
+    is_flag=True,
+    help="The key, or the origin, is new; the account that pays is the same.",
+)
+_HOW = (
+    click.option("--template", help="Name of a file.  [default: {seq:05d}-{slug}]"),
+    click.option(
+        "--max-jobs-total",
+        type=click.IntRange(min=0),
+        help="Jobs that may be paid for in this directory, over all runs.",
+    ),
+    click.option(
+        "--max-cost",
+        type=Amount(),
+        help="What may be paid in this directory, over all runs; needs a price.",
+    ),
+    *_PRICES,
+    click.option(
+        "--retry",
+        multiple=True,
+        type=click.Choice(["rejected", "failed", "output_lost"]),
+        help="Make rows anew that ended so, each as a new job that is paid for; "
+        "for output_lost look for the files again, free.",
+    ),
+    click.option(
+        "--accept-copy",
+        is_flag=True,
+        help="DIR was copied or restored: pay for its planned rows from here all the same.",
+    ),
+    click.option(
+        "--webhook-url",
+        metavar="URL",
+        help="Where webhooks reach this run from outside; results are then told, not polled for.",
+    ),
+    click.option(
+        "--webhook-port",
+        type=click.IntRange(1, 65535),
+        allow_from_autoenv=False,
+        help=f"Port of 127.0.0.1 for them; a proxy or tunnel leads there.  [default: {PORT}]",
+    ),
+    same_account,
+    click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no bill."),
+    click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; open no socket."),
+    click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs."),
+    click.option("--no-input", is_flag=True, help="Never ask; fail where one would have to."),
+)
+_NAMES = (
+    *("template", "max_jobs_total", "max_cost", "retry", "webhook_url", "webhook_port"),
+    *("accept_copy", "same_account", "dry_run", "yes", "no_input"),
+)
+# What a later run must be told again, so that it does as this one would have done.
+_SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
+_KEPT = ("template", "max_jobs_total", "max_cost", "webhook_url", "webhook_port")
+
+
+@frozen(kw_only=True)
+class BatchOptions:
+    """How a batch is run.
+
+    Attributes:
+        connection: to what.
+        template: how files are named; ``None``: as usual.
+        max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
+        max_cost: what may be paid there; ``None``: no limit.
+        retry: states of rows that are tried again.
+        accept_copy: rows of a copied or restored directory are paid for.
+        webhook_url: where webhooks reach this run; ``None``: results are polled for.
+        webhook_port: where it listens for them; ``None``: where as usual.
+        same_account: the account that paid is this one, though its key or origin is new.
+        dry_run: nothing is sent or written.
+        yes: several jobs are paid for without a question.
+        no_input: nothing is ever asked.
+    """
+
+    connection: Connection
+    template: str | None
+    max_jobs_total: int | None
+    max_cost: Decimal | None
+    retry: tuple[str, ...] = field(converter=tuple)
+    accept_copy: bool
+    webhook_url: str | None
+    webhook_port: int | None
+    same_account: bool
+    dry_run: bool
+    yes: bool
+    no_input: bool
+
+    def limits(self, directory: Path) -> Limits:
+        """What may be paid for in a directory, at the user's own prices.
+
+        Raises:
+            click.UsageError: the cost is limited, and no price is known.
+            LedgerError: the directory's ledger cannot be read.
+        """
+        limits = limits_of(
+            self.connection.settings,
+            directory,
+            max_jobs_total=self.max_jobs_total,
+            max_cost=self.max_cost,
+        )
+        if limits.max_cost is not None and not limits.priced:
+            raise click.UsageError("--max-cost needs --price-per-job or --price-per-second")
+        return limits
+
+    @property
+    def retried(self) -> frozenset[RowState]:
+        """States of rows that are made anew."""
+        from modelslab_async import RowState
+
+        return frozenset(map(RowState, self.retry))
+
+    def check(self) -> None:
+        """Fail on settings that cannot be used, before anything is done with them.
+
+        Raises:
+            click.UsageError, ConfigurationError: what is wrong.
+        """
+        from ..batch._naming import check_template
+
+        if self.template is not None:
+            check_template(self.template)
+        self._check_webhook()
+        if self.connection.sandbox and self.connection.account_arguments:
+            raise click.UsageError("--sandbox and --base-url exclude each other")
+
+    def _check_webhook(self) -> None:
+        from ..webhooks._signing import checked_url
+
+        if self.webhook_url is not None:
+            checked_url(self.webhook_url)
+        elif self.webhook_port is not None:
+            raise click.UsageError("--webhook-port needs --webhook-url")
+
+    def again(self, directory: Path) -> str:
+        """The command that goes on with a directory as this run would have done."""
+        settings = self.connection.settings
+        given = {name: getattr(self, name) for name in _KEPT} | {
+            name: settings[name].value for name in _SETTINGS if settings[name].origin == "flag"
+        }
+        flags = [
+            word
+            for name, value in given.items()
+            if value is not None
+            for word in (f"--{name.replace('_', '-')}", f"{value}")
+        ]
+        sandbox = ["--sandbox"] if self.connection.sandbox else []
+        command = [PROGRAM, "resume", str(directory), *flags, *sandbox, *self.connection.arguments]
+        return shlex.join(command)
+
+
+def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) -> Limits:
+    """What holds in a directory: what is given, else what its ledger says.
+
+    A price from an option or from the environment is taken as it is. One from a file raises what
+    the ledger says, and never lowers it: that may be the price which an option named.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    from modelslab_async import Limits
+
+    from ..batch._sqlite.reader import Reader, holds_batch
+
+    kept = Limits()
+    if holds_batch(directory):
+        with Reader.open(directory) as reader:
+            kept = Limits.of_texts(reader.meta())
+    prices = {name: settings[name] for name in ("price_per_job", "price_per_second")}
+    named = {name: price.value for name, price in prices.items() if price.is_named}
+    configured = {name: price.value for name, price in prices.items() if not price.is_named}
+    return Limits(**named, **given).over(kept.raised_to(Limits(**configured)))
+
+
+def pricing(command: Command) -> Command:
+    """Options about what a job costs; they go to ``settings``."""
+    for option in reversed(_PRICES):
+        command = option(command)
+    return command
+
+
+def batch_options(command: Command) -> Command:
+    """Options about running a batch; the command gets ``how`` in place of ``settings``."""
+
+    @functools.wraps(command)
+    def with_how(settings: dict[str, Setting], sandbox: bool, **rest: Any) -> Any:
+        connection = Connection(settings=settings, sandbox=sandbox)
+        values = {name: rest.pop(name) for name in _NAMES}
+        how = BatchOptions(connection=connection, **values)
+        how.check()
+        return command(how=how, **rest)
+
+    decorated: Any = with_how
+    for option in reversed(_HOW):
+        decorated = option(decorated)
+    made: Command = decorated
+    return made

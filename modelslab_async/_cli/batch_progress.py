@@ -1,0 +1,238 @@
+"""Show how far a batch is: moving bars on a terminal, lines or JSON events elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from attrs import define, field, frozen
+
+from modelslab_async import RowState, Succeeded
+
+from .._text import safe_text
+from .error_mapping import as_json
+from .output import Output
+from .streams import Region
+from .track_progress import told, warn_of
+
+if TYPE_CHECKING:
+    from ..batch._outcomes import Outcome
+    from ..batch._rows import Row
+    from ..batch._sqlite.reader import Reader
+
+_S = RowState
+_SHOWN = 8
+_MB = 1_000_000
+_NO_FILE = (_S.FAILED, _S.REJECTED, _S.OUTPUT_LOST, _S.DETACHED, _S.ABANDONED)
+
+
+@frozen
+class ProgressLine:
+    """What the ledger says at one instant: rows by state, and some of those in flight."""
+
+    counts: dict[RowState, int]
+    flying: list[Row]
+
+
+def look(reader: Reader) -> ProgressLine:
+    """Look into a ledger; a question for its thread."""
+    return ProgressLine(reader.counts(), reader.page((_S.SUBMITTED, _S.READY), limit=_SHOWN))
+
+
+@define
+class Stats:
+    """What this run has come to so far.
+
+    Attributes:
+        began: seconds of a clock that does not jump.
+        ended: rows that came to an end, good or bad.
+        size: bytes brought to disk.
+        cost: what the directory's jobs cost, over all runs; ``None``: unknown.
+    """
+
+    began: float = field(factory=time.monotonic)
+    ended: int = 0
+    size: int = 0
+    cost: float | None = None
+
+    def left(self, rows: int) -> float | None:
+        """Seconds that so many rows will take, as far as one can tell."""
+        elapsed = time.monotonic() - self.began
+        return rows * elapsed / self.ended if self.ended else None
+
+    def words(self, counts: dict[RowState, int]) -> str:
+        """Everything in one line."""
+        parts = [f"{counts[_S.DONE]} of {_wanted(counts)} done"]
+        named = {
+            "without a file": sum(counts[state] for state in _NO_FILE),
+            "of unknown fate": counts[_S.AMBIGUOUS],
+            "in queue": counts[_S.SUBMITTED] + counts[_S.SUBMITTING],
+            "arriving": counts[_S.READY],
+            "to come": counts[_S.PLANNED],
+        }
+        parts += [f"{count} {words}" for words, count in named.items() if count]
+        return ", ".join(parts) + self._pace(counts)
+
+    def _pace(self, counts: dict[RowState, int]) -> str:
+        open_rows = counts[_S.PLANNED] + counts[_S.SUBMITTED] + counts[_S.SUBMITTING]
+        left = self.left(open_rows + counts[_S.READY])
+        size = f"; {self.size / _MB:.1f} MB"
+        cost = "" if self.cost is None else f"; cost {self.cost:.4g}"
+        if not left:
+            return size + cost
+        a_minute = 60 * self.ended / max(time.monotonic() - self.began, 0.001)
+        return f"; {a_minute:.1f} a minute, about {_span(left)} left{size}{cost}"
+
+
+def _wanted(counts: dict[RowState, int]) -> int:
+    return sum(counts.values()) - counts[_S.SKIPPED]
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Reporter(Protocol):
+    """Whoever shows a batch."""
+
+    interval: float
+    tally: Stats
+
+    def ended(self, row: Row, outcome: Outcome) -> None:
+        """A row came to an end."""
+
+    def tick(self, seen: ProgressLine) -> None:
+        """Time has passed."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+def board_of(voice: Output) -> Reporter:
+    """The right board for the options, and for where stderr leads."""
+    if voice.json:
+        return Events(voice)
+    return Bars(voice) if voice.animated else Lines(voice)
+
+
+def _name(row: Row) -> str:
+    return f"row {row.seq}" + ("" if row.id == str(row.seq) else f" ({safe_text(row.id, 40)})")
+
+
+def _tell(voice: Output, row: Row, outcome: Outcome) -> None:
+    """Paths go to stdout, errors to stderr."""
+    if not isinstance(outcome, Succeeded):
+        voice.fail(f"{_name(row)}: {outcome.error}")
+        return
+    for saved in outcome.saved:
+        warn_of(voice, saved)
+        voice.give(str(saved.path))
+
+
+def _counted(tally: Stats, outcome: Outcome) -> None:
+    tally.ended += 1
+    if isinstance(outcome, Succeeded):
+        tally.size += sum(saved.size for saved in outcome.saved)
+
+
+class Lines:
+    """A line for each row that ends, and a summary now and then."""
+
+    interval = 10.0
+
+    def __init__(self, voice: Output) -> None:
+        self._voice = voice
+        self._last = ""
+        self.tally = Stats()
+
+    def ended(self, row: Row, outcome: Outcome) -> None:
+        """Say how."""
+        _counted(self.tally, outcome)
+        if isinstance(outcome, Succeeded):
+            self._voice.say(f"{_name(row)}: saved, {', '.join(map(told, outcome.saved))}")
+        _tell(self._voice, row, outcome)
+
+    def tick(self, seen: ProgressLine) -> None:
+        """Say how far the batch is, if it has moved."""
+        state = f"{seen.counts}"
+        if state != self._last:
+            self._voice.say(self.tally.words(seen.counts))
+        self._last = state
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Events:
+    """A JSON object for each row that ends, and one about all of them now and then."""
+
+    interval = 10.0
+
+    def __init__(self, voice: Output) -> None:
+        self._voice = voice
+        self.tally = Stats()
+
+    def ended(self, row: Row, outcome: Outcome) -> None:
+        """Give the row, and its file or its error."""
+        _counted(self.tally, outcome)
+        known = {"row": row.seq, "id": row.id, "job_id": row.job_id, "state": row.state.value}
+        if isinstance(outcome, Succeeded):
+            paths = [str(saved.path) for saved in outcome.saved]
+            file = {"seconds": row.seconds, "size": row.size, "sha256": row.sha256}
+            self._give("succeeded", row.track_id, **known, paths=paths, **file)
+        else:
+            self._give("failed", row.track_id, **known, **as_json(outcome.error))
+
+    def tick(self, seen: ProgressLine) -> None:
+        """Give the figures."""
+        counts = {state.value: count for state, count in seen.counts.items()}
+        self._give("progress", None, counts=counts, size=self.tally.size, cost=self.tally.cost)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _give(self, event: str, track_id: str | None, **rest: Any) -> None:
+        self._voice.give_json({"schema_version": 1, "event": event, "track_id": track_id, **rest})
+
+
+class Bars:
+    """A bar for the whole, and one for each of a few jobs in flight; what is final scrolls up."""
+
+    interval = 0.25
+
+    def __init__(self, voice: Output) -> None:
+        self._voice = voice
+        self.tally = Stats()
+        self._region = Region()
+        self._closed = False
+
+    def ended(self, row: Row, outcome: Outcome) -> None:
+        """Print what is final; the bars show the rest."""
+        _counted(self.tally, outcome)
+        _tell(self._voice, row, outcome)
+
+    def tick(self, seen: ProgressLine) -> None:
+        """Draw everything as it is now."""
+        if self._closed:
+            return
+        from .bars import Line, shown
+
+        done, total = seen.counts[_S.DONE], _wanted(seen.counts)
+        whole = Line("all", done / max(total, 1), f"{done} of {total}")
+        rows = [Line(*_drawn(row)) for row in seen.flying]
+        words = self.tally.words(seen.counts)
+        self._region.draw(shown(whole, words, rows, self._region.size, colored=self._voice.colored))
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._closed = True
+        self._region.close()
+
+
+def _drawn(row: Row) -> tuple[str, float, str]:
+    if row.state is _S.READY:
+        return safe_text(row.prompt, 40), 1.0, "arriving"
+    waited = time.time() - (row.accepted_at or row.updated_at)
+    return safe_text(row.prompt, 40), 0.0, f"job {row.job_id}, {waited:.0f} s"

@@ -1,0 +1,121 @@
+"""Open the client that a command needs, on the API or on a sandbox of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+from .._protocol.urls import api_origin, is_loopback, origin
+from .settings import Setting, key_of
+
+if TYPE_CHECKING:
+    from modelslab_async import ModelsLab, PollPolicy
+    from modelslab_async.webhooks import WebhookReceiver
+
+
+@frozen(kw_only=True)
+class Connection:
+    """What a client is made of.
+
+    Attributes:
+        settings: as `settings.read_settings` gives them.
+        sandbox: use a sandbox that lives as long as the client.
+        poll: how often to ask the API, if not as usual.
+        seed: of the sandbox; its jobs have other ids for another seed.
+    """
+
+    settings: Mapping[str, Setting] = field(repr=False)
+    sandbox: bool = False
+    poll: PollPolicy | None = None
+    seed: int = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether jobs cost money: anything that is not this machine."""
+        return not self.sandbox and not on_this_machine(self.origin)
+
+    @property
+    def origin(self) -> str:
+        """Where the API is."""
+        return "a sandbox" if self.sandbox else str(self.settings["base_url"].value)
+
+    @property
+    def arguments(self) -> list[str]:
+        """What another command needs to reach the same account and its files."""
+        allowed = self.settings["allow_addresses"]
+        return [
+            *self.account_arguments,
+            *(["--allow-addresses", allowed.value] if allowed.origin == "flag" else []),
+        ]
+
+    @property
+    def account_arguments(self) -> list[str]:
+        """What another command needs to reach the same account."""
+        base_url, key = self.settings["base_url"], self.settings["api_key"]
+        return [
+            *(["--base-url", base_url.value] if base_url.origin == "flag" else []),
+            *(["--api-key-file", key.file] if key.file else []),
+        ]
+
+    def check(self) -> None:
+        """Fail now rather than after a question, and before the origin is shown.
+
+        Raises:
+            NoKey: there is none.
+            ConfigurationError: the key cannot be sent to that origin.
+        """
+        if not self.sandbox:
+            key_of(self.settings)
+            api_origin(self.origin)
+
+
+def on_this_machine(base_url: str) -> bool:
+    """Whether an origin is of this machine: a sandbox, or a tunnel's end."""
+    try:
+        return is_loopback(origin(base_url)[1])
+    except ValueError:
+        return False
+
+
+@asynccontextmanager
+async def opened(
+    connection: Connection, webhook: WebhookReceiver | None = None
+) -> AsyncIterator[ModelsLab]:
+    """An open client, which is told of its jobs by the receiver if there is one."""
+    from modelslab_async import ModelsLab, Network
+
+    settings = connection.settings
+    limits: dict[str, Any] = {
+        "max_jobs": settings["max_jobs"].value,
+        "timeout": settings["timeout"].value,
+        "webhook": webhook,
+    }
+    async with AsyncExitStack() as stack:
+        # Proxies are taken from the environment, and none stands before this machine.
+        if connection.sandbox:
+            client = await _own_sandbox(stack, connection.seed, limits)
+        else:
+            client = ModelsLab(
+                key_of(settings),
+                base_url=settings["base_url"].value,
+                poll=connection.poll,
+                network=Network(
+                    trust_env=connection.is_live,
+                    allow_addresses=settings["allow_addresses"].value.replace(",", " ").split(),
+                ),
+                **limits,
+            )
+        yield await stack.enter_async_context(client)
+
+
+async def _own_sandbox(stack: AsyncExitStack, seed: int, limits: dict[str, Any]) -> ModelsLab:
+    from modelslab_async import ModelsLab, PollPolicy
+
+    from ..sandbox import Sandbox, Scenario
+
+    scenario = Scenario(generation_seconds=(0.3, 0.9), eta="float")
+    box = await stack.enter_async_context(Sandbox(scenario, seed=seed))
+    return ModelsLab(box.key, base_url=box.url, poll=PollPolicy(first=0.1), **limits)

@@ -1,0 +1,77 @@
+"""``demo``: six tracks in a few seconds, with nothing but this machine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .._text import slug
+from .connection import Connection
+from .naming import check_writable
+from .options import output_options
+from .output import PROGRAM, Output
+from .settings import built_in
+
+if TYPE_CHECKING:
+    from .tracks import Track
+
+PROMPTS = (
+    "lo-fi hip hop, 82 bpm, A minor, warm electric piano, rainy night",
+    "techno, 128 bpm, F minor, driving kick, acid bass",
+    "epic orchestral, 96 bpm, D minor, strings, brass, timpani",
+    "slow ambient pads, 60 bpm, E major, dreamy, no drums",
+    "sitar and tabla raga, 100 bpm, D major",
+    "rock music from the 90s, 120 bpm, E minor, electric guitar",
+)
+_TOKENS = 503  # ten seconds, at 50 tokens a second
+_PLAYERS = ("afplay", "ffplay", "mpv", "paplay", "aplay", "play", "xdg-open")
+
+
+@click.command(short_help="Hear music now: no account, no network.")
+@click.option("-o", "--output", metavar="DIR", default="modelslab-demo", help="Where to.")
+@output_options
+def demo(voice: Output, output: str) -> int:
+    """Generate six tracks on this machine: no account, no network, no question.
+
+    \b
+    Examples:
+      modelslab-async demo
+      modelslab-async demo -o /tmp/music
+
+    A sandbox of the API is started, and the six jobs go through everything that a real one goes
+    through. The music is made by the sandbox, not by ModelsLab.
+    """
+    voice.say("six tracks from a sandbox on this machine (no account, no network)")
+    from .track_results import deliver
+
+    directory = Path(output)
+    check_writable(directory)
+    tracks = [_track(prompt, directory) for prompt in PROMPTS]
+    connection = Connection(settings=built_in(), sandbox=True)
+    code = deliver(connection, tracks, voice)
+    if code == 0:
+        _what_next(voice, [saved.path for track in tracks for saved in track.saved])
+    return code
+
+
+def _track(prompt: str, directory: Path) -> Track:
+    from modelslab_async import MusicGen
+
+    from .tracks import Track
+
+    # A name that is taken by the same music of an earlier run is taken for ours.
+    name, _, _ = prompt.partition(",")
+    request = MusicGen(prompt, max_new_token=_TOKENS)
+    return Track(name, request, [str(directory / f"{slug(name)}.wav")])
+
+
+def _what_next(voice: Output, paths: list[Path]) -> None:
+    player = next((name for name in _PLAYERS if shutil.which(name)), None)
+    play = f"{player} {paths[0]}" if player else f"open {paths[0]} in any player"
+    voice.say(f"\nListen:   {play}")
+    voice.say(f'Your own: {PROGRAM} generate --sandbox "sitar, tabla" -o sitar.wav')
+    voice.say("For real: export MODELSLAB_API_KEY=... (your ModelsLab dashboard shows it), then")
+    voice.say(f'          {PROGRAM} generate "rock music from the 90s" -o rock.wav')

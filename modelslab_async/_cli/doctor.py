@@ -1,0 +1,126 @@
+"""``doctor``: what a person, or a bug report, wants to know about this installation."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelslab_async import ModelsLabError, __version__
+
+from .._engine.filesystem import probe
+from .._text import safe_text
+from .config import public
+from .connection import Connection
+from .options import account, output_options
+from .output import Output
+from .settings import PROJECT_FILE, built_in, is_reachable, user_files, without_password
+
+if TYPE_CHECKING:
+    from .settings import Setting
+
+_PACKAGES = ("aiohttp", "anyio", "attrs", "cattrs", "click", "rich", "platformdirs")
+_PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+
+
+@click.command(short_help="Check this installation.")
+@output_options
+@account
+def doctor(voice: Output, settings: dict[str, Setting]) -> int:
+    """Check this installation, and generate one track on a sandbox as a test.
+
+    \b
+    Examples:
+      modelslab-async doctor
+      modelslab-async doctor --json
+
+    The key is masked, so that the output can go into a bug report.
+    """
+    voice.say("looking around, then generating one track on a sandbox")
+    sections: dict[str, dict[str, Any]] = {
+        "versions": _versions(),
+        "settings": public(settings),
+        "config_files": _files(),
+        "proxy": _proxy(),
+        "output": _output(),
+        "self_test": _self_test(),
+    }
+    healthy = bool(sections["output"]["ok"] and sections["self_test"]["ok"])
+    if voice.json:
+        voice.give_json({"schema_version": 1, "healthy": healthy, **sections})
+    else:
+        _print(voice, sections)
+    return 0 if healthy else 1
+
+
+def _versions() -> dict[str, str]:
+    import sqlite3
+    from importlib.metadata import version
+
+    found = {name: version(name) for name in _PACKAGES}
+    return {
+        "modelslab_async": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "sqlite": sqlite3.sqlite_version,
+        **found,
+    }
+
+
+def _files() -> dict[str, str]:
+    return {
+        str(path): "read" if is_reachable(path) else "absent"
+        for path in (PROJECT_FILE, *user_files())
+    }
+
+
+def _proxy() -> dict[str, str]:
+    """Names in either case, as everybody reads them; a password in a URL is not shown."""
+    both = [spelling for name in _PROXY_NAMES for spelling in (name, name.lower())]
+    return {name: without_password(os.environ[name]) for name in both if os.environ.get(name)}
+
+
+def _output() -> dict[str, Any]:
+    try:
+        here = Path.cwd()
+    except OSError as error:  # it was removed, or lies where we may not go
+        return {"ok": False, "directory": ".", "error": error.strerror}
+    try:
+        probe(here)
+    except OSError as error:
+        return {"ok": False, "directory": str(here), "error": error.strerror}
+    return {"ok": True, "directory": str(here)}
+
+
+def _self_test() -> dict[str, Any]:
+    from modelslab_async import MusicGen
+
+    from .track_results import ask
+
+    async def one_track(client: Any) -> Any:
+        with tempfile.TemporaryDirectory() as directory:
+            generation = await client.generate(MusicGen("piano", max_new_token=256))
+            return await client.download(generation, f"{directory}{os.sep}")
+
+    try:
+        saved = ask(Connection(settings=built_in(), sandbox=True), one_track)
+    except (ModelsLabError, OSError, ModuleNotFoundError) as error:
+        return {"ok": False, "error": str(error)}
+    if isinstance(saved, int):
+        sys.exit(saved)
+    return {"ok": True, "seconds": saved.seconds, "bytes": saved.size, "integrity": saved.integrity}
+
+
+def _print(voice: Output, sections: dict[str, dict[str, Any]]) -> None:
+    for title, section in sections.items():
+        voice.give(title.replace("_", " "))
+        for name, value in section.items():
+            shown = f"{value['value']} ({value['origin']})" if isinstance(value, dict) else value
+            voice.give(f"  {name}: {safe_text(shown)}")
+        if not section:
+            voice.give("  none")

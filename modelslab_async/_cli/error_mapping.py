@@ -1,0 +1,233 @@
+"""Turn whatever went wrong into words, a hint and an exit code. One table for all of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import frozen
+
+from modelslab_async import (
+    AuthenticationError,
+    ConfigurationError,
+    IncompleteDownload,
+    InsufficientCredits,
+    JobTimeout,
+    LedgerCopied,
+    LimitReached,
+    ModelsLabError,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    RequestError,
+    TransportError,
+    WrongAccount,
+)
+
+from .._text import safe_text
+from .output import COMPLETION_VARIABLE, PROGRAM, Output, json_by_default
+from .streams import silence, unwritten
+
+OK, OTHER, USAGE, SOME_FAILED, LEFT_OVER = 0, 1, 2, 8, 9
+INTERRUPTED = 130
+_BROKEN_PIPE = 141
+_OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+_FORM = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class NoKey(ConfigurationError):
+    """A command that needs the API found no key anywhere."""
+
+
+class NotThere(click.ClickException):
+    """A file that was named does not exist or cannot be read."""
+
+    exit_code = 5
+
+
+@frozen
+class ErrorMapping:
+    """What a kind of error means to whoever started the command."""
+
+    kind: type[Exception]
+    exit_code: int
+    hint: str = ""
+
+
+# The first that fits counts, so a special kind stands above a general one.
+MEANINGS = (
+    ErrorMapping(NoKey, 3, f"without an account: --sandbox, or {PROGRAM} demo"),
+    ErrorMapping(AuthenticationError, 3, f"{PROGRAM} config show says which key was used"),
+    ErrorMapping(PermissionDenied, 3),
+    ErrorMapping(WrongAccount, 3, "only the key or the origin is new: --same-account"),
+    ErrorMapping(RateLimited, 4),
+    ErrorMapping(NotFound, 5),
+    ErrorMapping(InsufficientCredits, 6, f"{PROGRAM} balance shows what is left"),
+    ErrorMapping(JobTimeout, 7),
+    ErrorMapping(LimitReached, LEFT_OVER),
+    ErrorMapping(LedgerCopied, OTHER, "to pay for its rows from here: --accept-copy"),
+    ErrorMapping(TransportError, 10, f"{PROGRAM} doctor shows the proxy and the origin in use"),
+    ErrorMapping(IncompleteDownload, 10),
+    ErrorMapping(RequestError, USAGE),
+    ErrorMapping(ConfigurationError, USAGE),
+    ErrorMapping(Exception, OTHER),
+)
+
+
+def meaning_of(error: Exception) -> ErrorMapping:
+    """The entry of the table for an error."""
+    return next(meaning for meaning in MEANINGS if isinstance(error, meaning.kind))
+
+
+def exit_code_of(errors: Iterable[Exception], *, asked: int) -> int:
+    """The code for a run in which ``asked`` files were wanted and these errors came up.
+
+    Errors of one kind that left nothing over give their own code; otherwise some failed.
+    """
+    codes = [meaning_of(error).exit_code for error in errors]
+    if not codes:
+        return OK
+    return codes[0] if len(codes) == asked and len(set(codes)) == 1 else SOME_FAILED
+
+
+def explain(voice: Output, error: Exception, hint: str = "") -> None:
+    """Say what went wrong, as text or as JSON. ``hint`` is better than the table's."""
+    meaning = meaning_of(error)
+    hint = hint or meaning.hint
+    if voice.json:
+        voice.fail_json(as_json(error, hint=hint))
+    else:
+        voice.fail(str(error), hint)
+    if voice.verbose >= 2:
+        voice.last("".join(traceback.format_exception(error)).rstrip())
+
+
+def as_json(error: Exception, *, hint: str = "") -> dict[str, Any]:
+    """The one shape of an error in JSON."""
+    meaning = meaning_of(error)
+    return error_shape(
+        _FORM.sub("_", type(error).__name__).lower(),
+        str(error),
+        hint or meaning.hint,
+        meaning.exit_code,
+        retryable=getattr(error, "retryable", False),
+    )
+
+
+def error_shape(
+    code: str, message: str, hint: str, exit_code: int, *, retryable: bool = False
+) -> dict[str, Any]:
+    """An error in JSON, from its parts."""
+    return {
+        "error": {
+            "code": code,
+            "message": message,
+            "hint": hint,
+            "exit_code": exit_code,
+            "retryable": retryable,
+        }
+    }
+
+
+def run_command(commands: click.Group, arguments: list[str]) -> int:
+    """Run a command. Whatever happens becomes an exit code, and no more text than needed."""
+    _open_closed_streams()
+    voice = _voice_of(arguments)
+    try:
+        code = _run(commands, arguments)
+        sys.stdout.flush()
+        if code == OK and unwritten:
+            raise unwritten[0]
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        return _misused(voice, error)
+    except ModelsLabError as error:
+        explain(voice, error)
+        return meaning_of(error).exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        silence(sys.stdout)
+        return _BROKEN_PIPE
+    except OSError as error:
+        return _refused(voice, error)
+    except ModuleNotFoundError as error:  # an extra is not installed; the error names it
+        return _misused(voice, click.UsageError(str(error)))
+    except Exception as error:  # noqa: BLE001  the last line of defence: a bug, and we say so
+        return _bug(voice, error)
+    return code
+
+
+def _run(commands: click.Group, arguments: list[str]) -> int:
+    """What click's own ``main`` does, but for a closed pipe, which it turns into a failure."""
+    instruction = os.environ.get(COMPLETION_VARIABLE)
+    if instruction:
+        from click.shell_completion import shell_complete
+
+        return shell_complete(commands, {}, PROGRAM, COMPLETION_VARIABLE, instruction)
+    with commands.make_context(PROGRAM, arguments) as context:
+        code: int = commands.invoke(context)
+    return code
+
+
+def _open_closed_streams() -> None:
+    """A process may be started without any of its streams; nothing must fail for that."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  as long as we run
+
+
+def _voice_of(arguments: list[str]) -> Output:
+    """How to speak before, or in spite of, the parsing of the arguments."""
+    verbose = 2 if "-vv" in arguments else 0
+    return Output(
+        json="--json" in arguments or json_by_default(),
+        verbose=verbose,
+        no_color="--no-color" in arguments,
+    )
+
+
+def _misused(voice: Output, error: click.ClickException) -> int:
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        voice.last(error.format_message())
+        return error.exit_code
+    hint = f"{context.command_path} --help" if context else ""
+    if voice.json:
+        code = _FORM.sub("_", type(error).__name__).lower()
+        voice.fail_json(error_shape(code, error.format_message(), hint, error.exit_code))
+        return error.exit_code
+    if context is not None:
+        voice.last(context.get_usage())
+    voice.fail(error.format_message(), hint)
+    return error.exit_code
+
+
+def _refused(voice: Output, error: OSError) -> int:
+    """The system gives no access to what was named, or takes no output."""
+    if error.filename is not None:
+        return _misused(voice, NotThere(f"{safe_text(error.filename, 200)}: {error.strerror}"))
+    if error.errno not in _OUTPUT:
+        return _bug(voice, error)
+    silence(sys.stdout)
+    return _misused(voice, click.ClickException(f"stdout cannot be written: {error.strerror}"))
+
+
+def _bug(voice: Output, error: Exception) -> int:
+    if voice.json:
+        voice.fail_json(as_json(error, hint="this is a bug: please report it"))
+        return OTHER
+    voice.last("".join(traceback.format_exception(error)).rstrip())
+    voice.fail(
+        f"this is a bug in {PROGRAM}, not in what you did",
+        f"please report it with the lines above and what {PROGRAM} doctor --json prints",
+    )
+    return OTHER

@@ -1,0 +1,248 @@
+"""``generate``: prompts in, files out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelslab_async import RequestError
+
+from .._text import safe_text, slug
+from .connection import Connection
+from .error_mapping import NotThere
+from .naming import (
+    check_place,
+    check_publishing,
+    free_names,
+    is_taken,
+    longest_name,
+    place_again,
+    replacement,
+)
+from .options import account, output_options, waiting
+from .output import PROGRAM, Output
+from .textfiles import as_meant
+
+if TYPE_CHECKING:
+    from modelslab_async import MusicGen
+
+    from .settings import Setting
+    from .tracks import Track
+
+_TRACK_IDS = 2**53 - 1
+
+
+@click.command(no_args_is_help=True, short_help="Generate music, one file for each prompt.")
+@click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE|DIR",
+    help="A name that ends in .wav, .mp3 or .flac is the file.  [default: this directory]",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
+@click.option("--duration", type=int, help="Seconds of music, 30 to 480.")
+@click.option("--sampling-rate", type=int, help="Hz, at least 10000.")
+@click.option("--max-new-token", type=int, help="Length in tokens, 256 to 1024, about 50 a second.")
+@click.option("--output-format", type=click.Choice(["wav", "mp3", "flac"]))
+@click.option("--bitrate", type=click.Choice(["128k", "192k", "320k"]))
+@click.option("--init-audio", metavar="TEXT", help="URL, or base64 text, of a clip to go on from.")
+@click.option(
+    "--init-audio-file",
+    type=click.Path(dir_okay=False),
+    help="A clip of 30 s at most to go on from.",
+)
+@click.option("--base64/--no-base64", default=None, help="--init-audio is base64 text.")
+@click.option("--temp/--no-temp", default=None, help="Ask for links that die after 24 hours.")
+@click.option("--webhook", metavar="URL", help="Where the API shall report the end of a job.")
+@click.option("--track-id", help="Your own id for the job.")
+@click.option("--extra", metavar="JSON", help="Further fields, as a JSON object.")
+@click.option("--unchecked", is_flag=True, help="Send values beyond the documented bounds.")
+@click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no network, no bill.")
+@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; open no connection.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs.")
+@click.option("--no-input", is_flag=True, help="Never ask; fail where a question would be needed.")
+@waiting
+@output_options
+@account
+def generate(
+    voice: Output,
+    settings: dict[str, Setting],
+    prompts: tuple[str, ...],
+    output: str | None,
+    overwrite: bool,
+    sandbox: bool,
+    dry_run: bool,
+    yes: bool,
+    no_input: bool,
+    **fields: Any,
+) -> int:
+    """Generate music, one file for each PROMPT, and bring it to disk.
+
+    \b
+    Examples:
+      modelslab-async generate --sandbox "lo-fi hip hop, 82 bpm" -o song.wav
+      modelslab-async generate --sandbox "waltz" "techno, 128 bpm" -o music/
+      modelslab-async generate --sandbox "sitar, tabla" --duration 30 --json
+
+    \b
+    Without --sandbox jobs cost money and want MODELSLAB_API_KEY. The finished
+    paths go to stdout. No file is overwritten unless you say so; the file's ending
+    follows what it is.
+    """
+    prompts = tuple(map(as_meant, prompts))
+    connection = Connection(settings=settings, sandbox=sandbox)
+    if sandbox and settings["base_url"].origin == "flag":
+        raise click.UsageError("--sandbox and --base-url exclude each other")
+    directory, file = check_place(output, several=len(prompts) > 1)
+    requests = _requests(prompts, fields)
+    tracks = _tracks(prompts, requests, directory, file, overwrite=overwrite)
+    if dry_run:
+        return _plan(voice, tracks)
+    connection.check()
+    if len(tracks) > 1 and connection.is_live and not yes:
+        _confirm(tracks, no_input=no_input)
+    check_publishing(directory, longest_name(file))
+    voice.say(f"{plural(len(tracks), 'track')} with {connection.origin}")
+    from .kept_ids import KeptIds
+    from .track_results import deliver
+
+    kept = None
+    if not sandbox:  # the jobs of a sandbox end with it
+        kept = KeptIds(directory, tracks)
+        voice.say(f"the ids of the jobs are in {kept.path} until their files are saved")
+    again = place_again(output, overwrite=overwrite)
+    return deliver(connection, tracks, voice, again=again, kept=kept)
+
+
+def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:
+    from secrets import randbelow
+
+    from modelslab_async import MusicGen
+
+    if fields["track_id"] is not None and len(prompts) > 1:
+        raise click.UsageError("--track-id names one job, but there are several prompts")
+    values = _values(fields)
+    given = values.pop("track_id")
+    # Made here, so that it can be named however the run ends.
+    ids = [randbelow(_TRACK_IDS) + 1 if given is None else given for _ in prompts]
+    return [
+        MusicGen(prompt, track_id=own, **values) for prompt, own in zip(prompts, ids, strict=True)
+    ]
+
+
+def _values(fields: dict[str, Any]) -> dict[str, Any]:
+    """The options as `MusicGen` takes them."""
+    values = dict(fields)
+    path = values.pop("init_audio_file")
+    if path is not None:
+        values["init_audio"] = _clip(Path(path), values["init_audio"])
+    if values["track_id"] is not None:
+        values["track_id"] = as_number(values["track_id"])
+    values["extra"] = _extra(values["extra"])
+    return values
+
+
+def as_number(text: str) -> int | str:
+    """A track_id that looks like the numbers this program makes, as one of them."""
+    is_one = text.isdecimal() and len(text) <= len(f"{_TRACK_IDS}") and f"{int(text)}" == text
+    return int(text) if is_one else text
+
+
+def _clip(path: Path, other: str | None) -> Path:
+    if other is not None:
+        raise click.UsageError("--init-audio and --init-audio-file exclude each other")
+    if not path.is_file():
+        raise NotThere(f"{path}: no such file")
+    return path
+
+
+def _extra(text: str | None) -> dict[str, Any]:
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"--extra is not JSON: {error}", field="extra") from None
+    if not isinstance(found, dict):
+        raise RequestError("--extra must be a JSON object", field="extra")
+    return found
+
+
+# --- where to -------------------------------------------------------------------------------------
+
+
+def _tracks(
+    prompts: Sequence[str],
+    requests: Sequence[MusicGen],
+    directory: Path,
+    file: Path | None,
+    *,
+    overwrite: bool,
+) -> list[Track]:
+    from .tracks import Track
+
+    if overwrite:
+        target = str(replacement(file))
+        return [Track(safe_text(prompts[0], 60), requests[0], [target], replaces=file)]
+    if file and is_taken(file):
+        raise click.UsageError(
+            f"{file} exists and is not overwritten; name another file, or say --overwrite"
+        )
+    claimed: set[str] = set()
+    return [
+        Track(
+            safe_text(prompt, 60),
+            request,
+            [str(file)] if file else free_names(directory, slug(prompt), claimed),
+        )
+        for prompt, request in zip(prompts, requests, strict=True)
+    ]
+
+
+# --- before anything is paid ----------------------------------------------------------------------
+
+
+def _plan(voice: Output, tracks: Sequence[Track]) -> int:
+    plans = [(track, next(iter(track.targets)), *size_of(track.order)) for track in tracks]
+    if voice.json:
+        files = [{"path": to, "seconds": seconds, "mb": mb} for _, to, seconds, mb in plans]
+        voice.give_json({"schema_version": 1, "jobs": len(plans), "price": None, "files": files})
+        return 0
+    for track, to, seconds, mb in plans:
+        voice.give(f"{to}  {seconds:.0f} s, about {mb:.1f} MB: {track.name}")
+    voice.give(_sum(tracks))
+    return 0
+
+
+def _sum(tracks: Sequence[Track]) -> str:
+    sizes = [size_of(track.order) for track in tracks]
+    seconds, mb = (sum(column) for column in zip(*sizes, strict=True))
+    jobs = plural(len(tracks), "job")
+    return f"{jobs}, {seconds:.0f} s of music, about {mb:.1f} MB, price unknown"
+
+
+def size_of(order: Any) -> tuple[float, float]:
+    """Seconds and megabytes that a request should come to."""
+    seconds = order.duration or ((order.max_new_token - 3) / 50 if order.max_new_token else 30)
+    if order.output_format == "mp3":
+        rate = int((order.bitrate or "320k").removesuffix("k")) * 125
+    else:
+        rate = (order.sampling_rate or 32_000) * 4  # 16 bits, two channels
+    return float(seconds), seconds * rate / 1_000_000
+
+
+def _confirm(tracks: Sequence[Track], *, no_input: bool) -> None:
+    if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(
+            f"{_sum(tracks)}: say --yes to pay for several jobs without a question"
+        )
+    if not click.confirm(f"{_sum(tracks)}. Go on?", err=True):
+        raise click.ClickException(f"nothing was sent; {PROGRAM} generate --sandbox costs nothing")
+
+
+def plural(count: int, word: str) -> str:
+    return f"{count} {word}" + ("" if count == 1 else "s")

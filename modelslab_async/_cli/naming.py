@@ -1,0 +1,105 @@
+"""Choose where files go, and find out before anything is paid whether they can go there."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from .._engine.filesystem import make_durably, probe, remove_empty
+
+EXTENSIONS = (".wav", ".mp3", ".flac")
+_SLUGGED = len("-9999.flac") + 60
+
+
+def check_place(output: str | None, *, several: bool) -> tuple[Path, Path | None]:
+    """The directory, and the file in it if ``-o`` names one; checked before anything is paid."""
+    path = Path(output or ".")
+    is_file = path.suffix.lower() in EXTENSIONS and not os.path.isdir(path)  # noqa: PTH112
+    if several and (is_file or os.path.isfile(path)):  # noqa: PTH113  these two never raise
+        raise click.UsageError(f"-o {path} is a file, but several prompts need a directory")
+    directory = path.parent if is_file else path
+    check_writable(directory)
+    return directory, path if is_file else None
+
+
+def place_again(output: str | None, *, overwrite: bool) -> list[str]:
+    """The options that let another command put its files in the same place."""
+    return [*(["-o", output] if output else []), *(["--overwrite"] if overwrite else [])]
+
+
+def check_writable(directory: Path) -> None:
+    """Whether files can be made here, or in the directory that will be made here.
+
+    Raises:
+        click.UsageError: they cannot.
+    """
+    try:
+        above = directory.absolute().parents
+        existing = next(place for place in (directory, *above) if place.exists())
+    except OSError as error:  # also of the current directory, which may have been removed
+        raise click.UsageError(
+            f"{directory} cannot be reached from the current directory: {error.strerror}; "
+            "name a full path with -o"
+        ) from None
+    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+        raise click.UsageError(f"{directory} cannot be written to; name another place with -o")
+
+
+def check_publishing(directory: Path, name: str) -> None:
+    """Make the directory, and see that its file system can take a file under such a name.
+
+    Raises:
+        click.UsageError: it cannot.
+    """
+    made: list[Path] = []
+    try:
+        made = make_durably(directory)
+        probe(directory, name)
+    except OSError as error:
+        remove_empty(made)
+        raise click.UsageError(
+            f"{directory} cannot be written to: {error.strerror}; nothing was sent, "
+            "name another place with -o"
+        ) from error
+
+
+def replacement(file: Path | None) -> Path:
+    """The name that a file has until it replaces another one.
+
+    Raises:
+        click.UsageError: no file is named.
+    """
+    if file is None:
+        raise click.UsageError("--overwrite replaces one file: name it with -o FILE")
+    return file.with_name(f"{bare(file)}.new-{os.urandom(4).hex()}.wav")
+
+
+def bare(path: Path) -> str:
+    """The name of a file without the ending of a format."""
+    return path.stem if path.suffix.lower() in EXTENSIONS else path.name
+
+
+def longest_name(file: Path | None) -> str:
+    """As long and as unusual as any name that a track's file will get."""
+    if file is None:
+        return "-" * _SLUGGED
+    return f"{replacement(file).stem}{max(EXTENSIONS, key=len)}"
+
+
+def is_taken(path: Path) -> bool:
+    """Whether something stands under this name, with the ending of any format."""
+    return any(os.path.lexists(path.parent / f"{bare(path)}{ending}") for ending in EXTENSIONS)
+
+
+def free_names(directory: Path, stem: str, claimed: set[str]) -> Iterator[str]:
+    """Paths that nothing has yet, on disk or in ``claimed``: ``stem``, ``stem-2`` and so on."""
+    for number in itertools.count(1):
+        name = stem if number == 1 else f"{stem}-{number}"
+        path = directory / f"{name}.wav"
+        if name not in claimed and not is_taken(path):
+            claimed.add(name)
+            yield str(path)

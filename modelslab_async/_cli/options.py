@@ -1,0 +1,150 @@
+"""Options that several commands share, handed to the command as one value each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+from attrs import evolve
+
+from .output import Output, json_by_default
+from .settings import Flags, read_settings
+from .streams import LogStream
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _all(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def apply(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+_TALKING = _all(
+    click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
+    click.option("-q", "--quiet", count=True, help="Warnings and errors only; -qq: errors only."),
+    click.option(
+        "-v", "--verbose", count=True, help="The library's log; -vv: with debug and tracebacks."
+    ),
+    click.option("--no-color", is_flag=True, help="No colours; NO_COLOR does the same."),
+)
+
+_ACCOUNT = _all(
+    click.option(
+        "--api-key-file",
+        type=click.Path(dir_okay=False),
+        help="File that holds the API key.  [default: MODELSLAB_API_KEY]",
+    ),
+    click.option("--api-key-stdin", is_flag=True, help="Read the API key from standard input."),
+    click.option(
+        "--api-key",
+        allow_from_autoenv=False,
+        help="The API key itself; anybody on this machine can see it.",
+    ),
+    click.option(
+        "--base-url",
+        allow_from_autoenv=False,
+        help="Origin of the API.  [default: MODELSLAB_BASE_URL, or https://modelslab.com]",
+    ),
+)
+
+_WAITING = _all(
+    click.option(
+        "--max-jobs",
+        type=click.IntRange(min=1),
+        allow_from_autoenv=False,
+        help="Jobs in the account's queue at once: 5, 10 or 15 by plan.  [default: 5]",
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        allow_from_autoenv=False,
+        help="Seconds to wait for a job, from its acceptance on.  [default: 900]",
+    ),
+    click.option(
+        "--allow-addresses",
+        metavar="RANGE,...",
+        allow_from_autoenv=False,
+        help="Download also from these addresses that are not public: 198.18.0.0/15 of a tunnel.",
+    ),
+)
+
+
+def output_options(command: Command) -> Command:
+    """Options about what is said; the command gets ``voice``."""
+
+    @functools.wraps(command)
+    def talk(
+        as_json: bool, quiet: int, verbose: int, no_color: bool, **rest: Any
+    ) -> Any:  # click passes them by these names
+        voice = Output(
+            json=as_json or json_by_default(), quiet=quiet, verbose=verbose, no_color=no_color
+        )
+        _log_to_stderr(verbose)
+        return command(voice=voice, **rest)
+
+    decorated: Command = _TALKING(talk)
+    return decorated
+
+
+def _log_to_stderr(verbose: int) -> None:
+    import logging
+
+    level = {0: logging.ERROR, 1: logging.INFO}.get(verbose, logging.DEBUG)
+    logging.basicConfig(format="%(name)s: %(message)s", stream=LogStream())
+    logging.getLogger("modelslab_async").setLevel(level)
+
+
+def account(command: Command) -> Command:
+    """Options about the account; the command gets ``flags``."""
+
+    @functools.wraps(command)
+    def with_flags(
+        api_key: str | None,
+        api_key_file: str | None,
+        api_key_stdin: bool,
+        base_url: str | None,
+        voice: Output,
+        max_jobs: int | None = None,
+        timeout: float | None = None,
+        allow_addresses: str | None = None,
+        price_per_job: Decimal | None = None,
+        price_per_second: Decimal | None = None,
+        **rest: Any,
+    ) -> Any:
+        if api_key is not None:
+            voice.warn(
+                "--api-key shows the key to everybody on this machine; "
+                "use MODELSLAB_API_KEY or --api-key-file"
+            )
+        flags = Flags(
+            api_key=api_key,
+            api_key_file=api_key_file,
+            api_key_stdin=api_key_stdin,
+            base_url=base_url,
+            max_jobs=max_jobs,
+            timeout=timeout,
+            allow_addresses=allow_addresses,
+            price_per_job=price_per_job,
+            price_per_second=price_per_second,
+        )
+        settings = read_settings(flags)
+        voice = evolve(voice, json=voice.json or settings["output"].value == "json")
+        return command(voice=voice, settings=settings, **rest)
+
+    decorated: Command = _ACCOUNT(with_flags)
+    return decorated
+
+
+def waiting(command: Command) -> Command:
+    """Options about how many jobs at once, how long, and from where; they go to ``settings``."""
+    decorated: Command = _WAITING(command)
+    return decorated

@@ -1,0 +1,97 @@
+"""Keep data and talk apart: finished paths and JSON go to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from attrs import frozen
+
+from .streams import write
+
+PROGRAM = "modelslab-async"
+COMPLETION_VARIABLE = "_MODELSLAB_ASYNC_COMPLETE"
+_PLAIN = ("", "dumb", "unknown")
+
+
+@frozen(kw_only=True)
+class Output:
+    """How much is said, and in which form.
+
+    Attributes:
+        json: one JSON object on stdout instead of lines.
+        quiet: 1: warnings and errors only; 2: errors only.
+        verbose: 1: the library's log; 2: also its debug log, and tracebacks.
+        no_color: never colour, whatever the environment says.
+    """
+
+    json: bool = False
+    quiet: int = 0
+    verbose: int = 0
+    no_color: bool = False
+
+    def say(self, text: str) -> None:
+        """Progress and advice, for people."""
+        if not self.quiet and not self.json:
+            self._tell(text)
+
+    def warn(self, text: str) -> None:
+        """What the user should know even with ``-q``."""
+        if self.quiet > 1:
+            return
+        if self.json:
+            self.fail_json({"warning": text})
+        else:
+            self._tell(f"{self._styled('warning', 'yellow')}: {text}")
+
+    def fail(self, text: str, hint: str = "") -> None:
+        """An error, and what to do about it."""
+        self._tell(f"{self._styled('error', 'red')}: {text}")
+        if hint:
+            self._tell(f"{self._styled('hint', 'cyan')}: {hint}")
+
+    def last(self, text: str) -> None:
+        """What must be read whatever the options."""
+        self._tell(text)
+
+    def give(self, line: str | bytes) -> None:
+        """One line of data."""
+        write(sys.stdout, (os.fsencode(line) if isinstance(line, str) else line) + b"\n")
+
+    def give_json(self, value: Mapping[str, Any]) -> None:
+        """One JSON object, as data."""
+        self.give(json.dumps(value))
+
+    def fail_json(self, value: Mapping[str, Any]) -> None:
+        """One JSON object about an error, or a warning."""
+        self._tell(json.dumps(value))
+
+    @property
+    def animated(self) -> bool:
+        """Whether stderr is a terminal that can redraw lines, and nothing else writes to it."""
+        plain = os.environ.get("TERM", "") in _PLAIN or self.quiet or self.verbose or self.json
+        return sys.stderr.isatty() and not plain
+
+    @property
+    def colored(self) -> bool:
+        """``NO_COLOR`` and ``--no-color`` win, then ``FORCE_COLOR``, then what stderr is."""
+        if self.no_color or os.environ.get("NO_COLOR"):
+            return False
+        if os.environ.get("FORCE_COLOR"):
+            return True
+        return sys.stderr.isatty() and os.environ.get("TERM", "") not in _PLAIN
+
+    def _styled(self, word: str, color: str) -> str:
+        return click.style(word, fg=color, bold=True) if self.colored else word
+
+    def _tell(self, text: str) -> None:
+        write(sys.stderr, text.encode(errors="backslashreplace") + b"\n")
+
+
+def json_by_default() -> bool:
+    """Whether the environment asks for JSON, as ModelsLab's own command line reads it."""
+    return os.environ.get("MODELSLAB_OUTPUT") == "json"

@@ -1,0 +1,92 @@
+"""``reconcile``: find out, or decide, what became of jobs whose answers were lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .batch_options import limits_of, pricing, same_account
+from .connection import Connection
+from .options import account, output_options
+from .output import Output
+from .resume import check_batch
+
+if TYPE_CHECKING:
+    from .settings import Setting
+
+
+@click.command(no_args_is_help=True, short_help="Find jobs that may exist and be paid for.")
+@click.argument("directory", metavar="DIR")
+@click.option(
+    "--adopt", multiple=True, metavar="ROW=ID", help="This job of the account is this row's."
+)
+@click.option("--abandon", multiple=True, metavar="ROW", help="Give the row up; it gets no file.")
+@click.option(
+    "--resubmit", multiple=True, metavar="ROW", help="Plan the row anew: the next run pays AGAIN."
+)
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before a row may be paid for twice.")
+@click.option("--no-input", is_flag=True, help="Never ask; fail where one would have to.")
+@same_account
+@pricing
+@output_options
+@account
+def reconcile(
+    voice: Output,
+    settings: dict[str, Setting],
+    directory: str,
+    adopt: tuple[str, ...],
+    abandon: tuple[str, ...],
+    resubmit: tuple[str, ...],
+    same_account: bool,
+    yes: bool,
+    no_input: bool,
+) -> int:
+    """Find the jobs of rows in DIR whose answers were lost, in the account's own list.
+
+    \b
+    Examples:
+      modelslab-async reconcile music/
+      modelslab-async reconcile music/ --adopt 17=310815
+      modelslab-async reconcile music/ --resubmit 17 --yes
+
+    \b
+    Such a job may exist and be paid for, so its row is never sent again by itself.
+    A job that carries the row's track_id is the row's: `resume DIR` then brings
+    its file, free. The rest is listed for you to decide on. Without a key nothing
+    is asked, and the rows are only listed.
+    """
+    place = Path(directory)
+    check_batch(place)
+    connection = Connection(settings=settings)
+    if adopt:
+        connection.check()
+    if resubmit and not yes:
+        _confirm(resubmit, no_input=no_input)
+    from .reconcile_run import Orders, reconciled
+
+    orders = Orders(
+        adopt=[_pair(text) for text in adopt],
+        abandon=list(abandon),
+        resubmit=list(resubmit),
+        same_account=same_account,
+    )
+    return reconciled(place, connection, orders, limits_of(settings, place), voice)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    row, _, job_id = text.rpartition("=")
+    if not row or not job_id:
+        raise click.UsageError(f"--adopt wants ROW=ID, and not {text!r}")
+    return row, job_id
+
+
+def _confirm(rows: Sequence[str], *, no_input: bool) -> None:
+    words = f"rows {', '.join(rows)} may be paid for twice"
+    if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise click.UsageError(f"{words}: say --yes to plan them anew without a question")
+    if not click.confirm(f"{words}. Plan them anew?", err=True):
+        raise click.ClickException("nothing was changed")

@@ -1,0 +1,214 @@
+"""Carry out what was decided about ambiguous rows, look for the jobs of the rest, and tell."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict, define, field, frozen
+
+from modelslab_async import RowState, WrongAccount
+
+from .._text import safe_text
+from ..batch import _transitions as changes
+from ..batch._ledger import Ledger
+from ..batch._limits import shown
+from ..batch._records import taken
+from ..batch._sqlite.reader import Reader, is_writable
+from .batch_run import unfinished
+from .connection import Connection, opened
+from .error_mapping import OK, SOME_FAILED, explain, meaning_of
+from .output import PROGRAM, Output
+from .signals import run
+from .status import instant, row_of
+
+if TYPE_CHECKING:
+    from modelslab_async import Limits, ModelsLabError
+
+    from ..batch._reconcile import Reconciler, UnmatchedJob
+    from ..batch._rows import Row
+
+
+@frozen(kw_only=True)
+class Orders:
+    """What the user has decided: rows by id or number, ``adopt`` with the id of a job.
+
+    ``same_account``: the account that paid is this one, though its key or origin is new.
+    """
+
+    adopt: Sequence[tuple[str, str]]
+    abandon: Sequence[str]
+    resubmit: Sequence[str]
+    same_account: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.adopt or self.abandon or self.resubmit)
+
+
+@define
+class _Found:
+    """What came of it."""
+
+    resolved: list[Row] = field(factory=list)
+    left: list[Row] = field(factory=list)
+    unmatched: tuple[UnmatchedJob, ...] = ()
+    unfinished: int = 0
+    trouble: ModelsLabError | None = None
+
+
+def reconciled(
+    directory: Path,
+    connection: Connection,
+    orders: Orders,
+    limits: Limits,
+    voice: Output,
+) -> int:
+    """Do it all, tell about it, and return the exit code: 0 when no row is ambiguous any more."""
+    found = _Found()
+    if not is_writable(directory) and not orders:
+        voice.warn(f"{directory} cannot be written to: its rows are only listed")
+        _list(directory, found)
+        return _told(directory, connection, found, limits, voice)
+    asks = bool(connection.settings["api_key"].value)
+    voice.say(f"asking {connection.origin}" if asks else "no API key: nothing is asked")
+    code = run(_work(directory, connection, orders, found, asks=asks))
+    if code:
+        return code
+    return _told(directory, connection, found, limits, voice)
+
+
+def _list(directory: Path, found: _Found) -> None:
+    with Reader.open(directory) as reader:
+        found.left = list(reader.each((RowState.AMBIGUOUS,)))
+        found.unfinished = unfinished(reader.counts())
+
+
+def _told(
+    directory: Path, connection: Connection, found: _Found, limits: Limits, voice: Output
+) -> int:
+    if found.trouble:
+        explain(voice, found.trouble)
+    if voice.json:
+        voice.give_json(_report(found, limits))
+    else:
+        _tell(found, limits, voice)
+        _say_how_to_go_on(directory, connection, found, voice)
+    if found.trouble:
+        return meaning_of(found.trouble).exit_code
+    return SOME_FAILED if found.left else OK
+
+
+async def _work(
+    directory: Path, connection: Connection, orders: Orders, found: _Found, *, asks: bool
+) -> int:
+    async with Ledger(directory) as ledger:
+        before = {row.seq async for row in ledger.each((RowState.AMBIGUOUS,))}
+        await _decide(ledger, orders)
+        if asks:
+            async with opened(connection) as client:
+                await _look(client.reconciler(ledger), ledger, orders, found)
+        found.left = [row async for row in ledger.each((RowState.AMBIGUOUS,))]
+        settled = sorted(before - {row.seq for row in found.left})
+        found.resolved = [await ledger.row(seq) for seq in settled]
+        found.unfinished = unfinished(await ledger.counts())
+    return OK
+
+
+async def _decide(ledger: Ledger, orders: Orders) -> None:
+    for name in orders.abandon:
+        row = await _row(ledger, name)
+        await ledger.write(changes.abandoned(row.seq, "given up by hand"))
+    for name in orders.resubmit:
+        await ledger.write(changes.replanned(await _row(ledger, name), "planned anew by hand"))
+
+
+async def _look(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _Found) -> None:
+    try:
+        await reconciler.check_account(same=orders.same_account)
+    except WrongAccount as error:
+        if orders.adopt:
+            raise
+        found.trouble = error
+        return
+    for name, job_id in orders.adopt:
+        row = await _row(ledger, name)
+        await reconciler.confirm(job_id)
+        await reconciler.adopt(row, job_id)
+    await reconciler.run()
+    found.unmatched, found.trouble = reconciler.unmatched, reconciler.trouble
+
+
+async def _row(ledger: Ledger, name: str) -> Row:
+    return await ledger.read(lambda reader: row_of(reader, name))
+
+
+# --- telling --------------------------------------------------------------------------------------
+
+
+def _cost(row: Row, limits: Limits) -> Decimal | None:
+    """What the row's submit cost, or would cost now if no price was known then."""
+    if row.cost is not None:
+        return Decimal(row.cost)
+    return limits.price_of(taken(json.loads(row.request))[0])
+
+
+def _report(found: _Found, limits: Limits) -> dict[str, Any]:
+    return {
+        "schema_version": 1,
+        "resolved": [_about(row) for row in found.resolved],
+        "ambiguous": [
+            {
+                **_about(row),
+                "submitted_at": row.submitted_at,
+                "cost": None if cost is None else float(cost),
+                "prompt": row.prompt,
+                "error": row.error,
+            }
+            for row, cost in ((row, _cost(row, limits)) for row in found.left)
+        ],
+        "unmatched": [asdict(stranger) for stranger in found.unmatched],
+    }
+
+
+def _about(row: Row) -> dict[str, Any]:
+    return {
+        "row": row.seq,
+        "id": row.id,
+        "state": row.state.value,
+        "track_id": row.track_id,
+        "job_id": row.job_id,
+    }
+
+
+def _tell(found: _Found, limits: Limits, voice: Output) -> None:
+    for row in found.resolved:
+        job = f", job {row.job_id}" if row.state is RowState.SUBMITTED else ""
+        voice.give(f"row {row.seq} ({safe_text(row.id, 40)}): {row.state.value}{job}")
+    for row in found.left:
+        cost = _cost(row, limits)
+        price = "unknown" if cost is None else shown(cost)
+        voice.give(
+            f"row {row.seq} ({safe_text(row.id, 40)}): ambiguous, track_id {row.track_id}, sent "
+            f"{instant(row.submitted_at or row.updated_at)}, likely cost {price}: "
+            f"{safe_text(row.prompt, 60)}"
+        )
+    for stranger in found.unmatched:
+        words = safe_text(stranger.prompt or "unknown", 60)
+        voice.give(f"job {stranger.id} of the account is no row's; its prompt: {words}")
+
+
+def _say_how_to_go_on(
+    directory: Path, connection: Connection, found: _Found, voice: Output
+) -> None:
+    if found.left:
+        voice.warn(
+            f"{len(found.left)} rows may have a job that is paid for: look for their track_id in "
+            "your dashboard, then --adopt ROW=ID, --abandon ROW, or --resubmit ROW to pay again"
+        )
+    if found.unfinished:
+        words = [PROGRAM, "resume", str(directory), *connection.arguments]
+        voice.last(f"resume with: {shlex.join(words)}")

@@ -1,0 +1,56 @@
+"""``resume``: go on with a batch, from its directory alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .batch_options import batch_options
+from .error_mapping import NotThere
+from .options import account, output_options, waiting
+from .output import Output
+
+if TYPE_CHECKING:
+    from .batch_options import BatchOptions
+
+
+@click.command(no_args_is_help=True, short_help="Go on with a batch where it stopped.")
+@click.argument("directory", metavar="DIR")
+@waiting
+@output_options
+@account
+@batch_options
+def resume(voice: Output, how: BatchOptions, directory: str) -> int:
+    """Go on with the batch in DIR where it stopped; no manifest is needed.
+
+    \b
+    Examples:
+      modelslab-async resume music/ --sandbox
+      modelslab-async resume music/ --dry-run
+      modelslab-async resume music/ --retry failed --yes
+
+    \b
+    What is paid for is polled again and brought to disk; what was not sent yet is
+    sent, and paid for. Rows that are done stay as they are. Rows that failed or
+    were rejected are made anew with --retry alone.
+    """
+    from .batch_plan import make_plan
+    from .batch_run import run_batch
+
+    place = Path(directory)
+    check_batch(place)
+    return run_batch(place, how, voice, make_plan(place, None, how, voice))
+
+
+def check_batch(directory: Path) -> None:
+    """See that a directory holds a batch.
+
+    Raises:
+        NotThere: it does not.
+    """
+    from ..batch._sqlite.reader import holds_batch
+
+    if not holds_batch(directory):
+        raise NotThere(f"there is no batch in {directory}")

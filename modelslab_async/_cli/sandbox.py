@@ -1,0 +1,74 @@
+"""``sandbox``: the API on this machine, until it is stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .options import output_options
+from .output import PROGRAM, Output
+from .textfiles import read_text
+
+if TYPE_CHECKING:
+    from ..sandbox import Sandbox
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    allow_from_autoenv=False,  # a service of that name brings tcp://10.0.0.1:80 into containers
+    help="Of the API; 0: a free one.",
+)
+@click.option("--scenario", metavar="FILE|NAME", default="clean", help="BatchOptions it behaves.")
+@click.option("--slots", type=click.IntRange(min=1), default=5, help="Jobs that its queue holds.")
+@click.option("--seed", type=int, default=0, help="What is random is the same for the same seed.")
+@output_options
+def sandbox(voice: Output, port: int, scenario: str, slots: int, seed: int) -> int:
+    """Serve a sandbox of the API on 127.0.0.1 until Ctrl-C.
+
+    \b
+    Examples:
+      modelslab-async sandbox
+      modelslab-async sandbox --port 8765 --scenario flaky --slots 10
+      modelslab-async sandbox --scenario my.json
+
+    \b
+    It prints the two lines that lead every ModelsLab client to it. A scenario is a
+    name (clean, slow, busy, flaky, ambiguous, messy, cdn-lag) or a JSON file with
+    fields of modelslab_async.sandbox.Scenario.
+    """
+    from ..sandbox import Sandbox, ScenarioError, load_scenario
+    from .signals import run
+
+    try:
+        behaviour = load_scenario(_source(scenario))
+    except ScenarioError as error:
+        raise click.BadParameter(str(error), param_hint="--scenario") from None
+    box = Sandbox(behaviour, slots=slots, seed=seed, port=port)
+    try:
+        return run(_serve(box, voice))
+    except OSError as error:
+        raise click.ClickException(f"port {port} cannot be used: {error.strerror}") from None
+
+
+def _source(scenario: str) -> str:
+    path = Path(scenario)
+    return read_text(path) if path.suffix or path.is_file() else scenario
+
+
+async def _serve(box: Sandbox, voice: Output) -> int:
+    import anyio
+
+    async with box:
+        if voice.json:
+            voice.give_json({"schema_version": 1, "url": box.url, "key": box.key})
+        else:
+            voice.give(f"export MODELSLAB_BASE_URL={box.url}")
+            voice.give(f"export MODELSLAB_API_KEY={box.key}")
+        voice.say(f"serving until Ctrl-C; paste these lines elsewhere, then: {PROGRAM} balance")
+        await anyio.sleep_forever()
+    return 0

@@ -1,0 +1,326 @@
+"""Decide where each setting comes from: flag, environment, project file, user file, built in.
+
+A project's own file (``.modelslab/config.toml`` in the current directory) may come with a foreign
+repository, so it decides neither which key is used, nor to whom it is sent, nor which addresses of
+this network may be read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import evolve, frozen
+
+from modelslab_async import ConfigurationError
+
+from .._protocol.addresses import address_ranges
+from .error_mapping import NoKey
+from .textfiles import decoded, from_stdin, read_text
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+PROJECT_FILE = Path(".modelslab/config.toml")
+_BUILT_IN = "built in"
+_ENCODED = re.compile(r"^([a-z][a-z0-9+.-]*://)?[^/?#]*%.*", re.IGNORECASE | re.DOTALL)
+_MORE = re.compile(r"[?#].*", re.DOTALL)
+_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
+
+
+@frozen
+class Setting:
+    """One value and where it was found, and the file that the command line named for it."""
+
+    value: Any
+    origin: str
+    file: str | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether this run's own command line or environment says it, and no file."""
+        return self.origin == "flag" or self.origin.startswith("environment")
+
+
+@frozen(kw_only=True)
+class _Known:
+    """One setting: its names outside, its type, and what holds without any of them."""
+
+    env: tuple[str, ...]
+    keys: tuple[str, ...]
+    default: Any = None
+    kind: Callable[[Any], Any] = str
+    wanted: str = "a number"
+    from_project: bool = True
+    safer: Callable[[Any, Any], Any] | None = None
+    """Which of two values spends less; a project's file only ever moves ours that way."""
+
+
+def _amount(value: Any) -> Decimal:
+    from ..batch._limits import amount
+
+    return amount(value)
+
+
+def _ranges(value: Any) -> str:
+    """Address ranges, from one text or a list, with a comma between them."""
+    texts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
+    return ",".join(map(str, address_ranges(texts)))
+
+
+# MODELSLAB_* and the user's file mean what they mean to ModelsLab's own command line (its
+# repository, internal/config); what only we know is MODELSLAB_ASYNC_* and a table of our own.
+_KNOWN = {
+    "api_key": _Known(
+        env=("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY"), keys=("api_key",), from_project=False
+    ),
+    "base_url": _Known(
+        env=("MODELSLAB_BASE_URL",),
+        keys=("base_url", "defaults.base_url"),
+        default="https://modelslab.com",
+        from_project=False,
+    ),
+    "profile": _Known(
+        env=("MODELSLAB_PROFILE",),
+        keys=("defaults.profile",),
+        default="default",
+        from_project=False,
+    ),
+    "output": _Known(env=("MODELSLAB_OUTPUT",), keys=("defaults.output",), default="human"),
+    "max_jobs": _Known(
+        env=("MODELSLAB_ASYNC_MAX_JOBS",),
+        keys=("async.max_jobs",),
+        default=5,
+        kind=int,
+        safer=min,
+    ),
+    "timeout": _Known(
+        env=("MODELSLAB_ASYNC_TIMEOUT",), keys=("async.timeout",), default=900.0, kind=float
+    ),
+    "allow_addresses": _Known(
+        env=("MODELSLAB_ASYNC_ALLOW_ADDRESSES",),
+        keys=("async.allow_addresses",),
+        default="",
+        kind=_ranges,
+        wanted="address ranges such as 198.18.0.0/15",
+        from_project=False,
+    ),
+    "price_per_job": _Known(
+        env=("MODELSLAB_ASYNC_PRICE_PER_JOB",),
+        keys=("async.price_per_job",),
+        kind=_amount,
+        safer=max,
+    ),
+    "price_per_second": _Known(
+        env=("MODELSLAB_ASYNC_PRICE_PER_SECOND",),
+        keys=("async.price_per_second",),
+        kind=_amount,
+        safer=max,
+    ),
+}
+
+
+@frozen(kw_only=True)
+class Flags:
+    """What the command line itself says about the account."""
+
+    api_key: str | None = None
+    api_key_file: str | None = None
+    api_key_stdin: bool = False
+    base_url: str | None = None
+    max_jobs: int | None = None
+    timeout: float | None = None
+    allow_addresses: str | None = None
+    price_per_job: Decimal | None = None
+    price_per_second: Decimal | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The settings among them, the key read from where it is said to be."""
+        found = {
+            "api_key": self._key(),
+            "base_url": self.base_url,
+            "max_jobs": self.max_jobs,
+            "timeout": self.timeout,
+            "allow_addresses": self.allow_addresses,
+            "price_per_job": self.price_per_job,
+            "price_per_second": self.price_per_second,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _key(self) -> str | None:
+        ways = (self.api_key is not None, self.api_key_file is not None, self.api_key_stdin)
+        if sum(ways) > 1:
+            raise click.UsageError("give the key in one way only")
+        if self.api_key_file is not None:
+            return read_text(Path(self.api_key_file)).strip()
+        return from_stdin("--api-key-stdin").strip() if self.api_key_stdin else self.api_key
+
+
+def read_settings(flags: Flags) -> dict[str, Setting]:
+    """Every setting with its origin.
+
+    Raises:
+        ConfigurationError: a file is not TOML, or a value is of the wrong type.
+    """
+    layers = [
+        ("flag", flags.given()),
+        *((f"environment, {name}", {key: value}) for name, key, value in _environment()),
+        (str(PROJECT_FILE), _from_file(PROJECT_FILE, project=True)),
+        *((str(path), _from_file(path)) for path in user_files()),
+    ]
+    settings = {name: _first(name, layers) for name in _KNOWN}
+    if settings["api_key"].value is None:
+        settings["api_key"] = _profile_key(settings["profile"].value)
+    settings["api_key"] = evolve(settings["api_key"], file=flags.api_key_file)
+    return settings
+
+
+def built_in() -> dict[str, Setting]:
+    """What holds when nobody says anything."""
+    return {name: Setting(known.default, _BUILT_IN) for name, known in _KNOWN.items()}
+
+
+def user_files() -> list[Path]:
+    """Where the user's own configuration may be: ours, then that of ModelsLab's command line."""
+    homes = (home for home in (_own_home(), _go_home()) if home is not None)
+    return list(dict.fromkeys(home / "config.toml" for home in homes))
+
+
+def masked(key: str | None) -> str | None:
+    """A key as it may be shown: its last four characters, if it is long enough for that."""
+    if key is None:
+        return None
+    return f"***{key[-4:]}" if len(key) >= 16 else "***"
+
+
+def without_password(url: str) -> str:
+    """A URL, or what a proxy is named by, as it may be shown: a host, and a path at most."""
+    return _MORE.sub("***", _ENCODED.sub(r"\1***", _USER.sub(r"\1***@", url)))
+
+
+def key_of(settings: Mapping[str, Setting]) -> str:
+    """The key, for a command that cannot do without.
+
+    Raises:
+        NoKey: there is none.
+    """
+    key = settings["api_key"].value
+    if key:
+        return str(key)
+    raise NoKey("no API key: set MODELSLAB_API_KEY, or name a file with --api-key-file")
+
+
+# A relative path, as of HOME=., would be looked for in whatever directory the command runs in, and
+# what lies there may be foreign: it must not decide who gets the key.
+
+
+def _own_home() -> Path | None:
+    from platformdirs import user_config_path
+
+    try:
+        home = user_config_path("modelslab")
+    except RuntimeError:  # a user without a name and without HOME, as in many containers
+        return None
+    return home if home.is_absolute() else None
+
+
+def _go_home() -> Path | None:
+    home = Path(os.path.expanduser("~/.config/modelslab"))  # noqa: PTH111  it never raises
+    return home if home.is_absolute() else None
+
+
+def _environment() -> list[tuple[str, str, str]]:
+    return [
+        (variable, name, os.environ[variable])
+        for name, known in _KNOWN.items()
+        for variable in known.env
+        if os.environ.get(variable, "").strip()
+    ]
+
+
+def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
+    import tomllib
+
+    if not is_reachable(path):
+        return {}
+    try:
+        document = tomllib.loads(decoded(path.read_bytes()))
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path} is not TOML: {error}; correct it") from None
+    found = {
+        name: _found(document, known.keys)
+        for name, known in _KNOWN.items()
+        if known.from_project or not project
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def is_reachable(path: Path) -> bool:
+    """Whether there is something at a place where a file may be, and we may go there.
+
+    Raises:
+        OSError: the file system fails.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return False
+    return True
+
+
+def _found(document: dict[str, Any], keys: Sequence[str]) -> Any:
+    """The value of the first of these dotted keys that the document has."""
+    values = (_dug(document, key) for key in keys)
+    return next((value for value in values if value is not None), None)
+
+
+def _dug(document: Any, key: str) -> Any:
+    for part in key.split("."):
+        document = document.get(part) if isinstance(document, dict) else None
+    return document
+
+
+def _first(name: str, layers: list[tuple[str, dict[str, Any]]]) -> Setting:
+    known = _KNOWN[name]
+    found = (
+        Setting(_typed(name, values[name], origin), origin)
+        for origin, values in layers
+        if name in values
+    )
+    first = next(found, Setting(known.default, _BUILT_IN))
+    if first.origin == str(PROJECT_FILE) and known.safer is not None:
+        # It may come with a foreign repository: it cannot spend what the user's own file saves.
+        own = next(found, first)
+        return own if known.safer(first.value, own.value) == own.value else first
+    return first
+
+
+def _typed(name: str, value: Any, origin: str) -> Any:
+    kind = _KNOWN[name].kind
+    try:
+        return kind(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        what = error if kind is _amount else _KNOWN[name].wanted
+        raise ConfigurationError(
+            f"{name} is {value!r:.40} ({origin}), but must be {what}"
+        ) from None
+
+
+def _profile_key(profile: str) -> Setting:
+    """The key that ModelsLab's command line keeps in a file where there is no keyring."""
+    home = _go_home()
+    if home is None:
+        return Setting(None, "nowhere")
+    path = home / "profiles" / f"{profile}.json"
+    try:
+        key = json.loads(decoded(path.read_bytes())).get("apikey")
+    except (OSError, ValueError, AttributeError):
+        key = None
+    return Setting(key, str(path)) if isinstance(key, str) and key else Setting(None, "nowhere")

@@ -1,0 +1,183 @@
+"""``status``: what became of a batch's rows, what is stuck, and what to do about it."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .._text import safe_text
+from .error_mapping import NotThere
+from .options import output_options
+from .output import PROGRAM, Output
+from .resume import check_batch
+
+if TYPE_CHECKING:
+    from ..batch._rows import Row
+    from ..batch._sqlite.reader import Reader
+
+_COUNTS = """
+SELECT state, count(*), min(updated_at), max(updated_at), sum(size), sum(seconds)
+FROM rows GROUP BY state
+"""
+_ERRORS = """
+SELECT error_kind, count(*), min(seq), error FROM rows
+WHERE state = ? AND error IS NOT NULL GROUP BY error_kind ORDER BY 2 DESC
+"""
+_MB = 1_000_000
+_AGAIN = "{program} resume {place}"
+_ADVICE = {
+    "planned": f"not sent yet: {_AGAIN}",
+    "submitting": f"on their way now, or a run died: {_AGAIN} finds out",
+    "submitted": f"in the queue, or left there by a run that stopped: {_AGAIN} goes on, free",
+    "ready": f"finished and paid for, not on disk yet: {_AGAIN} brings them, free",
+    "detached": f"not waited for any longer: {_AGAIN} asks again, free",
+    "ambiguous": "may exist and be paid for: {program} reconcile {place}",
+    "rejected": f"refused, not paid for: {_AGAIN} --retry rejected",
+    "failed": f"the server says so: {_AGAIN} --retry failed pays for new jobs",
+    "output_lost": f"paid for, no link led to it: {_AGAIN} --retry output_lost, free",
+    "abandoned": "given up by hand",
+    "skipped": "not sent, and not in the manifest any more; put back there, they are made",
+}
+
+
+@click.command(no_args_is_help=True, short_help="Say what became of the rows of a batch.")
+@click.argument("directory", metavar="DIR")
+@click.argument("row", metavar="[ROW]", required=False)
+@output_options
+def status(voice: Output, directory: str, row: str | None) -> int:
+    """Say what became of the rows of the batch in DIR; or all about one ROW.
+
+    \b
+    Examples:
+      modelslab-async status music/
+      modelslab-async status music/ 17
+      modelslab-async status music/ --json
+
+    \b
+    A ROW is its own id, or its number. This changes nothing and opens no
+    connection, and works beside a run.
+    """
+    from ..batch._sqlite.reader import Reader
+
+    place = Path(directory)
+    check_batch(place)
+    with Reader.open(place) as reader:
+        if row is None:
+            _overview(reader, place, voice)
+        else:
+            _history(reader, row_of(reader, row), voice)
+    return 0
+
+
+def row_of(reader: Reader, name: str) -> Row:
+    """The row with this id, or else with this number.
+
+    Raises:
+        NotThere: there is none.
+    """
+    from modelslab_async import LedgerError
+
+    keys: list[int | str] = [name, *([int(name)] if name.isdecimal() and len(name) < 19 else [])]
+    for key in keys:
+        try:
+            return reader.row(key)
+        except LedgerError:
+            continue
+    raise NotThere(f"the batch has no row {name!r}")
+
+
+# --- all rows -------------------------------------------------------------------------------------
+
+
+def _overview(reader: Reader, place: Path, voice: Output) -> None:
+    states = _states(reader, place)
+    total = sum(about["rows"] for about in states.values())
+    if voice.json:
+        voice.give_json({"schema_version": 1, "rows": total, "states": states})
+        return
+    last = min((about["latest"] for about in states.values()), default=0.0)
+    voice.give(f"{total} rows, last change {_age(last)} ago")
+    for name, about in states.items():
+        voice.give(_line(name, about))
+        for error in about["errors"]:
+            voice.give(_error_line(error))
+
+
+def _states(reader: Reader, place: Path) -> dict[str, dict[str, Any]]:
+    """What is in each state that any row is in; ages are seconds."""
+    now = time.time()
+    return {
+        state: {
+            "rows": count,
+            "oldest": now - first,
+            "latest": now - last,
+            "size": size,
+            "seconds": seconds,
+            "advice": _ADVICE.get(state, "").format(program=PROGRAM, place=shlex.quote(str(place))),
+            "errors": _errors(reader, state),
+        }
+        for state, count, first, last, size, seconds in reader.db.execute(_COUNTS)
+    }
+
+
+def _errors(reader: Reader, state: str) -> list[dict[str, Any]]:
+    if state == "done":
+        return []
+    names = ("kind", "rows", "first_row", "example")
+    return [dict(zip(names, found, strict=True)) for found in reader.db.execute(_ERRORS, (state,))]
+
+
+def _line(name: str, about: Mapping[str, Any]) -> str:
+    if name == "done":
+        sizes = f"{about['seconds'] or 0:.0f} s of music, {(about['size'] or 0) / _MB:.1f} MB"
+        return f"{about['rows']:>7} {name:<12}{sizes}"
+    return f"{about['rows']:>7} {name:<12}for up to {_age(about['oldest'])}; {about['advice']}"
+
+
+def _error_line(error: Mapping[str, Any]) -> str:
+    example = f"row {error['first_row']}: {safe_text(error['example'] or '', 300)}"
+    return f"        {error['rows']} {error['kind'] or 'without a kind'}, such as {example}"
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+# --- one row --------------------------------------------------------------------------------------
+
+
+def _history(reader: Reader, row: Row, voice: Output) -> None:
+    from attrs import asdict
+
+    steps = [asdict(step) for step in reader.history(row.seq)]
+    known = asdict(row)
+    del known["handle"], known["request"]  # links that open a file, and what may be megabytes
+    if voice.json:
+        history = [
+            {"at": s["at"], "old": s["old"], "new": s["new"], "note": s["note"]} for s in steps
+        ]
+        voice.give_json({"schema_version": 1, "row": known, "history": history})
+        return
+    for name, value in known.items():
+        if value is not None:
+            voice.give(f"{name} = {_value(name, value)}")
+    for step in steps:
+        note = f"  {safe_text(step['note'], 300)}" if step["note"] else ""
+        voice.give(f"{instant(step['at'])}  {step['old']} -> {step['new']}{note}")
+
+
+def _value(name: str, value: Any) -> str:
+    return instant(value) if name.endswith("_at") else safe_text(f"{value}", 2048)
+
+
+def instant(at: float) -> str:
+    """Seconds since the epoch, as people read them."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

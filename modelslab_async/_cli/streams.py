@@ -1,0 +1,149 @@
+"""Write to stdout and stderr, whatever they lead to, with moving lines below what is final.
+
+A stream that nobody reads any more, such as a terminal that went away, is no reason to leave paid
+jobs alone: it leads nowhere from then on, and the work goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import select
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any, Final, TextIO
+
+from .._text import safe_text
+
+unwritten: list[OSError] = []
+"""Why data did not get to stdout, for the exit code: a job goes on without an audience."""
+
+_SIZE: Final = (80, 24)
+_lock = threading.RLock()  # a log may be written by any thread
+
+
+class Region:
+    """Lines at the end of the terminal that stderr is, drawn again in place.
+
+    Whatever is written while it is open scrolls above it, on stdout as well: the two are mostly
+    one terminal. The cursor is never hidden, so no ending has to bring it back.
+    """
+
+    _open: Region | None = None
+
+    def __init__(self) -> None:
+        self._lines: Sequence[str] = ()
+        self._drawn = 0
+        self._before: Any = None
+
+    @classmethod
+    def current(cls) -> Region | None:
+        """The one that is open."""
+        return cls._open
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Columns that a line may take, and lines that there may be."""
+        try:
+            columns, lines = os.get_terminal_size(sys.stderr.fileno())
+        except (OSError, ValueError):
+            columns, lines = 0, 0
+        # The last column is left free: there, terminals differ in when they begin a new line.
+        return (columns or _SIZE[0]) - 1, max((lines or _SIZE[1]) - 1, 1)
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Show these lines, which fit into `size`, in place of those before."""
+        with _lock:
+            if Region._open is not self:
+                Region._open = self
+                # After Ctrl-Z and fg, the shell has written below the lines.
+                self._before = signal.signal(signal.SIGCONT, self._forget)
+            up = f"\x1b[{self._drawn}A" if self._drawn else ""
+            text = "".join(f"{line}\x1b[K\n" for line in lines)
+            self._lines, self._drawn = lines, len(lines)
+            _put(sys.stderr, f"\r{up}{text}\x1b[J".encode(errors="backslashreplace"))
+
+    @contextlib.contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the lines away while something else is written, and draw them below it."""
+        lines = self._lines
+        self._erase()
+        yield
+        self.draw(lines)
+
+    def close(self) -> None:
+        """Take the lines away. Closing twice is closing once."""
+        with _lock:
+            if Region._open is not self:
+                return
+            Region._open = None
+            self._erase()
+            signal.signal(signal.SIGCONT, self._before or signal.SIG_DFL)
+
+    def _erase(self) -> None:
+        if self._drawn:
+            _put(sys.stderr, f"\r\x1b[{self._drawn}A\x1b[J".encode())
+        self._drawn = 0
+
+    def _forget(self, number: int, frame: FrameType | None) -> None:
+        self._drawn = 0
+
+
+class LogStream:
+    """What the log is written to: one printable line each, above the moving lines."""
+
+    def write(self, text: str) -> None:
+        """Write some lines, each with its end."""
+        lines = (safe_text(line, 4000) for line in text.splitlines())
+        write(sys.stderr, "".join(f"{line}\n" for line in lines).encode())
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def write(stream: TextIO, data: bytes) -> None:
+    """Write at once, above the moving lines if there are any."""
+    with _lock:
+        region = Region.current()
+        with contextlib.nullcontext() if region is None else region.aside():
+            _put(stream, data)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that nobody reads lead nowhere, also for the interpreter's last flush."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _put(stream: TextIO, data: bytes) -> None:
+    try:
+        stream.flush()
+        _write_all(stream.fileno(), data)
+    except io.UnsupportedOperation:  # a stream in memory, put there by a program that calls us
+        stream.buffer.write(data)
+    except BrokenPipeError:  # the reader has what it wanted
+        silence(stream)
+    except OSError as error:
+        if stream is sys.stdout and not _is_lost_terminal(stream, error):
+            unwritten.append(error)
+        silence(stream)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:  # another program has made a shared pipe or terminal so
+            select.select([], [fd], [])
+
+
+def _is_lost_terminal(stream: TextIO, error: OSError) -> bool:
+    """Whether there is nobody to miss the data. The files are there, and so is the exit code."""
+    return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)

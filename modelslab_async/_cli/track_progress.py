@@ -1,0 +1,166 @@
+"""Show how far the tracks are: moving bars on a terminal, one line for each step elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .._text import safe_text
+from .error_mapping import explain
+from .output import PROGRAM, Output
+from .streams import Region
+from .tracks import Reporter, State, Track
+
+if TYPE_CHECKING:
+    from modelslab_async import SavedFile
+
+    from .bars import Line
+
+_MOST_ROWS = 12
+_MB = 1_000_000
+
+
+def board_of(voice: Output, tracks: Sequence[Track]) -> Reporter:
+    """The right board for where stderr leads."""
+    return Bars(voice, tracks) if voice.animated else Lines(voice, tracks)
+
+
+def told(saved: SavedFile) -> str:
+    """A file in words."""
+    seconds = "" if saved.seconds is None else f"{saved.seconds:.1f} s, "
+    channels = {1: "mono", 2: "stereo"}.get(saved.channels, f"{saved.channels} channels")
+    return f"{seconds}{saved.sample_rate} Hz, {channels}, {saved.size / _MB:.1f} MB"
+
+
+def warn_of(voice: Output, saved: SavedFile) -> None:
+    """Say what is wrong with a file that is kept all the same, for it is paid for."""
+    if saved.silent:
+        voice.warn(f"{saved.path} holds nothing but silence")
+    if saved.integrity == "source_short":
+        voice.warn(f"{saved.path} ends before its own header says, on the server too; listen to it")
+
+
+class Lines:
+    """One line for each step of a track, and a summary now and then."""
+
+    interval = 10.0
+
+    def __init__(self, voice: Output, tracks: Sequence[Track]) -> None:
+        self._voice = voice
+        self._tracks = tracks
+
+    def changed(self, track: Track) -> None:
+        """Say what the track has come to."""
+        if track.state is State.GENERATING:
+            self._voice.say(f"{track.name}: {_accepted(track)}")
+        elif track.state is State.DOWNLOADING:
+            self._voice.say(f"{track.name}: finished, downloading")
+        else:
+            settled(self._voice, track)
+
+    def tick(self) -> None:
+        """Say how far all of them are."""
+        self._voice.say(summary(self._tracks))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Bars:
+    """A bar for each track that moves, and one for all of them; what is final scrolls up."""
+
+    interval = 0.1
+
+    def __init__(self, voice: Output, tracks: Sequence[Track]) -> None:
+        self._voice = voice
+        self._tracks = tracks
+        self._region = Region()
+        self._closed = False
+        self.tick()
+
+    def changed(self, track: Track) -> None:
+        """Print what is final; the bars show the rest."""
+        if track.state in (State.SAVED, State.FAILED):
+            settled(self._voice, track)
+            self.tick()
+
+    def tick(self) -> None:
+        """Draw everything as it is now."""
+        if self._closed:
+            return
+        from .bars import Line, shown
+
+        done = _count(self._tracks, State.SAVED)
+        whole = Line("all", done / max(len(self._tracks), 1), f"{done} of {len(self._tracks)}")
+        size = self._region.size
+        self._region.draw(
+            shown(whole, summary(self._tracks), self._rows(), size, colored=self._voice.colored)
+        )
+
+    def close(self) -> None:
+        """Take the bars away."""
+        self._closed = True
+        self._region.close()
+
+    def _rows(self) -> list[Line]:
+        from .bars import Line
+
+        rows: list[Line] = []
+        waiting = 0
+        for track in self._tracks:
+            waiting += track.state is State.WAITING
+            if track.is_open and len(rows) < _MOST_ROWS:
+                done, total, about = _figures(track, waiting)
+                rows.append(Line(track.name, done / total if total else None, about))
+        return rows
+
+
+def _figures(track: Track, place: int) -> tuple[float, float | None, str]:
+    """How much of how much, and in words."""
+    if track.state is State.DOWNLOADING:
+        total = "" if track.total is None else f" of {track.total / _MB:.1f}"
+        return track.received, track.total, f"{track.received / _MB:.1f}{total} MB"
+    if track.job is None:
+        return 0, 1, f"number {place} in line"
+    snapshot = track.job.snapshot
+    eta = "" if snapshot.eta is None else f", eta {snapshot.eta:.0f} s"
+    return snapshot.elapsed, snapshot.eta, f"{snapshot.elapsed:.0f} s{eta}"
+
+
+def _accepted(track: Track) -> str:
+    if track.job is None or isinstance(track.order, str):
+        return "asking for the job"
+    eta = track.job.snapshot.eta
+    return f"job {track.job.id} accepted" + ("" if eta is None else f", eta {eta:.0f} s")
+
+
+def settled(voice: Output, track: Track) -> None:
+    """Say how a track ended; its path goes to stdout."""
+    if track.error is not None:
+        explain(voice, track.error, hint_of(track))
+    for saved in track.saved:
+        voice.say(f"{track.name}: saved, {told(saved)}")
+        warn_of(voice, saved)
+        if not voice.json:
+            voice.give(str(saved.path))
+
+
+def hint_of(track: Track) -> str:
+    """How to go on with a track that failed after it was accepted; empty if there is no way."""
+    hinted = track.error.job_id if track.error and track.handle is None else None
+    known = track.resume_id or hinted
+    if known:
+        return f"{PROGRAM} fetch {known}"
+    if track.links and not track.saved:
+        return f"the job has no id; its file is at {safe_text(track.links[0], 2048)}"
+    return ""
+
+
+def _count(tracks: Sequence[Track], state: State) -> int:
+    return sum(track.state is state for track in tracks)
+
+
+def summary(tracks: Sequence[Track]) -> str:
+    """How many tracks are in which state."""
+    counts = ((_count(tracks, state), state.value) for state in State)
+    return ", ".join(f"{count} {word}" for count, word in counts if count)

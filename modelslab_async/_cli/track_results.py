@@ -1,0 +1,157 @@
+"""Carry a command's tracks through, tell what came of them, and how to go on with the rest."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import asdict
+
+from .connection import Connection, opened
+from .error_mapping import OK, as_json, error_shape, exit_code_of
+from .output import PROGRAM, Output
+from .signals import run
+from .track_progress import board_of, hint_of
+from .tracks import Keep, Reporter, Track, bring_all
+
+if TYPE_CHECKING:
+    from modelslab_async import ModelsLab, SavedFile
+
+    from .kept_ids import KeptIds
+
+
+def deliver(
+    connection: Connection,
+    tracks: Sequence[Track],
+    voice: Output,
+    *,
+    again: Sequence[str] = (),
+    kept: KeptIds | None = None,
+) -> int:
+    """Bring all tracks to disk, tell about it, and return the exit code.
+
+    Args:
+        connection: to what.
+        tracks: which.
+        voice: how to tell.
+        again: arguments, beside the ids, for the command that goes on with what is unfinished.
+        kept: where the jobs are written down until they are over.
+    """
+    board = board_of(voice, tracks)
+    arguments = (*again, *connection.arguments)
+
+    def first() -> None:
+        board.close()
+        voice.warn("stopping; answers on their way are awaited (again Ctrl-C leaves at once)")
+
+    def last_words() -> None:
+        if voice.json:
+            voice.give_json(report(tracks))
+        _warn_of_unknown(voice, tracks)
+        _say_how_to_resume(voice, connection, tracks, arguments, OK)
+
+    try:
+        keep = partial(_keep, voice, kept) if kept else None
+        work = _work(connection, tracks, board, keep)
+        code = run(work, first=first, last_words=last_words)
+    except Exception:  # a bug of ours must not cost anybody a job
+        _say_how_to_resume(voice, connection, tracks, arguments, OK)
+        raise
+    if kept:
+        kept.close()
+    if voice.json:
+        voice.give_json(report(tracks))
+    for note in (note for track in tracks if not track.handle for note in track.notes):
+        voice.warn(note)
+    _say_how_to_resume(voice, connection, tracks, arguments, code)
+    return code or exit_code_of([t.error for t in tracks if t.error], asked=len(tracks))
+
+
+async def _work(
+    connection: Connection, tracks: Sequence[Track], board: Reporter, keep: Keep | None
+) -> int:
+    try:
+        async with opened(connection) as client:
+            await bring_all(client, tracks, board, keep)
+    finally:
+        board.close()
+    return 0
+
+
+def _keep(voice: Output, kept: KeptIds, handle: str) -> None:
+    """The job is paid for and goes on, whether or not it can be written down."""
+    try:
+        kept.add(handle)
+    except OSError as error:
+        voice.warn(f"{kept.path} cannot be written: {error.strerror}")
+
+
+def ask(connection: Connection, question: Callable[[ModelsLab], Awaitable[Any]]) -> Any:
+    """One question to the API, answered; or the exit code of a signal."""
+    answers: list[Any] = []
+
+    async def work() -> int:
+        async with opened(connection) as client:
+            answers.append(await question(client))
+        return 0
+
+    code = run(work())
+    return answers[0] if answers else code
+
+
+def _warn_of_unknown(voice: Output, tracks: Sequence[Track]) -> None:
+    """Requests whose answers were not awaited may have made jobs that nobody knows."""
+    unknown = [str(track.track_id) for track in tracks if track.is_open and not track.handle]
+    if unknown:
+        voice.warn(
+            f"left before an answer: jobs with track_id {', '.join(unknown)} may exist and be "
+            "billed; look in your dashboard before you send them again"
+        )
+
+
+def _say_how_to_resume(
+    voice: Output,
+    connection: Connection,
+    tracks: Sequence[Track],
+    arguments: Sequence[str],
+    stopped: int,
+) -> None:
+    """The last line of a run that left jobs behind, or was ended by a signal with this code."""
+    ids = [track.resume_id for track in tracks if track.resume_id]
+    command = shlex.join([PROGRAM, "fetch", *ids, *arguments])
+    if ids and connection.sandbox:
+        text = f"jobs {' '.join(ids)} are gone with the sandbox of this run"
+    elif ids:
+        text = f"resume with: {command}"
+    else:
+        text = "no job is unfinished"
+    if (ids or stopped) and not voice.json:
+        voice.last(f"stopped; {text}" if stopped and (connection.sandbox or not ids) else text)
+    elif stopped:
+        voice.fail_json(error_shape("stopped", text, command if ids else "", stopped))
+
+
+def report(tracks: Sequence[Track]) -> dict[str, Any]:
+    """Everything that came of the tracks, as the one JSON object of a command."""
+    return {
+        "schema_version": 1,
+        "files": [_file(track, saved) for track in tracks for saved in track.saved],
+        "failed": [
+            {"name": track.name, **as_json(track.error, hint=hint_of(track))}
+            for track in tracks
+            if track.error
+        ],
+        "unfinished": [track.resume_id for track in tracks if track.resume_id],
+    }
+
+
+def _file(track: Track, saved: SavedFile) -> dict[str, Any]:
+    return {
+        "name": track.name,
+        "job_id": track.job.id if track.job else "",
+        "track_id": track.job.track_id if track.job else None,
+        **asdict(saved),
+        "path": str(saved.path),
+    }

@@ -1,0 +1,202 @@
+"""Bring tracks from their prompts, or from jobs that run already, to disk, all at once.
+
+A track that fails says so and leaves the others alone. A track that is stopped keeps what is needed
+to go on with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import anyio
+from attrs import define, evolve, field
+
+from modelslab_async import DownloadError, JobFailed, ModelsLabError
+from modelslab_async._engine.aio import in_thread
+
+from .naming import bare, is_taken
+
+if TYPE_CHECKING:
+    from modelslab_async import Job, ModelsLab, MusicGen, RemoteFile, SavedFile
+
+
+Keep = Callable[[str], None]
+
+
+class State(Enum):
+    """How far a track is."""
+
+    WAITING = "waiting"
+    GENERATING = "generating"
+    DOWNLOADING = "downloading"
+    SAVED = "saved"
+    FAILED = "failed"
+
+
+@define(eq=False)
+class Track:
+    """One file that somebody asked for.
+
+    Attributes:
+        name: what the user knows it by, printable.
+        order: the request, or the handle of a job that runs already.
+        targets: where it may go, in order; the next is tried when a name is taken meanwhile.
+        replaces: the file that it replaces when it is whole, if any.
+    """
+
+    name: str
+    order: MusicGen | str
+    targets: Iterable[str]
+    replaces: Path | None = None
+    state: State = State.WAITING
+    job: Job | None = None
+    handle: str | None = None
+    received: int = 0
+    total: int | None = None
+    links: tuple[str, ...] = field(factory=tuple)
+    saved: list[SavedFile] = field(factory=list)
+    error: ModelsLabError | None = None
+    notes: list[str] = field(factory=list)
+
+    @property
+    def track_id(self) -> int | str | None:
+        """What the job carries, if this run asked for it."""
+        return None if isinstance(self.order, str) else self.order.track_id
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has come to no end, good or bad."""
+        return self.state not in (State.SAVED, State.FAILED)
+
+    @property
+    def resume_id(self) -> str:
+        """The id to go on with; empty when there is no job, or nothing more to come of it."""
+        over = self.state is State.SAVED or isinstance(self.error, JobFailed)
+        if self.handle is None or over:
+            return ""
+        return str(json.loads(self.handle)["path"]).rpartition("/")[2]
+
+
+class Reporter(Protocol):
+    """Whoever shows the tracks."""
+
+    interval: float
+
+    def changed(self, track: Track) -> None:
+        """A track has got further."""
+
+    def tick(self) -> None:
+        """Time has passed."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+async def bring_all(
+    client: ModelsLab, tracks: Sequence[Track], board: Reporter, keep: Keep | None = None
+) -> None:
+    """Bring every track to disk; what fails stands in the track.
+
+    Args:
+        client: open.
+        tracks: which.
+        board: shows them.
+        keep: writes down the handle of each job that is accepted; called in a thread.
+    """
+    async with anyio.create_task_group() as group:
+        group.start_soon(_tick, board)
+        async with anyio.create_task_group() as work:
+            for track in tracks:
+                work.start_soon(_bring, client, track, board, keep)
+        group.cancel_scope.cancel()
+
+
+async def _tick(board: Reporter) -> None:
+    while True:
+        await anyio.sleep(board.interval)
+        board.tick()
+
+
+async def _bring(client: ModelsLab, track: Track, board: Reporter, keep: Keep | None) -> None:
+    try:
+        await _steps(client, track, board, keep)
+    except asyncio.CancelledError as cancelled:
+        late, track.handle = track.handle is None, getattr(cancelled, "job", track.handle)
+        track.notes += getattr(cancelled, "__notes__", [])
+        if late and track.handle is not None and keep is not None:
+            keep(track.handle)  # nothing else happens any more that it could hold up
+        raise
+    except ModelsLabError as error:
+        track.error = error
+        _reach(track, State.FAILED, board)
+
+
+async def _steps(client: ModelsLab, track: Track, board: Reporter, keep: Keep | None) -> None:
+    order = track.order
+    track.job = client.job(order) if isinstance(order, str) else await client.submit(order)
+    track.handle = track.job.to_json()
+    if keep is not None:
+        await in_thread(partial(keep, track.handle))
+    _reach(track, State.GENERATING, board)
+    if isinstance(order, str):
+        await track.job.refresh()  # most are finished by now
+    generation = await track.job.result()
+    track.links = tuple(url for file in generation.files for url in file.urls)
+    _reach(track, State.DOWNLOADING, board)
+    for file in generation.files:
+        saved = await _save(client, track, file)
+        if track.replaces is not None and not track.saved:
+            saved = await in_thread(partial(_replace, saved, track.replaces))
+        track.saved.append(saved)
+    _reach(track, State.SAVED, board)
+
+
+def _reach(track: Track, state: State, board: Reporter) -> None:
+    track.state = state
+    board.changed(track)
+
+
+async def _save(client: ModelsLab, track: Track, file: RemoteFile) -> SavedFile:
+    """The file is paid for, so a name that somebody took meanwhile is no reason to give up."""
+    error: DownloadError | None = None
+    for target in _targets(track, file):
+        try:
+            return await client.download(file, target, progress=_progress(track))
+        except DownloadError as failed:
+            error = failed
+            if target.endswith(os.sep) or not is_taken(Path(target)):
+                break
+    raise error or DownloadError("there is no free name")
+
+
+def _targets(track: Track, file: RemoteFile) -> Iterable[str]:
+    """Where a file may go; a second one, which this API does not give, beside the first."""
+    if not track.saved:
+        return track.targets
+    first = track.saved[0].path
+    return [str(first.with_name(f"{first.stem}-{file.index + 1}{first.suffix}"))]
+
+
+def _replace(saved: SavedFile, path: Path) -> SavedFile:
+    final = path.with_name(f"{bare(path)}{saved.path.suffix}")
+    try:
+        saved.path.replace(final)
+    except OSError as error:
+        raise DownloadError(
+            f"{saved.path} is whole, but cannot replace {final}: {error.strerror}; rename it"
+        ) from error
+    return evolve(saved, path=final)
+
+
+def _progress(track: Track) -> Any:
+    def heard(received: int, total: int | None) -> None:
+        track.received, track.total = received, total
+
+    return heard

@@ -1,0 +1,450 @@
+"""Bring a job's file to disk, whole, from whichever of its links gives it.
+
+Where to try next and whether to publish is decided in `policy.transferring`; here bytes are moved,
+in large buffers, with one hop to a thread for each buffer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import anyio
+from attrs import evolve, frozen
+
+from .._policy.download import (
+    Abort,
+    AttemptFailure,
+    DownloadPolicy,
+    Ending,
+    FailureKind,
+    Get,
+    Integrity,
+    Refresh,
+    Transfer,
+    can_be_repeated,
+    integrity_of,
+    next_step,
+    too_slow,
+)
+from .._policy.error_mapping import no_file
+from .._protocol.audio import HEAD, begins, refusal
+from .._protocol.encoding import Undecodable, coding_of
+from .._protocol.replies import RemoteFile
+from .._protocol.sound import NotSound, Sound
+from ..errors import DownloadError
+from .aio import in_thread, now
+from .partfile import PartFile
+from .storage import OTHER_VERSION, Body, LinkFailed, Storage
+from .targets import Target
+from .unpacking import undo_all
+
+Progress = Callable[[int, int | None], None]
+"""``progress(received, total)`` in bytes; ``total`` is ``None`` where the server names none."""
+
+BeforePublish = Callable[["SavedFile"], Awaitable[None]]
+_WORTH_A_REQUEST = 64 * 1024
+_log = logging.getLogger("modelslab_async.download")
+
+
+@frozen(kw_only=True)
+class SavedFile:
+    """A whole file on disk.
+
+    Attributes:
+        path: where it is.
+        size: bytes.
+        sha256: of its bytes, in hex.
+        source_sha256: of the bytes as the server sent them; another one if they were compressed,
+            or if the header was mended.
+        seconds: length of the audio; ``None`` where the format does not tell.
+        sample_rate: Hz.
+        channels: 1 is mono.
+        integrity: what vouches for its being whole.
+        silent: there is nothing but silence in it.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+    source_sha256: str
+    seconds: float | None
+    sample_rate: int
+    channels: int
+    integrity: Integrity
+    silent: bool
+
+
+class Downloader:
+    """Downloads, so many at once.
+
+    Args:
+        storage: where the links are followed.
+        policy: how hard to try.
+        max_downloads: how many at once.
+    """
+
+    def __init__(self, storage: Storage, policy: DownloadPolicy, max_downloads: int) -> None:
+        self._storage = storage
+        self._policy = policy
+        self._places = asyncio.Semaphore(max_downloads)
+        self._threads = ThreadPoolExecutor(max_downloads, thread_name_prefix="modelslab-files")
+        self._swept: set[Path] = set()
+        self._under_way = 0
+        self._closed = False
+
+    async def download(
+        self,
+        file: RemoteFile,
+        target: Target,
+        *,
+        refresh: Callable[[], Awaitable[RemoteFile | None]],
+        progress: Progress | None = None,
+        in_trouble: Callable[[], None] | None = None,
+        before_publish: BeforePublish | None = None,
+    ) -> SavedFile:
+        """Bring one file to disk.
+
+        Args:
+            file: what to fetch.
+            target: where to put it.
+            refresh: asks the API for new links, when all that we have are dead.
+            progress: is told as bytes arrive.
+            in_trouble: is called when a try brought nothing new.
+            before_publish: is awaited when the file is whole, and has no name yet.
+
+        Raises:
+            DownloadError: it did not arrive, or the disk does not take it.
+        """
+        if not file.urls:
+            raise no_file(Abort(FailureKind.GONE, "it has no link"), file.job_id, 0)
+        not_swept = target.directory not in self._swept
+        self._swept.add(target.directory)  # once: a directory may hold a hundred thousand files
+        part = PartFile(target.used, target.stem, sweep=not_swept)
+        self._under_way += 1
+        try:
+            async with self._places:
+                try:
+                    run = _Run(
+                        self, file, target, part, refresh, progress, in_trouble, before_publish
+                    )
+                    return await run.run()
+                except OSError as error:
+                    raise _disk(error, file, target.directory) from error
+                finally:
+                    if part.is_open:
+                        await in_thread(part.discard, self._threads)
+        finally:
+            self._under_way -= 1
+            self._end_threads()
+
+    def close(self) -> None:
+        """End the threads, as soon as no download needs them any more."""
+        self._closed = True
+        self._end_threads()
+
+    def _end_threads(self) -> None:
+        if self._closed and not self._under_way:
+            self._threads.shutdown(wait=False)
+
+    async def leads_to_audio(self, url: str) -> bool:
+        """Whether there is audio behind a link; reads no more than its beginning."""
+        head = b""
+        try:
+            async with self._storage.get(url) as body:
+                with anyio.move_on_after(self._policy.timeout):
+                    while len(head) < HEAD and (data := await body.read()):
+                        head += data
+        except LinkFailed:
+            return False
+        return not isinstance(begins(head), str)
+
+
+class _Run:
+    """One file's tries."""
+
+    def __init__(
+        self,
+        downloader: Downloader,
+        file: RemoteFile,
+        target: Target,
+        part: PartFile,
+        refresh: Callable[[], Awaitable[RemoteFile | None]],
+        progress: Progress | None,
+        in_trouble: Callable[[], None] | None,
+        before_publish: BeforePublish | None,
+    ) -> None:
+        self._storage = downloader._storage
+        self._policy = downloader._policy
+        self._threads = downloader._threads
+        self._file = file
+        self._target = target
+        self._part = part
+        self._in_trouble = in_trouble
+        self._refresh = refresh
+        self._progress = progress
+        self._before_publish = before_publish
+        self._from: tuple[str, Body] | None = None
+        self._head = b""
+        self._furthest = 0
+        self._tries = 0
+
+    async def run(self) -> SavedFile:
+        transfer = Transfer(links=len(self._file.urls), last_progress=now())
+        link = 0
+        while True:
+            self._tries += 1
+            try:
+                return await self._try(self._file.urls[link], transfer)
+            except LinkFailed as failed:
+                setback = failed.setback
+            if self._in_trouble is not None and not setback.progressed:
+                self._in_trouble()
+            if setback.trouble is FailureKind.WRONG:
+                self._forget()
+            _log.info(
+                "job %s: try %d: %s (%s)",
+                self._file.job_id,
+                self._tries,
+                setback.trouble.value,
+                setback.detail,
+                extra={"job_id": self._file.job_id},
+            )
+            transfer, link = await self._next(transfer, setback)
+
+    async def _next(self, transfer: Transfer, setback: AttemptFailure) -> tuple[Transfer, int]:
+        transfer, step = next_step(transfer, setback, now(), self._policy)
+        match step:
+            case Get(link, delay):
+                await anyio.sleep(delay)
+                return transfer, link
+            case Refresh():
+                self._file = await self._refresh() or self._file
+                return evolve(transfer, links=len(self._file.urls)), 0
+            case Abort():
+                raise no_file(step, self._file.job_id, self._tries)
+
+    async def _try(self, url: str, transfer: Transfer) -> SavedFile:
+        if url.startswith("data:"):
+            await self._take_inline(url)
+            return await self._finish(Ending.ANNOUNCED, transfer, ())
+        validator = self._from[1].validator if self._from and self._from[0] == url else None
+        async with self._storage.get(
+            url, offset=self._part.size if validator else 0, validator=validator
+        ) as body:
+            ending = await self._receive(url, body)
+        return await self._finish(ending, transfer, body.codings)
+
+    async def _take_inline(self, url: str) -> None:
+        """Some answers carry the file itself, as a data: URL."""
+        head, _, text = url.partition(",")
+        try:
+            data = base64.b64decode(text, validate=True) if head.endswith(";base64") else b""
+        except ValueError:  # letters that are not ASCII, too
+            data = b""
+        await in_thread(self._part.restart, self._threads)
+        self._part.add(data)
+
+    async def _receive(self, url: str, body: Body) -> Ending:
+        """Write what arrives; gives what shows that this was all."""
+        if body.offset:
+            self._refuse_other_version(body)
+        elif self._part.size:
+            await in_thread(self._part.restart, self._threads)
+        self._from = (url, body)
+        self._refuse_over(body.size or 0)
+        try:
+            await self._write_all(body)
+        except LinkFailed as failed:
+            progressed = self._is_progress(failed.setback, body)
+            raise LinkFailed(evolve(failed.setback, progressed=progressed)) from None
+        if body.size is not None and self._part.size != body.size:
+            raise LinkFailed(AttemptFailure(FailureKind.CUT, "fewer bytes than announced"))
+        if body.size is not None:
+            return Ending.ANNOUNCED
+        return Ending.MARKED if body.marks_end else Ending.CLOSED
+
+    def _refuse_other_version(self, rest: Body) -> None:
+        """Tags are copied from version to version; sizes and codings give that away."""
+        before = self._from[1] if self._from else rest
+        sizes = {rest.size, before.size} - {None}
+        if rest.codings != before.codings or len(sizes) > 1:
+            raise LinkFailed(AttemptFailure(FailureKind.WRONG, OTHER_VERSION))
+
+    def _is_progress(self, setback: AttemptFailure, body: Body) -> bool:
+        """Whether the same link shall go on at once from where it broke.
+
+        Only what was never reached before counts, or a link that always breaks at the same place,
+        and cannot go on from there, would be tried for ever. It must be worth a request, too: from
+        a link that gives a byte a time, a file would take as many requests as it has bytes.
+        """
+        if body.validator is None or setback.trouble is FailureKind.SLOW:
+            return False
+        if self._part.size - self._furthest < _WORTH_A_REQUEST:
+            return False
+        self._furthest = self._part.size
+        return True
+
+    async def _write_all(self, body: Body) -> None:
+        """All of the body; what then is still held in memory is for the next step to write."""
+        pace = _Pace(self._policy, None if body.size is None else body.size - body.offset)
+        while data := await pace.watch(body.read):
+            if self._part.size < HEAD:
+                self._head = (self._head if self._part.size else b"") + data
+                _refuse_other(self._head[:HEAD], body.codings)
+            self._part.add(data)
+            self._refuse_over(self._part.size)
+            self._report(self._part.size, body.size)
+            if self._part.is_full:
+                await in_thread(self._part.flush, self._threads)
+
+    def _refuse_over(self, size: int) -> None:
+        if size > self._policy.max_bytes:
+            raise LinkFailed(
+                AttemptFailure(
+                    FailureKind.WRONG, f"over {self._policy.max_bytes} bytes (max_bytes)"
+                )
+            )
+
+    def _report(self, received: int, total: int | None) -> None:
+        if self._progress is None:
+            return
+        try:
+            self._progress(received, total)
+        except Exception:  # noqa: BLE001  a broken display must not cost a file that is paid for
+            _log.exception("the progress callback raised; it is not called again")
+            self._progress = None
+
+    async def _finish(
+        self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
+    ) -> SavedFile:
+        work = self._publish if self._before_publish is None else self._judge
+        judged = await in_thread(partial(work, ending, transfer, codings), self._threads)
+        if isinstance(judged, AttemptFailure):
+            self._forget()
+            raise LinkFailed(judged)
+        if self._before_publish is None:
+            return judged
+        await self._before_publish(judged)
+        return await in_thread(partial(self._named, judged), self._threads)
+
+    def _publish(
+        self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
+    ) -> SavedFile | AttemptFailure:
+        """Blocking: `_judge` and `_named` in one."""
+        judged = self._judge(ending, transfer, codings)
+        return judged if isinstance(judged, AttemptFailure) else self._named(judged)
+
+    def _judge(
+        self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
+    ) -> SavedFile | AttemptFailure:
+        """Blocking: write the rest; what it is and will be named, if something vouches for it."""
+        self._part.flush()
+        source = self._part.sha256
+        try:
+            if undo_all(self._part, codings, self._policy.max_bytes) and ending is Ending.CLOSED:
+                ending = Ending.MARKED
+        except Undecodable as error:
+            return AttemptFailure(FailureKind.CUT if error.cut else FailureKind.WRONG, str(error))
+        sound = self._part.examine()
+        if isinstance(sound, NotSound):
+            return AttemptFailure(FailureKind.WRONG, sound.reason)
+        confirmed = any(setback.fingerprint == source for setback in transfer.seen)
+        integrity = integrity_of(sound, ending, confirmed=confirmed)
+        if isinstance(integrity, AttemptFailure):
+            proper = can_be_repeated(sound, ending)
+            return evolve(integrity, fingerprint=source if proper else None)
+        if sound.mended:
+            self._part.mend(sound.mended)
+        return self._described(sound, integrity, source)
+
+    def _forget(self) -> None:
+        """What is in the part file is no beginning of the file."""
+        self._from = None
+
+    def _described(self, sound: Sound, integrity: Integrity, source: str) -> SavedFile:
+        """The file, named after what it is; the name may still be taken."""
+        return SavedFile(
+            path=self._target.directory / f"{self._target.stem}{sound.format.extension}",
+            size=self._part.size,
+            sha256=self._part.sha256,
+            source_sha256=source,
+            seconds=sound.seconds,
+            sample_rate=sound.sample_rate,
+            channels=sound.channels,
+            integrity=integrity,
+            silent=self._part.is_silent(),
+        )
+
+    def _named(self, saved: SavedFile) -> SavedFile:
+        """Blocking: give it its name."""
+        return evolve(saved, path=self._name(saved.path.suffix))
+
+    def _name(self, extension: str) -> Path:
+        for number in range(1, 10_000):
+            suffix = "" if number == 1 else f"-{number}"
+            path = self._part.publish(f"{self._target.stem}{suffix}{extension}")
+            if path is not None:
+                return self._target.directory / path.name
+            if self._target.exact:
+                break
+        taken = self._target.directory / f"{self._target.stem}{extension}"
+        raise DownloadError(
+            f"{taken} exists and holds something else; nothing was overwritten: "
+            f"move it, or download job {self._file.job_id} to another name",
+            job_id=self._file.job_id or None,
+        )
+
+
+class _Pace:
+    """Abandons a link that drips: in one stretch of its time, or over all of it."""
+
+    def __init__(self, policy: DownloadPolicy, size: int | None) -> None:
+        self._policy = policy
+        self._size = size
+        self._began = self._since = now()
+        self._bytes = self._received = 0
+
+    async def watch(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
+        asked = now()
+        data = await read()
+        # The connection gives up after `timeout`: what is beyond is time that we stood still.
+        stood_still = max(0.0, now() - asked - self._policy.timeout)
+        self._began += stood_still
+        self._since += stood_still
+        self._bytes += len(data)
+        self._received += len(data)
+        elapsed = now() - self._since
+        if elapsed >= self._policy.timeout:
+            if self._bytes < self._policy.min_rate * elapsed:
+                raise LinkFailed(
+                    AttemptFailure(
+                        FailureKind.SLOW, f"under {self._policy.min_rate:g} bytes/s (min_rate)"
+                    )
+                )
+            self._since, self._bytes = now(), 0
+        left = None if self._size is None else self._size - self._received
+        slow = too_slow(self._received, left, now() - self._began, self._policy)
+        if slow is not None and data:
+            raise LinkFailed(AttemptFailure(FailureKind.SLOW, slow))
+        return data
+
+
+def _refuse_other(head: bytes, codings: tuple[str, ...]) -> None:
+    """Stop at the first bytes of a page or a text: nothing of it is written."""
+    reason = refusal(head) if len(head) >= 16 else None
+    if reason and coding_of(head, codings) is None:
+        raise LinkFailed(AttemptFailure(FailureKind.WRONG, reason))
+
+
+def _disk(error: OSError, file: RemoteFile, directory: Path) -> DownloadError:
+    return DownloadError(
+        f"the file of job {file.job_id} cannot be written to {directory}: {error.strerror}; "
+        "it is paid for and stays on the server: make room, then download it again, free",
+        job_id=file.job_id or None,
+    )

@@ -1,0 +1,77 @@
+"""Write down where a job is asked about, and read it again in this process or another.
+
+A handle is text without a key. It may have been kept anywhere, so each part of it is checked again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from .._protocol.replies import Links
+from .._protocol.urls import fetch_route
+from .._protocol.urls import job_id as trusted_id
+from ..errors import RequestError
+
+FETCH_PATH: Final = "/api/v6/voice/fetch"
+_VERSION: Final = 1
+_ANYWHERE: Final = "https://modelslab.com"
+
+
+def write_handle(*, id: str, track_id: int | str | None, path: str, links: Links) -> str:  # noqa: A002
+    """What `read_handle` reads; ``path`` is the whole one that the job is asked about under."""
+    handle = {
+        "version": _VERSION,
+        "id": id,
+        "track_id": track_id,
+        "path": path,
+        "links": {"output": links.output, "proxy": links.proxy, "future": links.future},
+    }
+    return json.dumps(handle)
+
+
+def read_handle(text: str | int) -> dict[str, Any]:
+    """What `Job` needs, from an id or from the text of `Job.to_json`.
+
+    Raises:
+        RequestError: it is neither.
+    """
+    own = trusted_id(text.strip() if isinstance(text, str) else text)
+    if own is not None:
+        return {"id": own}
+    try:
+        handle = json.loads(text) if isinstance(text, str) else None
+        return _checked(handle)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        raise RequestError(
+            "this is neither a job id nor the handle of a job; pass an id such as 43730, "
+            "or the text that Job.to_json() gave",
+            field="job",
+        ) from None
+
+
+def _checked(handle: Any) -> dict[str, Any]:
+    """The parts of a handle, each checked again: the text may come from anywhere."""
+    if handle["version"] != _VERSION:
+        raise ValueError(handle["version"])
+    own, polled = trusted_id(handle["id"]), trusted_id(handle["path"].rpartition("/")[2])
+    links = Links(**{name: _urls(urls) for name, urls in handle["links"].items()})
+    nameless = handle["id"] == "" and links.output  # finished at once: the link is all there is
+    if not nameless and (own is None or polled is None):
+        raise ValueError("id")
+    if not isinstance(handle["track_id"], int | str | None):
+        raise TypeError("track_id")
+    route = fetch_route(_ANYWHERE + handle["path"], _ANYWHERE)
+    return {
+        "id": own or "",
+        "path": route[0] if route else FETCH_PATH,
+        "fetch_id": polled,
+        "track_id": handle["track_id"],
+        "links": links,
+    }
+
+
+def _urls(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(url, str) for url in value):
+        raise TypeError("links")
+    return tuple(value)

@@ -1,0 +1,375 @@
+"""Send paid requests, each once: the section that a cancelled caller must not tear in half.
+
+A submit runs in a task of its own, bounded by its own deadline, and its caller waits for it through
+it even when cancelled: what the server answered is known before anything else can
+happen. The same task then watches the job and gives its slot back when the job has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeAlias
+
+import anyio
+import anyio.lowlevel
+from attrs import evolve, frozen
+
+from .._policy.error_mapping import may_exist, no_answer, parked, said_no
+from .._policy.poll import Finish, PollState
+from .._policy.queue import MAX_WAIT, backoff
+from .._policy.submit import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
+from .._protocol.replies import Finished, Pending, Refused, Ticket, read_reply, with_id
+from .._protocol.retry_after import longer
+from .._protocol.urls import fetch_route
+from .._protocol.wire_json import Encoded
+from .._protocol.wire_values import id_in_fragment
+from .._protocol.wording import texts
+from ..endpoints.music import MusicGen
+from ..errors import ConfigurationError, ModelsLabError
+from .aio import now, wait_shielded
+from .handle import FETCH_PATH
+from .http import KeyedTransport, NoResponse, Response
+from .job import Job
+from .poll import Poller
+from .prepare import Submission, completed
+from .queue import Slot, Slots
+from .webhook import Deliveries
+
+_MAX_UNSENT_TRIES = 5
+_TURNS_AHEAD = 3
+"""Tries after which a job that is refused again goes behind those that wait: its own request may be
+why it is refused, as with the spam filter, and all others would stand behind it for ever."""
+
+_MAX_KNOWN = 10_000
+
+_log = logging.getLogger("modelslab_async.submit")
+
+
+Answered: TypeAlias = Job | NotSent | Busy | Rejected | Unknown
+
+
+class Journal(Protocol):
+    """Where attempts are written down by whoever must know of them after a crash."""
+
+    async def intent(self, submission: Submission, attempt: int) -> None:
+        """This is about to be sent, for the ``attempt``-th time; returns when that is durable."""
+
+    async def answer(self, answer: Answered) -> Answered:
+        """This came of it; returns what to believe of it, when that is durable."""
+
+
+@frozen
+class _Result:
+    """What one attempt came to, and the HTTP status of its answer, if it had one."""
+
+    outcome: Answered
+    status: int = 0
+
+
+@frozen
+class _Attempt:
+    """One try to send a submission: in which slot, the how manieth, and written down where."""
+
+    submission: Submission
+    slot: Slot
+    number: int
+    journal: Journal | None
+
+
+class Submitter:
+    """Sends requests within the account's slots.
+
+    Args:
+        transport: to the API.
+        origin: of the API, for judging where a ticket wants to be fetched.
+        slots: of the account.
+        poller: watches what was accepted.
+        timeout: seconds for one submit; a server that generates while we wait may take minutes.
+        deliveries: of a webhook receiver, if there is one.
+        spawn: starts a task; the client waits for it before it closes.
+    """
+
+    def __init__(
+        self,
+        transport: KeyedTransport,
+        *,
+        origin: str,
+        slots: Slots,
+        poller: Poller,
+        timeout: float,
+        deliveries: Deliveries | None,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self._transport = transport
+        self._origin = origin
+        self._slots = slots
+        self._poller = poller
+        self._timeout = timeout
+        self._deliveries = deliveries
+        self._spawn = spawn
+        self._known: dict[str, None] = {}
+        self._sending: set[asyncio.Future[_Result]] = set()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Send nothing more, and wait for the answers to what was sent."""
+        self._closed = True
+        self._slots.cancel_waiters(self)
+        if self._sending:
+            await asyncio.wait(self._sending)
+
+    async def submit(self, submission: Submission, journal: Journal | None = None) -> Job:
+        """Send until the API accepts or refuses for good; waits of any length are no failure.
+
+        Args:
+            submission: what to send.
+            journal: where each attempt is written down, before and after.
+
+        Raises:
+            LedgerError: the journal cannot be written.
+            SubmitUnknown: a job may exist.
+            APIError: refused for good.
+            TransportError: the API cannot be reached; nothing was sent.
+        """
+        tries = unsent = 0
+        while True:
+            slot = await self._slot(submission, again=0 < tries <= _TURNS_AHEAD)
+            tries += 1
+            result = await self._await_attempt(_Attempt(submission, slot, tries, journal))
+            if isinstance(result.outcome, Unknown):
+                result = await self._recover_unknown(submission, result, journal)
+            if isinstance(result.outcome, Job):
+                return result.outcome
+            error = _error(result, submission.track_id)
+            if error is not None:
+                raise error
+            if isinstance(result.outcome, NotSent):
+                unsent += 1
+                if unsent == _MAX_UNSENT_TRIES:
+                    raise _unreachable(result.outcome, submission.track_id)
+                delay = backoff(unsent - 1, random.random())
+                _log.info(
+                    "submit of %s was not sent (%s); next try in %.0f s",
+                    submission.track_id,
+                    result.outcome.reason,
+                    delay,
+                    extra={"track_id": submission.track_id},
+                )
+                await anyio.sleep(delay)
+
+    async def _recover_unknown(
+        self, submission: Submission, unknown: _Result, journal: Journal | None
+    ) -> _Result:
+        """What became of an unknown submit, if a webhook tells; who is cancelled hears of it."""
+        try:
+            return await self._job_from_webhook(submission, journal) or unknown
+        except ConfigurationError:  # the client closes: there is nobody to confirm it any more
+            return unknown
+        except asyncio.CancelledError as cancelled:
+            _note(cancelled, str(_error(unknown, submission.track_id)), submission.track_id)
+            raise
+
+    async def _job_from_webhook(
+        self, submission: Submission, journal: Journal | None
+    ) -> _Result | None:
+        """The job whose answer was lost, if its webhook names it and a fetch confirms it."""
+        if self._deliveries is None or "webhook" not in submission.fields:
+            return None
+        patience = self._poller.policy.patience
+        job_id = await self._deliveries.find(submission.track_id, patience)
+        if job_id is None or job_id in self._known:
+            return None
+        self._remember(job_id)
+        state = PollState(now(), deadline=self._poller.deadline())
+        job = Job(self._poller, id=job_id, track_id=submission.track_id, state=state)
+        await self._poller.ask(job)
+        if not isinstance(job.state.news, Finished | Ticket | Pending):
+            return None
+        return _Result(job if journal is None else await journal.answer(job))
+
+    async def _slot(self, submission: Submission, *, again: bool) -> Slot:
+        await anyio.lowlevel.checkpoint()  # who is cancelled already shall not pay for it
+        slot = None if self._closed else await self._slots.take(again=again, client=self)
+        if self._closed:
+            if slot is not None:
+                slot.give_back()
+            raise ConfigurationError("the client was closed before this request was sent")
+        if slot is None:
+            raise parked(self._slots.parked or 0.0, submission.track_id)
+        return slot
+
+    async def _await_attempt(self, attempt: _Attempt) -> _Result:
+        """One attempt, awaited to its end even by a caller who is cancelled meanwhile."""
+        answered: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        self._sending.add(answered)
+        answered.add_done_callback(self._sending.discard)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not answered.done():  # it was cancelled before its first step
+                attempt.slot.give_back()
+                answered.set_result(_Result(NotSent("this process stopped it", permanent=True)))
+
+        self._spawn(self._attempt(attempt, answered)).add_done_callback(ended)
+        cancelled = await wait_shielded(answered)
+        if cancelled is not None:
+            _tell(cancelled, answered, attempt.submission.track_id)
+            raise cancelled
+        return answered.result()
+
+    async def _attempt(self, attempt: _Attempt, answered: asyncio.Future[_Result]) -> None:
+        """One POST, and the whole life on the server of the job that it makes."""
+        try:
+            result = await self._post_journaled(attempt)
+        except ModelsLabError as error:
+            attempt.slot.give_back()
+            answered.set_exception(error)
+            return
+        except BaseException as error:
+            attempt.slot.give_back()
+            reason = f"this process stopped it ({type(error).__name__})"
+            answered.set_result(_Result(Unknown(reason)))
+            raise
+        answered.set_result(result)
+        try:
+            if isinstance(result.outcome, Job):
+                if self._deliveries is not None:
+                    self._deliveries.accepted(result.outcome)
+                await self._poller.watch(result.outcome)
+        finally:
+            attempt.slot.give_back()
+
+    async def _post_journaled(self, attempt: _Attempt) -> _Result:
+        """The intent is on disk before the first byte leaves, the answer before it is told."""
+        fields = await completed(attempt.submission)
+        if attempt.journal is None:
+            return await self._post(attempt, fields)
+        await attempt.journal.intent(attempt.submission, attempt.number)
+        result = await self._post(attempt, fields)
+        return evolve(result, outcome=await attempt.journal.answer(result.outcome))
+
+    async def _post(self, attempt: _Attempt, fields: Encoded) -> _Result:
+        submission, slot = attempt.submission, attempt.slot
+        self._transport.hide(submission.fields.get("webhook"), submission.track_id)
+        answer = await self._transport.post(
+            MusicGen.ENDPOINT, fields, timeout=self._timeout, paid=True
+        )
+        outcome, status = _outcome(answer, self._origin, tuple(texts(submission.fields)))
+        _log.debug("submit of %s: %r", submission.track_id, outcome)
+        match outcome:
+            case Busy(reply):
+                self._slots.refused(slot, maximum=reply.maximum, retry_after=reply.retry_after)
+            case Accepted(reply):
+                self._slots.accepted()
+                return _Result(self._job(submission, reply), status)
+        return _Result(outcome, status)
+
+    def _job(self, submission: Submission, reply: Ticket | Finished) -> Job | Unknown:
+        job_id = reply.id or ""
+        if job_id in self._known:
+            return Unknown(f"the server named job {job_id} for two submits", job_id)
+        self._remember(job_id)
+        eta = reply.eta if isinstance(reply, Ticket) else None
+        kind = submission.request.kind
+        path, fetch_id = self._route(reply) or (FETCH_PATH, job_id)
+        experience = self._poller.experience
+        probe = experience.is_probe(kind, eta)
+        job = Job(
+            self._poller,
+            id=job_id,
+            track_id=submission.track_id,
+            path=path,
+            fetch_id=fetch_id,
+            links=reply.links,
+            kind=kind,
+            eta=eta,
+            state=PollState(
+                started=now(),
+                expected=experience.expected(kind, eta, probe=probe),
+                probe=probe,
+                deadline=self._poller.deadline(),
+            ),
+            has_webhook=self._deliveries is not None
+            and self._deliveries.has_webhook(submission.fields, submission.track_id),
+            sent=tuple(texts(submission.fields)),
+        )
+        _log.info("job %s accepted", job_id, extra={"job_id": job_id, "track_id": job.track_id})
+        if isinstance(reply, Finished) and reply.links.output:
+            job.end(Finish(reply))
+        return job
+
+    def _route(self, reply: Ticket | Finished) -> tuple[str, str] | None:
+        """Where the ticket says to ask, if it says so in a way that can be trusted with the key."""
+        route = fetch_route(reply.fetch_result, self._origin)
+        if route is None and reply.fetch_result:
+            _log.warning(
+                "job %s: its fetch_result leads elsewhere and is not used",
+                reply.id,
+                extra={"job_id": reply.id},
+            )
+        return route
+
+    def _remember(self, job_id: str) -> None:
+        if not job_id:
+            return
+        self._known[job_id] = None
+        if len(self._known) > _MAX_KNOWN:
+            del self._known[next(iter(self._known))]
+
+
+def _outcome(
+    answer: Response | NoResponse, origin: str, sent: tuple[str, ...]
+) -> tuple[Outcome, int]:
+    if isinstance(answer, Response):
+        reply = read_reply(answer.body, answer.status, sent=sent)
+        route = fetch_route(getattr(reply, "fetch_result", None), origin)
+        if route is not None:
+            reply = with_id(reply, route[1])
+        if isinstance(reply, Refused):
+            reply = evolve(reply, retry_after=longer(reply.retry_after, answer.retry_after))
+        return classify(reply, answer.status), answer.status
+
+    if answer.sent:
+        return Unknown(answer.reason, id_in_fragment(answer.fragment)), 0
+    return NotSent(answer.reason, answer.permanent, answer.timed_out), 0
+
+
+def _error(result: _Result, track_id: int | str) -> ModelsLabError | None:
+    """The error for an attempt after which there is no other; ``None``: try again."""
+    match result.outcome:
+        case Unknown(reason, hint):
+            return may_exist(reason, track_id, hint)
+        case Rejected(reply):
+            return said_no("submit", reply, result.status, track_id=track_id)
+        case Busy(reply) if (reply.retry_after or 0.0) > MAX_WAIT and reply.maximum is None:
+            return said_no("submit", reply, result.status, track_id=track_id)
+        case NotSent(permanent=True):
+            return _unreachable(result.outcome, track_id)
+    return None
+
+
+def _unreachable(outcome: NotSent, track_id: int | str) -> ModelsLabError:
+    return no_answer("submit", outcome.reason, timed_out=outcome.timed_out, track_id=track_id)
+
+
+def _tell(
+    cancelled: asyncio.CancelledError, answered: asyncio.Future[_Result], track_id: int | str
+) -> None:
+    """Put on a cancellation what would be lost with it: the job that was paid for meanwhile."""
+    error = answered.exception()
+    if error is None and isinstance(job := answered.result().outcome, Job):
+        cancelled.job = job.to_json()  # type: ignore[attr-defined]
+        text = f"job {job.id} was accepted while its caller was cancelled; client.job({job.id!r})"
+    else:
+        error = error or _error(answered.result(), track_id)
+        if error is None:
+            return
+        text = str(error)
+    _note(cancelled, text, track_id)
+
+
+def _note(cancelled: asyncio.CancelledError, text: str, track_id: int | str) -> None:
+    cancelled.add_note(text)
+    _log.warning("%s", text, extra={"track_id": track_id})

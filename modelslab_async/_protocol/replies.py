@@ -1,0 +1,435 @@
+"""Read an answer: bytes in, one of six values out. Every wire quirk lives here, once.
+
+The reader is total: any bytes give a value, never an exception. It knows nothing of what was asked;
+what an answer means for a submit or for a poll is decided in `policy`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from http import HTTPStatus
+from itertools import zip_longest
+from typing import Any, TypeAlias
+
+from attrs import Factory, field, frozen
+
+from .._text import safe_text
+from . import wire_values, wording
+from .loose_json import object_in_noise, plain_json
+from .wire_json import decode_json
+from .wording import Refusal as Refusal
+
+
+class Failure(enum.Enum):
+    """What the API says of a job that it does not give us."""
+
+    FAILED = "failed"
+    TRY_AGAIN = "try again"
+    NOT_FOUND = "not found"
+    NO_ROUTE = "no such address"
+
+
+def _count(urls: tuple[str, ...]) -> str:
+    return f"<{len(urls)} links>"
+
+
+@frozen
+class RemoteFile:
+    """One file that a job made, and everywhere it may lie.
+
+    Attributes:
+        urls: links in the order to try: ``output``, then ``proxy_links``, then ``future_links``.
+        job_id: the job that made it.
+        index: its place among the files of that job, from 0.
+        path: where the API is asked about that job, when it has named a place.
+    """
+
+    urls: tuple[str, ...] = field(repr=_count)
+    job_id: str = ""
+    index: int = 0
+    path: str = field(default="", repr=False)
+
+
+@frozen
+class Links:
+    """Links of one answer, by the field they came in."""
+
+    # Some "links" are the file itself, and others let whoever reads a log fetch it.
+    output: tuple[str, ...] = field(default=(), repr=_count)
+    proxy: tuple[str, ...] = field(default=(), repr=_count)
+    future: tuple[str, ...] = field(default=(), repr=_count)
+
+    def merged(self, older: Links) -> Links:
+        """These links, and where a field is empty, what an older answer said."""
+        return Links(
+            self.output or older.output, self.proxy or older.proxy, self.future or older.future
+        )
+
+    def files(self, job_id: str, path: str = "") -> tuple[RemoteFile, ...]:
+        """One file for each output; where there is none, for each link that may lead to one.
+
+        Mirrors that are not as many as the outputs are left out: nobody can say which is whose.
+        """
+        count = len(self.output) or max(len(self.proxy), len(self.future))
+        mirrors = [links for links in (self.proxy, self.future) if len(links) == count]
+        rows = zip_longest(self.output, *mirrors)
+        return tuple(
+            RemoteFile(tuple(dict.fromkeys(url for url in row if url)), job_id, index, path)
+            for index, row in enumerate(rows)
+        )
+
+
+@frozen(kw_only=True)
+class _Answer:
+    """What any readable answer may carry beside its meaning. ``status`` is the HTTP status."""
+
+    id: str | None = None
+    track_id: str | None = None
+    fetch_result: str | None = field(default=None, repr=False)
+    status: int = 200
+    raw: dict[str, Any] = field(default=Factory(dict), repr=False, eq=False)
+
+
+@frozen(kw_only=True)
+class Ticket(_Answer):
+    """The job exists and is not finished. Answers a submit; some polls look like it too."""
+
+    id: str
+    eta: float | None = None
+    links: Links = Links()
+
+
+@frozen(kw_only=True)
+class Pending(_Answer):
+    """Not finished, says an answer that names no job: the documented answer to a poll."""
+
+    eta: float | None = None
+
+
+@frozen(kw_only=True)
+class Finished(_Answer):
+    """The job is done. ``links.output`` may still be empty: then it is not ready yet.
+
+    ``generation_time`` and ``audio_time`` are seconds.
+    """
+
+    links: Links
+    generation_time: float | None = None
+    audio_time: float | None = None
+
+
+@frozen(kw_only=True)
+class Refused(_Answer):
+    """The request was turned away. ``retry_after`` is seconds, ``maximum`` queued requests.
+
+    ``bare``: only the HTTP status says so, and not the API's own words. Anybody on the way may have
+    said it, whatever the API did.
+    """
+
+    reason: Refusal
+    message: str = ""
+    retry_after: float | None = None
+    maximum: int | None = None
+    bare: bool = False
+
+
+@frozen(kw_only=True)
+class Failed(_Answer):
+    """The API says that the job has failed, or is not there."""
+
+    reason: Failure
+    message: str = ""
+
+
+@frozen(kw_only=True)
+class Unreadable:
+    """Bytes that are no answer of this API; ``reason`` is ours, ``excerpt`` theirs, printable.
+
+    ``id`` is the job that they seem to name nevertheless: a hint, never a proof.
+    """
+
+    reason: str
+    excerpt: str = ""
+    id: str | None = None
+
+
+Reply: TypeAlias = Ticket | Pending | Finished | Refused | Failed | Unreadable
+
+
+def read_reply(body: bytes, status: int = 200, *, sent: Iterable[str] = ()) -> Reply:
+    """What this answer to a submit, a fetch, or in a webhook says.
+
+    Args:
+        body: the bytes, whole, with secrets already removed.
+        status: the HTTP status they came with.
+        sent: texts of the request, which an answer may quote: their words mean nothing.
+    """
+    body = plain_json(body)
+    if 300 <= status < 400:
+        return _redirected(body, status)
+    try:
+        answer = decode_json(body)
+    except ValueError as error:
+        return _job_in_noise(body, status) or _read_text(body, status, str(error), sent)
+    if not isinstance(answer, dict):
+        return _read_text(body, status, "JSON, but no object", sent)
+    return _read_object(answer, status, sent)
+
+
+def with_id(reply: Reply, job_id: str) -> Reply:
+    """The same answer, if it named no job, read as one that names this one."""
+    if isinstance(reply, Unreadable) or reply.id is not None:
+        return reply
+    return _read_object({**reply.raw, "id": job_id}, reply.status, ())
+
+
+def _job_in_noise(body: bytes, status: int) -> Ticket | Finished | None:
+    """The job of an object that a program added something to. Nothing else is believed of it."""
+    answer = object_in_noise(body)
+    reply = None if answer is None else _read_object(answer, status, ())
+    return reply if isinstance(reply, Ticket | Finished) and reply.id else None
+
+
+def _redirected(body: bytes, status: int) -> Unreadable:
+    """Whatever a redirect says beside, somebody else is to be asked, and we do not ask him."""
+    return Unreadable(
+        reason=f"a redirect (HTTP {status}), which is not followed",
+        excerpt=_excerpt(body),
+        id=_named(body),
+    )
+
+
+def _named(body: bytes) -> str | None:
+    try:
+        answer = decode_json(body)
+    except ValueError:
+        return wire_values.id_in_fragment(body)
+    return wire_values.job_id(answer) if isinstance(answer, dict) else None
+
+
+# --- answers that are JSON objects ------------------------------------------------------------
+
+_FAILED_WORDS = frozenset({"error", "failed"})
+_WAITING_WORDS = frozenset({"processing", "queued"})
+_GOOD_WORDS = _WAITING_WORDS | {"success"}
+
+
+def _read_object(answer: dict[str, Any], status: int, sent: Iterable[str]) -> Reply:
+    word = answer.get("status")
+    word = word.lower() if isinstance(word, str) else None
+    links = _links(answer)
+    common = _common(answer, status)
+    # Whoever names a job has one: what an intermediary makes of the HTTP status is its own affair.
+    good = word in _GOOD_WORDS and bool(common["id"] or links.output)
+    if word in _FAILED_WORDS or (
+        not good and (status >= 400 or (word is None and answer.get("error")))
+    ):
+        return _read_no(answer, status, sent, said_so=word in _FAILED_WORDS)
+    if word == "success" or (word is None and links.output):
+        return Finished(
+            links=links,
+            generation_time=wire_values.number(answer.get("generationTime")),
+            audio_time=wire_values.number(answer.get("audio_time")),
+            **common,
+        )
+    return _read_waiting(answer, word, links, common)
+
+
+def _read_waiting(
+    answer: dict[str, Any], word: str | None, links: Links, common: dict[str, Any]
+) -> Reply:
+    """An id makes a ticket even under a word we do not know: with the id, the job can be asked."""
+    eta = wire_values.number(answer.get("eta"))
+    if common["id"] is not None:
+        promised = Links(proxy=links.proxy, future=links.future or links.output)
+        return Ticket(eta=eta, links=promised, **common)
+    if word in _WAITING_WORDS or common["fetch_result"]:
+        return Pending(eta=eta, **common)
+    return _contradicting(answer, "JSON with neither a known status nor an id")
+
+
+def _contradicting(answer: dict[str, Any], reason: str) -> Unreadable:
+    return Unreadable(
+        reason=reason, excerpt=wire_values.message(answer), id=wire_values.job_id(answer)
+    )
+
+
+def _common(answer: dict[str, Any], status: int) -> dict[str, Any]:
+    fetch_result = answer.get("fetch_result")
+    return {
+        "id": wire_values.job_id(answer),
+        "track_id": wire_values.track_id(answer),
+        "fetch_result": fetch_result if isinstance(fetch_result, str) else None,
+        "status": status,
+        "raw": answer,
+    }
+
+
+def _links(answer: dict[str, Any]) -> Links:
+    output = wire_values.urls(answer.get("output"))
+    return Links(
+        output=output or wire_values.urls(answer.get("links")),
+        proxy=wire_values.urls(answer.get("proxy_links")),
+        future=wire_values.urls(answer.get("future_links")),
+    )
+
+
+# --- answers that say no ----------------------------------------------------------------------
+
+# Statuses that are a refusal when the API itself says so: no work was begun (docs, error codes).
+_REFUSING_STATUS = {
+    400: Refusal.REQUEST,
+    401: Refusal.KEY,
+    402: Refusal.CREDITS,
+    403: Refusal.PLAN,
+    405: Refusal.REQUEST,
+    413: Refusal.REQUEST,
+    415: Refusal.REQUEST,
+    422: Refusal.REQUEST,
+    429: Refusal.RATE,
+}
+
+# What Laravel, the framework of the API, puts into an error that has no ``status``.
+_FRAMEWORK_NAMES = frozenset(
+    {"message", "messege", "errors", "exception", "file", "line", "trace", "tip", "tips"}
+    | {"retry_after"}
+)
+# What gateways of any make put into JSON: the words of the status line, and a few of their own.
+_PHRASES = frozenset(
+    {HTTPStatus(status).phrase.casefold() for status in _REFUSING_STATUS if status != 429}
+    | {"", "error", "access denied", "limit exceeded", "missing authentication token"}
+    | {"invalid request body", "request too long", "payload too large", "content too large"}
+)
+
+
+def _read_no(answer: dict[str, Any], status: int, sent: Iterable[str], *, said_so: bool) -> Reply:
+    text = wire_values.message(answer)
+    common = _common(answer, status)
+    if not said_so:  # gateways number requests, but only a job has an id of its own
+        common["id"] = wire_values.job_id({**answer, "request_id": None})
+    if not said_so and common["id"]:
+        return Ticket(**common)
+    said = wording.sentences(answer, sent)
+    if status == 404 and _is_of_the_framework(answer) and _is_no_route(answer, said):
+        return Failed(reason=Failure.NO_ROUTE, message=text, **common)
+    if status == 404 or (status < 500 and wording.is_not_found(said)):
+        return Failed(reason=Failure.NOT_FOUND, message=text, **common)
+    shaped = said_so or (_is_of_the_framework(answer) and not _is_a_phrase(answer, status))
+    if status < 300 and said_so and wording.is_failed_try_again(said):
+        return Failed(reason=Failure.TRY_AGAIN, message=text, **common)
+    reason = _refusal(answer, status, said, shaped=shaped, said_so=said_so)
+    if reason:
+        return Refused(
+            reason=reason,
+            message=text,
+            retry_after=wire_values.wait(answer.get("retry_after"), said),
+            maximum=wire_values.maximum(said),
+            bare=not shaped and status == 429,
+            **common,
+        )
+    if not said_so:
+        return _contradicting(answer, f"JSON without a status (HTTP {status})")
+    return Failed(reason=Failure.FAILED, message=text, **common)
+
+
+def _refusal(
+    answer: dict[str, Any], status: int, said: wording.Sentences, *, shaped: bool, said_so: bool
+) -> Refusal | None:
+    """A server in trouble proves nothing, whatever else it says and under whatever status."""
+    told = wording.documented(said)
+    if told is Refusal.RATE and wire_values.job_id(answer):
+        told = None  # whoever has a job has found room for it: these words are about something else
+    trouble = wording.is_trouble(said)
+    if status >= 500:
+        full = status == 503 and told is Refusal.RATE and not trouble
+        return Refusal.RATE if full else Refusal.SERVER
+    if status in _REFUSING_STATUS and (shaped or status == 429):
+        vague = told is None and status != 429 and wording.says_try_again(said)
+        return Refusal.SERVER if trouble or vague else _by_status(status, told)
+    if status >= 400:
+        return Refusal.SERVER if said_so else None
+    if trouble:
+        return Refusal.SERVER if said_so else None
+    if told and (said_so or told is Refusal.RATE):
+        return told
+    if said_so and wording.says_try_again(said):
+        return Refusal.SERVER
+    return Refusal.REQUEST if said_so and _is_validation(answer.get("message")) else None
+
+
+def _by_status(status: int, told: Refusal | None) -> Refusal:
+    """The status says what kind it is, but for the account, which is told in many ways."""
+    if told in (Refusal.CREDITS, Refusal.KEY) and status not in (401, 402):
+        return told
+    return _REFUSING_STATUS[status]
+
+
+def _is_of_the_framework(answer: dict[str, Any]) -> bool:
+    return "message" in answer and answer.keys() <= _FRAMEWORK_NAMES
+
+
+def _is_no_route(answer: dict[str, Any], said: wording.Sentences) -> bool:
+    exception = answer.get("exception")
+    if isinstance(exception, str):
+        return exception.endswith("NotFoundHttpException")
+    return wording.is_no_route(said) or answer == {"message": ""}
+
+
+def _is_a_phrase(answer: dict[str, Any], status: int) -> bool:
+    """Too many requests are no other's affair: who turns them away has not passed them on."""
+    words = answer["message"]
+    if not isinstance(words, str):
+        return not words
+    return status != 429 and words.casefold().strip(" .!") in _PHRASES
+
+
+def _is_validation(message: object) -> bool:
+    """Complaints by field, as the framework lists them."""
+    if not isinstance(message, dict) or not message:
+        return False
+    lists = (one if isinstance(one, list) else [one] for one in message.values())
+    return all(one and all(isinstance(text, str) for text in one) for one in lists)
+
+
+# --- answers that are not JSON ----------------------------------------------------------------
+
+
+def _read_text(body: bytes, status: int, reason: str, sent: Iterable[str]) -> Reply:
+    text, named = _excerpt(body), wire_values.id_in_fragment(body)
+    if status == 404 and not named:
+        return Failed(reason=Failure.NOT_FOUND, message=text, status=status)
+    said = wording.plain(body.decode("utf-8", "replace"), sent)
+    full = status in (200, 429, 503) and _is_plain(body) and wording.is_crowded(said)
+    if named or (not full and status != 429):
+        return Unreadable(reason=_kind_of_text(body, reason), excerpt=text, id=named)
+    return Refused(
+        reason=Refusal.RATE,
+        message=text,
+        retry_after=wire_values.wait(None, said),
+        maximum=wire_values.maximum(said),
+        bare=not full,
+        status=status,
+    )
+
+
+def _excerpt(body: bytes) -> str:
+    return safe_text(body[:600].decode("utf-8", "replace"))
+
+
+def _is_plain(body: bytes) -> bool:
+    """A page that happens to say so proves nothing, nor does a broken answer.
+
+    A broken answer may be that of an accepted job, and repeat the words from its prompt.
+    """
+    return b"<" not in body and b"{" not in body
+
+
+def _is_html(body: bytes) -> bool:
+    return body.lstrip()[:1] == b"<"
+
+
+def _kind_of_text(body: bytes, reason: str) -> str:
+    if not body.strip():
+        return "an empty answer"
+    return "a page of HTML" if _is_html(body) else reason

@@ -1,0 +1,147 @@
+"""Decide which ids, URLs and names from outside may be used, and for what.
+
+Nothing here resolves a name, opens a socket or touches a file. Whatever the server sent becomes a
+path, a host or a line on a terminal only after one of these functions has passed it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+from modelslab_async.errors import ConfigurationError
+
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+_ROUTE: Final = re.compile(
+    r"(?P<family>/api/(?:v6/voice|v6/whisper|v7/voice|v1/enterprise/voice)/fetch)/"
+    rf"(?P<id>{_ID.pattern})"
+)
+_AUTHORITY: Final = re.compile(
+    r"(?:(?P<name>[a-z0-9_.-]{1,253})|\[(?P<ip>[0-9a-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE | re.ASCII,  # without ASCII, [a-z] takes the Kelvin sign for a k
+)
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
+_PORTS: Final = {"http": 80, "https": 443}
+_MAX_URL: Final = 2048
+
+
+# Ids
+
+
+def job_id(value: object) -> str | None:
+    """The id of a job as text, or ``None`` when the value cannot be one.
+
+    The API gives ids as integers (ModelsLab docs, voice-cloning OpenAPI file) and as short words
+    (quickstart page), so ``1`` and ``"1"`` are the same job. An id becomes a part of the path of a
+    request that carries the API key, so nothing that could walk a path passes.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value) if 0 < value < 2**63 else None
+    if isinstance(value, str) and _ID.fullmatch(value):
+        return value
+    return None
+
+
+def fetch_route(fetch_result: object, base_url: str) -> tuple[str, str] | None:
+    """Path family and id of a ``fetch_result``, such as ``("/api/v6/voice/fetch", "43730")``.
+
+    ``None`` unless it is a URL on the origin of ``base_url`` whose whole path is a known fetch
+    family and one id, with no user, query or fragment. Only the family and the id are of use: the
+    key is sent to the configured origin and never to where an answer points. The id is the one to
+    poll with when it differs from the answer's ``id`` (ModelsLab docs, create-dubbing page).
+    """
+    if not isinstance(fetch_result, str) or "?" in fetch_result or "#" in fetch_result:
+        return None
+    try:
+        if origin(fetch_result) != origin(base_url):
+            return None
+    except ValueError:
+        return None
+    match = _ROUTE.fullmatch(urlsplit(fetch_result).path)
+    return (match["family"], match["id"]) if match else None
+
+
+# URLs
+
+
+def _is_plain(url: str) -> bool:
+    """Whether no two parsers can disagree about it: short, printable, no backslash, no margin."""
+    return 0 < len(url) <= _MAX_URL and url.isprintable() and "\\" not in url and url == url.strip()
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an absolute http or https URL; an IPv6 host comes unbracketed.
+
+    Raises:
+        ValueError: it is no such URL, or parsers may disagree about it, or it names a user, or its
+            host is an odd form of a number.
+    """
+    if not _is_plain(url):
+        raise ValueError("not a printable URL of sane length")
+    parts = urlsplit(url)
+    return origin_of(parts.scheme, parts.netloc)
+
+
+@lru_cache(maxsize=64)  # the URLs of a thousand jobs lead to two or three hosts
+def origin_of(scheme: str, authority: str) -> tuple[str, str, int]:
+    """Scheme, host and port, from the parts of a URL that name them.
+
+    Raises:
+        ValueError: as `origin`.
+    """
+    match = _AUTHORITY.fullmatch(authority)
+    if scheme not in _PORTS or match is None:
+        raise ValueError("not an absolute http or https URL with a plain host")
+    port = int(match["port"] or _PORTS[scheme])
+    if not 0 < port < 2**16:
+        raise ValueError("a port is a number from 1 to 65535")
+    host = str(ipaddress.IPv6Address(match["ip"])) if match["ip"] else _named_host(match["name"])
+    return scheme, host, port
+
+
+def _named_host(name: str) -> str:
+    labels = name.removesuffix(".").split(".")
+    if "" in labels:
+        raise ValueError("a host name has no empty label")
+    if _NUMBER.fullmatch(labels[-1]):
+        # 127.1, 2130706433 and 0x7f000001 are addresses to some resolvers and names to others.
+        return str(ipaddress.IPv4Address(name))
+    return name.lower()
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host (unbracketed, as :func:`origin` gives it) is this machine by its spelling."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback and not getattr(address, "ipv4_mapped", None)
+
+
+def api_origin(base_url: str) -> str:
+    """The origin that the API key may be sent to, as ``https://host`` or ``https://host:port``.
+
+    Raises:
+        ConfigurationError: it is not ``https://``, nor ``http://`` on loopback, or holds more than
+            an origin. The message does not repeat it, for it may hold a password.
+    """
+    advice = "write it as https://host or https://host:port"
+    try:
+        scheme, host, port = origin(base_url)
+    except ValueError:
+        raise ConfigurationError(f"base_url is not a plain URL of a host: {advice}") from None
+    parts = urlsplit(base_url)
+    if parts.path not in ("", "/") or "?" in base_url or "#" in base_url:
+        raise ConfigurationError(f"base_url has a path, query or fragment: {advice} alone")
+    if scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(
+            "base_url would send the API key unencrypted: use https://, "
+            "or http:// with localhost, 127.0.0.1 or [::1]"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}" + ("" if port == _PORTS[scheme] else f":{port}")

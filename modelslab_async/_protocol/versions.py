@@ -1,0 +1,31 @@
+"""Tell whether two answers are about the very same bytes (RFC 9110, sections 8.8 and 13.1.5)."""
+
+from __future__ import annotations
+
+from .retry_after import http_date
+
+_SAFE_AGE = 60.0
+
+
+def strong_validator(etag: str | None, last_modified: str | None, date: str | None) -> str | None:
+    """What can be sent as ``If-Range``, so that the rest of a file is the rest of this version.
+
+    A weak tag says that two versions mean the same, not that their bytes are equal. A date has a
+    resolution of a second: it tells two versions apart only if the file was a minute old when it
+    was sent.
+    """
+    if etag is not None:
+        return etag if etag.startswith('"') else None
+    written, sent = (None if text is None else http_date(text) for text in (last_modified, date))
+    if written is None or sent is None or sent - written < _SAFE_AGE:
+        return None
+    return last_modified
+
+
+def is_same_version(validator: str | None, etag: str | None, last_modified: str | None) -> bool:
+    """Whether a part belongs to the version that ``validator`` was taken from.
+
+    A part that names no version does not: servers that know no ``If-Range`` ignore it, and send a
+    part of whatever is there now.
+    """
+    return validator is not None and validator in (etag, last_modified)

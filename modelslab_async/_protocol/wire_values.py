@@ -1,0 +1,108 @@
+"""Read single values off an answer: ids, links, seconds and sentences, in every spelling seen.
+
+A value that cannot be used reads as absent; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .._text import safe_text
+from .urls import job_id as trusted_id
+from .wire_json import finite
+from .wording import Sentences, texts
+
+Answer = Mapping[str, Any]
+
+MAX_TRACK_ID = 2**53
+"""Integers from here on do not survive a JSON reader that stores numbers as doubles."""
+
+MAX_TRACK_ID_LENGTH = 191
+"""Characters of one that is text; none is documented, and so many fit an indexed column."""
+
+_MAXIMUM = re.compile(r"\bmaximum (?:of )?(\d{1,5}) ")
+_WAIT = re.compile(r"\b(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:ec|\b)")
+_NAMED = re.compile(
+    rb'"(?:id|request_id|taskId)"\s*:\s*(?:(\d{1,19})(?=[\s,}])|"([A-Za-z0-9_-]{1,128})")'
+)
+_OBJECT = re.compile(rb"\{\s*\"")
+_PAGE = re.compile(rb"<(?:!doctype|html|head|body|script|meta|title)\b", re.IGNORECASE)
+_NAMED_WITHIN = 64 * 1024
+
+
+def job_id(answer: Answer) -> str | None:
+    """The id of the job, by any of its names."""
+    ids = (trusted_id(answer.get(name)) for name in ("id", "request_id", "taskId"))
+    return next((one for one in ids if one), None)
+
+
+def id_in_fragment(body: bytes) -> str | None:
+    """The id that an object seems to name which is no readable JSON: a hint, never a proof.
+
+    Scripts inside of pages number things too, and are no answer of the API.
+    """
+    start = _OBJECT.search(body, 0, _NAMED_WITHIN)
+    if start is None or _PAGE.search(body, 0, start.start()):
+        return None
+    found = _NAMED.finditer(body, start.start(), _NAMED_WITHIN)
+    ids = (trusted_id(int(one[1]) if one[1] else one[2].decode()) for one in found)
+    return next((one for one in ids if one), None)
+
+
+def track_id(answer: Answer) -> str | None:
+    """As text: the API takes integers and strings, and echoes either as it likes."""
+    meta = answer.get("meta")
+    places = [answer, meta if isinstance(meta, dict) else {}]
+    for value in (place.get("track_id") for place in places):
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            text = int(value) if isinstance(value, float) else value
+            return safe_text(text, MAX_TRACK_ID_LENGTH)
+    return None
+
+
+def number(value: object) -> float | None:
+    """A number of seconds that is not negative, also where it came as text."""
+    if isinstance(value, str):
+        try:
+            value = finite(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        return None
+    return float(value)
+
+
+def urls(value: object) -> tuple[str, ...]:
+    """Links in any of the shapes seen: a list, a bare string, objects with a ``url``."""
+    values = value if isinstance(value, list) else [value]
+    found = (one.get("url") if isinstance(one, dict) else one for one in values)
+    return tuple(_as_url(one.strip()) for one in found if isinstance(one, str) and one.strip())
+
+
+def _as_url(text: str) -> str:
+    # "UklGR" is how base64 text of a RIFF file begins: some answers carry the file itself.
+    return f"data:audio/wav;base64,{text}" if text.startswith("UklGR") else text
+
+
+def message(answer: Answer) -> str:
+    """All that the server says in words, as one printable line."""
+    names = ("message", "messege", "error", "errors", "tips", "tip")
+    words = (word for name in names for word in texts(answer.get(name)))
+    return safe_text("; ".join(dict.fromkeys(words)))
+
+
+def wait(value: object, said: Sentences) -> float | None:
+    """Seconds to wait, from ``retry_after`` or from the sentence of the spam filter."""
+    seconds = number(value)
+    if seconds is not None:
+        return seconds
+    found = next(filter(None, map(_WAIT.search, said)), None)
+    return float(found[1]) if found else None
+
+
+def maximum(said: Sentences) -> int | None:
+    """How many requests are allowed at once, if a sentence names a number above 0."""
+    found = next(filter(None, map(_MAXIMUM.search, said)), None)
+    return int(found[1]) or None if found else None

@@ -1,0 +1,96 @@
+"""Write down one row's submit: the intent before it leaves, the answer before it is told.
+
+What an answer means to the row is decided here, once. Only the ledger is written to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import assert_never
+
+from attrs import frozen
+
+from .._engine.job import Job, JobStatus
+from .._engine.prepare import Submission
+from .._engine.submit import Answered
+from .._policy.submit import Busy, NotSent, Rejected, Unknown
+from .._protocol.replies import Failed, Failure, Refusal, Refused
+from ..errors import ModelsLabError
+from . import _transitions as changes
+from ._ledger import Ledger
+from ._limits import shown
+from ._rows import Row
+from ._states import RowState
+
+
+class BatchOver(ModelsLabError):
+    """The batch submits nothing more: this row stays planned."""
+
+
+class OnHold(ModelsLabError):
+    """No file arrives: this row is not paid for yet, and stays planned."""
+
+
+class SetAside(ModelsLabError):
+    """This row is refused while others are accepted: it lets them go first, and stays planned."""
+
+
+@frozen
+class Journal:
+    """Of one row, for as long as it tries to be submitted.
+
+    Raises:
+        ModelsLabError: from `intent`, what its owner has against an attempt: nothing was written,
+            nothing leaves.
+        LedgerError: it cannot be written.
+    """
+
+    _ledger: Ledger
+    _row: Row
+    _cost: Decimal | None
+    _refuses: Callable[[int], ModelsLabError | None]
+
+    async def intent(self, submission: Submission, attempt: int) -> None:
+        reason = self._refuses(attempt)  # since this row began to wait for its slot
+        if reason is not None:
+            raise reason
+        number = self._row.attempt + attempt
+        cost = None if self._cost is None else shown(self._cost)
+        await self._ledger.write(changes.intent(self._row.seq, submission.track_id, number, cost))
+
+    async def answer(self, answer: Answered) -> Answered:
+        change = await self._change(answer)
+        state = await self._ledger.write(change)
+        if change.paid and state is RowState.AMBIGUOUS:
+            return Unknown("the API gave it the job of another row", str(change.values["job_id"]))
+        return answer
+
+    async def _change(self, answer: Answered) -> changes.Change:
+        if isinstance(answer, Job) and (await self._state()) is RowState.AMBIGUOUS:
+            return changes.accepted(self._row.seq, answer.id, answer.to_json())  # found since
+        return _written(self._row.seq, answer)
+
+    async def _state(self) -> RowState:
+        return (await self._ledger.row(self._row.seq)).state
+
+
+def _written(row: int, answer: Answered) -> changes.Change:
+    """A refusal that is about the account or the address, and not the row, leaves it planned."""
+    match answer:
+        case Job(status=JobStatus.SUCCESS):
+            return changes.finished_at_once(row, answer.id or None, answer.to_json())
+        case Job():
+            return changes.accepted(row, answer.id, answer.to_json())
+        case NotSent(reason=reason):
+            return changes.not_sent(row, reason)
+        case Busy(reply) | Rejected(
+            Refused(reason=Refusal.KEY | Refusal.CREDITS | Refusal.PLAN)
+            | Failed(reason=Failure.NO_ROUTE) as reply
+        ):
+            return changes.not_sent(row, reply.message)
+        case Rejected(reply):
+            return changes.rejected(row, "BadRequest", reply.message)
+        case Unknown(reason=reason):
+            return changes.ambiguous(row, reason)
+    assert_never(answer)

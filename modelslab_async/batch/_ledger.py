@@ -1,0 +1,224 @@
+"""The durable memory of a batch, for async code: what is awaited is on disk when it returns.
+
+The work is done by one thread (`writer`), which owns the one connection. A cancelled caller leaves
+only when its write has been committed or has failed: a commit is never torn in half.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from .._engine.aio import wait_shielded
+from ..errors import LedgerError
+from . import _transitions as changes
+from ._rows import Planned, PlannedRow, Row, Storable
+from ._sqlite.directory import Directory
+from ._sqlite.reader import Reader
+from ._sqlite.store import Store
+from ._sqlite.writer import Answer, Request, Writer
+from ._states import RowState
+from ._transitions import Change
+
+T = TypeVar("T")
+
+_log = logging.getLogger("modelslab_async.batch")
+
+
+class Ledger:
+    """The ledger of one output directory. Opened by `async with`, by one process at a time.
+
+    Attributes:
+        recovered: how many rows a dead process left between intent and answer; they are
+            AMBIGUOUS now. Known when the ledger is open.
+        name: the batch's uuid. Known when the ledger is open.
+        place: the open directory.
+        in_doubt: the directory was copied or restored, or its ledger has lost writes: no intent
+            is taken until `accept`. Known when the ledger is open.
+    """
+
+    def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self.directory = directory
+        self.recovered = 0
+        self.name = ""
+        self.in_doubt = False
+        self.place: Directory
+        self._clock = clock
+        self._writer: Writer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = 0
+
+    async def __aenter__(self) -> Self:
+        """Open the ledger; make it if there is none.
+
+        Raises:
+            LedgerError: see `Store.open`.
+        """
+        self._loop, self._pid = asyncio.get_running_loop(), os.getpid()
+        writer = Writer(self.directory, self._clock)
+        try:
+            opened = await writer.open()
+        except BaseException:
+            await wait_shielded(asyncio.ensure_future(writer.close()))
+            raise
+        self._writer, self.place = writer, opened.place
+        self.name, self.recovered, self.in_doubt = opened.name, opened.recovered, opened.in_doubt
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Write what was asked for, then close the ledger and let others work here."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        closing = asyncio.ensure_future(writer.close())
+        cancelled = await wait_shielded(closing)
+        trouble = closing.exception()
+        if trouble is not None and error is None:
+            raise trouble
+        if trouble is not None:  # what is under way already matters more
+            _log.error("the ledger could not be closed in order: %s", trouble)
+        if cancelled is not None:
+            raise cancelled
+
+    async def write(self, change: Change) -> RowState:
+        """Let a row take a step; return the state it has reached, when that is on disk.
+
+        That is AMBIGUOUS when the API gave the row a job id that another row has.
+
+        Raises:
+            LedgerError: the row cannot take this step, or the ledger can no longer be written
+                to. An answer to a paid submit is then in the side file, and its job in ``.job``
+                and ``.job_id`` of the error.
+        """
+        return await self._ask(lambda store: store.apply(change), writes=True, change=change)
+
+    async def plan(
+        self, rows: Iterable[PlannedRow], *, replaces: bool = False, whole: bool = False
+    ) -> Planned:
+        """Add new rows in their order, all or none; ``rows`` is read in the ledger's thread.
+
+        Nothing is written when rows were changed since they were sent: they are named. See
+        `Store.plan` for the rest.
+
+        Raises:
+            LedgerError: two rows have the same id, a request cannot be kept, or the ledger can
+                no longer be written to.
+        """
+        return await self._ask(
+            lambda store: store.plan(rows, replaces=replaces, whole=whole), writes=True
+        )
+
+    async def set_meta(self, values: Mapping[str, str]) -> None:
+        """Keep what holds for the whole batch; `Reader.meta` tells it."""
+        await self._ask(lambda store: store.set_meta(values), writes=True)
+
+    async def expect(self, seq: int, **file: Storable) -> None:
+        """Write down what the file of a READY row is, before it gets its name.
+
+        Args:
+            seq: of the row.
+            file: the `FILE_COLUMNS`.
+
+        Raises:
+            LedgerError: the ledger can no longer be written to, or not found under its path where
+                that is all there is to go by.
+        """
+        await self._ask(lambda store: store.expect(seq, file), writes=True)
+
+    async def take_over(self, row: Row, track_id: str, found: Change) -> None:
+        """Write down that another copy of this ledger has sent a planned row, and what was found.
+
+        Raises:
+            LedgerError: as `write`.
+        """
+
+        def write(store: Store) -> None:
+            store.apply(changes.sent_elsewhere(row, track_id))
+            store.apply(changes.ambiguous(row.seq, changes.ELSEWHERE))
+            store.apply(found)
+
+        await self._ask(write, writes=True)
+
+    async def accept(self) -> None:
+        """From now on this copy of the ledger is the one that is worked on.
+
+        Raises:
+            LedgerError: it can no longer be written to.
+        """
+        await self._ask(lambda store: store.accept(), writes=True)
+        self.in_doubt = False
+
+    async def check(self) -> None:
+        """See that the path still leads to this directory and its ledger.
+
+        Raises:
+            LedgerMoved: it does not.
+        """
+        await self._ask(lambda store: store.check_directory(), writes=False)
+
+    async def read(self, question: Callable[[Reader], T]) -> T:
+        """Ask something in the ledger's thread; it sees all that was written before."""
+        return await self._ask(question, writes=False)
+
+    async def row(self, key: int | str) -> Row:
+        """One row, by its ``seq`` (an int) or by its ``id`` (a str).
+
+        Raises:
+            LedgerError: there is no such row.
+        """
+        return await self.read(lambda reader: reader.row(key))
+
+    async def counts(self) -> dict[RowState, int]:
+        """How many rows are in each state."""
+        return await self.read(lambda reader: reader.counts())
+
+    async def page(
+        self, states: Iterable[RowState] = RowState, *, after: int = 0, limit: int = 500
+    ) -> list[Row]:
+        """At most ``limit`` rows in these states with ``seq`` above ``after``, by ``seq``."""
+        return await self.read(lambda reader: reader.page(states, after=after, limit=limit))
+
+    async def each(
+        self, states: Iterable[RowState] = RowState, *, size: int = 500
+    ) -> AsyncIterator[Row]:
+        """All rows in these states by ``seq``, ``size`` of them in memory at a time."""
+        wanted, after = tuple(states), 0
+        while page := await self.page(wanted, after=after, limit=size):
+            for row in page:
+                yield row
+            after = page[-1].seq
+
+    async def _ask(
+        self, work: Callable[[Any], T], *, writes: bool, change: Change | None = None
+    ) -> T:
+        writer, loop = self._at_hand()
+        future: asyncio.Future[Answer] = loop.create_future()
+        writer.put(Request(future, work, writes=writes, change=change))
+        cancelled = await wait_shielded(future)
+        answer = future.result()
+        if cancelled is not None:
+            raise cancelled from answer.error
+        if answer.error is not None:
+            raise answer.error
+        value: T = answer.value
+        return value
+
+    def _at_hand(self) -> tuple[Writer, asyncio.AbstractEventLoop]:
+        if self._writer is None or self._loop is None:
+            raise LedgerError("the ledger is not open; use it inside its `async with` block")
+        if os.getpid() != self._pid:
+            raise LedgerError("the ledger was opened before a fork; open it in the new process")
+        if asyncio.get_running_loop() is not self._loop:
+            raise LedgerError("the ledger belongs to another event loop")
+        return self._writer, self._loop

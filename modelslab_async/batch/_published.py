@@ -1,0 +1,85 @@
+"""What stands under the name of a row's file, before it is paid for and after. Blocking code."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from .._engine.download import SavedFile
+from .._engine.partfile import published
+from .._policy.download import Integrity
+from .._protocol.sound import AudioFormat
+from ..errors import DownloadError
+from ._rows import Row
+from ._sqlite.directory import Directory
+from ._states import RowState
+
+
+def standing(directory: Path, stem: str) -> Path | None:
+    """What has a name already that a file may get."""
+    paths = (directory / f"{stem}{form.extension}" for form in AudioFormat)
+    return next(filter(os.path.lexists, paths), None)
+
+
+def no_name(row: Row, taken: Path) -> DownloadError:
+    """A row is not sent, for its file could not get its name."""
+    return DownloadError(
+        f"{taken} exists, and is not this batch's: row {row.id} was not sent, as its file would "
+        "have no name. If that file is of a run of this batch whose ledger is lost, the row is "
+        "paid for already; else move that file, then run again"
+    )
+
+
+def about(saved: SavedFile) -> dict[str, Any]:
+    """What the ledger keeps of a file; see `FILE_COLUMNS`."""
+    return {
+        "path": saved.path.name,
+        "sha256": saved.sha256,
+        "source_sha256": saved.source_sha256,
+        "size": saved.size,
+        "seconds": saved.seconds,
+        "integrity": saved.integrity.value,
+    }
+
+
+def published_before(row: Row, directory: Path, place: Directory) -> SavedFile | None:
+    """The file of a row that was published, and whose row could not be called done any more.
+
+    What the file is was written down before it got its name, so nothing has to be downloaded: its
+    links may lead nowhere by now.
+
+    Args:
+        row: any.
+        directory: where files go, as the user knows it.
+        place: the same, open.
+
+    Raises:
+        DownloadError: the disk fails.
+    """
+    expected = row.path and row.sha256 and row.integrity
+    if row.state is not RowState.READY or not expected:
+        return None
+    path, size, sha256 = row.path or "", row.size or 0, row.sha256 or ""
+    try:
+        found = published(place.at(path), size, sha256)
+    except OSError as error:
+        raise DownloadError(
+            f"{directory / path} cannot be read: {error.strerror}; it is paid for: look at the "
+            "disk, then run again",
+            job_id=row.job_id,
+        ) from error
+    if found is None:
+        return None
+    sound, silent = found
+    return SavedFile(
+        path=directory / path,
+        size=size,
+        sha256=sha256,
+        source_sha256=row.source_sha256 or sha256,
+        seconds=row.seconds,
+        sample_rate=sound.sample_rate,
+        channels=sound.channels,
+        integrity=Integrity(expected),
+        silent=silent,
+    )

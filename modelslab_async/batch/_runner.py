@@ -1,0 +1,438 @@
+"""Take the rows of a batch from planned to done, and write down each step before the next.
+
+The queue on the server is kept full: the next submit leaves when a generation is known to be
+finished, not when its download is. Whatever ends the run, what is paid for is in the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+
+import anyio
+from anyio.abc import TaskGroup
+
+from .._engine.aio import in_thread
+from .._engine.download import SavedFile
+from .._engine.job import Generation, Job
+from .._engine.session import Session
+from .._engine.targets import Target
+from .._policy.error_mapping import outage
+from .._policy.poll import Finish
+from .._policy.queue import backoff
+from .._protocol.replies import Finished, RemoteFile
+from ..endpoints.music import MusicGen
+from ..errors import (
+    AuthenticationError,
+    ConfigurationError,
+    DownloadError,
+    InsufficientCredits,
+    JobFailed,
+    LedgerError,
+    LedgerMoved,
+    LimitReached,
+    ModelsLabError,
+    NotFound,
+    OutputLost,
+    PermissionDenied,
+    RateLimited,
+    SubmitUnknown,
+    TransportError,
+)
+from . import _transitions as changes
+from ._arrivals import Arrivals
+from ._journal import BatchOver, Journal, OnHold, SetAside
+from ._ledger import Ledger
+from ._limits import Budget
+from ._naming import file_name, names_job
+from ._outcomes import Failed, Outcome, Succeeded
+from ._published import about, no_name, published_before, standing
+from ._records import check_clip, taken
+from ._rows import Row
+from ._sqlite.identity import track_id_of
+from ._states import RowState
+from ._turns import PATIENCE, Turns
+
+AHEAD = 4
+"""Rows that wait for a slot beside those that have one, so that no free slot is idle."""
+
+_BACKLOG = 1000
+"""Finished generations that may wait for their download."""
+
+_LARGE = 64 * 1024
+"""Bytes from which on a row's request is made in a thread."""
+
+_OUTAGE = 3
+"""Submits in a row of which nobody knows what became: from then on one row at a time tries."""
+
+_MOST_TRIES = 10
+"""Of rows that try alone, each after a longer wait than the last: then the run stops."""
+
+UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED)
+"""States of rows that are paid for, and whose files are not on disk."""
+
+
+# Not about one row but about the account, the network or this machine.
+_STOPPING = (
+    BatchOver,
+    AuthenticationError,
+    ConfigurationError,
+    InsufficientCredits,
+    LedgerError,
+    PermissionDenied,
+    RateLimited,
+    TransportError,
+)
+
+_log = logging.getLogger("modelslab_async.batch")
+
+
+class Runner:
+    """Works through the rows of one ledger, once.
+
+    Args:
+        session: the open client.
+        ledger: open.
+        template: how they are named, see `naming.file_name`.
+        room: rows that may have a place in the account's queue, or wait for one.
+        purse: what is paid for, and may be.
+        arrivals: whether files arrive.
+        report: is told each outcome; while it waits for many of them, the run waits.
+
+    Attributes:
+        stopped: why some rows are left for another run, if some are.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        ledger: Ledger,
+        *,
+        template: str,
+        room: int,
+        purse: Budget,
+        arrivals: Arrivals,
+        report: Callable[[Row, Outcome], Awaitable[None]],
+    ) -> None:
+        self._session = session
+        self._ledger = ledger
+        self._template = template
+        self._purse = purse
+        self._report = report
+        self._room = anyio.Semaphore(room)
+        self._backlog = anyio.Semaphore(_BACKLOG)
+        self._intake = anyio.CancelScope()
+        self._unknown = 0
+        self._alone = anyio.Lock()
+        self._tries = 0
+        self._arrivals = arrivals
+        self._turns = Turns()
+        self.stopped: Exception | None = None
+
+    async def run(self, planned: AsyncIterator[Row]) -> None:
+        """Finish what is paid for, then submit what is planned, until there is nothing left."""
+        async with anyio.create_task_group() as group:
+            async for row in self._ledger.each(UNFINISHED):
+                await self._start(group, row)
+            with self._intake:
+                await self._take_in(group, planned)
+
+    async def finish(self, rows: AsyncIterable[Row]) -> None:
+        """Finish these rows, which are paid for."""
+        async with anyio.create_task_group() as group:
+            async for row in rows:
+                await self._start(group, row)
+
+    def stop(self, reason: Exception) -> None:
+        """Submit nothing more; what is paid for goes on. The first reason is the one that counts.
+
+        A limit lets those rows pass that it was reckoned with.
+        """
+        if not self._is_over():
+            self.stopped = reason
+        self._intake.cancel()
+        if self._is_over():
+            self._arrivals.end()
+
+    def _is_over(self) -> bool:
+        return self.stopped is not None and not isinstance(self.stopped, LimitReached)
+
+    async def _take_in(self, group: TaskGroup, planned: AsyncIterator[Row]) -> None:
+        while row := await self._next(planned):
+            cost = self._cost(row) or Decimal(0)
+            refusal = self._purse.refusal(cost)
+            if refusal is not None:
+                self.stop(refusal)
+                return
+            self._purse.paid(cost)
+            self._turns.came(row.seq)
+            await self._start(group, row)
+
+    async def _next(self, planned: AsyncIterator[Row]) -> Row | None:
+        try:
+            return await anext(planned, None)
+        except Exception as error:  # noqa: BLE001 - of the caller's iterable: raised in the end
+            self.stop(error)
+            return None
+
+    async def _start(self, group: TaskGroup, row: Row) -> None:
+        # Here, and not where the row is sent: rows leave in their order.
+        taken = await self._standing(row) if row.state is RowState.PLANNED else None
+        await self._backlog.acquire()
+        await self._room.acquire()
+        group.start_soon(self._work, row, taken)
+
+    async def _work(self, row: Row, taken: Path | None) -> None:
+        try:
+            outcome = await self._outcome(row, taken)
+            if outcome is not None:
+                await self._report(await self._ledger.row(row.seq), outcome)
+        finally:
+            self._turns.ended(row.seq)
+            self._backlog.release()
+
+    async def _outcome(self, row: Row, taken: Path | None) -> Outcome | None:
+        """What became of the row; ``None``: that is not said yet, here or in this run."""
+        try:
+            if taken is not None:
+                self._room.release()
+                raise no_name(row, taken)
+            return await self._made(row)
+        except ModelsLabError as error:
+            if _stops(error):
+                lost = isinstance(error.__cause__, OSError) and await self._lost_directory()
+                self.stop(lost or error)
+            if isinstance(error, SubmitUnknown):
+                self._count_unknown(row, error)
+            state = (await self._ledger.row(row.seq)).state
+            if isinstance(error, DownloadError) and state is not RowState.PLANNED:
+                self._arrivals.gave_up(row.seq, error)
+            if state is RowState.REJECTED:  # whoever refuses is there
+                self._unknown = self._tries = 0
+            if state in (RowState.PLANNED, RowState.REJECTED):
+                self._purse.returned(self._cost(row) or Decimal(0))
+            if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
+                return None
+            if isinstance(error, SetAside):  # which stops no run, as other limits of a rate do
+                error = RateLimited(str(error))
+            return Failed(id=row.id, row=row.seq, error=error)
+
+    async def _made(self, row: Row) -> Succeeded:
+        """Its files on disk. While none arrives, rows are paid for one by one and ever slower."""
+        while row.state is RowState.PLANNED:
+            if not self._arrivals.are_late:
+                try:
+                    return await self._saved(row, *await self._generated(row))
+                except OnHold:
+                    pass
+                except SetAside:
+                    if self._turns.is_hopeless(row.seq):
+                        raise
+                    await self._turns.others()
+                    await self._room.acquire()
+                row = await self._ledger.row(row.seq)  # refused meanwhile, it has other numbers
+                continue
+            async with self._arrivals.alone:
+                reason = await self._arrivals.probe()
+                if reason is not None:
+                    self.stop(reason)
+                elif self._arrivals.are_late:
+                    return await self._saved(row, *await self._generated(row, alone=True))
+        return await self._saved(row, *await self._generated(row))
+
+    async def _lost_directory(self) -> LedgerMoved | None:
+        """Why a disk takes no file, if that is because the directory is gone."""
+        try:
+            await self._ledger.check()
+        except LedgerMoved as moved:
+            return moved
+        return None
+
+    def _count_unknown(self, row: Row, error: SubmitUnknown) -> None:
+        _log.warning(
+            "row %s: a job with track_id %s may exist; it is looked for at the end of the run",
+            row.id,
+            error.track_id,
+            extra={"track_id": error.track_id},
+        )
+        self._unknown += 1
+        if self._tries >= _MOST_TRIES:
+            self.stop(outage(self._unknown, error))
+
+    async def _generated(
+        self, row: Row, *, alone: bool = False
+    ) -> tuple[Generation, SavedFile | None]:
+        """What its job made, and its file if that is there already."""
+        held = False
+        try:
+            if row.state is RowState.PLANNED:
+                return await self._awaited(row, await self._accepted(row, alone)), None
+            ledger = self._ledger
+            look = partial(published_before, row, ledger.directory, ledger.place)
+            there = await in_thread(look)
+            return await self._taken_up(row, there), there
+        except OnHold:
+            held = True  # it keeps its room, to go on as soon as it may
+            raise
+        finally:
+            if not held:
+                self._room.release()
+
+    async def _accepted(self, row: Row, alone: bool) -> Job:
+        """Its job. While the service is down, rows that nobody can settle are made slowly."""
+        if self._unknown < _OUTAGE:
+            job = await self._submit(row, alone)
+        else:
+            async with self._alone:
+                if self._unknown >= _OUTAGE and not self._is_over():
+                    await anyio.sleep(backoff(self._tries, random.random()))
+                    self._tries += 1
+                job = await self._submit(row, alone)
+        self._unknown = self._tries = 0
+        self._turns.accepted(row.seq)
+        return job
+
+    async def _submit(self, row: Row, alone: bool) -> Job:
+        large = len(row.request) > _LARGE
+        request = await in_thread(partial(_request, row)) if large else _request(row)
+        if isinstance(request.init_audio, Path):
+            await in_thread(partial(check_clip, request.init_audio, request, row.payload_hash))
+        track_id = request.track_id
+        if track_id is None:
+            made = track_id_of(self._ledger.name, row.id, row.payload_hash)
+            track_id = int(row.track_id or made)
+        cost = self._purse.limits.price_of(request)
+        objection = partial(self._objection, row, alone)
+        journal = Journal(self._ledger, row, cost, objection)
+        return await self._session.submitter.submit(
+            await self._session.prepare(request, track_id), journal
+        )
+
+    def _objection(self, row: Row, alone: bool, attempt: int) -> ModelsLabError | None:
+        """Why a row that has its slot is not sent after all."""
+        if self._is_over():
+            return BatchOver(f"row {row.id} was not sent: the batch has stopped")
+        if self._arrivals.are_late and not alone:
+            return OnHold(f"row {row.id} was not sent: no file arrives")
+        if attempt > PATIENCE and not alone:
+            count = self._turns.refused(row.seq)
+            return SetAside(
+                f"row {row.id} was refused {count} times as too much, while other rows were "
+                "accepted; it costs nothing, and stays planned for another run"
+            )
+        return None
+
+    async def _standing(self, row: Row) -> Path | None:
+        """What has a name already that the file of this row may get, with any ending."""
+        if names_job(self._template):  # known to nobody yet, and new each time
+            return None
+        stem = file_name(self._template, row.seq, row.id, row.prompt, "")
+        return await in_thread(partial(standing, self._ledger.directory, stem))
+
+    def _cost(self, row: Row) -> Decimal | None:
+        limits = self._purse.limits
+        return limits.price_of(_request(row)) if limits.priced else None
+
+    async def _taken_up(self, row: Row, there: SavedFile | None) -> Generation:
+        """Go on with a job of an earlier run: by its links if they are known, else by its id."""
+        job = self._session.job(row.handle or "")
+        job.sent = (row.prompt,)
+        if there or (row.state is RowState.READY and job.links.output):
+            job.end(Finish(Finished(links=job.links)))
+            return await job.result()
+        if row.state is not RowState.SUBMITTED:
+            await self._ledger.write(changes.reattached(row.seq, "asked for again"))
+        return await self._awaited(row, job)
+
+    async def _awaited(self, row: Row, job: Job) -> Generation:
+        try:
+            generation = await job.result()
+        except JobFailed as error:
+            kind = type(error).__name__
+            await self._ledger.write(
+                changes.failed(row.seq, kind, str(error), polls=job.snapshot.polls)
+            )
+            raise
+        except OutputLost as error:
+            await self._ledger.write(
+                changes.ready(row.seq, job.to_json(), polls=job.snapshot.polls)
+            )
+            await self._lost(row, error)
+            raise
+        except ModelsLabError as error:
+            await self._ledger.write(
+                changes.detached(row.seq, str(error), polls=job.snapshot.polls)
+            )
+            raise
+        if (await self._ledger.row(row.seq)).state is RowState.SUBMITTED:
+            await self._ledger.write(
+                changes.ready(
+                    row.seq,
+                    job.to_json(),
+                    generation_time=generation.generation_time,
+                    polls=generation.polls,
+                )
+            )
+        return generation
+
+    async def _saved(self, row: Row, generation: Generation, there: SavedFile | None) -> Succeeded:
+        self._arrivals.finished(row.seq)
+        try:
+            saved = (there,) if there else await self._brought(row, generation)
+        except OutputLost as error:
+            await self._lost(row, error)
+            raise
+        self._arrivals.arrived()
+        await self._ledger.write(changes.done(row.seq, **about(saved[0])))
+        return Succeeded(
+            id=row.id, row=row.seq, job_id=generation.id, saved=saved, generation=generation
+        )
+
+    async def _brought(self, row: Row, generation: Generation) -> tuple[SavedFile, ...]:
+        """The files; what the first is, is on disk before it has its name."""
+        stem = file_name(self._template, row.seq, row.id, row.prompt, generation.id)
+
+        async def expect(saved: SavedFile) -> None:
+            await self._ledger.expect(row.seq, **about(saved))
+
+        return tuple(
+            [
+                await self._session.bring(
+                    file,
+                    self._target(_numbered(stem, file)),
+                    in_trouble=partial(self._arrivals.in_trouble, row.seq),
+                    before_publish=None if file.index else expect,
+                )
+                for file in generation.files
+            ]
+        )
+
+    def _target(self, stem: str) -> Target:
+        ledger = self._ledger
+        return Target(ledger.directory, stem, exact=True, through=ledger.place.through)
+
+    async def _lost(self, row: Row, error: OutputLost) -> None:
+        await self._ledger.write(changes.output_lost(row.seq, type(error).__name__, str(error)))
+
+
+def _numbered(stem: str, file: RemoteFile) -> str:
+    return f"{stem}-{file.index + 1}" if file.index else stem
+
+
+def _stops(error: ModelsLabError) -> bool:
+    """Whether going on to other rows is no use; an OSError is a disk that takes nothing.
+
+    What is not found, and is no job, is the address that all rows are sent to.
+    """
+    if isinstance(error, NotFound) and error.job is None:
+        return True
+    return isinstance(error, _STOPPING) or isinstance(error.__cause__, OSError)
+
+
+def _request(row: Row) -> MusicGen:
+    return taken(json.loads(row.request))[0]

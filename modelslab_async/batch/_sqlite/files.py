@@ -1,0 +1,81 @@
+"""The files that a ledger is made of, open to be written to. Plain blocking code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from typing import Final
+
+from .directory import LOCK_NAME, Directory
+from .identity import identity_of
+from .location import Lock, check_ownership, kind_of, open_private
+from .reader import LEDGER_NAME, explained
+
+_LOG_NAME: Final = f"{LEDGER_NAME}-wal"
+_SIDE_NAMES: Final = (_LOG_NAME, f"{LEDGER_NAME}-shm")
+_BUSY_TIMEOUT: Final = 10.0
+
+
+class Files:
+    """The lock and the database of a directory.
+
+    Args:
+        directory: open; it is closed with the rest.
+        undo: is told what to close if opening fails later on.
+
+    Attributes:
+        identity: what tells the database's file from a copy of it.
+
+    Raises:
+        LedgerError: another process works here, or a file cannot be used.
+    """
+
+    def __init__(self, directory: Directory, undo: contextlib.ExitStack) -> None:
+        self.directory = directory
+        undo.callback(directory.close)
+        self.lock = Lock(directory)
+        undo.callback(self.lock.release)
+        directory.watch(LOCK_NAME)
+        fd = open_private(directory.at(LEDGER_NAME), directory.shown(LEDGER_NAME))
+        try:
+            # Now, for to close the file later would take away the locks that SQLite has on it.
+            resolved = directory.path.resolve()
+            self.identity = identity_of(fd, resolved / LEDGER_NAME, kind_of(resolved))
+        finally:
+            os.close(fd)  # SQLite gives its own files the mode that it finds here
+        for name in _SIDE_NAMES:
+            check_ownership(directory.at(name), directory.shown(name))
+        directory.sync()
+        directory.watch(LEDGER_NAME)
+        directory.check()  # a rename between the steps above would part the lock from the ledger
+        try:
+            self.db = sqlite3.connect(
+                resolved / LEDGER_NAME, timeout=_BUSY_TIMEOUT, isolation_level=None
+            )
+        except sqlite3.Error as error:
+            raise explained(error, "it was opened") from error
+        undo.callback(self.db.close)
+
+    def watch(self) -> None:
+        """See to SQLite's log as well, from now on: commits are nowhere else until a checkpoint.
+
+        Raises:
+            LedgerError: the directory was renamed or replaced while the database was opened.
+        """
+        self.directory.watch_log(_LOG_NAME)
+        self.directory.check()
+
+    def close(self) -> None:
+        """Close all, the lock last.
+
+        Raises:
+            OSError, LedgerError: a file failed at its end; the others are closed all the same.
+        """
+        with contextlib.ExitStack() as closing:
+            closing.callback(self.directory.close)
+            closing.callback(self.lock.release)
+            try:
+                self.db.close()
+            except sqlite3.Error as error:
+                raise explained(error, "it was closed") from error

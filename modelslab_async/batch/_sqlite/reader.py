@@ -1,0 +1,303 @@
+"""Read a ledger. Plain blocking code; it changes nothing, and waits for no lock but SQLite's own.
+
+Another process may be at work on the same ledger meanwhile. Reading needs no right to write, and
+leaves no files: SQLite alone would make two beside a ledger with a write-ahead log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Final, Self
+
+from ...errors import LedgerError
+from .._rows import COLUMNS, Row, Step, storable
+from .._states import RowState
+from .directory import LOCK_NAME
+from .schema import VERSION, version_of
+
+LEDGER_NAME: Final = "ledger.sqlite3"
+_TRIES: Final = 5
+_ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
+_PAGE: Final = _ALL + "state = ? AND seq > ?"
+_IS_PAID: Final = "t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')"
+_PAID: Final = f"""
+SELECT t.cost, CASE WHEN t.cost IS NULL THEN r.request ELSE '' END AS unpriced, count(*)
+FROM transitions t JOIN rows r ON r.seq = t.row WHERE {_IS_PAID} GROUP BY t.cost, unpriced
+"""  # noqa: S608 - made of constants
+_MISSING: Final = """
+SELECT count(*) FROM rows WHERE state IN ('ready', 'output_lost')
+AND finished_at > coalesce((SELECT max(done_at) FROM rows), 0)
+"""
+DAMAGED: Final = (
+    "keep a copy of all ledger files, for nothing else knows what is paid for. When a backup is "
+    "put in its place, rows that may have been paid for since are asked about before they are sent"
+)
+_ADVICE: Final = {
+    "SQLITE_FULL": "the disk is full: make room, then run the same command again",
+    "SQLITE_BUSY": "another program holds it: close that program, then run again",
+    "SQLITE_LOCKED": "another program holds it: close that program, then run again",
+    "SQLITE_READONLY": "it cannot be written to: look at its permissions and at the mount",
+    "SQLITE_CANTOPEN": "it cannot be opened: look at the directory and its permissions",
+    "SQLITE_IOERR": "the disk fails: copy the whole directory to another disk, then run there",
+    "SQLITE_CORRUPT": f"it is damaged: {DAMAGED}",
+    "SQLITE_NOTADB": f"it is not a ledger, or a damaged one: {DAMAGED}",
+}
+
+
+def explained(error: sqlite3.Error | MemoryError, doing: str) -> LedgerError:
+    """What SQLite reports, with what to do about it."""
+    name = str(getattr(error, "sqlite_errorname", type(error).__name__))
+    family = "_".join(name.split("_")[:2])
+    advice = _ADVICE.get(family, "nothing more is written; keep a copy of the ledger's files")
+    return LedgerError(f"the ledger failed while {doing} ({error}, {name}); {advice}")
+
+
+class Reader:
+    """Questions to an open ledger. Used by one thread at a time."""
+
+    def __init__(self, db: sqlite3.Connection, copy: TemporaryDirectory[str] | None = None) -> None:
+        self.db = db
+        self._copy = copy
+
+    @classmethod
+    def open(cls, directory: Path) -> Self:
+        """Open the ledger of a directory, to look at it only.
+
+        Raises:
+            LedgerError: there is none, or it cannot be read.
+        """
+        path = directory / LEDGER_NAME
+        if not path.is_file():
+            raise LedgerError(f"there is no batch in {directory}: it has no {LEDGER_NAME}")
+        with contextlib.ExitStack() as undo:
+            db, copy = _opened(path)
+            reader = cls(db, copy)
+            undo.callback(reader.close)
+            if _version(db) != VERSION:  # an empty file: its process was killed at the start
+                raise LedgerError(f"there is no batch in {directory}: its {LEDGER_NAME} is empty")
+            undo.pop_all()
+        return reader
+
+    def close(self) -> None:
+        """Close the ledger."""
+        try:
+            self.db.close()
+        finally:
+            if self._copy is not None:
+                self._copy.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+        if isinstance(error, sqlite3.Error):
+            raise explained(error, "it was read") from error
+
+    def row(self, key: int | str) -> Row:
+        """One row, by its ``seq`` (an int) or by its ``id`` (a str).
+
+        Raises:
+            LedgerError: there is no such row.
+        """
+        found = self._one("seq = ?" if isinstance(key, int) else "id = ?", key)
+        if found is None:
+            raise LedgerError(f"the batch has no row {key!r}")
+        return found
+
+    def planned_as(self, row_id: str) -> tuple[int, str, RowState] | None:
+        """The ``seq`` of the row with an id, the hash of what is sent for it, and its state."""
+        query = "SELECT seq, payload_hash, state FROM rows WHERE id = ?"
+        found = self.db.execute(query, (storable(row_id),)).fetchone()
+        return None if found is None else (int(found[0]), str(found[1]), RowState(found[2]))
+
+    def last_seq(self) -> int:
+        """The ``seq`` of the last row, 0 while there is none."""
+        return int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
+
+    def with_job_id(self, job_id: str) -> Row | None:
+        """The row that has a job."""
+        return self._one("job_id = ?", job_id)
+
+    def page(
+        self, states: Iterable[RowState] = RowState, *, after: int = 0, limit: int = 500
+    ) -> list[Row]:
+        """At most ``limit`` rows in these states with ``seq`` above ``after``, by ``seq``."""
+        wanted = list(dict.fromkeys(states))
+        if not wanted:
+            return []
+        # One part a state, which SQLite merges: each comes sorted from the index by state.
+        query = " UNION ALL ".join([_PAGE] * len(wanted)) + " ORDER BY seq LIMIT ?"
+        places = [value for state in wanted for value in (state.value, after)]
+        return [Row(*record) for record in self.db.execute(query, (*places, limit))]
+
+    def each(self, states: Iterable[RowState] = RowState, *, size: int = 500) -> Iterator[Row]:
+        """All rows in these states by ``seq``, ``size`` of them in memory at a time."""
+        wanted, after = tuple(states), 0
+        while page := self.page(wanted, after=after, limit=size):
+            yield from page
+            after = page[-1].seq
+
+    def counts(self) -> dict[RowState, int]:
+        """How many rows are in each state."""
+        found = dict(self.db.execute("SELECT state, count(*) FROM rows GROUP BY state"))
+        return {state: found.get(state.value, 0) for state in RowState}
+
+    def history(self, seq: int) -> list[Step]:
+        """What happened to one row, oldest first."""
+        query = "SELECT n, row, old, new, at, note FROM transitions WHERE row = ? ORDER BY n"
+        return [Step(*record) for record in self.db.execute(query, (seq,))]
+
+    def meta(self) -> dict[str, str]:
+        """What holds for the whole batch, by its names."""
+        return dict(self.db.execute("SELECT name, value FROM meta"))
+
+    def paid(self) -> Iterator[tuple[str | None, str, int]]:
+        """All submits of all runs that were paid for, or may have been.
+
+        Each with its cost at that time, or ``None`` and the request, and how many there are.
+        """
+        return iter(self.db.execute(_PAID))
+
+    def planned(self) -> Iterator[tuple[str, str]]:
+        """Of each planned row the id and what tells its request from others."""
+        query = "SELECT id, payload_hash FROM rows WHERE state = 'planned'"
+        return iter(self.db.execute(query))
+
+    def is_paid_for(self) -> bool:
+        """Whether any submit of any run was paid for, or may have been."""
+        query = f"SELECT EXISTS (SELECT 1 FROM transitions t WHERE {_IS_PAID})"  # noqa: S608
+        return bool(self.db.execute(query).fetchone()[0])
+
+    def missing(self) -> int:
+        """How many finished jobs have no file, of those after the last file that arrived."""
+        return int(self.db.execute(_MISSING).fetchone()[0])
+
+    def batch(self) -> tuple[str, int]:
+        """The batch's uuid, and how often it was opened to be worked on."""
+        uuid, openings = self.db.execute("SELECT uuid, openings FROM batch").fetchone()
+        return str(uuid), int(openings)
+
+    def _one(self, condition: str, value: int | str) -> Row | None:
+        record = self.db.execute(_ALL + condition, (storable(value),)).fetchone()
+        return None if record is None else Row(*record)
+
+
+def holds_batch(directory: Path) -> bool:
+    """Whether a batch was begun in a directory. One killed at its start leaves an empty ledger.
+
+    Raises:
+        LedgerError: there is a ledger, and it cannot be read.
+    """
+    path = directory / LEDGER_NAME
+    if not path.is_file():
+        return False
+    db, copy = _opened(path)
+    with contextlib.closing(Reader(db, copy)):
+        return _version(db) > 0
+
+
+def is_writable(directory: Path) -> bool:
+    """Whether the ledger of a directory can be worked on, and not only be looked at."""
+    return os.access(directory, os.W_OK | os.X_OK) and os.access(directory / LEDGER_NAME, os.W_OK)
+
+
+def _version(db: sqlite3.Connection) -> int:
+    try:
+        return version_of(db)
+    except sqlite3.Error as error:
+        raise explained(error, "it was opened for reading") from error
+
+
+def _opened(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str] | None]:
+    """The ledger, open to be looked at only, and the copy that is looked at, if it is one."""
+    try:
+        if not _has_log(path):
+            return _connected(path, "mode=ro&immutable=1"), None
+        if _is_worked_on(path):
+            with contextlib.suppress(sqlite3.OperationalError):  # its shared memory is not ours
+                return _shared(path), None
+        return _copied(path)
+    except sqlite3.Error as error:
+        raise explained(error, "it was opened for reading") from error
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _has_log(path: Path) -> bool:
+    """Whether there are commits that are only in the log: a run is under way, or was killed."""
+    try:
+        return bool(Path(f"{path}-wal").stat().st_size)
+    except FileNotFoundError:
+        return False
+
+
+def _is_worked_on(path: Path) -> bool:
+    """Whether a process of this machine has the ledger open: its log and memory are in order."""
+    if not Path(f"{path}-shm").exists():
+        return False
+    try:
+        fd = os.open(path.with_name(LOCK_NAME), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks: a copy is always right
+        return False
+    finally:
+        os.close(fd)
+    return False
+
+
+def _shared(path: Path) -> sqlite3.Connection:
+    db = _connected(path, "mode=ro")
+    try:
+        version_of(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _copied(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str]]:
+    """A private copy of the ledger and its log, taken while nothing changed them."""
+    copy = TemporaryDirectory(prefix="modelslab-")
+    try:
+        for _ in range(_TRIES):
+            before = _stamps(path)
+            for name in before:
+                shutil.copyfile(path.with_name(name), Path(copy.name, name))
+            if _stamps(path) == before:
+                break
+        return _connected(Path(copy.name, path.name), "mode=rw"), copy
+    except BaseException:
+        copy.cleanup()
+        raise
+
+
+def _stamps(path: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for each in (path, Path(f"{path}-wal")):
+        with contextlib.suppress(FileNotFoundError):
+            about = each.stat()
+            found[each.name] = (about.st_mtime_ns, about.st_size)
+    return found
+
+
+def _connected(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=10.0)

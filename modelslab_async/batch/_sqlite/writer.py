@@ -1,0 +1,192 @@
+"""One thread owns the ledger, and commits together what waits together.
+
+While one commit is on its way to the disk the next requests gather, so the cost of a sync is
+shared by all that are waiting. Nobody is answered before the commit that holds his request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from ..._engine.aio import in_thread
+from ...errors import LedgerError
+from .._transitions import Change
+from .directory import Directory
+from .reader import explained
+from .store import Store
+
+_log = logging.getLogger("modelslab_async.batch")
+
+_GROUP: Final = 1000
+# Errors of one statement; every other one of SQLite's says that the ledger itself is in trouble.
+_OWN_FAULT: Final = (
+    sqlite3.IntegrityError,
+    sqlite3.ProgrammingError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+)
+
+
+@frozen
+class Opened:
+    """What was opened; see the attributes of `Store`."""
+
+    place: Directory
+    name: str
+    recovered: int
+    in_doubt: bool
+
+
+@frozen
+class Answer:
+    """What became of a request."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+@frozen(eq=False)
+class Request:
+    """Work for the thread. ``change`` is what it writes, if that is one change of one row."""
+
+    future: asyncio.Future[Answer]
+    work: Callable[[Store], Any]
+    writes: bool = field(kw_only=True)
+    change: Change | None = field(default=None, kw_only=True)
+
+
+class Writer:
+    """The thread, the ledger that it has open, and what waits for it. Used on one event loop."""
+
+    def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="modelslab-ledger")
+        self._store: Store | None = None
+        self._broken: LedgerError | None = None
+        self._waiting: list[Request] = []
+        self._group: list[Request] = []
+        self._idle: asyncio.Future[None] | None = None
+
+    async def open(self) -> Opened:
+        """Open the ledger; say what it is.
+
+        Raises:
+            LedgerError: see `Store.open`.
+        """
+        return await in_thread(self._open, self._thread)
+
+    def put(self, request: Request) -> None:
+        """Have work done; its future tells how that went."""
+        self._waiting.append(request)
+        if not self._group:
+            self._begin()
+
+    async def close(self) -> None:
+        """Do what waits, then close the ledger and end the thread.
+
+        Raises:
+            LedgerError: a file failed at its end. What was committed is on disk, and the lock is
+                free.
+        """
+        if self._group:
+            self._idle = self._loop.create_future()
+            await self._idle
+        try:
+            if self._store is not None:
+                await self._loop.run_in_executor(self._thread, self._store.close)
+        except OSError as error:
+            raise LedgerError(
+                f"the ledger's files could not be closed in order ({error.strerror}); what was "
+                "committed is on disk: look at the disk, then run the same command again"
+            ) from error
+        finally:
+            self._thread.shutdown()
+
+    def _open(self) -> Opened:
+        store = self._store = Store.open(self._directory, self._clock)
+        return Opened(store.directory, store.name, store.recovered, store.in_doubt)
+
+    def _begin(self) -> None:
+        """All that waits goes to the thread together."""
+        self._group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+        work = self._loop.run_in_executor(self._thread, self._answers, self._group)
+        work.add_done_callback(self._tell)
+
+    def _tell(self, work: asyncio.Future[list[Answer]]) -> None:
+        group, self._group = self._group, []
+        broken = work.exception()  # a fault that nobody thought of must not leave them waiting
+        answers = [Answer(error=broken)] * len(group) if broken else work.result()
+        for request, answer in zip(group, answers, strict=True):
+            if not request.future.done():
+                request.future.set_result(answer)
+        if self._waiting:
+            self._begin()
+        elif self._idle is not None:
+            self._idle.set_result(None)
+
+    def _answers(self, group: list[Request]) -> list[Answer]:
+        store = self._store
+        if store is None:
+            return [Answer(error=LedgerError("the ledger is not open"))] * len(group)
+        if self._broken is None:
+            try:
+                with store.transaction():
+                    return [_done_alone(store, request) for request in group]
+            except (sqlite3.Error, MemoryError) as error:  # SQLite, too, may find no memory
+                self._broken = explained(error, "rows were written")
+                _log.error("%s", self._broken)
+        return [self._without_commit(store, request) for request in group]
+
+    def _without_commit(self, store: Store, request: Request) -> Answer:
+        if request.writes:
+            return Answer(error=_refusal(store, request.change, self._broken))
+        return _done(store, request)
+
+
+def _done(store: Store, request: Request) -> Answer:
+    try:
+        return Answer(request.work(store))
+    except BaseException as error:  # noqa: BLE001 - it is raised to the caller, to nobody else
+        return Answer(error=error)
+
+
+def _done_alone(store: Store, request: Request) -> Answer:
+    try:
+        with store.alone():
+            return Answer(request.work(store))
+    except sqlite3.Error as error:
+        if not isinstance(error, _OWN_FAULT):
+            raise
+        return Answer(error=error)
+    except BaseException as error:  # noqa: BLE001 - it is raised to the caller, to nobody else
+        return Answer(error=error)
+
+
+def _refusal(store: Store, change: Change | None, reason: LedgerError | None) -> LedgerError:
+    """Why a write did not happen; what is paid for is kept in the side file first."""
+    if change is None or not change.paid:
+        return LedgerError(f"{reason}")
+    job_id = change.values.get("job_id")
+    what = f"the answer for row {change.row} ({f'job {job_id}' if job_id else 'without an id'})"
+    try:
+        store.rescue.keep(change)
+        text = f"{reason}. {what} is kept in {store.rescue.path} and taken in by the next run"
+    except OSError as error:
+        text = f"{reason}. {what} could not be kept ({error}): write it down"
+    _log.critical("%s", text)
+    handle = change.values.get("handle")
+    return LedgerError(
+        text,
+        job=None if handle is None else str(handle),
+        job_id=None if job_id is None else str(job_id),
+    )

@@ -1,0 +1,248 @@
+"""Say what happened to a row, as a value. Nothing here waits, reads a clock or touches a file.
+
+Each function stands for one event; the store checks it against the table of legal steps, stamps
+it with the time and writes it, together with a line of history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import Factory, evolve, field, frozen
+
+from ..errors import LedgerError
+from ._rows import COLUMNS, Row, Storable, message
+from ._states import RowState, check
+
+_S = RowState
+_NEVER_SET: Final = frozenset({"seq", "id", "state", "request", "payload_hash", "updated_at"})
+_SETTABLE: Final = frozenset(COLUMNS) - _NEVER_SET
+ELSEWHERE: Final = "sent by another copy of this directory"
+"""How the note begins of a step that this ledger did not take itself."""
+
+_NO_ERROR: Final[dict[str, Storable]] = {"error_kind": None, "error": None}
+_NO_JOB: Final[dict[str, Storable]] = {
+    **_NO_ERROR,
+    "job_id": None,
+    "handle": None,
+    "accepted_at": None,
+    "finished_at": None,
+    "generation_time": None,
+    "polls": 0,
+}
+
+
+@frozen
+class Change:
+    """One row takes one step.
+
+    Attributes:
+        row: its ``seq``.
+        to: the state it reaches.
+        values: columns that are set.
+        stamps: columns that are set to the time of writing.
+        note: for the history.
+        only_from: the states from which this event makes sense; all legal ones when empty.
+        paid: it carries what is lost with the money if it is not kept: the server's answer.
+        sends: a request that is paid for leaves as soon as this is on disk.
+    """
+
+    row: int
+    to: RowState
+    values: Mapping[str, Storable] = Factory(dict)
+    stamps: tuple[str, ...] = ()
+    note: str = ""
+    only_from: frozenset[RowState] = frozenset()
+    paid: bool = field(default=False, kw_only=True)
+    sends: bool = field(default=False, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        strange = (self.values.keys() | set(self.stamps)) - _SETTABLE
+        if strange:
+            raise LedgerError(f"a change cannot set {', '.join(sorted(map(str, strange)))}")
+
+
+def fit(change: Change, row: Row) -> None:
+    """Let a change pass that its row can take.
+
+    Raises:
+        LedgerError: it is not a legal step for the row as it stands, or an attempt is counted
+            twice.
+    """
+    check(row.state, change.to, row.id)
+    if change.only_from and row.state not in change.only_from:
+        raise LedgerError(f"row {row.id} is {row.state}: this is no way for it to be {change.to}")
+    attempt = change.values.get("attempt")
+    if isinstance(attempt, int) and attempt <= row.attempt:
+        raise LedgerError(f"row {row.id} has begun attempt {row.attempt} already, not {attempt}")
+
+
+def intent(row: int, track_id: int | str, attempt: int, cost: str | None = None) -> Change:
+    """A submit is about to leave. When this is on disk, and not before, it may."""
+    sent: dict[str, Storable] = {"track_id": str(track_id), "attempt": attempt, "cost": cost}
+    values = {**sent, **_NO_ERROR}
+    note = f"attempt {attempt}, track_id {track_id}"
+    return Change(row, _S.SUBMITTING, values, ("submitted_at",), note, sends=True)
+
+
+def sent_elsewhere(row: Row, track_id: str) -> Change:
+    """Another copy of this ledger has sent the row: a job of the account names it."""
+    change = intent(row.seq, track_id, row.attempt + 1)
+    return evolve(change, note=f"{ELSEWHERE}, track_id {track_id}", sends=False)
+
+
+def not_sent(row: int, note: str) -> Change:
+    """There is proof that the submit made no job: nothing left, or the API refused for now."""
+    return Change(row, _S.PLANNED, {}, (), message(note), frozenset({_S.SUBMITTING}))
+
+
+def accepted(row: int, job_id: str, handle: str) -> Change:
+    """The API took the job, now or as reconciliation found out."""
+    values = {**_NO_ERROR, "job_id": job_id, "handle": handle}
+    from_states = frozenset({_S.SUBMITTING, _S.AMBIGUOUS})
+    return Change(
+        row, _S.SUBMITTED, values, ("accepted_at",), f"job {job_id}", from_states, paid=True
+    )
+
+
+def finished_at_once(
+    row: int, job_id: str | None, handle: str, generation_time: float | None = None
+) -> Change:
+    """The answer to the submit was the finished job; it may have no id."""
+    values = {"job_id": job_id, "handle": handle, "generation_time": generation_time}
+    stamps = ("accepted_at", "finished_at")
+    note = f"job {job_id} was finished at once" if job_id else "finished at once, without an id"
+    return Change(row, _S.READY, values, stamps, note, frozenset({_S.SUBMITTING}), paid=True)
+
+
+def rejected(row: int, kind: str, error: str) -> Change:
+    """The API said no for good; there is no job."""
+    return _ended(row, _S.REJECTED, kind, error)
+
+
+def ambiguous(row: int, note: str) -> Change:
+    """A submit left, and nobody knows what became of it."""
+    values: dict[str, Storable] = {"error_kind": "SubmitUnknown", "error": message(note)}
+    return Change(row, _S.AMBIGUOUS, values, (), message(note))
+
+
+def ready(
+    row: int, handle: str, *, generation_time: float | None = None, polls: int | None = None
+) -> Change:
+    """The job is finished; ``handle`` holds its links. Also: a lost file can be had again.
+
+    What is ``None`` stays as it is in the ledger.
+    """
+    given = _given(generation_time=generation_time, polls=polls)
+    values: dict[str, Storable] = {**_NO_ERROR, "handle": handle, **given}
+    from_states = frozenset({_S.SUBMITTED, _S.DETACHED, _S.OUTPUT_LOST})
+    return Change(row, _S.READY, values, ("finished_at",), "", from_states)
+
+
+def done(
+    row: int,
+    path: str,
+    *,
+    sha256: str,
+    size: int,
+    seconds: float | None,
+    integrity: str,
+    source_sha256: str | None = None,
+) -> Change:
+    """The file and its directory are synced: the row is at its end."""
+    file: dict[str, Storable] = {"path": path, "sha256": sha256, "size": size}
+    values: dict[str, Storable] = {**file, "seconds": seconds, "integrity": integrity}
+    values["source_sha256"] = source_sha256 or sha256
+    return Change(row, _S.DONE, values, ("done_at",), path)
+
+
+def failed(row: int, kind: str, error: str, *, polls: int | None = None) -> Change:
+    """The server says that the job failed."""
+    change = _ended(row, _S.FAILED, kind, error)
+    return evolve(change, values={**change.values, **_given(polls=polls)})
+
+
+def detached(row: int, note: str, *, polls: int | None = None) -> Change:
+    """We stopped asking; the job may go on."""
+    return Change(row, _S.DETACHED, _given(polls=polls), (), message(note))
+
+
+def reattached(row: int, note: str) -> Change:
+    """The job is asked for again: after we had stopped, or for fresh links."""
+    return Change(row, _S.SUBMITTED, {}, (), message(note), frozenset({_S.DETACHED, _S.READY}))
+
+
+def output_lost(row: int, kind: str, error: str) -> Change:
+    """Finished, paid for, and no link leads to a file."""
+    values: dict[str, Storable] = {"error_kind": kind, "error": message(error)}
+    return Change(row, _S.OUTPUT_LOST, values, (), message(error))
+
+
+def abandoned(row: int, note: str) -> Change:
+    """An operator gives up finding out what became of it."""
+    return Change(row, _S.ABANDONED, {}, (), message(note))
+
+
+def replanned(row: Row, note: str) -> Change:
+    """Somebody asked for a new job in place of this one; the old one's ids stay in the history."""
+    before = f"was job {row.job_id or 'unknown'} with track_id {row.track_id or 'unknown'}"
+    from_states = frozenset({_S.REJECTED, _S.FAILED, _S.AMBIGUOUS})
+    return Change(row.seq, _S.PLANNED, _NO_JOB, (), message(f"{note}; {before}"), from_states)
+
+
+def skipped(row: int, note: str) -> Change:
+    """A row that was not sent is not wanted any more."""
+    values: dict[str, Storable] = {"error_kind": "Skipped", "error": message(note)}
+    return Change(row, _S.SKIPPED, values, (), message(note))
+
+
+def wanted_again(row: int, note: str) -> Change:
+    """A row that was skipped is to be sent after all."""
+    return Change(row, _S.PLANNED, _NO_ERROR, (), message(note), frozenset({_S.SKIPPED}))
+
+
+def recovered(row: int) -> Change:
+    """A process died between the intent and the answer."""
+    return ambiguous(row, "found at start-up: the process ended before the answer was written")
+
+
+def duplicate_job_id(change: Change, row: Row, holder: Row) -> Change:
+    """The API gave one job id to two submits: the second is not believed.
+
+    Raises:
+        LedgerError: the row is not being submitted, but reconciled, and with another row's job.
+    """
+    what = f"job {change.values.get('job_id')}, which row {holder.id} has already"
+    if row.state is not _S.SUBMITTING:
+        raise LedgerError(f"row {row.id} cannot be given {what}; it stays {row.state}")
+    return ambiguous(change.row, f"the API gave it {what}")
+
+
+def to_fields(change: Change) -> dict[str, Any]:
+    """A paid change in a form that JSON has; `from_fields` brings it back."""
+    return {"row": change.row, "to": change.to.value, "values": dict(change.values)}
+
+
+def from_fields(data: Mapping[str, Any]) -> Change:
+    """A paid change that was kept elsewhere.
+
+    Raises:
+        KeyError, TypeError, ValueError, AttributeError: it is not one.
+    """
+    values = data["values"]
+    if RowState(data["to"]) is _S.SUBMITTED:
+        change = accepted(int(data["row"]), values["job_id"], values["handle"])
+    else:
+        timing = values["generation_time"]
+        change = finished_at_once(int(data["row"]), values["job_id"], values["handle"], timing)
+    return evolve(change, note=f"{change.note} (from the rescue file)")
+
+
+def _ended(row: int, to: RowState, kind: str, error: str) -> Change:
+    values: dict[str, Storable] = {"error_kind": kind, "error": message(error)}
+    return Change(row, to, values, ("finished_at",), message(error))
+
+
+def _given(**values: Storable) -> dict[str, Storable]:
+    return {name: value for name, value in values.items() if value is not None}

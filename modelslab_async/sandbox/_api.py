@@ -1,0 +1,105 @@
+"""Find the handler of a path and let in who knows the key.
+
+Paths and refusals follow the ModelsLab docs (music-gen, fetch-voice, authentication and
+general-api pages); answers for unknown paths and methods are Laravel's.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+from ._answer import Answer
+from ._context import ActiveScenario, RequestContext
+from ._faults import inject, inject_early
+from ._shapes import JSON_TIP, refusal
+from ._tickets import FETCH_PATHS
+
+if TYPE_CHECKING:
+    from ._account import Account, Job
+    from ._clock import Clock
+    from ._general import AccountEndpoints
+    from ._generation import Generation
+
+Handler = Callable[[RequestContext], Awaitable[Answer]]
+
+
+@define(eq=False)
+class Api:
+    """The API host: routing, authentication, and the faults on the way."""
+
+    _key: str = field(repr=False)
+    _account: Account
+    _clock: Clock
+    _generation: Generation
+    _desk: AccountEndpoints
+    _stage: Callable[[str], ActiveScenario]
+    _routes: dict[str, tuple[str, Handler]] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        desk = self._desk
+        self._routes = {
+            "/api/wallet_balance": ("balance", desk.balance),
+            "/api/v6/processing/request_count": ("request_count", desk.request_count),
+            "/api/assets_generated": ("assets", desk.assets),
+            "/api/v6/assets_generated": ("assets", desk.assets),
+            "/api/v6/base64_to_url": ("upload", desk.upload),
+        }
+
+    async def handle(self, x: RequestContext, path: str) -> Answer | None:
+        """Return the answer, or None when a fault has used up the connection."""
+        if path == "/api/v6/voice/music_gen":
+            return await self._submit(x)
+        if path in self._routes:
+            return await self._answer(x, *self._routes[path])
+        for family, prefix in FETCH_PATHS.items():
+            if path.startswith(prefix):
+                return await self._fetch(x, family, path.removeprefix(prefix))
+        await x.read()
+        message = f"The route {path.lstrip('/')} could not be found."
+        return x.json({"message": message}, status=404)
+
+    async def _submit(self, x: RequestContext) -> Answer | None:
+        if (fault := x.draw("submit", early=True)) and inject_early(fault, x):
+            return None
+        return await self._entrance(x) or await self._generation.submit(x)
+
+    async def _fetch(self, x: RequestContext, family: str, name: str) -> Answer | None:
+        job = self._account.find(name)
+        if job and job.pinned and not x.staging.name:
+            x.staging = self._stage(job.pinned)
+        known: Job | None = job if job and job.family == family else None
+        return await self._answer(x, "fetch", lambda x: self._generation.fetch(x, known))
+
+    async def _answer(self, x: RequestContext, on: str, handler: Handler) -> Answer | None:
+        if (fault := x.draw(on, early=True)) and inject_early(fault, x):
+            return None
+        if refused := await self._entrance(x, get=on == "request_count"):
+            return refused
+        if fault := x.draw(on):
+            return await inject(fault, x, lambda: handler(x))
+        return await handler(x)
+
+    async def _entrance(self, x: RequestContext, *, get: bool = False) -> Answer | None:
+        """Read the request; return why it may not come in, or None."""
+        await x.read()
+        method = x.record.method
+        if method != "POST" and not (get and method == "GET"):
+            return _wrong_method(x, method)
+        if not x.parse():
+            return x.refuse(refusal(x.scenario, "Invalid API Request", tip=JSON_TIP), status=400)
+        given = x.document.get("key")
+        if not given:
+            return x.refuse(refusal(x.scenario, "API key required"), status=401)
+        if not hmac.compare_digest(str(given).encode(), self._key.encode()):
+            return x.refuse(refusal(x.scenario, "Invalid API key"), status=401)
+        self._account.settle(self._clock.now())
+        return None
+
+
+def _wrong_method(x: RequestContext, method: str) -> Answer:
+    message = f"The {method} method is not supported for this route. Supported methods: POST."
+    return x.json({"message": message}, status=405).with_headers({"Allow": "POST"})

@@ -1,0 +1,151 @@
+"""One request and what answers it need to know: scenario, dice, body, and the raw connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+
+from attrs import define, field, frozen
+
+from ._answer import Answer, json_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from ._account import RequestRecord
+    from ._fault import Fault, FaultPlan
+    from ._scenario import Scenario
+
+MAX_BODY = 16 * 2**20
+
+
+@frozen
+class ActiveScenario:
+    """A scenario on stage: its faults armed, and the moment it began."""
+
+    scenario: Scenario
+    plan: FaultPlan
+    since: float
+    name: str | None = None
+
+
+@frozen
+class Origins:
+    """The four hosts of one sandbox, each `http://127.0.0.1:PORT`."""
+
+    api: str
+    storage: str
+    mirror: str
+    foreign: str
+
+
+class BodyTooLargeError(Exception):
+    """The request's body is above `MAX_BODY`."""
+
+
+@define(eq=False)
+class RequestContext:
+    """A request on its way through the sandbox."""
+
+    request: web.BaseRequest
+    record: RequestRecord
+    staging: ActiveScenario
+    origins: Origins
+    key: bytes = field(repr=False)
+    body: bytes = b""
+    pace: tuple[int, float] | None = None
+    document: dict[str, Any] = field(factory=dict)
+
+    @property
+    def scenario(self) -> Scenario:
+        return self.staging.scenario
+
+    def draw(self, on: str, *, host: str | None = None, early: bool = False) -> Fault | None:
+        prompt = str(self.document.get("prompt", ""))
+        return self.staging.plan.draw(on, host=host, early=early, prompt=prompt)
+
+    async def read(self) -> None:
+        """Read the whole body, and note whether the key is in it."""
+        if not self.request.body_exists:
+            return
+        parts, size = [], 0
+        while part := await self._read_some():
+            size += len(part)
+            if size > MAX_BODY:
+                raise BodyTooLargeError
+            parts.append(part)
+        self.body = b"".join(parts)
+        self.record.has_key = self.record.has_key or self.key in self.body
+
+    async def _read_some(self) -> bytes:
+        if self.pace is None:
+            return await self.request.content.readany()
+        size, pause = self.pace
+        await asyncio.sleep(pause)
+        return await self.request.content.read(size)
+
+    def parse(self) -> bool:
+        """Read the body as a JSON object into `document`; say whether it is one."""
+        try:
+            found = json.loads(self.body or b"null")
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(found, dict):
+            return False
+        self.document = found
+        return True
+
+    def json(self, document: Mapping[str, Any], *, status: int = 200) -> Answer:
+        return json_answer(document, status=status, style=self.scenario.json_style)
+
+    def refuse(self, document: Mapping[str, Any], *, status: int) -> Answer:
+        """Answer no, with the HTTP status that this scenario gives refusals."""
+        return self.json(document, status=200 if self.scenario.error_status != "http" else status)
+
+    def reply(self, document: Mapping[str, Any]) -> Answer:
+        """Answer about a job; a scenario may make the server repeat the caller's key."""
+        if not self.scenario.echo_key:
+            return self.json(document)
+        key = self.key.decode()
+        word = self.scenario.spelling
+        echo: dict[str, Any] = {word: f"{document.get(word, '')} (request by {key})"}
+        return self.json({**document, **echo, "meta": {**document.get("meta", {}), "key": key}})
+
+
+class RawConnection:
+    """The connection itself, for answers that no HTTP library would write."""
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        transport = request.transport
+        if not isinstance(transport, asyncio.Transport):
+            raise ConnectionResetError("the client has gone")
+        self._transport = transport
+        self._writer = request.writer
+        # With no room in the buffer, a drained connection is one whose bytes have all left.
+        transport.set_write_buffer_limits(0)
+
+    async def send(self, data: bytes) -> None:
+        """Write, and wait while the peer reads too slowly."""
+        self._transport.write(data)
+        await self._writer.drain()
+
+    def close(self) -> None:
+        """End the connection as a server does that has nothing more to say."""
+        self._transport.close()
+
+    def reset(self) -> None:
+        """Tear the connection down; the peer sees a reset."""
+        reset_connection(self._transport)
+
+
+def reset_connection(transport: asyncio.Transport) -> None:
+    """Close with RST instead of FIN."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()

@@ -1,0 +1,95 @@
+"""Make the file of a job: the same bytes every time, rendered when first asked for.
+
+NumPy and soundfile (the extra ``sandbox``) are imported by the first render, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from ._containers import contain
+
+if TYPE_CHECKING:
+    from ._account import Job
+
+CONTENT_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac"}
+CACHE_BYTES = 64 * 2**20
+_MP3_RATE = 44100  # MPEG-1 has 32000, 44100 and 48000 only
+
+
+@frozen
+class File:
+    """A stored object: its bytes, its type and its entity tag."""
+
+    body: bytes = field(repr=False)
+    content_type: str
+    etag: str
+
+
+def stored(body: bytes, content_type: str) -> File:
+    digest = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    return File(body, content_type, f'"{digest}"')
+
+
+class FileStore:
+    """Renders the files of jobs and keeps the last few of them."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._kept: OrderedDict[tuple[int, str], File] = OrderedDict()
+        self._size = 0
+
+    async def prepare(self, job: Job, extension: str | None = None) -> None:
+        """Render the file that `file` will return, in a thread: the event loop stays free."""
+        name = (job.id, extension or job.extension)
+        if name not in self._kept:
+            loop = asyncio.get_running_loop()
+            body = await loop.run_in_executor(None, self._make, job, name[1])
+            self._keep(name, stored(body, CONTENT_TYPES[name[1]]))
+
+    def file(self, job: Job, extension: str | None = None) -> File:
+        """Return the finished file of `job`, in another format when `extension` is given."""
+        name = (job.id, extension or job.extension)
+        if (kept := self._kept.get(name)) is not None:
+            self._kept.move_to_end(name)
+            return kept
+        made = stored(self._make(job, name[1]), CONTENT_TYPES[name[1]])
+        self._keep(name, made)
+        return made
+
+    def other_wav(self, job: Job) -> bytes:
+        """Return a good file of the right length that is not this job's."""
+        return self._render(job, salt=1)
+
+    def _make(self, job: Job, extension: str) -> bytes:
+        from ._audio import codecs
+
+        if extension == "mp3":
+            wav = self._render(job, rate=_MP3_RATE)
+            return codecs.mp3(wav, str(job.request.get("bitrate") or "320k"))
+        wav = self._render(job)
+        return codecs.flac(wav) if extension == "flac" else contain(wav, job.wav)
+
+    def _render(self, job: Job, salt: int = 0, rate: int | None = None) -> bytes:
+        from ._audio.synth import render
+
+        number = hashlib.sha256(f"{self._seed}|{job.id}|{salt}".encode()).digest()
+        return render(
+            job.prompt,
+            seconds=job.seconds,
+            sample_rate=rate or job.sample_rate,
+            seed=int.from_bytes(number[:4], "big"),
+        )
+
+    def _keep(self, name: tuple[int, str], made: File) -> None:
+        if name in self._kept:  # rendered twice at the same time
+            return
+        self._kept[name] = made
+        self._size += len(made.body)
+        while self._size > CACHE_BYTES and len(self._kept) > 1:
+            self._size -= len(self._kept.popitem(last=False)[1].body)

@@ -1,0 +1,63 @@
+"""Let another process look into the book: what `box.book` tells a test in the same process.
+
+The real API has nothing under `/sandbox/`; a client has no reason to go there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from ._account import AccountBook
+from ._answer import Answer, json_answer
+from ._context import RequestContext
+
+PREFIX = "/sandbox/"
+
+Handle = Callable[[RequestContext, str], Awaitable[Answer | None]]
+
+
+def with_window(
+    handle: Handle, book: Callable[[], AccountBook], canonical: Callable[[str], bytes]
+) -> Handle:
+    """The handler of the API host, and behind it `GET /sandbox/book` and `/sandbox/files/ID`.
+
+    The book is `{"balance", "peak_queue", "debits": [[id, amount]], "jobs": [{"id", "track_id",
+    "prompt", "state"}], "requests": {"METHOD /path": count}}`; a file is the exact bytes that
+    the finished file of a job must have.
+    """
+
+    async def answer(x: RequestContext, path: str) -> Answer | None:
+        if not path.startswith(PREFIX):
+            return await handle(x, path)
+        await x.read()
+        name, _, rest = path.removeprefix(PREFIX).partition("/")
+        if name == "book" and not rest:
+            return json_answer(summary(book()), style="plain")
+        body = _file(rest) if name == "files" else None
+        if body is None:
+            return json_answer({"message": "the sandbox has no such thing"}, status=404)
+        return Answer(200, body, {"Content-Type": "application/octet-stream"})
+
+    def _file(job_id: str) -> bytes | None:
+        try:
+            return canonical(job_id)
+        except KeyError:
+            return None
+
+    return answer
+
+
+def summary(book: AccountBook) -> dict[str, object]:
+    """The book as JSON can carry it."""
+    requests = Counter(f"{record.method} {record.path}" for record in book.requests)
+    return {
+        "balance": book.balance,
+        "peak_queue": book.peak_queue,
+        "debits": book.debits,
+        "jobs": [
+            {"id": job.id, "track_id": job.track_id, "prompt": job.prompt, "state": job.state}
+            for job in book.jobs.values()
+        ],
+        "requests": requests,
+    }

@@ -1,0 +1,303 @@
+"""Run the API, its object storage, a mirror and a foreign host on this machine.
+
+Everything the other modules decide is carried out here: sockets opened, requests noted, answers
+sent, and all of it taken down again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from aiohttp import web
+
+from ._account import Account, AccountBook, RequestRecord
+from ._answer import Answer, json_answer, text_answer
+from ._api import Api
+from ._clock import Clock
+from ._context import ActiveScenario, BodyTooLargeError, Origins, RequestContext, reset_connection
+from ._deliveries import Deliveries
+from ._fault import FaultPlan
+from ._files import FileStore
+from ._general import AccountEndpoints
+from ._generation import Generation
+from ._inspection import with_window
+from ._loading import ScenarioError, load_scenario
+from ._scenario import Scenario
+from ._storage import Storage
+from ._tickets import Tickets
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+HEADER = "X-Sandbox-Scenario"
+HOSTS = ("api", "storage", "mirror", "foreign")
+BACKLOG = 1024
+_OPTIONS: dict[str, Any] = {"keepalive_timeout": 75.0, "access_log": None}
+_CLOSING_STEPS = 1000
+_SHUTDOWN_SECONDS = 0.1
+
+Handle = Callable[[RequestContext, str], Awaitable[Answer | None]]
+
+
+class _Connection(web.RequestHandler):
+    """A connection that knows its number, and may be reset before a byte is read."""
+
+    __slots__ = ("number", "opened")
+
+    number: int
+    opened: Callable[[], tuple[int, bool]]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.number, doomed = self.opened()
+        if doomed:
+            reset_connection(cast("asyncio.Transport", transport))
+
+
+_RENDERING = ("numpy", "soundfile")  # imported by the first render
+
+
+class Sandbox:
+    """The ModelsLab music API on 127.0.0.1, with a book of everything that happened.
+
+    ```python
+    async with Sandbox() as box:
+        client = ModelsLab(box.key, base_url=box.url)
+    ```
+
+    Args:
+        scenario: how it behaves; may be reassigned to `box.scenario` at any time, also by name.
+        slots: jobs that the account may have in its queue (5, 10 or 15 on ModelsLab's plans).
+        key: the account's API key; None makes one up.
+        seed: what is drawn from it is the same in every run.
+        port: of the API; 0 takes a free one. The other hosts always take free ones.
+        balance: dollars in the wallet.
+
+    Raises:
+        ModuleNotFoundError: on entering: NumPy or soundfile, the extra ``sandbox``, is missing.
+
+    Four listeners: `url` is the API, `storage_url` the object storage of `output`, `mirror_url`
+    that of `proxy_links`, and `foreign_url` a host that has no business with any of this and
+    only takes notes. `box.book` holds jobs, debits, requests (with who was sent the key) and
+    webhook deliveries; another process reads it at `GET /sandbox/book`, and the bytes that a
+    job's file must have at `GET /sandbox/files/ID`.
+
+    A request with the header `X-Sandbox-Scenario`, a scenario's name or a JSON object of
+    `Scenario` fields, is answered by that scenario. A job submitted so keeps it for its fetches
+    and downloads, unless those name another.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario | str | None = None,
+        *,
+        slots: int = 5,
+        key: str | None = None,
+        seed: int = 0,
+        port: int = 0,
+        balance: float = 1000.0,
+    ) -> None:
+        if slots < 1:
+            raise ValueError(f"an account has at least one slot, not {slots}")
+        self.key = key or f"sandbox-{secrets.token_hex(20)}"
+        self.seed = seed
+        self.slots = slots
+        self._port = port
+        self._first = (
+            scenario if isinstance(scenario, Scenario) else load_scenario(scenario or "clean")
+        )
+        self._book = AccountBook(balance)
+        self._account = Account(self._book, slots=slots, first_id=310_815 + seed % 1_000_000)
+        self._studio = FileStore(seed)
+        self._key_bytes = self.key.encode()
+        self._connections = 0
+        self._stack = contextlib.AsyncExitStack()
+        self._stagings: dict[str, ActiveScenario] = {}
+
+    async def __aenter__(self) -> Self:
+        missing = [name for name in _RENDERING if find_spec(name) is None]
+        if missing:  # said now, not when the first file is asked for
+            raise ModuleNotFoundError(
+                f"the sandbox needs {' and '.join(missing)} to render audio: "
+                "pip install 'modelslab-async[sandbox]'"
+            )
+        self._clock = Clock()
+        self._staging = self._arm(self._first)
+        async with contextlib.AsyncExitStack() as stack:
+            origins = [await self._listen(stack, host) for host in HOSTS]
+            self._origins = Origins(*origins)
+            self._assemble(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def url(self) -> str:
+        """Origin of the API, to be the client's `base_url`."""
+        return self._origins.api
+
+    @property
+    def storage_url(self) -> str:
+        return self._origins.storage
+
+    @property
+    def mirror_url(self) -> str:
+        return self._origins.mirror
+
+    @property
+    def foreign_url(self) -> str:
+        return self._origins.foreign
+
+    @property
+    def scenario(self) -> Scenario:
+        """How the sandbox behaves from the next request on."""
+        return self._staging.scenario
+
+    @scenario.setter
+    def scenario(self, scenario: Scenario | str) -> None:
+        if not isinstance(scenario, Scenario):
+            scenario = load_scenario(scenario)
+        self._staging = self._arm(scenario)
+
+    @property
+    def book(self) -> AccountBook:
+        """What happened so far, every job's state as of now."""
+        self._account.settle(self._clock.now())
+        return self._book
+
+    def now(self) -> float:
+        """Return the sandbox's clock, in seconds from an arbitrary start."""
+        return self._clock.now()
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass at once: jobs end, links expire, webhooks go out."""
+        self._clock.advance(seconds)
+
+    async def delivered(self) -> None:
+        """Wait until every webhook that is due, or will be, has been posted."""
+        await self._deliveries.settled()
+
+    def canonical(self, job_id: int | str) -> bytes:
+        """Return the exact bytes that the finished file of a job must have.
+
+        Raises:
+            KeyError: when there is no such job.
+        """
+        job = self._account.find(job_id)
+        if job is None:
+            raise KeyError(f"the sandbox has no job {job_id!r}")
+        return self._studio.file(job).body
+
+    def _arm(self, scenario: Scenario, name: str | None = None) -> ActiveScenario:
+        return ActiveScenario(
+            scenario, FaultPlan(scenario.faults, self.seed), self._clock.now(), name
+        )
+
+    def _stage(self, source: str) -> ActiveScenario:
+        """Return the scenario that a header names; its counters live as long as the sandbox."""
+        if source not in self._stagings:
+            self._stagings[source] = self._arm(load_scenario(source), source)
+        return self._stagings[source]
+
+    def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
+        tickets = Tickets(self.seed, self._origins, self._studio)
+        deliveries = Deliveries(self._account, tickets, self._clock, self.seed)
+        self._deliveries = deliveries
+        stack.push_async_callback(deliveries.close)
+        storage = Storage(
+            self._account, self._studio, self._clock, self._origins.storage, self._stage
+        )
+        generation = Generation(self._account, tickets, self._clock, storage, deliveries)
+        desk = AccountEndpoints(self._account, tickets, self._clock, storage)
+        api = Api(self.key, self._account, self._clock, generation, desk, self._stage)
+        self._handles: dict[str, Handle] = {
+            "api": with_window(api.handle, lambda: self.book, self.canonical),
+            "storage": storage.handle,
+            "mirror": storage.handle,
+            "foreign": _nothing_here,
+        }
+
+    async def _listen(self, stack: contextlib.AsyncExitStack, host: str) -> str:
+        """Open one host and return its origin."""
+        server = web.Server(lambda request: self._answer(host, request), handler_cancellation=True)
+
+        def connect() -> _Connection:
+            connection = _Connection(server, loop=loop, **_OPTIONS)
+            connection.opened = lambda: self._opened(host)
+            return connection
+
+        loop = asyncio.get_running_loop()
+        port = self._port if host == "api" else 0
+        listener = await loop.create_server(connect, "127.0.0.1", port, backlog=BACKLOG)
+        stack.push_async_callback(_take_down, listener, server)
+        return f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+
+    def _opened(self, host: str) -> tuple[int, bool]:
+        """Number a new connection, and say whether it is to be torn down at once."""
+        self._connections += 1
+        self._book.connections[host] += 1
+        return self._connections, host == "api" and self._staging.plan.draw("connect") is not None
+
+    async def _answer(self, host: str, request: web.BaseRequest) -> web.StreamResponse:
+        x = self._exchange(host, request)
+        source = request.headers.get(HEADER)
+        try:
+            if source is not None:
+                x.staging = self._stage(source)
+            answer = await self._handles[host](x, x.record.path.partition("?")[0])
+        except ScenarioError as error:
+            message = {"status": "error", "message": f"{HEADER}: {error}"}
+            answer = json_answer(message, status=400)
+        except BodyTooLargeError:
+            answer = text_answer("Request Entity Too Large", status=413)
+        except (ConnectionError, web.RequestPayloadError):
+            answer = None
+        if answer is None:
+            return web.Response()
+        x.record.status = answer.status
+        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+
+    def _exchange(self, host: str, request: web.BaseRequest) -> RequestContext:
+        key = self._key_bytes
+        target = request.raw_path
+        record = RequestRecord(
+            host,
+            request.method,
+            target,
+            self._clock.now(),
+            cast("_Connection", request.protocol).number,
+            has_key=key in target.encode() or any(key in text for _, text in request.raw_headers),
+        )
+        self._book.requests.append(record)
+        return RequestContext(request, record, self._staging, self._origins, key)
+
+
+async def _nothing_here(x: RequestContext, _: str) -> Answer:
+    await x.read()
+    return text_answer("nothing here", status=404)
+
+
+async def _take_down(listener: asyncio.Server, server: web.Server) -> None:
+    """Stop listening and end every connection, also those that hang on purpose."""
+    listener.close()
+    for connection in server.connections:
+        if isinstance(connection.transport, asyncio.Transport):
+            connection.transport.abort()
+    for _ in range(_CLOSING_STEPS):
+        if not server.connections:
+            break
+        await asyncio.sleep(0)
+    await server.shutdown(_SHUTDOWN_SECONDS)
+    await listener.wait_closed()

@@ -1,1 +1,0 @@
-"""The only rooms that open sockets: one with the key and one origin, one without the key."""

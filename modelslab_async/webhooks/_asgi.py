@@ -1,0 +1,101 @@
+"""The frontend for ASGI servers: a request in, its status out, and no token left in the scope."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol, TypeAlias
+
+import anyio
+
+from ._signing import BODY_SECONDS, MAX_BODY, Head
+
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+
+
+class Receiver(Protocol):
+    """What a frontend asks: whether to read a request's body, and what to answer to it."""
+
+    def refusal(self, head: Head) -> int | None: ...
+
+    async def deliver(self, path_tail: str, body: bytes) -> int: ...
+
+
+class AsgiApp:
+    """An ASGI 3 application that takes webhooks, and answers 404 to all else."""
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        match scope["type"]:
+            case "http":
+                await self._http(scope, receive, send)
+            case "lifespan":
+                await _live(receive, send)
+            case "websocket":
+                await receive()
+                await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        head = _head(scope)
+        _hide_token(scope)
+        status = self._receiver.refusal(head) or await self._body(head.path, receive)
+        if status is None:
+            return
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [(b"content-length", b"0")],
+            }
+        )
+        await send({"type": "http.response.body", "body": b""})
+
+    async def _body(self, path: str, receive: Receive) -> int | None:
+        """The status after reading the body; ``None`` when nobody is there to be answered."""
+        body: bytes | int | None = 408
+        with anyio.move_on_after(BODY_SECONDS):
+            body = await _read(receive)
+        return await self._receiver.deliver(path, body) if isinstance(body, bytes) else body
+
+
+async def _read(receive: Receive) -> bytes | int | None:
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body") or b""
+        if len(body) > MAX_BODY:
+            return 413
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+async def _live(receive: Receive, send: Send) -> None:
+    """Nothing to start, nothing to stop, and polite about it."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+def _head(scope: Message) -> Head:
+    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    return Head(
+        method=scope["method"],
+        path=scope["path"],
+        encoding=headers.get(b"content-encoding", ""),
+        length=headers.get(b"content-length", ""),
+    )
+
+
+def _hide_token(scope: Message) -> None:
+    """Servers write the path into their access logs when the answer begins: from this scope."""
+    scope["path"] = scope["path"].rpartition("/")[0] + "/..."
+    if scope.get("raw_path"):
+        scope["raw_path"] = scope["raw_path"].rpartition(b"/")[0] + b"/..."

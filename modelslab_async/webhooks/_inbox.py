@@ -1,0 +1,78 @@
+"""Keep deliveries until somebody asks for them: in memory, or wherever an `Inbox` puts them."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from ._delivery import Delivery
+
+_MOST: Final = 10_000
+_MOST_OF_ONE: Final = 32
+
+
+class Inbox(Protocol):
+    """Where deliveries are kept: for a job whose id is not known yet, a replica, a restart.
+
+    While jobs wait, a client calls `take` for each of them several times a second, for another
+    process may have been told, unless the inbox has an attribute ``is_shared`` that is false.
+
+    `MemoryInbox` serves one process, `SqliteInbox` those of one machine. Replicas on several
+    machines share a store of yours, here Redis::
+
+        class RedisInbox:
+            def __init__(self, redis):
+                self._redis = redis
+
+            async def put(self, delivery):
+                name = f"modelslab:{delivery.track_id}"
+                await self._redis.hset(name, delivery.digest, delivery.to_json())
+                await self._redis.expire(name, 7 * 24 * 3600)
+
+            async def take(self, track_id):
+                texts = await self._redis.hvals(f"modelslab:{track_id}")
+                return [Delivery.from_json(text) for text in texts]
+    """
+
+    async def put(self, delivery: Delivery) -> None:
+        """Keep it, once for each ``(track_id, digest)``. The server is told 200 when this returns.
+
+        Whatever it raises is answered with 503: the server may deliver again, and polls go on.
+        """
+
+    async def take(self, track_id: str) -> list[Delivery]:
+        """All that is kept for a job, the oldest first. It stays kept: a taker may crash."""
+
+
+class MemoryInbox:
+    """Keeps the newest 10,000 deliveries, at most 32 of one job, as long as the process lives."""
+
+    is_shared: Final = False
+    """No other process puts anything in here, so a client need not look for that."""
+
+    def __init__(self) -> None:
+        self._ages: dict[tuple[str, str], None] = {}
+        self._jobs: dict[str, dict[str, Delivery]] = {}
+
+    async def put(self, delivery: Delivery) -> None:
+        """Keep it, unless an equal one is kept."""
+        key = (delivery.track_id, delivery.digest)
+        if key in self._ages:
+            return
+        self._ages[key] = None
+        of_job = self._jobs.setdefault(delivery.track_id, {})
+        of_job[delivery.digest] = delivery
+        if len(of_job) > _MOST_OF_ONE:
+            self._drop(delivery.track_id, next(iter(of_job)))
+        if len(self._ages) > _MOST:
+            self._drop(*next(iter(self._ages)))
+
+    async def take(self, track_id: str) -> list[Delivery]:
+        """All that is kept for a job, the oldest first."""
+        return list(self._jobs.get(track_id, {}).values())
+
+    def _drop(self, track_id: str, digest: str) -> None:
+        del self._ages[track_id, digest]
+        of_job = self._jobs[track_id]
+        del of_job[digest]
+        if not of_job:
+            del self._jobs[track_id]

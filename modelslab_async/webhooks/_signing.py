@@ -1,0 +1,190 @@
+"""Decide what a webhook request is worth: which job its URL names, and what its body hints at.
+
+Nothing here waits, reads a clock or keeps anything. ModelsLab signs no webhook (ModelsLab docs,
+webhooks page), so the proof is in the URL that we gave it, and the body proves nothing: what may be
+believed of it is "look at this job now", and an id that a fetch must confirm.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from typing import Final, NoReturn
+from urllib.parse import quote, urlsplit
+
+from attrs import evolve, frozen
+
+from .._protocol.replies import Finished, Links, Reply, Ticket, Unreadable, read_reply
+from .._protocol.urls import is_loopback, origin
+from .._protocol.wire_json import decode_json
+from .._protocol.wire_values import MAX_TRACK_ID_LENGTH
+from ..errors import ConfigurationError, RequestError
+
+MAX_BODY: Final = 64 * 1024
+BODY_SECONDS: Final = 5.0
+
+_MIN_SECRET: Final = 16
+_MAX_PATH: Final = 4096  # 191 characters of four bytes, percent-encoded, and a prefix
+_TRIES: Final = 8
+_VERSION: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_PREFIX: Final = re.compile(r"(?:/(?!\.\.?(?:/|$))[A-Za-z0-9._~-]+)*/?")
+_DOMAIN: Final = b"modelslab_async webhook\n"
+
+
+class Signer:
+    """Makes and checks the part of a webhook URL that names a job: ``version/track_id/token``.
+
+    The first of its secrets signs; all of them verify.
+    """
+
+    __slots__ = ("_secrets", "version")
+
+    def __init__(self, secret: str | bytes | Mapping[str, str | bytes]) -> None:
+        """Take one secret, or secrets by version.
+
+        Raises:
+            ConfigurationError: none, one shorter than 16 bytes, or an odd name of a version.
+        """
+        given = secret if isinstance(secret, Mapping) else {"v1": secret}
+        self._secrets = {version: _checked(version, one) for version, one in given.items()}
+        if not self._secrets:
+            raise ConfigurationError("a webhook receiver needs a secret, and was given none")
+        self.version = next(iter(self._secrets))
+
+    def path(self, track_id: int | str) -> str:
+        """The path below ``public_url`` for the webhook of a job.
+
+        Raises:
+            RequestError: a track_id that would not pass through a URL unchanged.
+        """
+        text = str(track_id)
+        if not 0 < len(text) <= MAX_TRACK_ID_LENGTH or not text.isprintable() or _walks(text):
+            raise RequestError(
+                f"track_id {text!r:.80} cannot stand in a webhook URL: use up to "
+                f"{MAX_TRACK_ID_LENGTH} printable characters, fewer than {_TRIES} slashes, and no "
+                "empty, '.' or '..' part between them",
+                field="track_id",
+                value=track_id,
+            )
+        return f"{self.version}/{quote(text, safe='')}/{self._token(self.version, text).decode()}"
+
+    def track_id(self, path: str) -> str | None:
+        """The job that a path (percent-decoded) names and proves; ``None`` for any other path.
+
+        What stands before the version is where the receiver is mounted, and is nobody's proof.
+        """
+        if len(path) > _MAX_PATH:
+            return None
+        *parts, token = path.split("/")
+        shown = _bytes(token)
+        places = [n for n, part in enumerate(parts[:-1]) if part in self._secrets]
+        for place in places[-_TRIES:]:
+            track_id = "/".join(parts[place + 1 :])
+            if hmac.compare_digest(self._token(parts[place], track_id), shown):
+                return track_id
+        return None
+
+    def _token(self, version: str, track_id: str) -> bytes:
+        named = _DOMAIN + _bytes(f"{version}/{track_id}")  # a version holds no slash
+        digest = hmac.digest(self._secrets[version], named, hashlib.sha256)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=")
+
+    def __repr__(self) -> str:
+        return f"<Signer {', '.join(self._secrets)}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a webhook secret is not pickled; give each process its own environment")
+
+
+def _checked(version: str, secret: str | bytes) -> bytes:
+    if not _VERSION.fullmatch(version):
+        raise ConfigurationError(
+            "the version of a webhook secret is a word of letters, digits, - and _, such as 'v2'"
+        )
+    if not isinstance(secret, str | bytes):
+        raise ConfigurationError(f"webhook secret {version} is neither text nor bytes")
+    value = _bytes(secret) if isinstance(secret, str) else secret
+    if len(value) < _MIN_SECRET:
+        raise ConfigurationError(
+            f"webhook secret {version} has fewer than {_MIN_SECRET} bytes; "
+            "secrets.token_urlsafe() makes a good one"
+        )
+    return value
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _walks(text: str) -> bool:
+    """Whether something on the way, or `Signer.track_id`, may read the path as another one."""
+    parts = text.split("/")
+    return len(parts) > _TRIES or any(part in ("", ".", "..") for part in parts)
+
+
+def checked_url(public_url: str) -> str:
+    """The URL below which the receiver is reached, without a slash at its end.
+
+    Raises:
+        ConfigurationError: not ``https://`` (``http://`` on loopback), or with more than a plain
+            path. The message does not repeat it, for it may hold a password.
+    """
+    advice = "write it as https://host or https://host/prefix"
+    try:
+        scheme, host, _ = origin(public_url)
+    except ValueError:
+        raise ConfigurationError(f"public_url is not a plain URL of a host: {advice}") from None
+    path = urlsplit(public_url).path
+    if "?" in public_url or "#" in public_url or not _PREFIX.fullmatch(path):
+        raise ConfigurationError(f"public_url has a query, fragment or odd path: {advice}")
+    if scheme == "http" and not is_loopback(host):
+        raise ConfigurationError(
+            "public_url would carry webhook tokens unencrypted: use https://, "
+            "or http:// with localhost, 127.0.0.1 or [::1]"
+        )
+    return public_url.rstrip("/")
+
+
+@frozen
+class Head:
+    """What is known of a request before its body is read; headers as text, absent ones empty."""
+
+    method: str
+    path: str
+    encoding: str = ""
+    length: str = ""
+
+
+def reject_status(head: Head) -> int | None:
+    """The HTTP status that refuses a body unread, or ``None`` to read it.
+
+    Its content type is not asked for: the documents do not say which one the server sends.
+    """
+    if head.encoding.strip().lower() not in ("", "identity"):
+        return 415
+    length = head.length.strip()
+    if length.isascii() and length.isdigit() and (len(length) > 9 or int(length) > MAX_BODY):
+        return 413
+    return None
+
+
+def read_hint(body: bytes) -> Reply | None:
+    """What a delivery hints at, without any URL it names; ``None`` when it is about no job.
+
+    So nothing can be downloaded, and no host asked, that only a webhook has named.
+    """
+    try:
+        decode_json(body)  # what is read with goodwill from the API is refused from a stranger
+    except ValueError:
+        return None
+    reply = read_reply(body)
+    match reply:
+        case Unreadable():
+            return None
+        case Finished() | Ticket():
+            return evolve(reply, links=Links(), fetch_result=None, raw={})
+        case _:
+            return evolve(reply, fetch_result=None, raw={})

@@ -1,0 +1,188 @@
+"""Keep deliveries in one SQLite file that the processes of one machine share.
+
+A delivery is on the disk when `put` returns. While one commit is on its way, the next deliveries
+gather, and share the next commit. The journal is not a WAL: several processes write here, and
+SQLite before 3.51.3 can corrupt a WAL that two connections reset (SQLite documents, WAL page).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Self, TypeVar
+
+import anyio
+from attrs import define, field
+
+from .._engine.aio import in_thread
+from ..errors import WebhookError
+from ._delivery import Delivery
+
+T = TypeVar("T")
+
+_APPLICATION_ID: Final = 0x4D4C4942  # "MLIB"
+_MOST: Final = 100_000
+_BUSY_SECONDS: Final = 10.0
+_SETTINGS: Final = (
+    "PRAGMA journal_mode = TRUNCATE",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA mmap_size = 0",
+)
+_TABLE: Final = """
+CREATE TABLE IF NOT EXISTS deliveries (
+    n INTEGER PRIMARY KEY AUTOINCREMENT,
+    track_id TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    delivery TEXT NOT NULL,
+    UNIQUE (track_id, digest)
+)
+"""
+_PUT: Final = "INSERT OR IGNORE INTO deliveries (track_id, digest, delivery) VALUES (?, ?, ?)"
+_AGE: Final = "DELETE FROM deliveries WHERE n <= (SELECT max(n) FROM deliveries) - ?"
+_TAKE: Final = "SELECT delivery FROM deliveries WHERE track_id = ? ORDER BY n"
+
+
+@define(eq=False)
+class _Group:
+    """Deliveries that share a commit, and how that went."""
+
+    deliveries: list[Delivery] = field(factory=list)
+    done: bool = False
+    error: str | None = None
+
+
+class SqliteInbox:
+    """The newest 100,000 deliveries in a file that only its owner can read.
+
+    Use it as an asynchronous context manager, or close it with `aclose`. The file, not its folder,
+    is made by the first use.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+        self._db: sqlite3.Connection | None = None
+        self._closed = False
+        self._group = _Group()
+        self._lock = anyio.Lock()
+
+    async def put(self, delivery: Delivery) -> None:
+        """Keep it, unless an equal one is kept; it is on the disk when this returns.
+
+        Raises:
+            WebhookError: it is not.
+        """
+        group = self._group
+        group.deliveries.append(delivery)
+        async with self._lock:
+            if not group.done:
+                self._group = _Group()
+                await in_thread(lambda: self._write(group))
+        if group.error is not None:
+            raise WebhookError(group.error)
+
+    async def take(self, track_id: str) -> list[Delivery]:
+        """All that any process has kept for a job, the oldest first.
+
+        Raises:
+            WebhookError: the file cannot be read, or something else wrote in it.
+        """
+        async with self._lock:
+            rows = await in_thread(lambda: self._tried(lambda: self._read(track_id)))
+        return [Delivery.from_json(text) for (text,) in rows]
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        async with self._lock:
+            self._closed = True
+            await in_thread(self._close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    # --- in a thread, one at a time
+
+    def _write(self, group: _Group) -> None:
+        group.done = True
+        try:
+            self._tried(lambda: self._insert(group.deliveries))
+        except WebhookError as error:
+            group.error = str(error)
+
+    def _insert(self, deliveries: list[Delivery]) -> None:
+        rows = [(one.track_id, one.digest, one.to_json()) for one in deliveries]
+        db = self._opened()
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany(_PUT, rows)
+            db.execute(_AGE, (_MOST,))
+
+    def _read(self, track_id: str) -> list[tuple[str]]:
+        return self._opened().execute(_TAKE, (track_id,)).fetchall()
+
+    def _tried(self, work: Callable[[], T]) -> T:
+        try:
+            return work()
+        except (sqlite3.Error, OSError) as error:
+            raise WebhookError(
+                f"the inbox {self._path} cannot be used ({error}): deliveries are refused, and "
+                "results arrive by polling until it can"
+            ) from error
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._closed:
+            raise WebhookError(f"the inbox {self._path} is closed")
+        if self._db is None:
+            self._db = _open(self._path)
+        return self._db
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    _make(path)
+    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        _check_owner(db, path)  # first: nothing is set in a database that is not ours
+        path.chmod(0o600)
+        _prepare(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check_owner(db: sqlite3.Connection, path: Path) -> None:
+    owner = db.execute("PRAGMA application_id").fetchone()[0]
+    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if owner != _APPLICATION_ID and not empty:
+        raise WebhookError(f"{path} is a database of another program; name another file")
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    for setting in _SETTINGS:
+        db.execute(setting)
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute(_TABLE)
+        db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+
+
+def _make(path: Path) -> None:
+    """Make the file if it is not there. One that is must not be opened but by SQLite: closing it
+    would drop the locks that this process holds on it."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
+            raise WebhookError(f"{path} is no regular file of its own; name another file") from None

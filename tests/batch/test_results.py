@@ -1,0 +1,343 @@
+"""Names of files, and ``results.jsonl``: no two rows collide, and no line is ever half there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelslab_async.batch._naming import DEFAULT_TEMPLATE, check_template, file_name
+from modelslab_async.batch._results import RESULTS_NAME, Result, ResultsFile, result_line
+from modelslab_async.errors import ConfigurationError, LedgerError
+
+# Names
+
+
+def name(
+    template: str = DEFAULT_TEMPLATE,
+    seq: int = 17,
+    row_id: str = "a1",
+    prompt: str = "Rock music from the 90s!",
+    job_id: str = "43730",
+) -> str:
+    return file_name(template, seq, row_id, prompt, job_id)
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        (DEFAULT_TEMPLATE, "00017-rock-music-from-the-90s"),
+        ("{seq}", "17"),
+        ("song{seq:d}x", "song17x"),
+        ("{slug}_{seq:03d}", "rock-music-from-the-90s_017"),
+        ("{id}", "a1"),
+        ("{id}+{slug}", "a1+rock-music-from-the-90s"),
+        ("{job}@{id}", "43730@a1"),
+        ("{seq}-{id}-{job}-{slug}", "17-a1-43730-rock-music-from-the-90s"),
+        ("con.{seq}", "_con.17"),
+    ],
+)
+def test_a_template_is_filled_in(template: str, expected: str) -> None:
+    assert name(template) == expected
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "",
+        "song",
+        "{slug}",
+        "{job}",
+        "{slug}{seq}",
+        "{seq}{slug}",
+        "{seq}1-{slug}",
+        "{slug}-{seq}-{job}",
+        "{id}-{slug}",
+        "{slug}-{id}",
+        "{id}{seq}",
+        "{seq}-{seq}",
+        "{seq.__class__}",
+        "{seq[0]}",
+        "{0}",
+        "{}",
+        "{seq!r}",
+        "{seq:>9}",
+        "{seq:99999d}",
+        "{seq:5d}",
+        "{seq:{id}}",
+        "{id:s}",
+        "{prompt}-{seq}",
+        "{seq",
+        "seq}",
+        "{{seq}}",
+        "../{seq}",
+        "a/{seq}",
+        "a\\{seq}",
+        "\0{seq}",
+        "é-{seq}",
+        ".{seq}",
+        "-{seq}",
+        "{seq}.",
+        "{seq}-" + "x" * 40,
+    ],
+)
+def test_a_template_that_is_not_safe_is_refused(template: str) -> None:
+    with pytest.raises(ConfigurationError, match="the default is"):
+        check_template(template)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "slug"), [("{seq.real}", "seq.real"), ("%s%n", "s-n"), ("{job}", "job")]
+)
+def test_a_prompt_is_no_template(prompt: str, slug: str) -> None:
+    assert name(prompt=prompt) == f"00017-{slug}"
+
+
+TEMPLATES = [
+    DEFAULT_TEMPLATE,
+    "{seq}",
+    "{slug}-{seq}",
+    "{job}.{slug}_{seq}",
+    "{id}",
+    "x{id}",
+    "{id}+{slug}",
+    "{slug}~{id}",
+    "{job}-{slug}={id}",
+]
+foreign = st.text(max_size=30) | st.sampled_from(
+    [
+        "../../etc/passwd",
+        "",
+        "\0",
+        "a\r\nb",
+        "-rf",
+        ".bashrc",
+        "\u202egnp",
+        "CON",
+        "lpt1.x",
+        "~",
+        "+",
+    ]
+)
+tricky_id = foreign | st.text("aA-_.1", max_size=6) | st.text("é\u0301e", max_size=4)
+
+
+@given(st.sampled_from(TEMPLATES), st.integers(0, 2**63), tricky_id, foreign, foreign)
+def test_a_name_is_one_safe_component_whatever_is_in_it(
+    template: str, seq: int, row_id: str, prompt: str, job_id: str
+) -> None:
+    found = file_name(template, seq, row_id, prompt, job_id) + ".wav"
+    assert Path("out", found).name == found
+    assert PureWindowsPath("out", found).parent == PureWindowsPath("out")
+    assert found.isascii()
+    assert found.isprintable()
+    assert not found.startswith((".", "-"))
+    assert len(found) < 240
+    stem = found.partition(".")[0].casefold()
+    assert stem not in {"con", "prn", "aux", "nul", "com1", "lpt1"}
+
+
+row = st.tuples(st.integers(0, 200), tricky_id, foreign | st.text("a-1", max_size=5), foreign)
+
+
+@given(st.sampled_from(TEMPLATES), row, row)
+def test_two_rows_never_have_one_name(
+    template: str, one: tuple[int, str, str, str], other: tuple[int, str, str, str]
+) -> None:
+    if one[0] == other[0] or one[1] == other[1]:
+        return
+    first, second = (
+        unicodedata.normalize("NFC", file_name(template, *row).casefold()) for row in (one, other)
+    )
+    assert first != second
+
+
+def test_ids_that_differ_in_case_alone_have_two_names() -> None:
+    assert name("{id}", row_id="song") == "song"
+    assert name("{id}", row_id="Song").startswith("song-")
+
+
+def test_an_id_that_looks_like_one_of_ours_is_hashed_too() -> None:
+    hashed = name("{id}", row_id="Song")
+    assert name("{id}", row_id=hashed) != hashed
+
+
+# Lines
+
+
+def result(number: int = 1, **more: Any) -> Result:
+    return Result(row=number, id=f"r{number}", prompt="rock", **more)
+
+
+def written(directory: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory / RESULTS_NAME).read_bytes().splitlines()]
+
+
+def test_a_line_says_all_there_is_to_say() -> None:
+    line = result_line(
+        Result(
+            row=17,
+            id="a",
+            job_id="43730",
+            track_id=5,
+            prompt="rock",
+            path="00017-rock.wav",
+            seconds=30.0,
+            sha256="00",
+            source_sha256="01",
+            generation_time=21.5,
+            waited=25.0,
+            polls=4,
+            attempts=1,
+            fields={"mood": [1, None]},
+        )
+    )
+    assert json.loads(line) == {
+        "row": 17,
+        "id": "a",
+        "job_id": "43730",
+        "track_id": 5,
+        "prompt": "rock",
+        "path": "00017-rock.wav",
+        "seconds": 30.0,
+        "sha256": "00",
+        "source_sha256": "01",
+        "generation_time": 21.5,
+        "waited": 25.0,
+        "polls": 4,
+        "attempts": 1,
+        "error": None,
+        "fields": {"mood": [1, None]},
+    }
+
+
+@given(st.text(), st.text(), st.dictionaries(st.text(), st.text(), max_size=3))
+def test_a_line_is_one_line_and_comes_back(prompt: str, error: str, more: dict[str, str]) -> None:
+    line = result_line(Result(row=1, id="a", prompt=prompt, error=error, fields=more))
+    assert len(line.decode("ascii").splitlines()) == 1
+    assert line.endswith(b"\n")
+    found = json.loads(line)
+    assert (found["prompt"], found["error"], found["fields"]) == (prompt, error, more)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_seconds_that_are_no_number_are_not_known(value: float) -> None:
+    assert json.loads(result_line(result(waited=value)))["waited"] is None
+
+
+# The file
+
+
+def test_lines_are_appended_in_the_order_of_completion(tmp_path: Path) -> None:
+    for numbers in ([3, 1], [2]):
+        with ResultsFile(tmp_path) as file:
+            for number in numbers:
+                file.append(result(number))
+                assert written(tmp_path)[-1]["row"] == number
+    assert [line["row"] for line in written(tmp_path)] == [3, 1, 2]
+
+
+def test_the_end_is_one_line_a_row_in_their_order(tmp_path: Path) -> None:
+    file = ResultsFile(tmp_path)
+    file.append(result(2, error="once"))
+    file.append(result(1))
+    file.append(result(2))
+    file.finish(result(number) for number in (1, 2))
+    assert [(line["row"], line["error"]) for line in written(tmp_path)] == [(1, None), (2, None)]
+    assert [path.name for path in tmp_path.iterdir()] == [RESULTS_NAME]
+
+
+@pytest.mark.parametrize("rows", [[2, 1], [1, 1]])
+def test_results_that_are_out_of_order_replace_nothing(tmp_path: Path, rows: list[int]) -> None:
+    file = ResultsFile(tmp_path)
+    file.append(result(5))
+    with pytest.raises(LedgerError, match="mixed"):
+        file.finish(map(result, rows))
+    assert [line["row"] for line in written(tmp_path)] == [5]
+    assert [path.name for path in tmp_path.iterdir()] == [RESULTS_NAME]
+
+
+def test_a_source_that_fails_replaces_nothing(tmp_path: Path) -> None:
+    def failing() -> Iterator[Result]:
+        yield result(1)
+        raise LedgerError("gone")
+
+    file = ResultsFile(tmp_path)
+    file.append(result(5))
+    with pytest.raises(LedgerError, match="gone"):
+        file.finish(failing())
+    assert [line["row"] for line in written(tmp_path)] == [5]
+
+
+@pytest.mark.parametrize("tail", [b'{"row": 2, "id"', b"x" * 200_000])
+@pytest.mark.parametrize("whole", [b"", b'{"row": 1}\n'])
+def test_a_torn_last_line_is_cut(tmp_path: Path, whole: bytes, tail: bytes) -> None:
+    (tmp_path / RESULTS_NAME).write_bytes(whole + tail)
+    with ResultsFile(tmp_path) as file:
+        file.append(result(3))
+    assert (tmp_path / RESULTS_NAME).read_bytes() == whole + result_line(result(3))
+
+
+def test_a_part_file_that_a_dead_process_left_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / f".{RESULTS_NAME}.part").write_bytes(b"x" * 100_000)
+    ResultsFile(tmp_path).finish([result(1)])
+    assert [path.name for path in tmp_path.iterdir()] == [RESULTS_NAME]
+    assert len(written(tmp_path)) == 1
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / RESULTS_NAME).symlink_to("precious")
+    with pytest.raises(LedgerError, match="no regular file"):
+        ResultsFile(tmp_path)
+    assert (tmp_path / "precious").read_text() == "mine"
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / RESULTS_NAME)
+    with pytest.raises(LedgerError, match="no regular file"):
+        ResultsFile(tmp_path)
+    (tmp_path / RESULTS_NAME).unlink()
+    (tmp_path / RESULTS_NAME).mkdir()
+    with pytest.raises(LedgerError, match="no regular file"):
+        ResultsFile(tmp_path)
+
+
+FILLING = """
+import resource, signal, sys
+from pathlib import Path
+from modelslab_async.batch._results import Result, ResultsFile
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+file = ResultsFile(Path(sys.argv[1]))
+number = 0
+try:
+    while True:
+        file.append(Result(row=number, id="a", prompt="rock"))
+        number += 1
+except OSError:
+    print(number)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+file.append(Result(row=99, id="a", prompt="rock"))
+"""
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", FILLING, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    count = int(done.stdout)
+    assert count > 1
+    assert [line["row"] for line in written(tmp_path)] == [*range(count), 99]

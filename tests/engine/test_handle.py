@@ -1,0 +1,66 @@
+"""What is written down of a job says the same when it is read again, and nothing else is taken."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelslab_async import RequestError
+from modelslab_async._engine.handle import read_handle, write_handle
+from modelslab_async._protocol.replies import Links
+
+IDS = st.from_regex(r"[A-Za-z0-9_-]{1,128}", fullmatch=True)
+URLS = st.lists(st.text(), max_size=3).map(tuple)
+
+
+@given(
+    id=IDS,
+    track_id=st.none() | st.integers() | st.text(),
+    fetch_id=IDS,
+    family=st.sampled_from(["/api/v6/voice/fetch", "/api/v7/voice/fetch"]),
+    links=st.builds(Links, output=URLS, proxy=URLS, future=URLS),
+)
+def test_a_handle_is_read_as_it_was_written(
+    id: str,  # noqa: A002
+    track_id: int | str | None,
+    fetch_id: str,
+    family: str,
+    links: Links,
+) -> None:
+    text = write_handle(id=id, track_id=track_id, path=f"{family}/{fetch_id}", links=links)
+    assert read_handle(text) == {
+        "id": id,
+        "track_id": track_id,
+        "path": family,
+        "fetch_id": fetch_id,
+        "links": links,
+    }
+
+
+@pytest.mark.parametrize(
+    "handle",
+    [
+        "",
+        "../../buy_subscription",
+        "{}",
+        "[]",
+        '{"version": 2}',
+        json.dumps({"version": 1, "id": "../x", "path": "/a/1", "track_id": 1, "links": {}}),
+        json.dumps({"version": 1, "id": "1", "path": "/a/..", "track_id": 1, "links": {}}),
+        json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": 1, "links": {"x": []}}),
+        json.dumps({"version": 1, "id": "1", "path": 5, "track_id": 1, "links": {}}),
+        json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": 1, "links": []}),
+        json.dumps({"version": 1, "id": "1", "path": "/a/1", "track_id": [], "links": {}}),
+        json.dumps({"version": 1, "id": "1", "path": "/", "track_id": 1, "links": {"output": "u"}}),
+        json.dumps({"version": 1, "id": "", "path": "/a/", "track_id": 1, "links": {}}),
+        "[" * 100_000,
+        -1,
+    ],
+    ids=lambda handle: str(handle)[:40],
+)
+def test_what_is_no_handle_is_refused(handle: str | int) -> None:
+    with pytest.raises(RequestError, match="neither a job id nor the handle"):
+        read_handle(handle)

@@ -1,0 +1,146 @@
+"""Amounts, prices and limits: exact, kept, and never raised by what comes with a repository."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from modelslab_async import ConfigurationError, LimitReached, Limits, MusicGen
+from modelslab_async.batch._limits import Budget, amount, seconds_of, shown
+
+
+@pytest.mark.parametrize(
+    ("value", "is_taken_for"),
+    [
+        (0.1, "0.1"),
+        (0.1 + 0.2, "0.3"),
+        (0.1 * 3, "0.3"),
+        (1e-3, "0.001"),
+        ("1e-3", "0.001"),
+        ("1E+3", "1000"),
+        (" 0.10 ", "0.1"),
+        (".5", "0.5"),
+        ("5.", "5"),
+        ("+2", "2"),
+        (7, "7"),
+        (0, "0"),
+        (-0.0, "0"),
+        (Decimal("0.0000001"), "0.0000001"),
+        (999_999_999_999_999, "999999999999999"),
+    ],
+)
+def test_an_amount_is_the_decimal_that_was_written(value: Any, is_taken_for: str) -> None:
+    assert shown(amount(value)) == is_taken_for
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(float("nan"), float("inf"), float("-inf"), -1, -0.01, 1e15, 10**5000, True, b"1", []),
+        *("nan", "inf", "-1", "", "free", "1_000", "1,000.5", "0x10", "1e99", "1 2", "\u0661"),
+        *(Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal(-1)),
+    ],
+    ids=lambda value: f"{value:.9}" if isinstance(value, str) else type(value).__name__,
+)
+@pytest.mark.parametrize("name", ["max_cost", "price_per_job", "price_per_second"])
+def test_what_is_no_amount_is_refused_by_its_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} is .*, but must be a number"):
+        Limits(**{name: value})
+
+
+def test_a_comma_is_answered_with_the_number_that_was_meant() -> None:
+    with pytest.raises(ConfigurationError, match=r"'0,1', but .* with a point, as in 0\.1"):
+        Limits(price_per_job="0,1")
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, float("inf"), True, "3", Decimal(3)])
+def test_a_number_of_jobs_is_whole(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_jobs_total"):
+        Limits(max_jobs_total=value)
+
+
+def bought(limits: Limits, request: MusicGen, most: int = 2000) -> int:
+    """How many jobs of this kind a purse lets pass."""
+    purse = Budget(limits)
+    cost = limits.price_of(request) or Decimal(0)
+    while purse.refusal(cost) is None and purse.jobs < most:
+        purse.paid(cost)
+    return purse.jobs
+
+
+@pytest.mark.parametrize(
+    ("price", "second", "cap", "jobs"),
+    [
+        (0.1, None, 0.3, 3),
+        (0.1, None, 0.7, 7),
+        ("0.01", None, "10.15", 1015),
+        (1.1, None, 3.3, 3),
+        (0.1 + 0.2, None, 0.9, 3),
+        ("1e-3", None, "3e-3", 3),
+        (None, 0.01, 0.9, 3),
+        (0.1, 0.01, 1.2, 3),
+        (0.1, 0.01, 1.1999, 2),
+        (1, None, 0, 0),
+        ("0.333333333333333333", None, 1, 3),
+        (999_999_999_999_999, None, 999_999_999_999_999, 1),
+    ],
+)
+def test_a_cap_is_reached_exactly(price: Any, second: Any, cap: Any, jobs: int) -> None:
+    limits = Limits(price_per_job=price, price_per_second=second, max_cost=cap)
+    assert bought(limits, MusicGen("waltz", duration=30)) == jobs
+
+
+def test_what_comes_back_leaves_nothing_behind() -> None:
+    purse = Budget(Limits(price_per_job=0.1, max_cost=0.3))
+    for _ in range(1000):
+        purse.paid(Decimal("0.1"))
+        purse.returned(Decimal("0.1"))
+    assert (purse.jobs, purse.cost) == (0, Decimal(0))
+
+
+@pytest.mark.parametrize(
+    ("request_", "seconds"),
+    [
+        (MusicGen("a"), "30"),
+        (MusicGen("a", duration=31), "31"),
+        (MusicGen("a", max_new_token=256), "5.12"),
+        (MusicGen("a", max_new_token=257), "5.14"),
+    ],
+)
+def test_seconds_are_as_exact_as_prices(request_: MusicGen, seconds: str) -> None:
+    assert seconds_of(request_) == Decimal(seconds)
+
+
+def test_a_run_changes_what_it_names_and_keeps_the_rest() -> None:
+    kept = Limits(max_jobs_total=5, max_cost=2, price_per_job="0.10")
+    assert Limits().over(kept) == kept
+    assert Limits(max_jobs_total=0).over(kept) == Limits(
+        max_jobs_total=0, max_cost=2, price_per_job="0.1"
+    )
+    assert Limits.of_texts({**kept.as_texts(), "origin": "elsewhere"}) == kept
+    assert Limits.of_texts(Limits().as_texts()) == Limits()
+
+
+@pytest.mark.parametrize(
+    ("kept", "file", "in_force"),
+    [(None, None, None), (None, 1, 1), (1, None, 1), (1, 0.5, 1), (1, 2, 2), (0, 1, 1)],
+)
+def test_a_price_from_a_file_only_raises(kept: Any, file: Any, in_force: Any) -> None:
+    raised = Limits(price_per_job=kept).raised_to(Limits(price_per_job=file))
+    assert raised == Limits(price_per_job=in_force)
+
+
+@pytest.mark.parametrize("prices", [{}, {"price_per_job": 0}, {"price_per_second": 0.0}])
+def test_a_cost_without_a_price_is_no_limit_and_is_refused(prices: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match="max_cost is 1, but no price is known"):
+        Limits(max_cost=1, **prices).check()  # type: ignore[arg-type]
+
+
+def test_a_refusal_names_all_the_digits_that_count() -> None:
+    purse = Budget(Limits(price_per_job="0.00015", max_cost="0.0003"))
+    purse.paid(Decimal("0.00015"), 2)
+    refusal = purse.refusal(Decimal("0.00015"))
+    assert isinstance(refusal, LimitReached)
+    assert "cost to 0.00045, and max_cost is 0.0003;" in str(refusal)

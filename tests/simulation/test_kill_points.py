@@ -1,0 +1,22 @@
+"""A batch that is killed at any step pays for each row once, and brings each file (G3, X10).
+
+`python -m tests.simulation.kills --seeds 20` does it with more rows, and with faults.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from .kill_sweep import sandbox
+from .kills import MEMORY, Sweep
+
+
+# The start and the end of a batch are the same for each row count; one row shows every step.
+def test_x10_a_batch_killed_at_any_step_pays_for_each_row_once() -> None:
+    with sandbox() as box, tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        sweep = Sweep.of(box, Path(folder), "one", rows=1)
+    kinds = {"write", "pwrite", "link", "unlink", "fsync", "send", "recv", "commit"}
+    assert kinds <= sweep.steps.keys()
+    assert sweep.steps.total() >= 60
+    assert 0 < sweep.left < sweep.steps.total() / 4  # killed between the intent and the submit
