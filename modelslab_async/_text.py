@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import reprlib
 import unicodedata
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 _MAX_ITEMS = 20
 
@@ -82,3 +85,9 @@ def _shown(letter: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def decimal_text(value: Decimal) -> str:
+    """A decimal in plain digits, all that count and no others."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://modelslab.com"
 _KEY_NAMES = ("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY")
 
+__all__ = ["Balance", "ModelsLab"]
+
 
 @frozen
 class Balance:

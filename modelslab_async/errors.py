@@ -29,8 +29,7 @@
     │   ├── LedgerMoved                      the directory was renamed or removed during the run
     │   ├── LedgerCopied                     the directory is a copy; the original may have paid
     │   └── WrongAccount                     it was paid for with another key or elsewhere
-    ├── LimitReached                         a limit of yours stops the batch
-    └── BatchError          (ExceptionGroup) several of the above
+    └── LimitReached                         a limit of yours stops the batch
 
 Every message says what happened, to which job, and what to do next. Every error pickles, and none
 holds the API key: the transport removes it from an answer before anything else reads the answer.
@@ -38,10 +37,40 @@ holds the API key: the transport removes it from an answer before anything else 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar
 
 from ._text import shown
+
+__all__ = [
+    "APIError",
+    "AuthenticationError",
+    "BadRequest",
+    "ConfigurationError",
+    "DownloadError",
+    "IncompleteDownload",
+    "InsufficientCredits",
+    "JobError",
+    "JobFailed",
+    "JobTimeout",
+    "LedgerCopied",
+    "LedgerError",
+    "LedgerMoved",
+    "LimitReached",
+    "ModelsLabError",
+    "NotAudio",
+    "NotFound",
+    "OutputLost",
+    "PermissionDenied",
+    "RateLimited",
+    "RequestError",
+    "RequestTimeout",
+    "ServerError",
+    "SubmitUnknown",
+    "TransportError",
+    "UnexpectedReply",
+    "WebhookError",
+    "WrongAccount",
+]
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
 
@@ -280,17 +309,3 @@ class WrongAccount(LedgerError):
 
 class LimitReached(ModelsLabError):
     """A limit that the caller has set stops the batch; raise it, and run the batch again."""
-
-
-class BatchError(ModelsLabError, ExceptionGroup[Exception]):
-    """Several jobs of one batch failed; ``exceptions`` holds one error for each."""
-
-    def __new__(cls, message: str, exceptions: Sequence[Exception], **_: Any) -> Self:
-        return super().__new__(cls, message, exceptions)
-
-    def __init__(self, message: str, exceptions: Sequence[Exception], **about: Any) -> None:
-        super().__init__(message, **about)
-        self.args = (message, list(exceptions))  # what pickle hands back to __new__
-
-    def derive(self, excs: Sequence[Exception], /) -> BatchError:  # type: ignore[override]
-        return BatchError(self.message, excs)

@@ -13,9 +13,8 @@ from .options import account, output_options, waiting
 from .output import Output
 
 if TYPE_CHECKING:
-    from ..batch._manifest import Format
+    from ..batch import Format, Plan
     from .batch_options import BatchOptions
-    from .batch_plan import Plan
 
 
 @click.command(no_args_is_help=True, short_help="Generate music for each row of a manifest.")

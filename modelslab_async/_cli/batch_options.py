@@ -32,7 +32,7 @@ class Amount(click.ParamType[Any]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Decimal:
-        from ..batch._limits import amount
+        from ..batch import amount
 
         try:
             return amount(value)
@@ -172,7 +172,7 @@ class BatchOptions:
         Raises:
             click.UsageError, ConfigurationError: what is wrong.
         """
-        from ..batch._naming import check_template
+        from ..batch import check_template
 
         if self.template is not None:
             check_template(self.template)
@@ -216,7 +216,7 @@ def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) ->
     """
     from modelslab_async import Limits
 
-    from ..batch._sqlite.reader import Reader, holds_batch
+    from ..batch import Reader, holds_batch
 
     kept = Limits()
     if holds_batch(directory):

@@ -16,9 +16,7 @@ from .streams import Region
 from .track_progress import told, warn_of
 
 if TYPE_CHECKING:
-    from ..batch._outcomes import Outcome
-    from ..batch._rows import Row
-    from ..batch._sqlite.reader import Reader
+    from ..batch import Outcome, Reader, Row
 
 _S = RowState
 _SHOWN = 8

@@ -16,11 +16,10 @@ from attrs import evolve
 
 from modelslab_async import LedgerCopied, LedgerError, LedgerMoved, ModelsLabError, RowState
 
-from ..batch._ledger import Ledger
-from ..batch._sqlite.reader import Reader, holds_batch
-from ..batch._states import settled
+from ..batch import Ledger, Plan, Reader, holds_batch, settled
 from .batch_options import BatchOptions
-from .batch_plan import Plan, confirm, make_plan, tell
+from .batch_plan import changes_of, confirm, make_plan, print_plan, summary
+from .batch_preview import preview_lines
 from .batch_progress import Reporter, board_of, look
 from .connection import opened
 from .error_mapping import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
 
     from modelslab_async.webhooks import WebhookReceiver
 
-    from ..batch._batch import Batch
-    from ..batch._rows import PlannedRow
+    from ..batch import Batch, PlannedRow
 
 Counts = dict[RowState, int]
 
@@ -45,19 +43,21 @@ def run_batch(
 ) -> int:
     """Do what the plan says, after a question if it needs one, and return the exit code."""
     if how.dry_run:
-        tell(plan, directory, voice)
+        print_plan(plan, directory, voice)
         return OK
-    for line in plan.changes():
+    for line in changes_of(plan):
         voice.warn(line)
     if not plan.jobs and not plan.underway:
         if plan.dropped:  # or the next `resume` would pay for them
             anyio.run(_plan, directory, rows)
         return _over(directory, voice, how, plan)
     how.connection.check()
-    for line in plan.preview.lines() if plan.preview and plan.added else ():
+    for line in preview_lines(plan.preview) if plan.preview and plan.added else ():
         voice.say(line)
     confirm(plan, how)
-    voice.say(f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {plan}")
+    voice.say(
+        f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {summary(plan)}"
+    )
     how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))
     run = _Run(directory, how, voice, plan)
     code = run.code(rows if plan.alters else ())
@@ -217,7 +217,7 @@ def _attempts(directory: Path) -> int:
     if not holds_batch(directory):
         return 0
     with Reader.open(directory) as reader:
-        return int(reader.db.execute("SELECT sum(attempt) FROM rows").fetchone()[0] or 0)
+        return reader.attempts()
 
 
 def _code_of(counts: Counts) -> int:

@@ -227,12 +227,9 @@ def _sum(tracks: Sequence[Track]) -> str:
 
 def size_of(order: Any) -> tuple[float, float]:
     """Seconds and megabytes that a request should come to."""
-    seconds = order.duration or ((order.max_new_token - 3) / 50 if order.max_new_token else 30)
-    if order.output_format == "mp3":
-        rate = int((order.bitrate or "320k").removesuffix("k")) * 125
-    else:
-        rate = (order.sampling_rate or 32_000) * 4  # 16 bits, two channels
-    return float(seconds), seconds * rate / 1_000_000
+    from ..batch import megabytes_of, seconds_of
+
+    return float(seconds_of(order)), megabytes_of(order)
 
 
 def _confirm(tracks: Sequence[Track], *, no_input: bool) -> None:

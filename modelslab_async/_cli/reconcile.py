@@ -59,6 +59,7 @@ def reconcile(
     its file, free. The rest is listed for you to decide on. Without a key nothing
     is asked, and the rows are only listed.
     """
+    pairs = [_pair(text) for text in adopt]
     place = Path(directory)
     check_batch(place)
     connection = Connection(settings=settings)
@@ -69,7 +70,7 @@ def reconcile(
     from .reconcile_run import Orders, reconciled
 
     orders = Orders(
-        adopt=[_pair(text) for text in adopt],
+        adopt=pairs,
         abandon=list(abandon),
         resubmit=list(resubmit),
         same_account=same_account,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Sequence
 from decimal import Decimal
@@ -13,12 +12,8 @@ from attrs import asdict, define, field, frozen
 
 from modelslab_async import RowState, WrongAccount
 
-from .._text import safe_text
-from ..batch import _transitions as changes
-from ..batch._ledger import Ledger
-from ..batch._limits import shown
-from ..batch._records import taken
-from ..batch._sqlite.reader import Reader, is_writable
+from .._text import decimal_text, safe_text
+from ..batch import Ledger, Reader, is_writable, request_of
 from .batch_run import unfinished
 from .connection import Connection, opened
 from .error_mapping import OK, SOME_FAILED, explain, meaning_of
@@ -29,8 +24,7 @@ from .status import instant, row_of
 if TYPE_CHECKING:
     from modelslab_async import Limits, ModelsLabError
 
-    from ..batch._reconcile import Reconciler, UnmatchedJob
-    from ..batch._rows import Row
+    from ..batch import Reconciler, Row, UnmatchedJob
 
 
 @frozen(kw_only=True)
@@ -120,10 +114,9 @@ async def _work(
 
 async def _decide(ledger: Ledger, orders: Orders) -> None:
     for name in orders.abandon:
-        row = await _row(ledger, name)
-        await ledger.write(changes.abandoned(row.seq, "given up by hand"))
+        await ledger.abandon((await _row(ledger, name)).seq)
     for name in orders.resubmit:
-        await ledger.write(changes.replanned(await _row(ledger, name), "planned anew by hand"))
+        await ledger.resubmit((await _row(ledger, name)).seq)
 
 
 async def _look(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _Found) -> None:
@@ -153,7 +146,7 @@ def _cost(row: Row, limits: Limits) -> Decimal | None:
     """What the row's submit cost, or would cost now if no price was known then."""
     if row.cost is not None:
         return Decimal(row.cost)
-    return limits.price_of(taken(json.loads(row.request))[0])
+    return limits.price_of(request_of(row))
 
 
 def _report(found: _Found, limits: Limits) -> dict[str, Any]:
@@ -190,7 +183,7 @@ def _tell(found: _Found, limits: Limits, voice: Output) -> None:
         voice.give(f"row {row.seq} ({safe_text(row.id, 40)}): {row.state.value}{job}")
     for row in found.left:
         cost = _cost(row, limits)
-        price = "unknown" if cost is None else shown(cost)
+        price = "unknown" if cost is None else decimal_text(cost)
         voice.give(
             f"row {row.seq} ({safe_text(row.id, 40)}): ambiguous, track_id {row.track_id}, sent "
             f"{instant(row.submitted_at or row.updated_at)}, likely cost {price}: "

@@ -50,7 +50,7 @@ def check_batch(directory: Path) -> None:
     Raises:
         NotThere: it does not.
     """
-    from ..batch._sqlite.reader import holds_batch
+    from ..batch import holds_batch
 
     if not holds_batch(directory):
         raise NotThere(f"there is no batch in {directory}")

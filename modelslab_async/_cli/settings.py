@@ -62,7 +62,7 @@ class _Known:
 
 
 def _amount(value: Any) -> Decimal:
-    from ..batch._limits import amount
+    from ..batch import amount
 
     return amount(value)
 

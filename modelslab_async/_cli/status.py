@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,9 @@ from .output import PROGRAM, Output
 from .resume import check_batch
 
 if TYPE_CHECKING:
-    from ..batch._rows import Row
-    from ..batch._sqlite.reader import Reader
+    from modelslab_async import RowState
+    from modelslab_async.batch import Reader, Row, StateSummary
 
-_COUNTS = """
-SELECT state, count(*), min(updated_at), max(updated_at), sum(size), sum(seconds)
-FROM rows GROUP BY state
-"""
-_ERRORS = """
-SELECT error_kind, count(*), min(seq), error FROM rows
-WHERE state = ? AND error IS NOT NULL GROUP BY error_kind ORDER BY 2 DESC
-"""
 _MB = 1_000_000
 _AGAIN = "{program} resume {place}"
 _ADVICE = {
@@ -62,7 +53,7 @@ def status(voice: Output, directory: str, row: str | None) -> int:
     A ROW is its own id, or its number. This changes nothing and opens no
     connection, and works beside a run.
     """
-    from ..batch._sqlite.reader import Reader
+    from modelslab_async.batch import Reader
 
     place = Path(directory)
     check_batch(place)
@@ -95,56 +86,53 @@ def row_of(reader: Reader, name: str) -> Row:
 
 
 def _overview(reader: Reader, place: Path, voice: Output) -> None:
-    states = _states(reader, place)
-    total = sum(about["rows"] for about in states.values())
+    summary = reader.summary()
+    total = sum(about.rows for about in summary.values())
     if voice.json:
+        states = {state: _as_json(state, about, place) for state, about in summary.items()}
         voice.give_json({"schema_version": 1, "rows": total, "states": states})
         return
-    last = min((about["latest"] for about in states.values()), default=0.0)
+    last = max((about.last_change for about in summary.values()), default=time.time())
     voice.give(f"{total} rows, last change {_age(last)} ago")
-    for name, about in states.items():
-        voice.give(_line(name, about))
-        for error in about["errors"]:
-            voice.give(_error_line(error))
+    for state, about in summary.items():
+        voice.give(_line(state, about, place))
+        for error in about.errors:
+            example = f"row {error.first_row}: {safe_text(error.example, 300)}"
+            voice.give(f"        {error.rows} {error.kind or 'without a kind'}, such as {example}")
 
 
-def _states(reader: Reader, place: Path) -> dict[str, dict[str, Any]]:
-    """What is in each state that any row is in; ages are seconds."""
+def _as_json(state: RowState, about: StateSummary, place: Path) -> dict[str, Any]:
+    """One state for programs; ages are seconds."""
     now = time.time()
     return {
-        state: {
-            "rows": count,
-            "oldest": now - first,
-            "latest": now - last,
-            "size": size,
-            "seconds": seconds,
-            "advice": _ADVICE.get(state, "").format(program=PROGRAM, place=shlex.quote(str(place))),
-            "errors": _errors(reader, state),
-        }
-        for state, count, first, last, size, seconds in reader.db.execute(_COUNTS)
+        "rows": about.rows,
+        "oldest": now - about.first_change,
+        "latest": now - about.last_change,
+        "size": about.size,
+        "seconds": about.seconds,
+        "advice": _advice(state, place),
+        "errors": [
+            {"kind": e.kind, "rows": e.rows, "first_row": e.first_row, "example": e.example}
+            for e in about.errors
+        ],
     }
 
 
-def _errors(reader: Reader, state: str) -> list[dict[str, Any]]:
+def _advice(state: RowState, place: Path) -> str:
+    return _ADVICE.get(state, "").format(program=PROGRAM, place=shlex.quote(str(place)))
+
+
+def _line(state: RowState, about: StateSummary, place: Path) -> str:
     if state == "done":
-        return []
-    names = ("kind", "rows", "first_row", "example")
-    return [dict(zip(names, found, strict=True)) for found in reader.db.execute(_ERRORS, (state,))]
+        sizes = f"{about.seconds or 0:.0f} s of music, {(about.size or 0) / _MB:.1f} MB"
+        return f"{about.rows:>7} {state:<12}{sizes}"
+    age = _age(about.first_change)
+    return f"{about.rows:>7} {state:<12}for up to {age}; {_advice(state, place)}"
 
 
-def _line(name: str, about: Mapping[str, Any]) -> str:
-    if name == "done":
-        sizes = f"{about['seconds'] or 0:.0f} s of music, {(about['size'] or 0) / _MB:.1f} MB"
-        return f"{about['rows']:>7} {name:<12}{sizes}"
-    return f"{about['rows']:>7} {name:<12}for up to {_age(about['oldest'])}; {about['advice']}"
-
-
-def _error_line(error: Mapping[str, Any]) -> str:
-    example = f"row {error['first_row']}: {safe_text(error['example'] or '', 300)}"
-    return f"        {error['rows']} {error['kind'] or 'without a kind'}, such as {example}"
-
-
-def _age(seconds: float) -> str:
+def _age(at: float) -> str:
+    """How long ago an instant is."""
+    seconds = time.time() - at
     for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"

@@ -1,1 +1,92 @@
-"""Many requests as one durable batch: kill it at any moment, and pay for nothing twice."""
+"""Many requests as one durable batch: kill it at any moment, and pay for nothing twice.
+
+`ModelsLab.batch` runs one. This module has what stands around a run: reading a manifest
+(`Manifest`), planning and pricing (`plan_batch`, `Limits`), looking at a directory (`Reader`), and
+deciding about rows whose outcome is unknown (`Ledger`, `Reconciler`).
+
+A name is loaded with its module when it is first used.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._batch import Batch
+    from ._ledger import Ledger
+    from ._limits import Budget, Limits, amount, megabytes_of, seconds_of
+    from ._manifest import BadRow, Format, Reading, snapshot
+    from ._naming import check_template
+    from ._outcomes import Failed, Outcome, Succeeded
+    from ._plan import Manifest, Plan, Preview, plan_batch
+    from ._reconcile import Reconciler, UnmatchedJob
+    from ._records import request_of
+    from ._rows import ErrorSummary, PlannedRow, Row, StateSummary, Step
+    from ._sqlite.reader import Reader, holds_batch, is_writable
+    from ._states import RowState, settled
+
+__all__ = [
+    "BadRow",
+    "Batch",
+    "Budget",
+    "ErrorSummary",
+    "Failed",
+    "Format",
+    "Ledger",
+    "Limits",
+    "Manifest",
+    "Outcome",
+    "Plan",
+    "PlannedRow",
+    "Preview",
+    "Reader",
+    "Reading",
+    "Reconciler",
+    "Row",
+    "RowState",
+    "StateSummary",
+    "Step",
+    "Succeeded",
+    "UnmatchedJob",
+    "amount",
+    "check_template",
+    "holds_batch",
+    "is_writable",
+    "megabytes_of",
+    "plan_batch",
+    "request_of",
+    "seconds_of",
+    "settled",
+    "snapshot",
+]
+
+_MODULES = {
+    "_batch": ("Batch",),
+    "_ledger": ("Ledger",),
+    "_limits": ("Budget", "Limits", "amount", "megabytes_of", "seconds_of"),
+    "_manifest": ("BadRow", "Format", "Reading", "snapshot"),
+    "_naming": ("check_template",),
+    "_outcomes": ("Failed", "Outcome", "Succeeded"),
+    "_plan": ("Manifest", "Plan", "Preview", "plan_batch"),
+    "_records": ("request_of",),
+    "_reconcile": ("Reconciler", "UnmatchedJob"),
+    "_rows": ("ErrorSummary", "PlannedRow", "Row", "StateSummary", "Step"),
+    "_sqlite.reader": ("Reader", "holds_batch", "is_writable"),
+    "_states": ("RowState", "settled"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _MODULES.items():
+        if name in names:
+            from importlib import import_module
+
+            value = getattr(import_module(f".{module}", __name__), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

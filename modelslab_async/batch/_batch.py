@@ -7,7 +7,6 @@ however it is left, ends that task in an orderly way before the ledger is closed
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
@@ -36,7 +35,7 @@ from ._manifest import Request
 from ._naming import DEFAULT_TEMPLATE, check_template, longest_name
 from ._outcomes import Failed, Outcome
 from ._reconcile import Reconciler
-from ._records import taken
+from ._records import decoded
 from ._results import RESULTS_NAME, Result, ResultsFile
 from ._rows import PlannedRow, Row
 from ._runner import UNFINISHED, Runner
@@ -357,7 +356,7 @@ def _purse_so_far(limits: Limits, reader: Reader) -> Budget:
         return purse
     for cost, request, jobs in reader.paid():
         if cost is None:
-            price = limits.price_of(taken(json.loads(request))[0]) if limits.priced else None
+            price = limits.price_of(decoded(request)[0]) if limits.priced else None
         else:
             price = Decimal(cost)
         purse.paid(price or Decimal(0), jobs)
@@ -384,7 +383,7 @@ def _rewrite(results: ResultsFile, reader: Reader) -> None:
 
 def result_of(row: Row) -> Result:
     """What the ledger knows of a row, as the results file says it."""
-    _, fields = taken(json.loads(row.request))
+    _, fields = decoded(row.request)
     ended = row.finished_at is not None and row.accepted_at is not None
     is_done = row.state is RowState.DONE  # before, what is known of the file is only expected
     return Result(

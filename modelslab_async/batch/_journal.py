@@ -16,10 +16,10 @@ from .._engine.prepare import Submission
 from .._engine.submit import Answered
 from .._policy.submit import Busy, NotSent, Rejected, Unknown
 from .._protocol.replies import Failed, Failure, Refusal, Refused
+from .._text import decimal_text
 from ..errors import ModelsLabError
 from . import _transitions as changes
 from ._ledger import Ledger
-from ._limits import shown
 from ._rows import Row
 from ._states import RowState
 
@@ -56,7 +56,7 @@ class Journal:
         if reason is not None:
             raise reason
         number = self._row.attempt + attempt
-        cost = None if self._cost is None else shown(self._cost)
+        cost = None if self._cost is None else decimal_text(self._cost)
         await self._ledger.write(changes.intent(self._row.seq, submission.track_id, number, cost))
 
     async def answer(self, answer: Answered) -> Answered:

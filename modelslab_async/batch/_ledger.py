@@ -119,6 +119,27 @@ class Ledger:
             lambda store: store.plan(rows, replaces=replaces, whole=whole), writes=True
         )
 
+    async def abandon(self, key: int | str) -> Row:
+        """Give up finding out what became of an AMBIGUOUS or DETACHED row; it gets no file.
+
+        Raises:
+            LedgerError: there is no such row, or it is in another state.
+        """
+        return await self._decide(key, lambda row: changes.abandoned(row.seq, "given up by hand"))
+
+    async def resubmit(self, key: int | str) -> Row:
+        """Plan a row anew: the next run submits it, and pays for it AGAIN if its job exists.
+
+        Raises:
+            LedgerError: there is no such row, or its state does not allow it.
+        """
+        return await self._decide(key, lambda row: changes.replanned(row, "planned anew by hand"))
+
+    async def _decide(self, key: int | str, decision: Callable[[Row], Change]) -> Row:
+        row = await self.row(key)
+        await self.write(decision(row))
+        return await self.row(row.seq)
+
     async def set_meta(self, values: Mapping[str, str]) -> None:
         """Keep what holds for the whole batch; `Reader.meta` tells it."""
         await self._ask(lambda store: store.set_meta(values), writes=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, fields, frozen
 
+from .._text import decimal_text
 from ..endpoints.music import MusicGen
 from ..errors import ConfigurationError, LimitReached
 
@@ -46,12 +47,6 @@ def _text_of(value: object) -> str:
     if isinstance(value, Decimal) or (type(value) is int and value < _LARGEST):
         return str(value)
     return value.strip() if isinstance(value, str) else ""
-
-
-def shown(value: Decimal) -> str:
-    """An amount in plain digits, all that count and no others."""
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _optional(value: Decimal | float | str | None) -> Any:
@@ -146,14 +141,14 @@ class Limits:
         """
         if self.max_cost is not None and not self.priced:
             raise ConfigurationError(
-                f"max_cost is {shown(self.max_cost)}, but no price is known: give price_per_job or "
-                "price_per_second"
+                f"max_cost is {decimal_text(self.max_cost)}, but no price is known: give "
+                "price_per_job or price_per_second"
             )
 
     def as_texts(self) -> dict[str, str]:
         """Those that are set, as a ledger keeps them; `of_texts` brings them back."""
         return {
-            name: shown(value) if isinstance(value, Decimal) else str(value)
+            name: decimal_text(value) if isinstance(value, Decimal) else str(value)
             for name, value in _values(self).items()
             if value is not None
         }
@@ -179,10 +174,25 @@ def _higher(one: Decimal | None, other: Decimal | None) -> Decimal | None:
 
 
 def seconds_of(request: MusicGen) -> Decimal:
-    """How long the music will be that a request asks for, as far as the documents tell."""
-    if request.max_new_token is not None:
-        return Decimal(request.max_new_token) / _TOKENS_A_SECOND
-    return DEFAULT_SECONDS if request.duration is None else Decimal(request.duration)
+    """How long the music will be that a request asks for, as far as the documents tell.
+
+    Which of the two fields wins is not documented, so the longer length counts.
+    """
+    tokens = request.max_new_token
+    named = [
+        *([] if tokens is None else [Decimal(tokens) / _TOKENS_A_SECOND]),
+        *([] if request.duration is None else [Decimal(request.duration)]),
+    ]
+    return max(named, default=DEFAULT_SECONDS)
+
+
+def megabytes_of(request: MusicGen) -> float:
+    """How large the file will be that a request asks for, in MB."""
+    if request.output_format == "mp3":
+        rate = int((request.bitrate or "320k").removesuffix("k")) * 125
+    else:
+        rate = (request.sampling_rate or 32_000) * 4  # 16 bits, two channels
+    return float(seconds_of(request)) * rate / 1_000_000
 
 
 class Budget:
@@ -213,7 +223,7 @@ class Budget:
         total = _EXACT.add(self.cost, cost)
         if limits.max_cost is not None and total > limits.max_cost:
             return LimitReached(
-                f"the next job would bring the cost to {shown(total)}, and max_cost is "
-                f"{shown(limits.max_cost)}; raise it and run the batch again to go on"
+                f"the next job would bring the cost to {decimal_text(total)}, and max_cost is "
+                f"{decimal_text(limits.max_cost)}; raise it and run the batch again to go on"
             )
         return None

@@ -40,27 +40,6 @@ _PER_PAGE = 100
 _MAX_PAGES = 100
 _MAX_STRANGERS = 200
 
-_FLOOR = """
-SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND (
-    SELECT max(n) FROM transitions WHERE row = seq
-    AND old IN ('submitting', 'ambiguous') AND new IN ('submitted', 'ready')
-) < (
-    SELECT min(n) FROM (
-        SELECT max(t.n) AS n FROM transitions t JOIN rows lost ON lost.seq = t.row
-        WHERE lost.state = 'ambiguous' AND t.new = 'submitting' GROUP BY t.row
-    )
-)
-"""
-
-# Another copy went on after all that this one knows, but for what was found of it since. Nothing
-# is a floor where this one, too, has answers that are lost: they may be older.
-_FLOOR_OF_A_COPY = """
-SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*'
-AND NOT EXISTS (SELECT 1 FROM rows WHERE state = 'ambiguous')
-AND NOT EXISTS (SELECT 1 FROM transitions WHERE row = seq AND note LIKE :elsewhere)
-"""
-_ELSEWHERE = {"elsewhere": f"{changes.ELSEWHERE}%"}
-
 _log = logging.getLogger("modelslab_async.batch")
 
 
@@ -205,17 +184,9 @@ class Reconciler:
         return UnmatchedJob(job_id, news.track_id, _prompt(news.raw.get("meta")))
 
     async def _floor(self) -> int:
-        """Ids count upwards: a job lost now has a higher one than jobs accepted before it left.
-
-        Before is what comes earlier in the ledger's history: the time of day may jump.
-        """
-
-        query = _FLOOR_OF_A_COPY if self._ledger.in_doubt else _FLOOR
-
-        def highest(reader: Reader) -> int:
-            return int(reader.db.execute(query, _ELSEWHERE).fetchone()[0] or 0)
-
-        return await self._ledger.read(highest)
+        """Ids count upwards: a job lost now has a higher one than jobs accepted before it left."""
+        is_copy = self._ledger.in_doubt
+        return await self._ledger.read(lambda reader: reader.floor(is_copy=is_copy))
 
     async def _strangers(self, floor: int, enough: int) -> AsyncGenerator[UnmatchedJob, None]:
         """Jobs of the account that no row knows, newest first."""

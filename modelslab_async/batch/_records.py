@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,12 +23,14 @@ from .._protocol.sound import NotSound
 from .._text import shown
 from ..endpoints.music import MAX_INIT_AUDIO_BYTES, MusicGen, base64_text, encode, encode_audio
 from ..errors import ConfigurationError, RequestError
+from . import _rows
 from ._lines import BadRow, Given
 from ._strict import CLIP, REQUEST_FIELDS, build, canonical
 
 _ID_LENGTH: Final = 12
 _MAX_ID: Final = 191
 _MAX_PATH: Final = 8192
+_SHORT: Final = 16 * 1024
 _OURS: Final = REQUEST_FIELDS | {"id", CLIP}
 _COUNTED: Final = """
 INSERT INTO claims VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n
@@ -87,6 +90,24 @@ def taken(given: Mapping[str, Any]) -> tuple[MusicGen, dict[str, Any]]:
     clip = {"init_audio": Path(given[CLIP])} if CLIP in given else {}
     rest = {name: value for name, value in given.items() if name not in _OURS}
     return build({**given, **clip}), rest
+
+
+def decoded(request: str) -> tuple[MusicGen, dict[str, Any]]:
+    """What the ledger keeps of a row's request, as the request and the unknown fields.
+
+    A run looks at the same row several times in a row; megabytes of audio are not kept for that.
+    """
+    return _decoded_lately(request) if len(request) <= _SHORT else taken(json.loads(request))
+
+
+def request_of(row: _rows.Row) -> MusicGen:
+    """The request of a row of the ledger."""
+    return decoded(row.request)[0]
+
+
+@functools.lru_cache(maxsize=256)
+def _decoded_lately(request: str) -> tuple[MusicGen, dict[str, Any]]:
+    return taken(json.loads(request))
 
 
 class Rows:

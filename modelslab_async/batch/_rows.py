@@ -128,6 +128,44 @@ class Step:
     note: str
 
 
+@frozen
+class ErrorSummary:
+    """Rows of one state that ended with the same kind of error.
+
+    Attributes:
+        kind: the name of the error's class; ``None``: not known.
+        rows: how many there are.
+        first_row: the number of the first of them.
+        example: its message.
+    """
+
+    kind: str | None
+    rows: int
+    first_row: int
+    example: str
+
+
+@frozen
+class StateSummary:
+    """The rows of one state.
+
+    Attributes:
+        rows: how many there are.
+        first_change, last_change: when rows came to this state: the first and the last of them,
+            in seconds since the epoch.
+        size: bytes of their files; ``None``: there are none.
+        seconds: of audio in them; ``None``: not known.
+        errors: the kinds of errors, the most frequent first; none for rows that are done.
+    """
+
+    rows: int
+    first_change: float
+    last_change: float
+    size: int | None
+    seconds: float | None
+    errors: tuple[ErrorSummary, ...]
+
+
 def storable(value: Storable) -> Storable:
     """A value that SQLite takes and gives back, and that its tools can show.
 

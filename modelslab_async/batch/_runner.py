@@ -6,7 +6,6 @@ finished, not when its download is. Whatever ends the run, what is paid for is i
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
@@ -26,7 +25,6 @@ from .._policy.error_mapping import outage
 from .._policy.poll import Finish
 from .._policy.queue import backoff
 from .._protocol.replies import Finished, RemoteFile
-from ..endpoints.music import MusicGen
 from ..errors import (
     AuthenticationError,
     ConfigurationError,
@@ -52,7 +50,7 @@ from ._limits import Budget
 from ._naming import file_name, names_job
 from ._outcomes import Failed, Outcome, Succeeded
 from ._published import about, no_name, published_before, standing
-from ._records import check_clip, taken
+from ._records import check_clip, request_of
 from ._rows import Row
 from ._sqlite.identity import track_id_of
 from ._states import RowState
@@ -299,7 +297,7 @@ class Runner:
 
     async def _submit(self, row: Row, alone: bool) -> Job:
         large = len(row.request) > _LARGE
-        request = await in_thread(partial(_request, row)) if large else _request(row)
+        request = await in_thread(partial(request_of, row)) if large else request_of(row)
         if isinstance(request.init_audio, Path):
             await in_thread(partial(check_clip, request.init_audio, request, row.payload_hash))
         track_id = request.track_id
@@ -336,7 +334,7 @@ class Runner:
 
     def _cost(self, row: Row) -> Decimal | None:
         limits = self._purse.limits
-        return limits.price_of(_request(row)) if limits.priced else None
+        return limits.price_of(request_of(row)) if limits.priced else None
 
     async def _taken_up(self, row: Row, there: SavedFile | None) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
@@ -432,7 +430,3 @@ def _stops(error: ModelsLabError) -> bool:
     if isinstance(error, NotFound) and error.job is None:
         return True
     return isinstance(error, _STOPPING) or isinstance(error.__cause__, OSError)
-
-
-def _request(row: Row) -> MusicGen:
-    return taken(json.loads(row.request))[0]

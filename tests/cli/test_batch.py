@@ -177,7 +177,7 @@ def test_a_dry_run_opens_no_socket_and_tells_what_it_would_come_to(tmp_path: Pat
     assert (plain.returncode, plain.stderr) == (0, "")
     assert plain.stdout.splitlines() == [
         "3 rows, 0 done, 0 paid for and not done, in rows-batch",
-        "3 jobs, 15 s of music, about 1.9 MB, price unknown",
+        "3 jobs, 15 s of music, about 2.0 MB, price unknown",
         "manifest: JSONL, one object per line; 3 rows",
         "  00001-waltz.wav  waltz",
         "  00002-raga.wav  raga",

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from modelslab_async import ConfigurationError, LimitReached, Limits, MusicGen
-from modelslab_async.batch._limits import Budget, amount, seconds_of, shown
+from modelslab_async._text import decimal_text
+from modelslab_async.batch._limits import Budget, amount, seconds_of
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ from modelslab_async.batch._limits import Budget, amount, seconds_of, shown
     ],
 )
 def test_an_amount_is_the_decimal_that_was_written(value: Any, is_taken_for: str) -> None:
-    assert shown(amount(value)) == is_taken_for
+    assert decimal_text(amount(value)) == is_taken_for
 
 
 @pytest.mark.parametrize(

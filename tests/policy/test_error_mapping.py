@@ -39,7 +39,6 @@ from modelslab_async.errors import (
     APIError,
     AuthenticationError,
     BadRequest,
-    BatchError,
     DownloadError,
     IncompleteDownload,
     InsufficientCredits,
@@ -79,8 +78,6 @@ MORE: dict[str, Any] = {
 
 def an(kind: type[ModelsLabError]) -> ModelsLabError:
     """An error of this kind with every attribute that it takes."""
-    if issubclass(kind, BatchError):
-        return kind("two failed", [JobFailed("one", job_id="1"), BadRequest("two")], **ABOUT)
     takes = inspect.signature(kind).parameters
     return kind("what happened", **{k: v for k, v in {**ABOUT, **MORE}.items() if k in takes})
 
@@ -126,12 +123,6 @@ def test_errors_are_also_what_python_calls_them() -> None:
     assert issubclass(JobTimeout, TimeoutError)
     assert issubclass(RequestError, ValueError)
     assert issubclass(errors.ConfigurationError, ValueError)
-
-
-def test_a_batch_error_is_split_into_batch_errors() -> None:
-    failed, rest = an(BatchError).split(JobFailed)  # type: ignore[attr-defined]
-    assert type(failed) is type(rest) is BatchError
-    assert [str(one) for one in (*failed.exceptions, *rest.exceptions)] == ["one", "two"]
 
 
 def test_only_what_costs_nothing_to_try_again_is_retryable() -> None:

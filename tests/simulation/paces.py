@@ -62,7 +62,8 @@ def _obeyed(hints: tuple[Hint, ...]) -> Check:
         for hint, (refused, again) in zip(hints, pairwise(times), strict=False):
             told = hint.seconds is not None or hint.until is not None
             least = hint.least(refused) if told else _POLICY.max_interval
-            yield from gaps([refused, again], least, 1.1 * least + 1.0, f"{hint}: asked")
+            # Dates have whole seconds, so that what is left until one is up to a second longer.
+            yield from gaps([refused, again], least, 1.1 * (least + 1.0) + 1.0, f"{hint}: asked")
 
     return check
 

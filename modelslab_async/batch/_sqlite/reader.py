@@ -18,8 +18,9 @@ from types import TracebackType
 from typing import Final, Self
 
 from ...errors import LedgerError
-from .._rows import COLUMNS, Row, Step, storable
+from .._rows import COLUMNS, ErrorSummary, Row, StateSummary, Step, storable
 from .._states import RowState
+from .._transitions import ELSEWHERE
 from .directory import LOCK_NAME
 from .schema import VERSION, version_of
 
@@ -35,6 +36,33 @@ FROM transitions t JOIN rows r ON r.seq = t.row WHERE {_IS_PAID} GROUP BY t.cost
 _MISSING: Final = """
 SELECT count(*) FROM rows WHERE state IN ('ready', 'output_lost')
 AND finished_at > coalesce((SELECT max(done_at) FROM rows), 0)
+"""
+_SUMMARY: Final = """
+SELECT state, count(*), min(updated_at), max(updated_at), sum(size), sum(seconds)
+FROM rows GROUP BY state
+"""
+_ERRORS: Final = """
+SELECT error_kind, count(*), min(seq), error FROM rows
+WHERE state = ? AND error IS NOT NULL GROUP BY error_kind ORDER BY 2 DESC
+"""
+_FLOOR: Final = """
+SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND (
+    SELECT max(n) FROM transitions WHERE row = seq
+    AND old IN ('submitting', 'ambiguous') AND new IN ('submitted', 'ready')
+) < (
+    SELECT min(n) FROM (
+        SELECT max(t.n) AS n FROM transitions t JOIN rows lost ON lost.seq = t.row
+        WHERE lost.state = 'ambiguous' AND t.new = 'submitting' GROUP BY t.row
+    )
+)
+"""
+
+# Another copy went on after all that this one knows, but for what was found of it since. Nothing
+# is a floor where this one, too, has answers that are lost: they may be older.
+_FLOOR_OF_A_COPY: Final = """
+SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*'
+AND NOT EXISTS (SELECT 1 FROM rows WHERE state = 'ambiguous')
+AND NOT EXISTS (SELECT 1 FROM transitions WHERE row = seq AND note LIKE :elsewhere)
 """
 DAMAGED: Final = (
     "keep a copy of all ledger files, for nothing else knows what is paid for. When a backup is "
@@ -185,6 +213,31 @@ class Reader:
     def missing(self) -> int:
         """How many finished jobs have no file, of those after the last file that arrived."""
         return int(self.db.execute(_MISSING).fetchone()[0])
+
+    def attempts(self) -> int:
+        """How many submits were begun, over all runs."""
+        return int(self.db.execute("SELECT sum(attempt) FROM rows").fetchone()[0] or 0)
+
+    def summary(self) -> dict[RowState, StateSummary]:
+        """What is in each state that any row is in."""
+        return {
+            RowState(state): StateSummary(rows, first, last, size, seconds, self._errors(state))
+            for state, rows, first, last, size, seconds in self.db.execute(_SUMMARY)
+        }
+
+    def _errors(self, state: str) -> tuple[ErrorSummary, ...]:
+        if state == RowState.DONE:
+            return ()
+        return tuple(ErrorSummary(*found) for found in self.db.execute(_ERRORS, (state,)))
+
+    def floor(self, *, is_copy: bool) -> int:
+        """The highest job id of those accepted before the first lost submit left, or 0.
+
+        Before is what comes earlier in the ledger's history: the time of day may jump.
+        """
+        query = _FLOOR_OF_A_COPY if is_copy else _FLOOR
+        values = {"elsewhere": f"{ELSEWHERE}%"}
+        return int(self.db.execute(query, values).fetchone()[0] or 0)
 
     def batch(self) -> tuple[str, int]:
         """The batch's uuid, and how often it was opened to be worked on."""

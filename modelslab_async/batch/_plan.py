@@ -1,0 +1,258 @@
+"""Say what a run of a batch would do, and what it would come to, before anything is sent.
+
+Plain blocking code that reads only: a manifest, and the ledger of the directory if it has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from difflib import get_close_matches
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from attrs import Factory, define, field, frozen
+
+from .._text import safe_text
+from ..endpoints.music import MusicGen
+from ..errors import RequestError
+from ._account import ORIGIN
+from ._confirmed import Selection
+from ._limits import Limits, megabytes_of, seconds_of
+from ._manifest import BadRow, Format, Reading, Report, Row, check_manifest, read_manifest
+from ._naming import DEFAULT_TEMPLATE, file_name
+from ._records import request_of
+from ._rows import PlannedRow
+from ._sqlite.reader import Reader, holds_batch
+from ._states import UNSENT, RowState, settled
+from ._strict import REQUEST_FIELDS
+
+_MAX_NAMED: Final = 20
+_MAX_SHOWN: Final = 3
+
+
+@frozen
+class Manifest:
+    """A manifest that can be read twice: to check it, and then to plan its rows."""
+
+    file: BinaryIO
+    format: Format | None
+    folder: Path | None
+
+    def rows(self, reading: Reading | None = None) -> Iterator[Row | BadRow]:
+        """Its rows, from the start."""
+        self.file.seek(0)
+        return read_manifest(self.file, self.format, folder=self.folder, reading=reading)
+
+    def planned(self) -> Iterator[PlannedRow]:
+        """Its rows as the ledger takes them.
+
+        Raises:
+            RequestError: the file has changed since it was checked, and cannot be used now.
+        """
+        for row in self.rows():
+            if isinstance(row, BadRow):
+                raise RequestError(f"{row}; nothing was sent")
+            yield PlannedRow(row.id, row.given(), row.payload_hash, row.request.prompt)
+
+
+@define
+class Preview:
+    """What a manifest was taken for.
+
+    Attributes:
+        reading: its format, and what in it is no row.
+        rows: how many it has.
+        first: names of the files of the first rows, and their prompts.
+        misspelled: fields that are not sent, and the field whose name is close to each.
+    """
+
+    reading: Reading = Factory(Reading)
+    rows: int = 0
+    first: list[tuple[str, str]] = Factory(list)
+    misspelled: dict[str, str] = Factory(dict)
+
+    def add(self, row: Row, seq: int, template: str) -> None:
+        """One more row of the manifest, with its number in the batch."""
+        self.rows += 1
+        if len(self.first) < _MAX_SHOWN:
+            request = row.request
+            # The id of a job is not known yet, and neither is the format that the API will send.
+            stem = file_name(template, seq, row.id, request.prompt, "job")
+            name = f"{stem}.{request.output_format or 'wav'}"
+            self.first.append((name, safe_text(request.prompt, 60)))
+
+
+@define
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        limits: what may be paid for.
+        counts: rows of the directory by state, before the run.
+        added: rows of the manifest that the directory does not know.
+        kept: rows of the manifest that it knows.
+        restored: rows of the manifest that an earlier one did not hold.
+        replaced: rows of the manifest that were not sent yet, and are otherwise now.
+        unsent: rows of the manifest that it knows, and that were not sent yet.
+        dropped: rows of the directory that were not sent yet, and are not in the manifest.
+        looked_for: rows whose lost files shall be looked for again.
+        paid_at: origin of the API where rows of the directory were paid for; ``None``: none was.
+        changed: ids of rows that it knows otherwise.
+        preview: how the manifest was read.
+        jobs, seconds, mb, cost: what would be paid for anew, and what that would come to.
+        selection: which rows that is.
+    """
+
+    limits: Limits
+    counts: Mapping[RowState, int] = Factory(dict)
+    added: int = 0
+    kept: int = 0
+    replaced: int = 0
+    restored: int = 0
+    unsent: int = 0
+    dropped: int = 0
+    looked_for: int = 0
+    paid_at: str | None = None
+    jobs: int = 0
+    seconds: float = 0.0
+    mb: float = 0.0
+    cost: Decimal = Decimal(0)
+    changed: list[str] = field(factory=list)
+    preview: Preview | None = None
+    selection: Selection = field(factory=Selection)
+
+    @property
+    def rows(self) -> int:
+        """Rows that the directory will have."""
+        return sum(self.counts.values()) + self.added - self.dropped - self.skipped
+
+    @property
+    def skipped(self) -> int:
+        """Rows that an earlier run left out, and this one leaves out again."""
+        return self.counts.get(RowState.SKIPPED, 0) - self.restored
+
+    @property
+    def alters(self) -> bool:
+        """Whether the ledger does not hold the rows as the manifest does."""
+        return bool(self.added or self.replaced or self.restored or self.dropped)
+
+    @property
+    def underway(self) -> int:
+        """Rows that go on without being paid for again."""
+        free = [state for state in RowState if not settled(state) and state is not RowState.PLANNED]
+        return sum(self.counts.get(state, 0) for state in free) + self.looked_for
+
+    @property
+    def unlisted(self) -> int:
+        """Rows of the directory that the manifest does not hold."""
+        return sum(self.counts.values()) - self.kept
+
+    def add(self, row_id: str, payload_hash: str, request: MusicGen) -> None:
+        """The job of one more row would be paid for."""
+        self.selection.add(row_id, payload_hash)
+        seconds = seconds_of(request)
+        self.jobs += 1
+        self.seconds += float(seconds)
+        self.mb += megabytes_of(request)
+        self.cost += self.limits.cost(seconds)
+
+
+def plan_batch(
+    directory: Path,
+    manifest: Manifest | None = None,
+    *,
+    limits: Limits | None = None,
+    retry: Iterable[RowState] = (),
+    template: str | None = None,
+) -> Plan:
+    """What a run would do in a directory, with the rows of a manifest besides those that it holds.
+
+    Args:
+        directory: of the batch; it need not exist.
+        manifest: its rows; ``None``: the directory's own, as a resumed run takes them.
+        limits: what may be paid for.
+        retry: states of rows that the run would try again.
+        template: how files would be named.
+
+    Raises:
+        RequestError: rows of the manifest cannot be used, or are not what they were; all of
+            them are named.
+        LedgerError: the directory's ledger cannot be read.
+    """
+    plan = Plan(limits or Limits())
+    template = template or DEFAULT_TEMPLATE
+    if not holds_batch(directory):
+        if manifest is not None:
+            plan.preview = _take_in(plan, manifest, None, template)
+        return plan
+    with Reader.open(directory) as reader:
+        if manifest is not None:
+            plan.preview = _take_in(plan, manifest, reader, template)
+        plan.counts = reader.counts()
+        plan.paid_at = reader.meta().get(ORIGIN, "") if reader.is_paid_for() else None
+        again = frozenset(retry) - {RowState.OUTPUT_LOST}
+        if RowState.OUTPUT_LOST in frozenset(retry):
+            plan.looked_for = plan.counts[RowState.OUTPUT_LOST]
+        if manifest is None:
+            again |= {RowState.PLANNED}
+        else:
+            plan.dropped = plan.counts[RowState.PLANNED] - plan.unsent
+        for row in reader.each(again):
+            plan.add(row.id, row.payload_hash, request_of(row))
+    return plan
+
+
+def _take_in(plan: Plan, manifest: Manifest, reader: Reader | None, template: str) -> Preview:
+    preview = Preview()
+    rows = manifest.rows(preview.reading)
+    report = check_manifest(_compared(plan, rows, reader, preview, template))
+    _check(report)
+    if plan.changed:
+        named = ", ".join(safe_text(row_id, 40) for row_id in plan.changed[:_MAX_NAMED])
+        many = "1 row" if len(plan.changed) == 1 else f"{len(plan.changed)} rows"
+        raise RequestError(
+            f"{many} not as planned before: {named}; nothing was sent: give changed rows new ids"
+        )
+    preview.misspelled = {
+        name: close[0]
+        for name in report.unknown
+        if (close := get_close_matches(name.casefold(), REQUEST_FIELDS, n=1, cutoff=0.8))
+    }
+    return preview
+
+
+def _check(report: Report) -> None:
+    if report.bad_rows:
+        raise RequestError(f"{report}\nnothing was sent; correct them, then run again")
+    if not report.rows:
+        raise RequestError("the manifest holds no row; nothing was sent")
+
+
+def _compared(
+    plan: Plan, rows: Iterator[Row | BadRow], reader: Reader | None, preview: Preview, template: str
+) -> Iterator[Row | BadRow]:
+    """The same rows, each looked up in the ledger on its way."""
+    last = 0 if reader is None else reader.last_seq()
+    for row in rows:
+        if isinstance(row, Row):
+            known = None if reader is None else reader.planned_as(row.id)
+            if known is None:
+                plan.added += 1
+                plan.add(row.id, row.payload_hash, row.request)
+            else:
+                _compare(plan, row, known[1] == row.payload_hash, known[2])
+            preview.add(row, known[0] if known else last + plan.added, template)
+        yield row
+
+
+def _compare(plan: Plan, row: Row, is_same: bool, state: RowState) -> None:
+    """A row of the manifest that the directory knows."""
+    plan.kept += 1
+    if state in UNSENT:
+        plan.add(row.id, row.payload_hash, row.request)
+        plan.unsent += state is RowState.PLANNED
+        plan.restored += state is RowState.SKIPPED
+        plan.replaced += not is_same
+    elif not is_same:
+        plan.changed.append(row.id)
