@@ -18,6 +18,7 @@ from .error_mapping import NotThere
 from .naming import (
     check_place,
     check_publishing,
+    format_for,
     free_names,
     is_taken,
     longest_name,
@@ -26,7 +27,7 @@ from .naming import (
 )
 from .options import account, output_options, waiting
 from .output import PROGRAM, Output
-from .textfiles import as_meant
+from .textfiles import as_meant, from_stdin
 
 if TYPE_CHECKING:
     from modelslab_async import MusicGen
@@ -92,14 +93,19 @@ def generate(
 
     \b
     Without --sandbox jobs cost money and want MODELSLAB_API_KEY. The finished
-    paths go to stdout. No file is overwritten unless you say so; the file's ending
-    follows what it is.
+    paths go to stdout. No file is overwritten unless you say so. The ending of -o
+    chooses the format, and the file's ending follows what it is. A single - reads
+    prompts from standard input, one per line.
     """
-    prompts = tuple(map(as_meant, prompts))
+    prompts = _from_stdin() if prompts == ("-",) else tuple(map(as_meant, prompts))
     connection = Connection(settings=settings, sandbox=sandbox)
     if sandbox and settings["base_url"].origin == "flag":
         raise click.UsageError("--sandbox and --base-url exclude each other")
     directory, file = check_place(output, several=len(prompts) > 1)
+    source = click.get_current_context().get_parameter_source("output_format")
+    fields["output_format"] = format_for(
+        output, fields["output_format"], is_named=source is click.core.ParameterSource.COMMANDLINE
+    )
     requests = _requests(prompts, fields)
     tracks = _tracks(prompts, requests, directory, file, overwrite=overwrite)
     if dry_run:
@@ -118,6 +124,20 @@ def generate(
         voice.say(f"the ids of the jobs are in {kept.path} until their files are saved")
     again = place_again(output, overwrite=overwrite)
     return deliver(connection, tracks, voice, again=again, kept=kept)
+
+
+def _from_stdin() -> tuple[str, ...]:
+    """The prompts of standard input, one per line, by the rules of a text manifest."""
+    text = from_stdin("generate -").replace("\r\n", "\n").replace("\r", "\n")
+    lines = [line.strip() for line in text.split("\n")]
+    prompts = [
+        line.removeprefix("\\") if line.startswith("\\#") else line
+        for line in lines
+        if line and not line.startswith("#")
+    ]
+    if not prompts:
+        raise click.UsageError("standard input holds no prompt; nothing was sent")
+    return tuple(prompts)
 
 
 def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:

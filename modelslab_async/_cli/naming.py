@@ -12,18 +12,57 @@ import click
 from .._engine.filesystem import make_durably, probe, remove_empty
 
 EXTENSIONS = (".wav", ".mp3", ".flac")
+_NOT_MADE = frozenset(
+    {
+        *(".aac", ".aif", ".aiff", ".alac", ".m4a", ".mp4", ".oga", ".ogg", ".opus", ".webm"),
+        ".wma",
+    }
+)
 _SLUGGED = len("-9999.flac") + 60
 
 
 def check_place(output: str | None, *, several: bool) -> tuple[Path, Path | None]:
     """The directory, and the file in it if ``-o`` names one; checked before anything is paid."""
     path = Path(output or ".")
-    is_file = path.suffix.lower() in EXTENSIONS and not os.path.isdir(path)  # noqa: PTH112
+    is_file = path.suffix.lower() in EXTENSIONS and not _is_directory(output)
     if several and (is_file or os.path.isfile(path)):  # noqa: PTH113  these two never raise
         raise click.UsageError(f"-o {path} is a file, but several prompts need a directory")
     directory = path.parent if is_file else path
     check_writable(directory)
     return directory, path if is_file else None
+
+
+def format_for(output: str | None, chosen: str | None, *, is_named: bool) -> str | None:
+    """The format to ask for: that of the ending of ``-o``, else the chosen one.
+
+    Args:
+        output: what ``-o`` names.
+        chosen: ``--output-format``, also from the environment or a file; ``None``: not given.
+        is_named: it stands on the command line, beside ``-o``.
+
+    Raises:
+        click.UsageError: the API makes no such files, or the two contradict each other.
+    """
+    path = Path(output or ".")
+    ending = path.suffix.lower()
+    if _is_directory(output) or ending not in {*EXTENSIONS, *_NOT_MADE}:
+        return chosen
+    if ending in _NOT_MADE:
+        raise click.UsageError(
+            f"-o {path}: the API makes no {ending} files; end the name in .wav, .mp3 or .flac"
+        )
+    if chosen == ending[1:] or (chosen is None and ending == ".wav"):  # as the API does by itself
+        return chosen
+    if chosen is not None and is_named:
+        raise click.UsageError(
+            f"-o {path} and --output-format {chosen} contradict each other: leave one of them out"
+        )
+    return ending[1:]
+
+
+def _is_directory(output: str | None) -> bool:
+    """Whether ``-o`` names a directory: it is one, or ends with a slash."""
+    return output is None or output.endswith("/") or os.path.isdir(output)  # noqa: PTH112
 
 
 def place_again(output: str | None, *, overwrite: bool) -> list[str]:

@@ -151,13 +151,6 @@ async def test_an_unwritable_place_is_refused_before_anything_is_paid(
     assert (done.returncode, box.book.debits) == (2, [])
 
 
-async def test_the_ending_follows_what_arrived(box: Sandbox, tmp_path: Path) -> None:
-    done = await against(
-        box, tmp_path, "generate", "waltz", "-o", "waltz.wav", "--output-format", "mp3"
-    )
-    assert (done.returncode, done.stdout) == (0, "waltz.mp3\n")
-
-
 async def test_every_parameter_of_the_request_is_an_option(box: Sandbox, tmp_path: Path) -> None:
     clip = encode_clip()
     (tmp_path / "clip.wav").write_bytes(clip)
@@ -409,7 +402,7 @@ def test_a_dry_run_needs_no_key_and_tells_the_sizes(tmp_path: Path) -> None:
     done = command(tmp_path, "generate", "-n", "x", "y", "--duration", "60", **plain)
     assert done.returncode == 0
     assert "2 jobs, 120 s of music, about 15.4 MB, price unknown" in done.stdout
-    as_json = command(tmp_path, "generate", "-n", "x", "--json", "--max-new-token", "503")
+    as_json = command(tmp_path, "generate", "-n", "x", "--json", "--max-new-token", "500")
     assert json.loads(as_json.stdout)["files"] == [{"path": "x.wav", "seconds": 10.0, "mb": 1.28}]
 
 
@@ -418,3 +411,50 @@ async def test_balance_prints_what_is_left(box: Sandbox, tmp_path: Path) -> None
     assert (done.returncode, done.stdout) == (0, "1000.00 USD\n")
     as_json = await against(box, tmp_path, "balance", "--json")
     assert json.loads(as_json.stdout) == {"schema_version": 1, "amount": 1000.0, "currency": "USD"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "format_"),
+    [
+        (["-o", "song.mp3"], "mp3"),
+        (["-o", "song.FLAC"], "flac"),
+        (["-o", "song.wav"], None),
+        (["-o", "song.mp3/"], None),
+        (["-o", "songs", "--output-format", "flac"], "flac"),
+    ],
+    ids=str,
+)
+async def test_the_ending_of_the_file_chooses_the_format(
+    box: Sandbox, tmp_path: Path, arguments: list[str], format_: str | None
+) -> None:
+    await against(box, tmp_path, "generate", "waltz", "-q", *arguments)
+    [job] = box.book.jobs.values()
+    assert job.request.get("output_format") == format_
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-o", "song.ogg"],
+        ["-o", "song.M4A"],
+        ["-o", "song.wav", "--output-format", "mp3"],
+    ],
+    ids=str,
+)
+async def test_a_name_that_no_file_of_the_api_can_have_is_refused_before_it_is_paid_for(
+    box: Sandbox, tmp_path: Path, arguments: list[str]
+) -> None:
+    done = await against(box, tmp_path, "generate", "waltz", *arguments)
+    assert done.returncode == 2
+    assert not box.book.jobs
+
+
+async def test_a_single_dash_reads_prompts_from_standard_input(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    lines = "waltz\r\n\n# a comment\n\\#1 hit\n"
+    done = await against(box, tmp_path, "generate", "-", "--yes", "-q", stdin=lines)
+    assert done.returncode == 0
+    assert {job.prompt for job in box.book.jobs.values()} == {"waltz", "#1 hit"}
+    empty = await against(box, tmp_path, "generate", "-", stdin="# nothing\n")
+    assert empty.returncode == 2
