@@ -745,10 +745,10 @@ async def test_a_progress_that_raises_costs_a_log_line_and_not_the_file(
 async def test_each_failed_try_is_logged_with_its_job(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "modelslab_async._engine.download")
+    caplog.set_level(logging.INFO, "modelslab_async.download")
     async with track(tmp_path, done(on("html"))) as it:
         await it.save()
-        records = [r for r in caplog.records if r.name == "modelslab_async._engine.download"]
+        records = [r for r in caplog.records if r.name == "modelslab_async.download"]
         assert [record.__dict__["job_id"] for record in records] == [it.made.id]
         assert "try 1" in caplog.text
 
