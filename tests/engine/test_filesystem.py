@@ -278,7 +278,7 @@ def test_h01_and_h02_the_real_calls_may_be_missing(source: str, tmp_path: Path) 
     done = subprocess.run(
         [sys.executable, "-c", RUN],
         cwd=tmp_path,
-        env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        env={**os.environ, **environment, "PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=False,

@@ -48,7 +48,7 @@ def run(
     code: str, folder: Path, *flags: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """A program in another interpreter that finds this package, in an empty folder."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     return subprocess.run(
         [sys.executable, *flags, "-c", code],
         cwd=folder,
