@@ -99,11 +99,19 @@ class Slots:
         self._pace = self._pace.ended(now())
         self._wake()
 
-    def refused(self, slot: Slot, *, maximum: int | None, retry_after: float | None) -> None:
+    def refused(
+        self,
+        slot: Slot,
+        *,
+        maximum: int | None,
+        retry_after: float | None,
+        interval: float | None = None,
+    ) -> None:
         """A submit was turned away: its place is given back, and all wait as they were told."""
         self._pace = self._pace.refused(
             maximum=maximum,
             retry_after=retry_after,
+            interval=interval,
             sent_at=slot.taken_at,
             now=now(),
             draw=random.random(),

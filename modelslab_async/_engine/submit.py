@@ -260,7 +260,12 @@ class Submitter:
         _log.debug("submit of %s: %r", submission.track_id, outcome)
         match outcome:
             case Busy(reply):
-                self._slots.refused(slot, maximum=reply.maximum, retry_after=reply.retry_after)
+                self._slots.refused(
+                    slot,
+                    maximum=reply.maximum,
+                    retry_after=reply.retry_after,
+                    interval=reply.interval,
+                )
             case Accepted(reply):
                 self._slots.accepted()
                 return _Result(self._job(submission, reply), status)

@@ -2,7 +2,8 @@
 
 The account's queue takes 5, 10 or 15 requests at once, by plan (ModelsLab docs, rate limits page).
 A refusal that names this maximum speaks of depth: as soon as one of our own jobs leaves the queue,
-there is a slot, however long the refusal asks to wait. Nothing here waits or reads a clock.
+there is a slot, however long the refusal asks to wait. One that names a rate says nothing of depth:
+the slots stay, and submits leave at that rate. Nothing here waits or reads a clock.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class ConcurrencyLimit:
     freed: int = 0
     freed_from: float = 0.0
     _asked: int = 0
+    _interval: float = 0.0
     _named: int | None = None
     _rate_until: float = 0.0
     _ended_at: float = float("-inf")
@@ -59,9 +61,15 @@ class ConcurrencyLimit:
 
     def left(self, now: float) -> ConcurrencyLimit:
         """A submit leaves now; before `not_before` it takes the slot of a job that has ended."""
+        paced = self._silent_until(now + self._interval) if self._interval else self
         if now < self.not_before:
-            return evolve(self, freed=self.freed - 1)
-        return evolve(self, freed=0, ended_before=max(0, self._ended_before - 1))
+            return evolve(paced, freed=self.freed - 1)
+        return evolve(paced, freed=0, ended_before=max(0, self._ended_before - 1))
+
+    def _silent_until(self, time: float) -> ConcurrencyLimit:
+        """Nothing leaves before this time, whatever ends."""
+        time = max(time, self.not_before)
+        return evolve(self, not_before=time, freed_from=time, rate_until=time)
 
     def ended(self, now: float) -> ConcurrencyLimit:
         """A job of ours has left the queue."""
@@ -83,6 +91,7 @@ class ConcurrencyLimit:
         *,
         maximum: int | None,
         retry_after: float | None,
+        interval: float | None = None,
         sent_at: float,
         now: float,
         draw: float,
@@ -93,17 +102,18 @@ class ConcurrencyLimit:
         Args:
             maximum: the number of requests that the answer says are allowed.
             retry_after: seconds to stay away, as the answer says.
+            interval: seconds from one submit to the next at the rate that the answer names.
             sent_at: when that submit left: a whole burst of refusals cuts the pace once.
             now: the time of the answer.
             draw: a random number from 0 to 1, to spread clients that were refused together.
             was_freed: it had left for a job of ours that had ended, before `not_before`.
         """
-        wait = backoff(self._refusals, draw) if retry_after is None else max(_FLOOR, retry_after)
+        burst = sent_at < self._cut_at
+        refusals = max(1, self._refusals + (not burst))
+        unsaid = backoff(refusals - 1, draw) if interval is None else interval
+        wait = max(_FLOOR, unsaid if retry_after is None else retry_after)
         paused = evolve(
-            self,
-            not_before=max(self.not_before, now + wait),
-            refusals=self._refusals + 1,
-            accepted=0,
+            self, not_before=max(self.not_before, now + wait), refusals=refusals, accepted=0
         )
         if maximum is not None:
             ceiling = min(self._asked, maximum)
@@ -113,8 +123,10 @@ class ConcurrencyLimit:
             if sent_at < self._ended_at:  # the slot of who ended meanwhile was not free yet
                 return evolve(cut, freed=self.freed + self._ended_before, ended_before=0)
             return cut
-        paused = evolve(paused, freed_from=paused.not_before, rate_until=paused.not_before)
-        if sent_at < self._cut_at:
+        paused = paused._silent_until(now + wait)
+        if interval is not None:
+            return evolve(paused, interval=interval, cut_at=now)
+        if burst:
             return paused
         return evolve(paused, limit=max(1, self.limit // 2), cut_at=now)
 

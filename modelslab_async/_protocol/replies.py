@@ -121,7 +121,10 @@ class Finished(_Answer):
 
 @frozen(kw_only=True)
 class Refused(_Answer):
-    """The request was turned away. ``retry_after`` is seconds, ``maximum`` queued requests.
+    """The request was turned away.
+
+    ``retry_after`` is seconds, ``maximum`` queued requests, ``interval`` the seconds from one
+    request to the next at the rate that is allowed.
 
     ``bare``: only the HTTP status says so, and not the API's own words. Anybody on the way may have
     said it, whatever the API did.
@@ -131,6 +134,7 @@ class Refused(_Answer):
     message: str = ""
     retry_after: float | None = None
     maximum: int | None = None
+    interval: float | None = None
     bare: bool = False
 
 
@@ -325,6 +329,7 @@ def _read_no(answer: dict[str, Any], status: int, sent: Iterable[str], *, said_s
             message=text,
             retry_after=wire_values.wait(answer.get("retry_after"), said),
             maximum=wire_values.maximum(said),
+            interval=wire_values.interval(said),
             bare=not shaped and status == 429,
             **common,
         )
@@ -408,6 +413,7 @@ def _read_text(body: bytes, status: int, reason: str, sent: Iterable[str]) -> Re
         message=text,
         retry_after=wire_values.wait(None, said),
         maximum=wire_values.maximum(said),
+        interval=wire_values.interval(said),
         bare=not full,
         status=status,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from .._text import safe_text
 from .urls import job_id as trusted_id
 from .wire_json import finite
-from .wording import Sentences, texts
+from .wording import PERIODS, Sentences, texts
 
 Answer = Mapping[str, Any]
 
@@ -23,6 +23,16 @@ MAX_TRACK_ID_LENGTH = 191
 """Characters of one that is text; none is documented, and so many fit an indexed column."""
 
 _MAXIMUM = re.compile(r"\bmaximum (?:of )?(\d{1,5}) ")
+_COUNT = r"(\d{1,6}(?: \d{3})*)"
+_COUNTED = r"(?:(?:api|queued|generation|allowed|are|requests?|reqs?|calls?|generations?|jobs?) )"
+_RATE = re.compile(
+    rf"\b(?:(?:maximum|max|limit)(?: of| is)? {_COUNT} {_COUNTED}*"
+    rf"|{_COUNT} (?:{_COUNTED}+|(?=(?:per|each|every) )))"
+    r"(?:per (?:account|user|ip|key|api key) )?"
+    rf"(?:(?:per|each|every|an?|in|within) (?:(\d{{1,4}}) )?)?({PERIODS})\b"
+)
+_SHORT_RATE = re.compile(rf"\b{_COUNT} ?rp([smh])\b")
+_PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _WAIT = re.compile(r"\b(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:ec|\b)")
 _NAMED = re.compile(
     rb'"(?:id|request_id|taskId)"\s*:\s*(?:(\d{1,19})(?=[\s,}])|"([A-Za-z0-9_-]{1,128})")'
@@ -103,6 +113,26 @@ def wait(value: object, said: Sentences) -> float | None:
 
 
 def maximum(said: Sentences) -> int | None:
-    """How many requests are allowed at once, if a sentence names a number above 0."""
-    found = next(filter(None, map(_MAXIMUM.search, said)), None)
+    """How many requests are allowed at once, if a sentence names a number above 0.
+
+    How many are allowed in a minute says nothing of how many may be in the queue.
+    """
+    depths = (_SHORT_RATE.sub("", _RATE.sub("", text)) for text in said)
+    found = next(filter(None, map(_MAXIMUM.search, depths)), None)
     return int(found[1]) or None if found else None
+
+
+def interval(said: Sentences) -> float | None:
+    """Seconds from one request to the next at the slowest rate that a sentence names."""
+    found = [
+        (first or second, periods or "1", period)
+        for text in said
+        for first, second, periods, period in _RATE.findall(text)
+    ]
+    found += [(count, "1", period) for text in said for count, period in _SHORT_RATE.findall(text)]
+    spaces = (
+        int(periods) * _PERIODS[period[0]] / number
+        for count, periods, period in found
+        if (number := int(count.replace(" ", "")))
+    )
+    return max(spaces, default=0.0) or None

@@ -156,10 +156,14 @@ _BEGINNINGS: Final = tuple(
 )
 
 _SECONDS: Final = r"\d+ ?(?:s|secs?|seconds?|m|mins?|minutes?)"
+PERIODS: Final = r"s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?"
+"""What a number of requests is allowed in, as a part of a pattern."""
+
 _CROWD: Final = (
     r"(?:the )?(?:api )?rate limit (?:is |was )?(?:exceeded|reached)"
     r"|(?:the )?queue is full|current_queue(?: is)?(?: full| \d+)?|too many (?:queued )?requests"
-    r"|maximum (?:of )?\d+ (?:queued )?requests(?: per minute)?(?: are)?(?: allowed)?"
+    r"|maximum (?:of )?\d+ (?:queued )?requests(?: are)?(?: allowed)?"
+    rf"(?: (?:(?:per|every) )?(?:{PERIODS}))?(?: are)?(?: allowed)?"
     r"|you are sending (?:the )?same request multiple times|(?:the )?spam filter is enabled"
 )
 _COME_BACK: Final = (

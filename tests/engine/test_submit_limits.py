@@ -260,6 +260,26 @@ async def test_s48_a_full_queue_without_a_job_of_ours_is_left_alone_as_it_asks()
         assert min(rounds) >= 40
 
 
+@pytest.mark.parametrize(
+    ("rate", "interval"), [("5 requests per minute", 12), ("5/min", 12), ("2 requests/s", 0.5)]
+)
+@pytest.mark.parametrize("hint", [{}, {"retry_after": 3}], ids=["no_hint", "hint"])
+async def test_s49_a_rate_leaves_the_jobs_in_the_queue_and_paces_the_submits(
+    rate: str, interval: float, hint: dict[str, Any]
+) -> None:
+    no = evolve(busy(message=f"Rate limit exceeded. Maximum {rate} allowed.", **hint), times=10)
+    slow = Scenario(generation_seconds=100, eta="float", faults=(evolve(no, skip=5),))
+    async with Sandbox(scenario=slow, slots=15) as box, patient(box, max_jobs=15) as client:
+        await asyncio.gather(*(client.generate(REQUEST) for _ in range(15)))
+        assert pace_of(box).limit == 15
+        paced = submits(box)[15:]
+        assert len(paced) == len(box.book.debits) - 5 == 10
+        gaps = [later - sooner for sooner, later in pairwise(paced)]
+        assert min(gaps) >= interval - 0.05
+        assert max(gaps) <= interval + 1
+        assert paced[0] - submits(box)[14] <= (3 if hint else max(1, interval)) + 1
+
+
 @pytest.mark.parametrize("form", ["text429", "text503", "text200"])
 async def test_without_a_maximum_the_slots_shrink_until_they_fit(form: Any) -> None:
     scenario = Scenario(generation_seconds=2, eta="float", queue_full=form)

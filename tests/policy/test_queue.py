@@ -102,11 +102,23 @@ def test_s23_a_wait_of_an_hour_is_slept_through() -> None:
 
 
 def test_s25_without_a_hint_the_wait_doubles_up_to_half_a_minute() -> None:
-    pace, waits = ConcurrencyLimit.of(5), []
+    pace, waits, now = ConcurrencyLimit.of(5), [], 100.0
     for _ in range(6):
-        pace = refused(pace, draw=1.0)
-        waits.append(pace.not_before - 100.0)
+        pace = refused(pace, sent_at=now, now=now, draw=1.0)
+        waits.append(pace.not_before - now)
+        now = pace.not_before
     assert waits == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+
+
+@pytest.mark.parametrize("maximum", [None, 5])
+def test_s25_a_burst_of_refusals_doubles_the_wait_once(maximum: int | None) -> None:
+    pace = ConcurrencyLimit.of(15)
+    for _ in range(10):
+        pace = refused(pace, maximum=maximum, draw=1.0)
+    assert pace.not_before == 102.0
+    for _ in range(10):
+        pace = refused(pace, maximum=maximum, sent_at=102.0, now=103.0, draw=1.0)
+    assert pace.not_before == 107.0
 
 
 def test_s25_after_an_accepted_submit_the_waits_begin_anew() -> None:
@@ -214,10 +226,76 @@ def test_s48_a_long_wait_is_said_out_loud_only_when_nothing_of_ours_is_queued() 
     assert refused(pace, retry_after=1e6).parked(100.0, queued=3) == 1e6
 
 
+# --- a rate, which says nothing of the queue
+
+
+def leaving(pace: ConcurrencyLimit, submits: int, now: float) -> list[float]:
+    """When each of so many submits leaves that are all accepted, if there are slots for them."""
+    times = []
+    for _ in range(submits):
+        now = max(now, pace.next_at())
+        times.append(now)
+        pace = pace.left(now).accepted()
+    return times
+
+
+def test_s49_a_rate_leaves_the_slots_and_submits_leave_at_it() -> None:
+    pace = refused(ConcurrencyLimit.of(15), interval=12.0)
+    assert (pace.limit, pace.ceiling) == (15, 15)
+    assert leaving(pace, 4, 100.0) == [112.0, 124.0, 136.0, 148.0]
+
+
+def test_s49_a_whole_burst_above_a_rate_is_refused_as_one() -> None:
+    pace = ConcurrencyLimit.of(15)
+    for _ in range(10):
+        pace = refused(pace, interval=12.0, draw=1.0)
+    assert (pace.limit, pace.next_at()) == (15, 112.0)
+
+
+@pytest.mark.parametrize(("interval", "first"), [(0.2, 101.0), (12.0, 112.0), (360.0, 460.0)])
+def test_s49_without_a_hint_the_next_try_is_when_the_rate_allows_one(
+    interval: float, first: float
+) -> None:
+    pace = refused(ConcurrencyLimit.of(5), interval=interval, draw=1.0)
+    for _ in range(5):  # however often it was refused before
+        assert pace.next_at() == first
+        pace = refused(pace, interval=interval, sent_at=100.0, draw=1.0)
+
+
+def test_s49_the_wait_that_is_asked_for_comes_before_the_rate() -> None:
+    pace = refused(ConcurrencyLimit.of(5), interval=12.0, retry_after=3.0)
+    assert leaving(pace, 3, 100.0) == [103.0, 115.0, 127.0]
+
+
+def test_s49_the_end_of_a_job_does_not_go_beyond_the_rate() -> None:
+    pace = refused(ConcurrencyLimit.of(5), interval=12.0).ended(105.0)
+    assert pace.next_at() == 112.0
+    pace = pace.left(112.0).ended(113.0)
+    assert pace.next_at() == 124.0
+    pace = full(pace, sent_at=112.0, now=114.0, retry_after=60.0).ended(115.0)
+    assert pace.next_at() == 124.0
+    assert pace.left(124.0).next_at() == pace.left(124.0)._rate_until == 174.0
+
+
+def test_s49_a_later_rate_replaces_an_earlier_one() -> None:
+    pace = refused(refused(ConcurrencyLimit.of(5), interval=60.0), interval=0.5, now=150.0)
+    assert leaving(pace, 3, 160.0) == [160.0, 160.5, 161.0]
+
+
+def test_s49_another_setting_keeps_the_rate() -> None:
+    pace = refused(ConcurrencyLimit.of(5), interval=12.0).asking(9)
+    assert (pace.limit, leaving(pace, 2, 100.0)) == (9, [112.0, 124.0])
+
+
+def test_s49_a_rate_that_lets_one_pass_in_hours_is_said_out_loud() -> None:
+    assert refused(ConcurrencyLimit.of(5), interval=8640.0).parked(100.0, queued=2) == 8640.0
+
+
 refusals = st.fixed_dictionaries(
     {
         "maximum": st.none() | st.integers(1, 50),
         "retry_after": st.none() | st.floats(0, 1e9),
+        "interval": st.none() | st.floats(1e-6, 1e9),
         "sent_at": st.floats(0, 1e6),
         "now": st.floats(0, 1e6),
         "draw": st.floats(0, 1),

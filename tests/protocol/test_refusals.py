@@ -237,6 +237,67 @@ def test_s24_a_refusal_tells_how_long_to_wait_and_how_many_may_queue(
     assert (reply.retry_after, reply.maximum) == (wait, maximum)
 
 
+@pytest.mark.parametrize(
+    ("message", "interval"),
+    [
+        ("Rate limit exceeded. Maximum 5 requests per minute allowed.", 12.0),
+        ("Rate limit exceeded. Maximum 5 requests per minute", 12.0),
+        ("Maximum of 5 requests are allowed per minute.", 12.0),
+        ("Rate limit exceeded: maximum 5 requests/min", 12.0),
+        ("Rate limit exceeded (maximum 5/min).", 12.0),
+        ("Maximum is 5 per min", 12.0),
+        ("You reached the limit of 10 API calls per second", 0.1),
+        ("Limit 2 req/s", 0.5),
+        ("Maximum 60 rpm", 1.0),
+        ("Maximum 4rps exceeded", 0.25),
+        ("Maximum 1,000 requests per hour", 3.6),
+        ("Maximum 100 requests/hr allowed", 36.0),
+        ("Maximum 30 requests a day", 2880.0),
+        ("Maximum 5 generations every 10 seconds", 2.0),
+        ("Maximum 5 queued requests per user per minute", 12.0),
+        ("Maximum 5 requests in 1 minute allowed. Please try again in 30 seconds.", 12.0),
+        ("Maximum 5 requests per second and 30 requests per minute", 2.0),
+        ("Maximum 0 requests per minute", None),
+    ],
+)
+def test_s49_a_number_of_requests_in_some_time_is_a_rate_and_no_depth(
+    message: str, interval: float | None
+) -> None:
+    reply = read({"status": "error", "message": message}, 429)
+    assert isinstance(reply, Refused)
+    assert (reply.maximum, reply.interval) == (None, interval)
+
+
+@pytest.mark.parametrize(
+    ("message", "maximum", "interval"),
+    [
+        ("Maximum 5 queued requests allowed. Please try again in 30 seconds.", 5, None),
+        ("Maximum 5 queued requests. 30 seconds", 5, None),
+        ("Maximum 5 requests at once", 5, None),
+        ("Maximum 5 concurrent jobs per account", 5, None),
+        ("Maximum 5 queued requests, and 30 requests per minute", 5, 2.0),
+        ("60 requests per minute. Maximum 5 queued requests allowed.", 5, 1.0),
+        ("Too many requests, try again in 2 minutes", None, None),
+        ("Please wait for 30 seconds", None, None),
+    ],
+)
+def test_s49_a_depth_stays_one_whatever_time_is_named_beside_it(
+    message: str, maximum: int | None, interval: float | None
+) -> None:
+    reply = read({"status": "error", "message": message}, 429)
+    assert isinstance(reply, Refused)
+    assert (reply.maximum, reply.interval) == (maximum, interval)
+
+
+@pytest.mark.parametrize("per", ["per second", "per minute", "per hour", "/min", "/s", "every day"])
+@pytest.mark.parametrize("status", [200, 429, 503])
+def test_s49_a_rate_is_told_without_json_too(per: str, status: int) -> None:
+    reply = read_reply(f"Maximum 5 requests {per} allowed.".encode(), status)
+    assert isinstance(reply, Refused)
+    assert (reply.reason, reply.maximum, reply.bare) == (Refusal.RATE, None, False)
+    assert reply.interval is not None
+
+
 def test_s24_a_hint_that_is_not_a_number_is_no_hint() -> None:
     reply = read_reply(b'{"status":"error","message":"no","retry_after":NaN}', 429)
     assert isinstance(reply, Refused)
