@@ -191,7 +191,9 @@ class Poller:
         told = job.has_webhook and self.trusts_webhooks
         probe = job.state.probe and not told
         expected = self.experience.expected(job.kind, job.eta, probe=probe)
-        job.set_schedule(as_backup(expected) if told else expected, probe=probe)
+        if told:
+            expected = as_backup(expected, self.policy.growth)
+        job.set_schedule(expected, probe=probe)
 
     def distrust_webhooks(self) -> None:
         """Ask about jobs as if there were no webhooks, until one is seen to arrive."""

@@ -2,8 +2,10 @@
 
 So a forged or repeated delivery costs a fetch at most. A lost one costs what polling would have:
 jobs are polled as if there were no webhooks until a delivery has proved that they arrive, and so
-they are again as soon as one is missed. A delivery may arrive at another process: while jobs wait,
-an inbox that is shared is looked into.
+they are again as soon as one is missed. Between the two, polls are but a backup: the end of a job
+is known at most a quarter later (`PollPolicy.growth`) than by polling alone. To poll as usual there
+would cost all the fetches that webhooks save. A delivery may arrive at another process: while jobs
+wait, an inbox that is shared is looked into.
 """
 
 from __future__ import annotations

@@ -188,11 +188,15 @@ def _taught(belief: Estimate | None, low: float | None, high: float) -> Estimate
     return belief.observe(bottom, top)
 
 
-def as_backup(expected: Schedule) -> Schedule:
+def as_backup(expected: Schedule, growth: float) -> Schedule:
     """What to expect of a job whose end is told: to ask when that is overdue.
 
-    Should it not be told this once, that is noticed as late, in parts of its age, as where little
-    is known of a job.
+    Should it not be told this once, that is noticed later than by polling, by this part of the
+    job's age at most: the first question leaves so much later, and then one after each such part.
+
+    Args:
+        expected: when polling would ask.
+        growth: the time between two questions, as a part of the job's age, as a policy has it.
     """
     overdue = expected.late if math.isfinite(expected.late) else 0.0
-    return Schedule(max(expected.due, overdue))
+    return Schedule(max(expected.due, min(overdue, expected.due * (1 + growth))))
