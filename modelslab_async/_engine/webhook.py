@@ -121,9 +121,10 @@ class Deliveries:
         """While jobs wait, look for deliveries that another process has taken."""
         while True:
             generation = self._poller.begun.generation
-            for job in self._poller.watched:
-                if job.track_id is not None:
-                    await self._look(job)
+            async with anyio.create_task_group() as looks:  # slow once, not for each job
+                for job in self._poller.watched:
+                    if job.track_id is not None:
+                        looks.start_soon(self._look, job)
             if self._poller.watched:
                 await anyio.sleep(self._pause)
             elif self._poller.begun.generation == generation:

@@ -111,6 +111,28 @@ async def test_w23_a_job_ends_within_a_second_of_its_delivery_to_another_process
         assert fetches(box) == 3
 
 
+async def test_w23_a_job_ends_within_a_second_of_its_delivery_whatever_number_of_jobs_waits() -> (
+    None
+):
+    class Far(Store):
+        async def take(self, track_id: str) -> list[Delivery]:
+            await asyncio.sleep(0.05)
+            return await super().take(track_id)
+
+    inbox, scenario = Far(), Scenario(generation_seconds=30, eta="absent")
+    async with (
+        Sandbox(scenario=scenario, slots=40) as box,
+        client_of(box, webhook=receiver_with(inbox), poll=LONELY, max_jobs=40) as client,
+    ):
+        jobs = [await client.submit(REQUEST) for _ in range(40)]
+        await asyncio.sleep(100)
+        for job in (jobs[0], jobs[20], jobs[39]):
+            begun = now()
+            await deliver(receiver_with(inbox), job)
+            assert (await job.result()).files
+            assert now() - begun < 1.0
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "a store"])
 async def test_w04_a_delivery_to_another_process_before_the_answer_to_the_submit_is_used(
     kind: str, tmp_path: Path
