@@ -43,20 +43,72 @@ _DEVICES: Final = frozenset(
 
 
 _SLUG_INPUT: Final = 4096
+# Letters and marks that show nothing, and that some file systems leave out when they compare names;
+# the rest of what is so is of the category Cf.
+_UNSEEN: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
 
 
-def slug(text: str, limit: int = 60) -> str:
-    """A file name component made from foreign text: ``[a-z0-9._-]``, at most ``limit`` bytes.
+def slug(text: str, limit: int = 60, *, ascii_only: bool = False) -> str:
+    """A file name component made from foreign text, at most ``limit`` bytes of UTF-8.
 
-    Letters lose their accents and other scripts fall away. It never starts with a dot or a dash,
-    never names a device of Windows, and is ``"track"`` (cut to ``limit``, which is at least 1) when
-    nothing usable is left.
+    It holds lower-case letters and digits of all scripts, their marks, and ``._-``; what is shown
+    by nothing falls away, and anything else becomes ``-``. It is normalised (NFKC, so also NFC),
+    never starts with a dot or a dash, never names a device of Windows, and is ``"track"`` (cut to
+    ``limit``, which is at least 1) when nothing usable is left.
+
+    Args:
+        text: foreign.
+        limit: in bytes.
+        ascii_only: keep ``[a-z0-9._-]``: letters lose their accents, other scripts fall away.
     """
-    letters = unicodedata.normalize("NFKD", text[:_SLUG_INPUT]).casefold()
+    letters = (_ascii if ascii_only else _letters)(text[:_SLUG_INPUT])
+    words = re.sub(r"\.{2,}", ".", re.sub(" +", "-", letters))
+    name = _cut(words.strip(".-"), limit) or "track"[:limit]
+    return _cut(f"_{name}", limit) if is_device(name) else name
+
+
+def is_device(name: str) -> bool:
+    """Whether Windows opens a device, and no file, under this name."""
+    return folded(name).partition(".")[0] in _DEVICES
+
+
+def folded(name: str) -> str:
+    """A name as the laxest file system compares it: normalised, and without case.
+
+    By way of capitals: tables such as that of exFAT know more pairs than case folding does.
+    """
+    capitals = unicodedata.normalize("NFKC", name).upper()
+    return unicodedata.normalize("NFKC", capitals.casefold())
+
+
+def _ascii(text: str) -> str:
+    """The text with a space for each character that a plain name does not hold."""
+    letters = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    words = re.sub(r"\.{2,}", ".", re.sub(r"[^a-z0-9._-]+", "-", bare))
-    name = words.strip(".-")[:limit].rstrip(".-") or "track"[:limit]
-    return f"_{name}"[:limit].rstrip(".-") if name.partition(".")[0] in _DEVICES else name
+    return re.sub(r"[^a-z0-9._-]", " ", bare)
+
+
+def _letters(text: str) -> str:
+    """The text with a space for each character that is no letter, digit or mark, nor ``._-``."""
+    seen = "".join(one for one in text if unicodedata.category(one) != "Cf")
+    lower = unicodedata.normalize("NFKC", _UNSEEN.sub("", seen)).lower()
+    kept, can_bear_marks = [], False
+    for one in unicodedata.normalize("NFKC", lower):
+        kind = unicodedata.category(one)[0]
+        can_bear_marks = kind in "LN" or (kind == "M" and can_bear_marks)
+        kept.append(one if can_bear_marks or one in "._-" else " ")
+    return "".join(kept)
+
+
+def _cut(name: str, limit: int) -> str:
+    """The start of a name, without half a letter or a dot or dash at its end."""
+    start = name.encode()[:limit].decode(errors="ignore")
+    end = len(start)
+    while 0 < end < len(name) and unicodedata.category(name[end])[0] == "M":
+        end -= 1
+    return (start[:end] or start).rstrip(".-")
 
 
 def safe_text(text: object, limit: int = 300) -> str:

@@ -215,6 +215,7 @@ class ModelsLab:
         directory: str | os.PathLike[str],
         max_jobs: int | None = None,
         template: str | None = None,
+        restrict_filenames: bool = False,
         limits: Limits | None = None,
         retry: Iterable[RowState] = (),
         confirmed: str | None = None,
@@ -233,6 +234,8 @@ class ModelsLab:
             directory: where files, ledger and results go; one process works in it at a time.
             max_jobs: jobs of this batch in the queue at once; the client's when not given.
             template: how files are named; ``{seq:05d}-{slug}`` when not given.
+            restrict_filenames: leave letters of other scripts than ASCII's out of names, as is
+                done anyway where the file system cannot take them.
             limits: what may be paid for, over all runs in this directory, whose ledger keeps it.
             retry: states of rows that are made anew, each as a new job that is paid for:
                 ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
@@ -259,6 +262,7 @@ class ModelsLab:
             room = min(room, _at_least_one("max_jobs", max_jobs))
 
         settings = BatchSettings(
+            restrict_filenames=restrict_filenames,
             limits=limits,
             retry=frozenset(retry),
             confirmed=confirmed,
@@ -344,7 +348,7 @@ class ModelsLab:
         self, file: RemoteFile, to: str | os.PathLike[str], progress: Progress | None
     ) -> SavedFile:
         number = f"-{file.index + 1}" if file.index else ""
-        target = target_of(to, f"{slug(file.job_id or 'track')}{number}")
+        target = target_of(to, f"{slug(file.job_id or 'track', ascii_only=True)}{number}")
         return await self._session.bring(file, target, progress)
 
     async def _ask(self, what: str, path: str) -> dict[str, Any]:

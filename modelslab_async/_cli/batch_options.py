@@ -12,7 +12,7 @@ import click
 from attrs import field, frozen
 
 from .connection import Connection
-from .options import Command
+from .options import Command, restrict_filenames
 from .output import PROGRAM
 from .webhook_listener import PORT
 
@@ -61,6 +61,7 @@ same_account = click.option(
 )
 _HOW = (
     click.option("--template", help="Name of a file.  [default: {seq:05d}-{slug}]"),
+    restrict_filenames,
     click.option(
         "--max-jobs-total",
         type=click.IntRange(min=0),
@@ -102,12 +103,19 @@ _HOW = (
     click.option("--no-input", is_flag=True, help="Never ask; fail where one would have to."),
 )
 _NAMES = (
-    *("template", "max_jobs_total", "max_cost", "retry", "webhook_url", "webhook_port"),
-    *("accept_copy", "same_account", "dry_run", "yes", "no_input"),
+    *("template", "restrict_filenames", "max_jobs_total", "max_cost", "retry", "webhook_url"),
+    *("webhook_port", "accept_copy", "same_account", "dry_run", "yes", "no_input"),
 )
 # What a later run must be told again, so that it does as this one would have done.
 _SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
-_KEPT = ("template", "max_jobs_total", "max_cost", "webhook_url", "webhook_port")
+_KEPT = (
+    "template",
+    "restrict_filenames",
+    "max_jobs_total",
+    "max_cost",
+    "webhook_url",
+    "webhook_port",
+)
 
 
 @frozen(kw_only=True)
@@ -117,6 +125,7 @@ class BatchOptions:
     Attributes:
         connection: to what.
         template: how files are named; ``None``: as usual.
+        restrict_filenames: with letters of ASCII alone.
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
         retry: states of rows that are tried again.
@@ -131,6 +140,7 @@ class BatchOptions:
 
     connection: Connection
     template: str | None
+    restrict_filenames: bool
     max_jobs_total: int | None
     max_cost: Decimal | None
     retry: tuple[str, ...] = field(converter=tuple)
@@ -197,8 +207,8 @@ class BatchOptions:
         flags = [
             word
             for name, value in given.items()
-            if value is not None
-            for word in (f"--{name.replace('_', '-')}", f"{value}")
+            if value is not None and value is not False
+            for word in (f"--{name.replace('_', '-')}", *([] if value is True else [f"{value}"]))
         ]
         sandbox = ["--sandbox"] if self.connection.sandbox else []
         command = [PROGRAM, "resume", str(directory), *flags, *sandbox, *self.connection.arguments]

@@ -87,6 +87,7 @@ def make_plan(directory: Path, manifest: Manifest | None, how: BatchOptions, voi
         limits=how.limits(directory),
         retry=how.retried,
         template=how.template,
+        restrict_filenames=how.restrict_filenames,
     )
     if plan.preview is not None:
         _warn_of_misspelled(voice, plan.preview)

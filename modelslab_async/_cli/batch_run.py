@@ -137,6 +137,7 @@ class _Run:
                 None,
                 directory=self._directory,
                 template=how.template,
+                restrict_filenames=how.restrict_filenames,
                 limits=self._plan.limits,
                 confirmed=self._plan.selection.fingerprint,
                 # Each sandbox has a key and a port of its own, and all are the same nobody's.

@@ -24,8 +24,9 @@ from .naming import (
     longest_name,
     place_again,
     replacement,
+    spells_all_scripts,
 )
-from .options import account, output_options, waiting
+from .options import account, output_options, restrict_filenames, waiting
 from .output import PROGRAM, Output
 from .textfiles import as_meant, from_stdin
 
@@ -47,6 +48,7 @@ _TRACK_IDS = 2**53 - 1
     help="A name that ends in .wav, .mp3 or .flac is the file.  [default: this directory]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
+@restrict_filenames
 @click.option("--duration", type=int, help="Seconds of music, 30 to 480.")
 @click.option("--sampling-rate", type=int, help="Hz, at least 10000.")
 @click.option("--max-new-token", type=int, help="Length in tokens, 256 to 1024, about 50 a second.")
@@ -77,6 +79,7 @@ def generate(
     prompts: tuple[str, ...],
     output: str | None,
     overwrite: bool,
+    restrict_filenames: bool,
     sandbox: bool,
     dry_run: bool,
     yes: bool,
@@ -107,7 +110,9 @@ def generate(
         output, fields["output_format"], is_named=source is click.core.ParameterSource.COMMANDLINE
     )
     requests = _requests(prompts, fields)
-    tracks = _tracks(prompts, requests, directory, file, overwrite=overwrite)
+    ascii_only = restrict_filenames or not spells_all_scripts(directory, dry_run=dry_run)
+    slugs = [slug(prompt, ascii_only=ascii_only) for prompt in prompts]
+    tracks = _tracks(prompts, requests, slugs, directory, file, overwrite=overwrite)
     if dry_run:
         return _plan(voice, tracks)
     connection.check()
@@ -198,6 +203,7 @@ def _extra(text: str | None) -> dict[str, Any]:
 def _tracks(
     prompts: Sequence[str],
     requests: Sequence[MusicGen],
+    slugs: Sequence[str],
     directory: Path,
     file: Path | None,
     *,
@@ -217,9 +223,9 @@ def _tracks(
         Track(
             safe_text(prompt, 60),
             request,
-            [str(file)] if file else free_names(directory, slug(prompt), claimed),
+            [str(file)] if file else free_names(directory, name, claimed),
         )
-        for prompt, request in zip(prompts, requests, strict=True)
+        for prompt, request, name in zip(prompts, requests, slugs, strict=True)
     ]
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import click
 
-from .._engine.filesystem import make_durably, probe, remove_empty
+from .._engine.filesystem import (
+    UTF8_NAMES,
+    make_durably,
+    probe,
+    remove_empty,
+    takes_all_scripts,
+)
+from .._text import folded
 
 EXTENSIONS = (".wav", ".mp3", ".flac")
 _NOT_MADE = frozenset(
@@ -77,8 +84,7 @@ def check_writable(directory: Path) -> None:
         click.UsageError: they cannot.
     """
     try:
-        above = directory.absolute().parents
-        existing = next(place for place in (directory, *above) if place.exists())
+        existing = _existing(directory)
     except OSError as error:  # also of the current directory, which may have been removed
         raise click.UsageError(
             f"{directory} cannot be reached from the current directory: {error.strerror}; "
@@ -86,6 +92,15 @@ def check_writable(directory: Path) -> None:
         ) from None
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise click.UsageError(f"{directory} cannot be written to; name another place with -o")
+
+
+def _existing(directory: Path) -> Path:
+    return next(place for place in (directory, *directory.absolute().parents) if place.exists())
+
+
+def spells_all_scripts(directory: Path, *, dry_run: bool) -> bool:
+    """Whether names here, or in the directory that will be made here, may hold any letters."""
+    return UTF8_NAMES and (dry_run or takes_all_scripts(_existing(directory)))
 
 
 def check_publishing(directory: Path, name: str) -> None:
@@ -135,10 +150,13 @@ def is_taken(path: Path) -> bool:
 
 
 def free_names(directory: Path, stem: str, claimed: set[str]) -> Iterator[str]:
-    """Paths that nothing has yet, on disk or in ``claimed``: ``stem``, ``stem-2`` and so on."""
+    """Paths that nothing has yet, on disk or in ``claimed``: ``stem``, ``stem-2`` and so on.
+
+    ``claimed`` holds names as a file system compares them that knows no case.
+    """
     for number in itertools.count(1):
         name = stem if number == 1 else f"{stem}-{number}"
         path = directory / f"{name}.wav"
-        if name not in claimed and not is_taken(path):
-            claimed.add(name)
+        if folded(name) not in claimed and not is_taken(path):
+            claimed.add(folded(name))
             yield str(path)

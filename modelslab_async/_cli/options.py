@@ -78,6 +78,11 @@ _WAITING = _all(
 )
 
 
+restrict_filenames = click.option(
+    "--restrict-filenames", is_flag=True, help="Letters of ASCII alone in the names of files."
+)
+
+
 def output_options(command: Command) -> Command:
     """Options about what is said; the command gets ``voice``."""
 

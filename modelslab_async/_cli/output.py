@@ -60,7 +60,7 @@ class Output:
 
     def give(self, line: str | bytes) -> None:
         """One line of data."""
-        write(sys.stdout, (os.fsencode(line) if isinstance(line, str) else line) + b"\n")
+        write(sys.stdout, (_encoded(line) if isinstance(line, str) else line) + b"\n")
 
     def give_json(self, value: Mapping[str, Any]) -> None:
         """One JSON object, as data."""
@@ -90,6 +90,14 @@ class Output:
 
     def _tell(self, text: str) -> None:
         write(sys.stderr, text.encode(errors="backslashreplace") + b"\n")
+
+
+def _encoded(line: str) -> bytes:
+    """A line with a path in it, which may be no text."""
+    try:
+        return os.fsencode(line)
+    except UnicodeEncodeError:  # by a locale that knows no such letters; terminals do
+        return line.encode(errors="surrogateescape")
 
 
 def json_by_default() -> bool:

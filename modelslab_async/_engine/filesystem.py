@@ -35,6 +35,7 @@ _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
 _RENAME_EXCL: Final = 4
 _NAME_MAX: Final = 255
+_SCRIPTS: Final = "\u00e9\u97f3\U00020bb7"  # of two, three and four bytes in UTF-8
 _CONTENT: Final = b"modelslab-async tries whether files can be published here\n"
 
 
@@ -209,6 +210,24 @@ def probe(directory: Path, name: str = "") -> None:
             if publish(second, target):
                 raise OSError(errno.EEXIST, "a file was replaced")
         sync_directory(directory)
+
+
+UTF8_NAMES: Final = sys.getfilesystemencoding() == "utf-8"
+"""Whether this process can spell any name; by some locales it cannot."""
+
+
+def takes_all_scripts(directory: Path) -> bool:
+    """Find out, with a file that does not stay, whether names may hold letters of all scripts."""
+    if not UTF8_NAMES:
+        return False
+    path = directory / _scratch(_SCRIPTS)
+    try:
+        os.close(os.open(path, _CREATE, 0o600))
+    except OSError:
+        return False
+    finally:
+        _remove(path)
+    return True
 
 
 def _scratch(like: str) -> str:

@@ -20,7 +20,7 @@ import anyio
 from attrs import frozen
 
 from .._engine.aio import wait_shielded
-from .._engine.filesystem import probe
+from .._engine.filesystem import probe, takes_all_scripts
 from .._engine.session import Session
 from .._policy.error_mapping import may_exist
 from ..errors import ConfigurationError, LedgerError, LedgerMoved
@@ -55,6 +55,7 @@ class BatchSettings:
 
     Attributes:
         template: how files are named, see `naming.file_name`.
+        restrict_filenames: letters of other scripts than ASCII's are left out of names.
         limits: what may be paid for; what it leaves open is as the ledger says.
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
@@ -64,6 +65,7 @@ class BatchSettings:
     """
 
     template: str = DEFAULT_TEMPLATE
+    restrict_filenames: bool = False
     limits: Limits | None = None
     retry: frozenset[RowState] = frozenset()
     confirmed: str | None = None
@@ -163,6 +165,9 @@ class Batch:
         place = self.ledger.place
         try:
             probe(place.through, "-" * longest_name(self._settings.template))
+            self._ascii_only = self._settings.restrict_filenames or not takes_all_scripts(
+                place.through
+            )
             self._results = ResultsFile(place.through)
         except OSError as error:
             raise LedgerError(
@@ -185,6 +190,7 @@ class Batch:
             self._session,
             self.ledger,
             template=self._settings.template,
+            ascii_only=self._ascii_only,
             room=self._room,
             purse=purse,
             arrivals=arrivals,

@@ -14,7 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
-from .._text import slug
+from .._text import folded, is_device, slug
 from ..errors import ConfigurationError
 
 DEFAULT_TEMPLATE: Final = "{seq:05d}-{slug}"
@@ -45,8 +45,10 @@ class _Part:
     spec: str
 
 
-def file_name(template: str, seq: int, row_id: str, prompt: str, job_id: str) -> str:
-    """The name of a row's file, without its ending: one component, at most 230 ASCII characters.
+def file_name(
+    template: str, seq: int, row_id: str, prompt: str, job_id: str, *, ascii_only: bool = False
+) -> str:
+    """The name of a row's file, without its ending: one component, at most 230 bytes.
 
     Args:
         template: literal text and ``{seq}`` (also ``{seq:05d}``), ``{id}``, ``{slug}`` (of the
@@ -56,11 +58,16 @@ def file_name(template: str, seq: int, row_id: str, prompt: str, job_id: str) ->
             part of its SHA-256, so that ids that differ only in case have different files.
         prompt: may hold anything.
         job_id: the server's id of the job; may hold anything, or nothing.
+        ascii_only: keep no letters of other scripts.
 
     Raises:
         ConfigurationError: the template cannot be used, as `check_template` says.
     """
-    values = {"id": _plain(row_id), "slug": slug(prompt, _SLUG), "job": slug(job_id, _JOB)}
+    values = {
+        "id": _plain(row_id, ascii_only=ascii_only),
+        "slug": slug(prompt, _SLUG, ascii_only=ascii_only),
+        "job": slug(job_id, _JOB, ascii_only=True),  # which the server chooses
+    }
     name = ""
     for part in _parse(template):
         name += part.literal
@@ -69,7 +76,7 @@ def file_name(template: str, seq: int, row_id: str, prompt: str, job_id: str) ->
         elif part.field is not None:
             name += values[part.field]
     # Windows opens a device for "con.1", also where no field alone names it.
-    return f"_{name}" if slug(name, len(name)).startswith("_") and name[0] != "_" else name
+    return f"_{name}" if is_device(name) else name
 
 
 def longest_name(template: str) -> int:
@@ -101,9 +108,9 @@ def check_template(template: str) -> None:
     _parse(template)
 
 
-def _plain(row_id: str) -> str:
-    name = slug(row_id, _ID)
-    if name == row_id and not _HASHED.fullmatch(name):
+def _plain(row_id: str, *, ascii_only: bool) -> str:
+    name = slug(row_id, _ID, ascii_only=ascii_only)
+    if name == folded(name) == row_id and not _HASHED.fullmatch(name):
         return name
     return f"{name}-{hashlib.sha256(row_id.encode(errors='replace')).hexdigest()[:_HASH]}"
 

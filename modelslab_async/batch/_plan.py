@@ -5,14 +5,16 @@ Plain blocking code that reads only: a manifest, and the ledger of the directory
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from attrs import Factory, define, field, frozen
 
+from .._engine.filesystem import UTF8_NAMES
 from .._text import safe_text
 from ..endpoints.music import MusicGen
 from ..errors import RequestError
@@ -72,13 +74,13 @@ class Preview:
     first: list[tuple[str, str]] = Factory(list)
     misspelled: dict[str, str] = Factory(dict)
 
-    def add(self, row: Row, seq: int, template: str) -> None:
+    def add(self, row: Row, seq: int, name_of: Callable[..., str]) -> None:
         """One more row of the manifest, with its number in the batch."""
         self.rows += 1
         if len(self.first) < _MAX_SHOWN:
             request = row.request
             # The id of a job is not known yet, and neither is the format that the API will send.
-            stem = file_name(template, seq, row.id, request.prompt, "job")
+            stem = name_of(seq, row.id, request.prompt, "job")
             name = f"{stem}.{request.output_format or 'wav'}"
             self.first.append((name, safe_text(request.prompt, 60)))
 
@@ -165,6 +167,7 @@ def plan_batch(
     limits: Limits | None = None,
     retry: Iterable[RowState] = (),
     template: str | None = None,
+    restrict_filenames: bool = False,
 ) -> Plan:
     """What a run would do in a directory, with the rows of a manifest besides those that it holds.
 
@@ -174,6 +177,7 @@ def plan_batch(
         limits: what may be paid for.
         retry: states of rows that the run would try again.
         template: how files would be named.
+        restrict_filenames: without letters of other scripts than ASCII's.
 
     Raises:
         RequestError: rows of the manifest cannot be used, or are not what they were; all of
@@ -181,14 +185,15 @@ def plan_batch(
         LedgerError: the directory's ledger cannot be read.
     """
     plan = Plan(limits or Limits())
-    template = template or DEFAULT_TEMPLATE
+    ascii_only = restrict_filenames or not UTF8_NAMES
+    name_of = partial(file_name, template or DEFAULT_TEMPLATE, ascii_only=ascii_only)
     if not holds_batch(directory):
         if manifest is not None:
-            plan.preview = _take_in(plan, manifest, None, template)
+            plan.preview = _take_in(plan, manifest, None, name_of)
         return plan
     with Reader.open(directory) as reader:
         if manifest is not None:
-            plan.preview = _take_in(plan, manifest, reader, template)
+            plan.preview = _take_in(plan, manifest, reader, name_of)
         plan.counts = reader.counts()
         plan.paid_at = reader.meta().get(ORIGIN, "") if reader.is_paid_for() else None
         again = frozenset(retry) - {RowState.OUTPUT_LOST}
@@ -203,10 +208,12 @@ def plan_batch(
     return plan
 
 
-def _take_in(plan: Plan, manifest: Manifest, reader: Reader | None, template: str) -> Preview:
+def _take_in(
+    plan: Plan, manifest: Manifest, reader: Reader | None, name_of: Callable[..., str]
+) -> Preview:
     preview = Preview()
     rows = manifest.rows(preview.reading)
-    report = check_manifest(_compared(plan, rows, reader, preview, template))
+    report = check_manifest(_compared(plan, rows, reader, preview, name_of))
     _check(report)
     if plan.changed:
         named = ", ".join(safe_text(row_id, 40) for row_id in plan.changed[:_MAX_NAMED])
@@ -230,7 +237,11 @@ def _check(report: Report) -> None:
 
 
 def _compared(
-    plan: Plan, rows: Iterator[Row | BadRow], reader: Reader | None, preview: Preview, template: str
+    plan: Plan,
+    rows: Iterator[Row | BadRow],
+    reader: Reader | None,
+    preview: Preview,
+    name_of: Callable[..., str],
 ) -> Iterator[Row | BadRow]:
     """The same rows, each looked up in the ledger on its way."""
     last = 0 if reader is None else reader.last_seq()
@@ -242,7 +253,7 @@ def _compared(
                 plan.add(row.id, row.payload_hash, row.request)
             else:
                 _compare(plan, row, known[1] == row.payload_hash, known[2])
-            preview.add(row, known[0] if known else last + plan.added, template)
+            preview.add(row, known[0] if known else last + plan.added, name_of)
         yield row
 
 

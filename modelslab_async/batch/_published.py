@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from ._sqlite.directory import Directory
 from ._states import RowState
 
 
-def standing(directory: Path, stem: str) -> Path | None:
+def standing(directory: Path, stems: Iterable[str]) -> Path | None:
     """What has a name already that a file may get."""
-    paths = (directory / f"{stem}{form.extension}" for form in AudioFormat)
+    paths = (directory / f"{stem}{form.extension}" for stem in stems for form in AudioFormat)
     return next(filter(os.path.lexists, paths), None)
 
 
@@ -62,7 +63,8 @@ def published_before(row: Row, directory: Path, place: Directory) -> SavedFile |
         return None
     path, size, sha256 = row.path or "", row.size or 0, row.sha256 or ""
     try:
-        found = published(place.at(path), size, sha256)
+        # As it was written, in UTF-8, also by a process whose locale spells names otherwise.
+        found = published(place.at(os.fsdecode(path.encode())), size, sha256)
     except OSError as error:
         raise DownloadError(
             f"{directory / path} cannot be read: {error.strerror}; it is paid for: look at the "

@@ -97,6 +97,7 @@ class Runner:
         session: the open client.
         ledger: open.
         template: how they are named, see `naming.file_name`.
+        ascii_only: keep no letters of other scripts in names.
         room: rows that may have a place in the account's queue, or wait for one.
         purse: what is paid for, and may be.
         arrivals: whether files arrive.
@@ -112,6 +113,7 @@ class Runner:
         ledger: Ledger,
         *,
         template: str,
+        ascii_only: bool,
         room: int,
         purse: Budget,
         arrivals: Arrivals,
@@ -119,7 +121,9 @@ class Runner:
     ) -> None:
         self._session = session
         self._ledger = ledger
-        self._template = template
+        self._name_of = partial(file_name, template)
+        self._names_jobs = names_job(template)
+        self._ascii_only = ascii_only
         self._purse = purse
         self._report = report
         self._room = anyio.Semaphore(room)
@@ -327,10 +331,12 @@ class Runner:
 
     async def _standing(self, row: Row) -> Path | None:
         """What has a name already that the file of this row may get, with any ending."""
-        if names_job(self._template):  # known to nobody yet, and new each time
+        if self._names_jobs:  # known to nobody yet, and new each time
             return None
-        stem = file_name(self._template, row.seq, row.id, row.prompt, "")
-        return await in_thread(partial(standing, self._ledger.directory, stem))
+        # Another run may have been told otherwise, or have been an earlier version's.
+        named = partial(self._name_of, row.seq, row.id, row.prompt, "")
+        stems = {named(ascii_only=ascii_only) for ascii_only in (False, True)}
+        return await in_thread(partial(standing, self._ledger.directory, stems))
 
     def _cost(self, row: Row) -> Decimal | None:
         limits = self._purse.limits
@@ -393,7 +399,9 @@ class Runner:
 
     async def _brought(self, row: Row, generation: Generation) -> tuple[SavedFile, ...]:
         """The files; what the first is, is on disk before it has its name."""
-        stem = file_name(self._template, row.seq, row.id, row.prompt, generation.id)
+        stem = self._name_of(
+            row.seq, row.id, row.prompt, generation.id, ascii_only=self._ascii_only
+        )
 
         async def expect(saved: SavedFile) -> None:
             await self._ledger.expect(row.seq, **about(saved))

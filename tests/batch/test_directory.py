@@ -675,7 +675,11 @@ def test_no_message_advises_to_leave_a_ledger_behind() -> None:
 
 
 async def published_and_lost(
-    client: ModelsLab, out: Path, monkeypatch: pytest.MonkeyPatch, **settings: str
+    client: ModelsLab,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prompt: str = "waltz",
+    **settings: str,
 ) -> Path:
     """A run that ends after its file was published, and before its row was called done."""
     write = Ledger.write
@@ -688,7 +692,7 @@ async def published_and_lost(
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "write", break_down)
         await run_until_stopped(
-            client, [{"prompt": "waltz", "max_new_token": 256, **settings}], out, LedgerError
+            client, [{"prompt": prompt, "max_new_token": 256, **settings}], out, LedgerError
         )
     assert states(out) == {RowState.READY: 1}
     assert results(out)[0]["path"] is None

@@ -80,10 +80,12 @@ async def against(
 
 
 async def started_against(
-    box: Sandbox, tmp_path: Path, *arguments: str
+    box: Sandbox, tmp_path: Path, *arguments: str, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Start Python for the command, against a sandbox in this process."""
-    return await anyio.to_thread.run_sync(lambda: started(tmp_path, *arguments, **reaches(box)))
+    return await anyio.to_thread.run_sync(
+        lambda: started(tmp_path, *arguments, **{**reaches(box), **more})
+    )
 
 
 def wavs(directory: Path) -> list[str]:
@@ -108,8 +110,8 @@ async def test_a_prompt_becomes_the_file_that_o_names(box: Sandbox, tmp_path: Pa
 async def test_several_prompts_become_files_named_after_them(box: Sandbox, tmp_path: Path) -> None:
     done = await against(box, tmp_path, "generate", "a waltz", "../é tude", "-o", "new")
     assert done.returncode == 0
-    assert wavs(tmp_path / "new") == ["a-waltz.wav", "e-tude.wav"]
-    assert sorted(done.stdout.split()) == ["new/a-waltz.wav", "new/e-tude.wav"]
+    assert wavs(tmp_path / "new") == ["a-waltz.wav", "é-tude.wav"]
+    assert sorted(done.stdout.split()) == ["new/a-waltz.wav", "new/é-tude.wav"]
 
 
 async def test_no_file_is_overwritten_and_equal_prompts_get_a_number(

@@ -7,6 +7,7 @@ import csv
 import io
 import ipaddress
 import re
+import unicodedata
 from pathlib import PureWindowsPath
 from urllib.parse import urlsplit
 
@@ -22,6 +23,7 @@ from modelslab_async.webhooks._signing import checked_url
 
 _BASE = "https://modelslab.com"
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
+_FORBIDDEN = frozenset('/\\:*?"<>|')
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -107,8 +109,13 @@ def text(data: bytes) -> None:
     foreign = data.decode("utf-8", "surrogateescape")
     for limit in (1, 5, 60):
         _is_a_name(_text.slug(foreign, limit), limit)
-    stem = file_name(DEFAULT_TEMPLATE, 17, foreign, foreign, foreign)
-    assert PureWindowsPath("out", stem).parent == PureWindowsPath("out")
+        plain = _text.slug(foreign, limit, ascii_only=True)
+        _is_a_name(plain, limit)
+        assert _NAME.fullmatch(plain)
+        assert _text.slug(plain, limit, ascii_only=True) == plain
+    for ascii_only in (False, True):
+        stem = file_name(DEFAULT_TEMPLATE, 17, foreign, foreign, foreign, ascii_only=ascii_only)
+        assert PureWindowsPath("out", stem).parent == PureWindowsPath("out")
     line = _text.safe_text(foreign)
     assert line.isprintable()
     assert len(line) <= 300
@@ -117,11 +124,17 @@ def text(data: bytes) -> None:
 
 
 def _is_a_name(name: str, limit: int) -> None:
-    assert _NAME.fullmatch(name)
-    assert not _DEVICE.fullmatch(name)
-    assert ".." not in name
-    assert len(name) <= limit
+    """By itself, and as a file system that normalises names, or knows no case, reads it."""
+    assert name.isprintable()
+    assert not name.startswith((".", "-"))
+    assert not name.endswith((".", "-"))
+    assert len(name.encode()) <= limit
     assert _text.slug(name, limit) == name
+    for read in (name, unicodedata.normalize("NFKC", name), _text.folded(name)):
+        assert not _FORBIDDEN & {*read}
+        assert not _DEVICE.fullmatch(read)
+        assert ".." not in read
+    assert unicodedata.normalize("NFC", name) == name == name.lower()
 
 
 def _is_one_cell(cell: str) -> None:

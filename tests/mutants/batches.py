@@ -221,6 +221,18 @@ MUTANTS = (
         Patch("batch/_runner.py", "            if taken is not None:\n", "            if False:\n"),
     ),
     planted(
+        "a_file_that_was_named_otherwise_is_not_looked_for",
+        of(
+            "cli/test_names",
+            "n15_a_file_that_another_run_named_otherwise_is_not_paid_for_again",
+        ),
+        Patch(
+            "batch/_runner.py",
+            "for ascii_only in (False, True)}",
+            "for ascii_only in (self._ascii_only,)}",
+        ),
+    ),
+    planted(
         "room_is_kept_through_the_download",
         of(
             "batch/test_batch",

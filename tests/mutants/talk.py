@@ -168,7 +168,7 @@ MUTANTS = (
     planted(
         "text_of_a_server_becomes_a_path",
         of("engine/test_download_faults", "t14_no_text_of_a_server_becomes_a_path"),
-        Patch("client.py", "slug(file.job_id or 'track')", "file.job_id"),
+        Patch("client.py", "slug(file.job_id or 'track', ascii_only=True)", "file.job_id"),
     ),
     planted(
         "sigterm_handler_missing",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async._protocol.urls import api_origin, fetch_route, is_loopback, job_id, origin
-from modelslab_async._text import safe_text, slug
+from modelslab_async._text import folded, safe_text, slug
 from modelslab_async.errors import ConfigurationError
 
 BASE = "https://modelslab.com"
@@ -252,7 +253,22 @@ def test_a_base_url_that_would_spill_the_key_is_refused_with_advice(
     ("text", "expected"),
     [
         ("Rock music, from the 90s!", "rock-music-from-the-90s"),
-        ("Motörhead Ä Œuvre ﬁne", "motorhead-a-uvre-fine"),
+        ("Motörhead Ä Œuvre ﬁne", "motörhead-ä-œuvre-fine"),
+        ("Moto\u0308rhead", "motörhead"),
+        ("雨の音 とピアノ", "雨の音-とピアノ"),
+        ("موسيقى هادئة", "موسيقى-هادئة"),
+        ("हिन्दी गाना", "हिन्दी-गाना"),
+        ("เพลงช้า ๙", "เพลงช้า-๙"),
+        ("ДЖАЗ, ночь", "джаз-ночь"),
+        ("Straße", "straße"),
+        ("\uff26\uff35LL\uff11", "full1"),
+        ("می\u200cکنم", "میکنم"),
+        ("\u0301a - \u0301b", "a---b"),
+        ("🎵 🎶", "track"),
+        ("🎵 song\ufe0f 👨‍👩‍👧", "song"),
+        ("\u3164\u115f\u2800", "track"),
+        ("\ue000\U000e0041x", "x"),
+        ("\uff23\uff4fn", "_con"),
         ("sitar_tabla-1.2", "sitar_tabla-1.2"),
         ("../../etc/passwd", "etc-passwd"),
         ("..\\..\\windows", "windows"),
@@ -262,10 +278,10 @@ def test_a_base_url_that_would_spill_the_key_is_refused_with_advice(
         ("a..b", "a.b"),
         ("ends. ", "ends"),
         ("a\x00b\r\nc", "a-b-c"),
-        ("wav.\u202efdp", "wav.-fdp"),
+        ("wav.\u202efdp", "wav.fdp"),
         ("", "track"),
         ("...", "track"),
-        ("音楽", "track"),
+        ("音楽" * 11, "音楽" * 10),
         ("\ud800", "track"),
         ("CON", "_con"),
         ("con.wav", "_con.wav"),
@@ -283,21 +299,72 @@ def test_a_slug_is_a_plain_file_name(text: str, expected: str) -> None:
 
 def test_a_slug_is_cut_to_any_limit() -> None:
     """T14: also where the cut makes a device name, or leaves a dot at the end."""
-    assert slug("音楽", limit=3) == "tra"
+    assert slug("🎵", limit=3) == "tra"
     assert slug("consort", limit=3) == "_co"
     assert slug("con.wav", limit=5) == "_con"
 
 
-@given(st.text(max_size=200), st.integers(min_value=1, max_value=100))
-def test_a_slug_is_always_one_safe_component(text: str, limit: int) -> None:
+@pytest.mark.parametrize(
+    ("text", "limit", "expected"),
+    [
+        ("音楽会", 8, "音楽"),
+        ("गाना", 5, "ग"),  # not between a letter and its sign
+        ("गाना", 6, "गा"),
+        ("x\u0332\u0333", 2, "x"),
+        ("x\u0332\u0333", 3, "x\u0332"),  # better than nothing
+        ("音 楽", 4, "音"),
+    ],
+)
+def test_a_slug_is_cut_between_letters(text: str, limit: int, expected: str) -> None:
+    """T14."""
+    assert slug(text, limit) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Motörhead Ä Œuvre ﬁne", "motorhead-a-uvre-fine"),
+        ("雨の音", "track"),
+        ("com¹", "_com1"),
+        ("wav.\u202efdp", "wav.-fdp"),
+    ],
+)
+def test_a_slug_of_ascii_alone_loses_accents_and_scripts(text: str, expected: str) -> None:
+    """T14: --restrict-filenames, and what the server chooses."""
+    assert slug(text, ascii_only=True) == expected
+
+
+@given(st.text(max_size=200), st.integers(min_value=1, max_value=100), st.booleans())
+def test_a_slug_is_always_one_safe_component(text: str, limit: int, ascii_only: bool) -> None:
     """T14: on every system, also on one that folds case or drops trailing dots."""
-    name = slug(text, limit)
-    assert re.fullmatch(r"[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?", name)
+    name = slug(text, limit, ascii_only=ascii_only)
+    assert all(one in "._-" or unicodedata.category(one)[0] in "LNM" for one in name)
+    assert not name.startswith((".", "-"))
+    assert not name.endswith((".", "-"))
     assert ".." not in name
     assert len(name.encode()) <= limit
-    assert name.casefold() == name
-    assert not re.fullmatch(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", name)
-    assert slug(name, limit) == name
+    assert unicodedata.normalize("NFKC", name) == name == name.lower()
+    assert not re.fullmatch(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?", folded(name))
+    assert slug(name, limit, ascii_only=ascii_only) == name
+    assert name.isascii() or not ascii_only
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Stra\u00dfe", "STRASSE"),
+        ("\ufb01ne", "FINE"),
+        ("Moto\u0308rhead", "MOT\u00d6RHEAD"),
+        ("\u0131", "I"),
+        ("\u03c2", "\u03a3"),
+        ("\u212a", "k"),
+    ],
+)
+def test_names_that_some_file_system_takes_for_one_are_folded_into_one(
+    one: str, other: str
+) -> None:
+    """T14."""
+    assert folded(one) == folded(other) != folded("x")
 
 
 @pytest.mark.parametrize(
