@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +15,7 @@ from attrs import evolve, frozen
 
 from ._engine.aio import runs_on, wait_shielded
 from ._engine.download import Progress, SavedFile
-from ._engine.http import Network, Response
+from ._engine.http import Network, Response, read_beside
 from ._engine.job import Generation, Job
 from ._engine.secret import Secret
 from ._engine.session import Session
@@ -356,7 +357,7 @@ class ModelsLab:
         answer = await self._session.transport.post(path, {}, timeout=self._poll.timeout)
         if not isinstance(answer, Response):
             raise no_answer(what, answer.reason, timed_out=answer.timed_out)
-        reply = read_reply(answer.body, answer.status)
+        reply = await read_beside(answer, partial(read_reply, answer.body, answer.status))
         match reply:
             case Refused() | Failed():
                 raise said_no(what, reply, answer.status)

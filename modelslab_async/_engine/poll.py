@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import anyio
@@ -24,7 +25,7 @@ from .._policy.poll import (
 from .._protocol.replies import Failed, Failure, Finished, Links, read_reply
 from ..errors import ConfigurationError
 from .aio import Signal, now, runs_on
-from .http import KeyedTransport, NoResponse, Response
+from .http import KeyedTransport, NoResponse, Response, read_beside
 from .job import Job, JobStatus
 
 NEWS = frozenset({1, 2, 4, 8, 16})
@@ -239,7 +240,7 @@ class Poller:
         await self._turn(job, in_time=in_time)
         asked_at = now()
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
-        news = _news(answer, job.sent)
+        news = await read_beside(answer, partial(_news, answer, job.sent))
         if not is_about(news, job.ids):
             news = NoAnswer("the answer is about another job")
         retry_after = answer.retry_after if isinstance(answer, Response) else None

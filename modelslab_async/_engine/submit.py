@@ -11,6 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 import anyio
@@ -31,7 +32,7 @@ from ..endpoints.music import MusicGen
 from ..errors import ConfigurationError, ModelsLabError
 from .aio import now, wait_shielded
 from .handle import FETCH_PATH
-from .http import KeyedTransport, NoResponse, Response
+from .http import KeyedTransport, NoResponse, Response, read_beside
 from .job import Job
 from .poll import Poller
 from .prepare import Submission, completed
@@ -256,7 +257,9 @@ class Submitter:
         answer = await self._transport.post(
             MusicGen.ENDPOINT, fields, timeout=self._timeout, paid=True
         )
-        outcome, status = _outcome(answer, self._origin, tuple(texts(submission.fields)))
+        outcome, status = await read_beside(
+            answer, partial(_outcome, answer, self._origin, tuple(texts(submission.fields)))
+        )
         _log.debug("submit of %s: %r", submission.track_id, outcome)
         match outcome:
             case Busy(reply):

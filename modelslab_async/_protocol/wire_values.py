@@ -16,6 +16,8 @@ from .wording import PERIODS, Sentences, texts
 
 Answer = Mapping[str, Any]
 
+_MOST_LINKS = 1000
+
 MAX_TRACK_ID = 2**53
 """Integers from here on do not survive a JSON reader that stores numbers as doubles."""
 
@@ -85,8 +87,11 @@ def number(value: object) -> float | None:
 
 
 def urls(value: object) -> tuple[str, ...]:
-    """Links in any of the shapes seen: a list, a bare string, objects with a ``url``."""
-    values = value if isinstance(value, list) else [value]
+    """Links in any of the shapes seen: a list, a bare string, objects with a ``url``.
+
+    No more than 1,000: each becomes a file, and no job makes so many.
+    """
+    values = value[:_MOST_LINKS] if isinstance(value, list) else [value]
     found = (one.get("url") if isinstance(one, dict) else one for one in values)
     return tuple(_as_url(one.strip()) for one in found if isinstance(one, str) and one.strip())
 

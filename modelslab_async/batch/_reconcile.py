@@ -20,11 +20,20 @@ from attrs import frozen
 
 from .._engine.aio import now
 from .._engine.handle import FETCH_PATH
-from .._engine.http import NoResponse, Response
+from .._engine.http import NoResponse, Response, read_beside
 from .._engine.session import Session
 from .._policy.error_mapping import cannot_read, no_answer, said_no
 from .._policy.poll import describe
-from .._protocol.replies import Failed, Failure, Finished, Pending, Refused, Ticket, read_reply
+from .._protocol.replies import (
+    Failed,
+    Failure,
+    Finished,
+    Pending,
+    Refused,
+    Reply,
+    Ticket,
+    read_reply,
+)
 from .._protocol.urls import job_id as trusted_id
 from ..errors import ModelsLabError, RequestError
 from . import _transitions as changes
@@ -212,15 +221,12 @@ class Reconciler:
         answer = await self._session.transport.post(
             _PATH, fields, timeout=self._session.poller.policy.timeout
         )
-        reply = read_reply(answer.body, answer.status) if isinstance(answer, Response) else None
-        if not isinstance(reply, Finished):
-            self.trouble = _trouble(answer)
+        ids = await read_beside(answer, partial(_listed, answer))
+        if not isinstance(ids, list):
+            self.trouble = ids
             _log.warning("%s", self.trouble)
             return []
-        data = reply.raw.get("data")
-        items = data if isinstance(data, list) else []
-        ids = (trusted_id(item.get("id")) for item in items if isinstance(item, dict))
-        return list(dict.fromkeys(filter(None, ids)))
+        return ids
 
     async def _asked(self, job_id: str) -> UnmatchedJob:
         """What the API says of a job that we do not know; asked once in the life of this object."""
@@ -228,7 +234,7 @@ class Reconciler:
             answer = await self._session.transport.post(
                 f"{FETCH_PATH}/{job_id}", {}, timeout=self._session.poller.policy.timeout
             )
-            reply = read_reply(answer.body, answer.status) if isinstance(answer, Response) else None
+            reply = await read_beside(answer, partial(_read, answer))
             if not isinstance(reply, Finished):
                 return UnmatchedJob(job_id, None, None)
             self._seen[job_id] = UnmatchedJob(
@@ -237,11 +243,21 @@ class Reconciler:
         return self._seen[job_id]
 
 
-def _trouble(answer: Response | NoResponse) -> ModelsLabError:
+def _read(answer: Response | NoResponse) -> Reply | None:
+    return read_reply(answer.body, answer.status) if isinstance(answer, Response) else None
+
+
+def _listed(answer: Response | NoResponse) -> list[str] | ModelsLabError:
+    """The ids on a page of the account's list, or why there are none."""
     what = "the list of the account's assets"
     if not isinstance(answer, Response):
         return no_answer(what, answer.reason, timed_out=answer.timed_out)
     reply = read_reply(answer.body, answer.status)
+    if isinstance(reply, Finished):
+        data = reply.raw.get("data")
+        items = data if isinstance(data, list) else []
+        ids = (trusted_id(item.get("id")) for item in items if isinstance(item, dict))
+        return list(dict.fromkeys(filter(None, ids)))
     if isinstance(reply, Refused | Failed):
         return said_no(what, reply, answer.status)
     return cannot_read(what, reply, answer.status)

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -15,13 +15,14 @@ import pytest
 from aiohttp.abc import AbstractStreamWriter
 from attrs import define
 
-from modelslab_async import MusicGen
+from modelslab_async import ModelsLab, MusicGen
 from modelslab_async._engine.http import KeyedTransport, Network, Response, _KeyedPayload
 from modelslab_async._engine.prepare import completed, prepare
 from modelslab_async._engine.secret import Secret
-from modelslab_async._protocol.wire_json import Encoded
+from modelslab_async._protocol import replies
+from modelslab_async._protocol.wire_json import Encoded, decode_json
 from modelslab_async.batch._manifest import Row, from_requests
-from modelslab_async.sandbox import Sandbox, Scenario
+from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..support.quick import client_of
 
@@ -151,6 +152,53 @@ async def test_large_text_arrives_as_it_was_given() -> None:
         await client.submit(MusicGen(prompt))
         (job,) = box.book.jobs.values()
     assert job.request["prompt"] == prompt
+
+
+LONG = {
+    "objects": b'"message":[' + b'{"":0},' * 49_000 + b"0]",
+    "values": b'"message":[' + b"7," * 95_000 + b"0]",
+    "lists of words": b'"message":[' + b'["no"],' * 45_000 + b"0]",
+    "deep lists": b'"message":[' + (b"[" * 60 + b"]" * 60 + b",") * 1_500 + b"0]",
+    "links": b'"output":[' + b'{"url":"https://e.test/a"},' * 45_000 + b"0]",
+    "data": b'"data":[' + b'{"id":7},' * 45_000 + b"0]",
+}
+
+
+@pytest.fixture
+def readers(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that parse JSON of over 16 KiB, one after the other."""
+    threads: list[threading.Thread] = []
+
+    def watched(body: bytes) -> object:
+        if len(body) > 16 * 1024:
+            threads.append(threading.current_thread())
+        return decode_json(body)
+
+    monkeypatch.setattr(replies, "decode_json", watched)
+    return threads
+
+
+ASKING: dict[str, Callable[[ModelsLab], Awaitable[object]]] = {
+    "submit": lambda client: client.submit(MusicGen("rock")),
+    "poll": lambda client: client.job("7").refresh(),
+    "balance": lambda client: client.balance(),
+}
+
+
+@pytest.mark.parametrize("asks", ASKING)
+@pytest.mark.parametrize("name", LONG)
+async def test_n03_an_answer_of_many_values_is_parsed_beside_the_loop(
+    name: str, asks: str, readers: list[threading.Thread]
+) -> None:
+    body = b'{"status":"success",%s}' % LONG[name]
+    faults = [
+        Fault(on=on, kind="answer", body=body.decode(), times=None)
+        for on in ("submit", "fetch", "balance")
+    ]
+    async with Sandbox(scenario=Scenario(faults=tuple(faults))) as box, client_of(box) as client:
+        await asyncio.gather(ASKING[asks](client), return_exceptions=True)
+    assert readers
+    assert threading.main_thread() not in readers
 
 
 class Watched(Secret):

@@ -388,6 +388,14 @@ def test_without_an_output_each_promise_may_be_a_file() -> None:
     )
 
 
+def test_n03_an_answer_makes_no_more_than_a_thousand_files() -> None:
+    for name, link in (("output", CDN), ("proxy_links", {"url": CDN}), ("output", {"url": CDN})):
+        body = {"status": "success", "id": 7, name: [link] * 5000}
+        reply = read_reply(json.dumps(body).encode())
+        assert isinstance(reply, Finished)
+        assert len(reply.links.files("7")) == 1000
+
+
 def test_no_links_are_no_files() -> None:
     assert Links().files("7") == ()
 
