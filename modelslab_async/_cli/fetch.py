@@ -14,6 +14,7 @@ from .connection import Connection
 from .naming import check_place, place_again, replacement
 from .options import account, output_options, waiting
 from .output import Output
+from .piping import STDOUT, check_stdout, passing_name
 from .textfiles import from_stdin, read_text
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ _PATIENCE = 30.0
 @click.option(
     "-o",
     "--output",
-    metavar="FILE|DIR",
-    help="A name that ends in .wav, .mp3 or .flac is the file.  [default: this directory]",
+    metavar="FILE|DIR|-",
+    help="A name that ends in .wav, .mp3 or .flac is the file; - is standard output.  "
+    "[default: this directory]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
 @waiting
@@ -61,7 +63,12 @@ def fetch(
     handles = [handle for job in jobs for handle in _handles(job)]
     if not handles:
         raise click.UsageError("no job is named")
-    directory, file = check_place(output, several=len(handles) > 1)
+    is_piped = output == STDOUT
+    if is_piped:
+        check_stdout(voice, jobs=len(handles), overwrite=overwrite)
+    directory, file = check_place(None if is_piped else output, several=len(handles) > 1)
+    if is_piped:
+        file = passing_name("track")
     connection = Connection(settings=settings, poll=PollPolicy(patience=_PATIENCE))
     connection.check()
     voice.say(f"asking {connection.origin}")
@@ -70,7 +77,10 @@ def fetch(
 
     replaced = file if overwrite else None
     target = str(replacement(file) if overwrite else file or f"{directory}{os.sep}")
-    tracks = [Track(_name(handle), handle, [target], replaces=replaced) for handle in handles]
+    tracks = [
+        Track(_name(handle), handle, [target], replaces=replaced, is_piped=is_piped)
+        for handle in handles
+    ]
     return deliver(connection, tracks, voice, again=place_again(output, overwrite=overwrite))
 
 

@@ -28,6 +28,7 @@ from .naming import (
 )
 from .options import account, output_options, restrict_filenames, waiting
 from .output import PROGRAM, Output
+from .piping import STDOUT, check_stdout, passing_name
 from .textfiles import as_meant, from_stdin
 
 if TYPE_CHECKING:
@@ -44,8 +45,9 @@ _TRACK_IDS = 2**53 - 1
 @click.option(
     "-o",
     "--output",
-    metavar="FILE|DIR",
-    help="A name that ends in .wav, .mp3 or .flac is the file.  [default: this directory]",
+    metavar="FILE|DIR|-",
+    help="A name that ends in .wav, .mp3 or .flac is the file; - is standard output.  "
+    "[default: this directory]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
 @restrict_filenames
@@ -98,13 +100,17 @@ def generate(
     Without --sandbox jobs cost money and want MODELSLAB_API_KEY. The finished
     paths go to stdout. No file is overwritten unless you say so. The ending of -o
     chooses the format, and the file's ending follows what it is. A single - reads
-    prompts from standard input, one per line.
+    prompts from standard input, one per line; -o - writes one file to standard
+    output, and keeps it in this directory until all of it is taken.
     """
     prompts = _from_stdin() if prompts == ("-",) else tuple(map(as_meant, prompts))
     connection = Connection(settings=settings, sandbox=sandbox)
     if sandbox and settings["base_url"].origin == "flag":
         raise click.UsageError("--sandbox and --base-url exclude each other")
-    directory, file = check_place(output, several=len(prompts) > 1)
+    is_piped = output == STDOUT
+    if is_piped:
+        check_stdout(voice, jobs=len(prompts), overwrite=overwrite, dry_run=dry_run)
+    directory, file = check_place(None if is_piped else output, several=len(prompts) > 1)
     source = click.get_current_context().get_parameter_source("output_format")
     fields["output_format"] = format_for(
         output, fields["output_format"], is_named=source is click.core.ParameterSource.COMMANDLINE
@@ -112,7 +118,10 @@ def generate(
     requests = _requests(prompts, fields)
     ascii_only = restrict_filenames or not spells_all_scripts(directory, dry_run=dry_run)
     slugs = [slug(prompt, ascii_only=ascii_only) for prompt in prompts]
+    if is_piped:
+        file = passing_name(slugs[0])
     tracks = _tracks(prompts, requests, slugs, directory, file, overwrite=overwrite)
+    tracks[0].is_piped = is_piped
     if dry_run:
         return _plan(voice, tracks)
     connection.check()
@@ -233,7 +242,10 @@ def _tracks(
 
 
 def _plan(voice: Output, tracks: Sequence[Track]) -> int:
-    plans = [(track, next(iter(track.targets)), *size_of(track.order)) for track in tracks]
+    plans = [
+        (track, STDOUT if track.is_piped else next(iter(track.targets)), *size_of(track.order))
+        for track in tracks
+    ]
     if voice.json:
         files = [{"path": to, "seconds": seconds, "mb": mb} for _, to, seconds, mb in plans]
         voice.give_json({"schema_version": 1, "jobs": len(plans), "price": None, "files": files})

@@ -16,15 +16,18 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TextIO
 
+from .._engine.filesystem import sync_file
 from .._text import safe_text
 
 unwritten: list[OSError] = []
 """Why data did not get to stdout, for the exit code: a job goes on without an audience."""
 
 _SIZE: Final = (80, 24)
+_BLOCK: Final = 64 * 1024
 _lock = threading.RLock()  # a log may be written by any thread
 
 
@@ -113,6 +116,18 @@ def write(stream: TextIO, data: bytes) -> None:
         region = Region.current()
         with contextlib.nullcontext() if region is None else region.aside():
             _put(stream, data)
+
+
+def send(path: Path, stream: TextIO) -> None:
+    """Write the bytes of a file, and have them stored if the stream leads to another file.
+
+    Raises:
+        OSError: the stream does not take them, or the file cannot be read.
+    """
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            _write_all(stream.fileno(), block)
+    sync_file(stream.fileno())
 
 
 def silence(stream: TextIO) -> None:

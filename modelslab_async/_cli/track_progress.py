@@ -135,13 +135,13 @@ def _accepted(track: Track) -> str:
 
 
 def settled(voice: Output, track: Track) -> None:
-    """Say how a track ended; its path goes to stdout."""
+    """Say how a track ended; its path goes to stdout, unless its bytes do."""
     if track.error is not None:
         explain(voice, track.error, hint_of(track))
     for saved in track.saved:
         voice.say(f"{track.name}: saved, {told(saved)}")
         warn_of(voice, saved)
-        if not voice.json:
+        if not voice.json and not track.is_piped:
             voice.give(str(saved.path))
 
 

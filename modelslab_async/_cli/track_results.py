@@ -12,6 +12,7 @@ from attrs import asdict
 from .connection import Connection, opened
 from .error_mapping import OK, as_json, error_shape, exit_code_of
 from .output import PROGRAM, Output
+from .piping import pour
 from .signals import run
 from .track_progress import board_of, hint_of
 from .tracks import Keep, Reporter, Track, bring_all
@@ -65,6 +66,11 @@ def deliver(
         voice.give_json(report(tracks))
     for note in (note for track in tracks if not track.handle for note in track.notes):
         voice.warn(note)
+    for track in (track for track in tracks if track.is_piped and track.saved):
+        if code:
+            voice.last(f"not written to standard output; the whole file is {track.saved[0].path}")
+        else:
+            pour(voice, track, again=not connection.sandbox)
     _say_how_to_resume(voice, connection, tracks, arguments, code)
     return code or exit_code_of([t.error for t in tracks if t.error], asked=len(tracks))
 

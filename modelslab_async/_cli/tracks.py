@@ -49,12 +49,14 @@ class Track:
         order: the request, or the handle of a job that runs already.
         targets: where it may go, in order; the next is tried when a name is taken meanwhile.
         replaces: the file that it replaces when it is whole, if any.
+        is_piped: its bytes go to standard output, and not its path.
     """
 
     name: str
     order: MusicGen | str
     targets: Iterable[str]
     replaces: Path | None = None
+    is_piped: bool = False
     state: State = State.WAITING
     job: Job | None = None
     handle: str | None = None

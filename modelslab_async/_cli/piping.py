@@ -1,0 +1,74 @@
+"""``-o -``: the bytes of one file on standard output, for another program to read.
+
+The file is brought to disk first, and stays there until all of it is written: whatever becomes of
+the reader, what is paid for is not lost.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .output import PROGRAM, Output
+from .streams import send
+
+if TYPE_CHECKING:
+    from .tracks import Track
+
+STDOUT = "-"
+
+
+def check_stdout(voice: Output, *, jobs: int, overwrite: bool, dry_run: bool = False) -> None:
+    """Whether standard output can take a file.
+
+    Raises:
+        click.UsageError: it cannot.
+    """
+    if jobs > 1:
+        raise click.UsageError(f"-o - takes one file, but there are {jobs} jobs: name a directory")
+    if overwrite:
+        raise click.UsageError("-o - and --overwrite exclude each other")
+    if voice.json:
+        raise click.UsageError("-o - and --json exclude each other: both need standard output")
+    if dry_run:
+        return
+    if sys.__stdout__ is None:
+        raise click.UsageError("-o - writes to standard output, and that is closed")
+    if sys.stdout.isatty():
+        raise click.UsageError(
+            "-o - writes music to standard output, and that is a terminal: use a pipe, or name "
+            "a file"
+        )
+
+
+def passing_name(stem: str) -> Path:
+    """What a file is called until it is written to standard output; nothing else has the name."""
+    return Path(f"{stem}-{secrets.token_hex(4)}.wav")
+
+
+def pour(voice: Output, track: Track, *, again: bool) -> None:
+    """Write the file of a track to standard output, and remove it when all of it is there.
+
+    Args:
+        voice: says where the file is if it stays.
+        track: that is saved.
+        again: its job can be fetched again.
+
+    Raises:
+        OSError: the reader has gone, or takes no more.
+    """
+    path, *others = (saved.path for saved in track.saved)
+    for other in others:
+        voice.last(f"the job made another file: {other}")
+    try:
+        send(path, sys.stdout)
+    except BaseException:
+        voice.last(f"standard output was not taken to its end; the whole file is {path}")
+        raise
+    path.unlink()
+    if again and track.job is not None:
+        voice.say(f"written to standard output; {PROGRAM} fetch {track.job.id} brings it again")
