@@ -219,6 +219,7 @@ class ModelsLab:
         restrict_filenames: bool = False,
         limits: Limits | None = None,
         retry: Iterable[RowState] = (),
+        retry_missing: bool = False,
         confirmed: str | None = None,
         accept_copy: bool = False,
         same_account: bool = False,
@@ -241,6 +242,9 @@ class ModelsLab:
             retry: states of rows that are made anew, each as a new job that is paid for:
                 ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
                 For ``output_lost`` the files alone are looked for again, which costs nothing.
+            retry_missing: all files that were saved are read, and those that are missing or changed
+                are downloaded again, which costs nothing. A changed file stays as it is, and the
+                new one is saved beside it, as ``name~2.wav``.
             confirmed: `batch.confirmed.Selection.fingerprint` of the rows that somebody agreed to
                 pay for; if others are planned by now, nothing is sent. For ``requests=None``.
             accept_copy: confirms, for a directory that was copied or restored from a backup, that
@@ -266,6 +270,7 @@ class ModelsLab:
             restrict_filenames=restrict_filenames,
             limits=limits,
             retry=frozenset(retry),
+            retry_missing=retry_missing,
             confirmed=confirmed,
             accept_copy=accept_copy,
             same_account=same_account,

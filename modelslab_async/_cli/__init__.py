@@ -22,6 +22,7 @@ from .reconcile import reconcile
 from .resume import resume
 from .sandbox import sandbox
 from .status import status
+from .verify import verify
 from .webhook import webhook
 
 __all__ = ["commands", "run"]
@@ -52,7 +53,7 @@ def commands() -> None:
 
 for command in (
     *(demo, generate, fetch),
-    *(batch, resume, status, reconcile, webhook),
+    *(batch, resume, status, verify, reconcile, webhook),
     *(balance, sandbox, doctor, config, completion),
 ):
     commands.add_command(command)

@@ -40,6 +40,9 @@ class Amount(click.ParamType[Any]):
             self.fail(f"{value!r:.40} must be {error}", param, ctx)
 
 
+MISSING = "missing"
+"""Names for ``--retry`` the done rows whose file is missing or changed."""
+
 _PRICES = (
     click.option(
         "--price-per-job",
@@ -76,9 +79,10 @@ _HOW = (
     click.option(
         "--retry",
         multiple=True,
-        type=click.Choice(["rejected", "failed", "output_lost"]),
+        type=click.Choice(["rejected", "failed", "output_lost", MISSING]),
         help="Make rows anew that ended so, each as a new job that is paid for; "
-        "for output_lost look for the files again, free.",
+        "for output_lost look for the files again, free; for missing download "
+        "files of done rows again that are missing or changed, free.",
     ),
     click.option(
         "--accept-copy",
@@ -128,7 +132,7 @@ class BatchOptions:
         restrict_filenames: with letters of ASCII alone.
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
-        retry: states of rows that are tried again.
+        retry: states of rows that are tried again, or `MISSING`.
         accept_copy: rows of a copied or restored directory are paid for.
         webhook_url: where webhooks reach this run; ``None``: results are polled for.
         webhook_port: where it listens for them; ``None``: where as usual.
@@ -174,7 +178,12 @@ class BatchOptions:
         """States of rows that are made anew."""
         from modelslab_async import RowState
 
-        return frozenset(map(RowState, self.retry))
+        return frozenset(RowState(state) for state in self.retry if state != MISSING)
+
+    @property
+    def retries_missing(self) -> bool:
+        """Whether files that are missing or changed are downloaded again."""
+        return MISSING in self.retry
 
     def check(self) -> None:
         """Fail on settings that cannot be used, before anything is done with them.
@@ -198,8 +207,13 @@ class BatchOptions:
         elif self.webhook_port is not None:
             raise click.UsageError("--webhook-port needs --webhook-url")
 
-    def again(self, directory: Path) -> str:
-        """The command that goes on with a directory as this run would have done."""
+    def again(self, directory: Path, *, missing: bool = False) -> str:
+        """The command that goes on with a directory as this run would have done.
+
+        Args:
+            directory: of the batch.
+            missing: it also downloads missing and changed files again.
+        """
         settings = self.connection.settings
         given = {name: getattr(self, name) for name in _KEPT} | {
             name: settings[name].value for name in _SETTINGS if settings[name].origin == "flag"
@@ -211,8 +225,9 @@ class BatchOptions:
             for word in (f"--{name.replace('_', '-')}", *([] if value is True else [f"{value}"]))
         ]
         sandbox = ["--sandbox"] if self.connection.sandbox else []
-        command = [PROGRAM, "resume", str(directory), *flags, *sandbox, *self.connection.arguments]
-        return shlex.join(command)
+        retry = ["--retry", MISSING] if missing else []
+        arguments = [*retry, *flags, *sandbox, *self.connection.arguments]
+        return shlex.join([PROGRAM, "resume", str(directory), *arguments])
 
 
 def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) -> Limits:

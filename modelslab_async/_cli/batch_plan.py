@@ -86,6 +86,7 @@ def make_plan(directory: Path, manifest: Manifest | None, how: BatchOptions, voi
         manifest,
         limits=how.limits(directory),
         retry=how.retried,
+        retry_missing=how.retries_missing,
         template=how.template,
         restrict_filenames=how.restrict_filenames,
     )
@@ -97,7 +98,8 @@ def make_plan(directory: Path, manifest: Manifest | None, how: BatchOptions, voi
             f"{directory} holds a batch of {plan.paid_at}, and files of a sandbox would be mixed "
             "with its own: name another directory"
         )
-    if how.connection.sandbox and plan.underway:
+    asks = plan.underway or (how.retries_missing and plan.counts.get(RowState.DONE))
+    if how.connection.sandbox and asks:
         raise click.UsageError(
             f"{directory} holds jobs of an earlier sandbox or of the API, which the sandbox "
             "of this run does not know: name another directory"
@@ -164,7 +166,7 @@ def print_plan(plan: Plan, directory: Path, voice: Output) -> None:
             }
         )
         return
-    done = plan.counts.get(RowState.DONE, 0)
+    done = plan.counts.get(RowState.DONE, 0) - plan.missing
     going = f"{plural(plan.rows, 'row')}, {done} done, {plan.underway} paid for and not done"
     voice.give(f"{going}, in {directory}")
     voice.give(summary(plan))

@@ -23,6 +23,7 @@ from .batch_preview import preview_lines
 from .batch_progress import Reporter, board_of, look
 from .connection import opened
 from .error_mapping import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
+from .file_check import FileCheck, quick_check
 from .generate import plural
 from .output import PROGRAM, Output
 from .signals import run
@@ -47,7 +48,7 @@ def run_batch(
         return OK
     for line in changes_of(plan):
         voice.warn(line)
-    if not plan.jobs and not plan.underway:
+    if not plan.jobs and not plan.underway and not how.retries_missing:
         if plan.dropped:  # or the next `resume` would pay for them
             anyio.run(_plan, directory, rows)
         return _over(directory, voice, how, plan)
@@ -75,10 +76,11 @@ def _is_accepted(how: BatchOptions) -> bool:
 
 
 def _over(directory: Path, voice: Output, how: BatchOptions, plan: Plan) -> int:
-    voice.say(f"nothing to do: {plan.counts.get(RowState.DONE, 0)} of {plan.rows} rows are done")
-    counts = _counts(directory)
-    code = _code_of(counts)
-    _end(voice, counts, code, directory, how)
+    counts, check = _counts(directory), quick_check(directory)
+    if not check.kinds:
+        voice.say(f"nothing to do: {counts[RowState.DONE]} of {plan.rows} rows are done")
+    code = _code_of(counts, check)
+    _end(voice, counts, check, code, directory, how)
     return code
 
 
@@ -104,13 +106,15 @@ class _Run:
         finally:
             self._board.close()
         counts = self._counts or _counts(self._directory)
+        place = self._left_in()
+        check = FileCheck() if signalled or place is None else quick_check(place)
         code = signalled or (
-            meaning_of(self.stopped).exit_code if self.stopped else _code_of(counts)
+            meaning_of(self.stopped).exit_code if self.stopped else _code_of(counts, check)
         )
         if not self._voice.json:
             self._voice.say(self._board.tally.words(counts))
         self._explain(code)
-        _end(self._voice, counts, code, self._left_in(), self._how)
+        _end(self._voice, counts, check, code, place, self._how)
         return code
 
     def _left_in(self) -> Path | None:
@@ -143,6 +147,7 @@ class _Run:
                 # Each sandbox has a key and a port of its own, and all are the same nobody's.
                 same_account=how.same_account or how.connection.sandbox,
                 retry=how.retried,
+                retry_missing=how.retries_missing,
                 accept_copy=how.accept_copy,
             ) as outcomes,
             anyio.create_task_group() as group,
@@ -162,7 +167,8 @@ class _Run:
         self._voice.warn("stopping; answers on their way are awaited (again Ctrl-C leaves at once)")
 
     def _last_words(self) -> None:
-        _end(self._voice, _counts(self._directory), None, self._directory, self._how)
+        counts = _counts(self._directory)
+        _end(self._voice, counts, FileCheck(), None, self._directory, self._how)
 
     def _explain(self, code: int) -> None:
         """Why the run stopped before its end, if it did."""
@@ -221,9 +227,9 @@ def _attempts(directory: Path) -> int:
         return reader.attempts()
 
 
-def _code_of(counts: Counts) -> int:
+def _code_of(counts: Counts, check: FileCheck) -> int:
     missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED]
-    return SOME_FAILED if missing else OK
+    return SOME_FAILED if missing else check.exit_code
 
 
 def unfinished(counts: Counts) -> int:
@@ -232,16 +238,25 @@ def unfinished(counts: Counts) -> int:
 
 
 def _end(
-    voice: Output, counts: Counts, code: int | None, directory: Path | None, how: BatchOptions
+    voice: Output,
+    counts: Counts,
+    check: FileCheck,
+    code: int | None,
+    directory: Path | None,
+    how: BatchOptions,
 ) -> None:
     """The last words of a run: what it left, and the command that goes on."""
     left = unfinished(counts)
     gone = left - counts[RowState.PLANNED] if how.connection.sandbox else 0
-    again = how.again(directory) if directory is not None and left and not gone else ""
+    lost = 0 if how.connection.sandbox else check.lost  # a sandbox has its files while it runs
+    again = ""
+    if directory is not None and (left or lost) and not gone:
+        again = how.again(directory, missing=bool(lost))
     if voice.json:
         named = {state.value: count for state, count in counts.items()}
-        ended = {"exit_code": code, "counts": named, "resume": again or None}
-        voice.give_json({"schema_version": 1, "event": "ended", "track_id": None, **ended})
+        ended = {"exit_code": code, "counts": named, "files": check.as_json()}
+        event = {"schema_version": 1, "event": "ended", "track_id": None}
+        voice.give_json({**event, **ended, "resume": again or None})
         return
     if directory is None:
         return
@@ -252,6 +267,9 @@ def _end(
     if missing:
         told = shlex.join([PROGRAM, "status", str(directory)])
         voice.warn(f"{missing} rows have no file; {told} says why")
+    if check.kinds:
+        free = "; --retry missing downloads them again, free" if lost else ""
+        voice.warn(f"{check.words}{free}")
     if gone:
         voice.last(f"stopped; {gone} jobs are gone with the sandbox of this run")
     elif again:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _MB = 1_000_000
 _AGAIN = "{program} resume {place}"
+_BRING = f"{_AGAIN} --retry missing downloads them again, free"
 _ADVICE = {
     "planned": f"not sent yet: {_AGAIN}",
     "submitting": f"on their way now, or a run died: {_AGAIN} finds out",
@@ -51,7 +52,8 @@ def status(voice: Output, directory: str, row: str | None) -> int:
 
     \b
     A ROW is its own id, or its number. This changes nothing and opens no
-    connection, and works beside a run.
+    connection, and works beside a run. Exit code 8: files of done rows are
+    missing, or their size has changed; `verify` reads their contents, too.
     """
     from modelslab_async.batch import Reader
 
@@ -59,9 +61,8 @@ def status(voice: Output, directory: str, row: str | None) -> int:
     check_batch(place)
     with Reader.open(place) as reader:
         if row is None:
-            _overview(reader, place, voice)
-        else:
-            _history(reader, row_of(reader, row), voice)
+            return _overview(reader, place, voice)
+        _history(reader, row_of(reader, row), voice)
     return 0
 
 
@@ -85,13 +86,17 @@ def row_of(reader: Reader, name: str) -> Row:
 # --- all rows -------------------------------------------------------------------------------------
 
 
-def _overview(reader: Reader, place: Path, voice: Output) -> None:
-    summary = reader.summary()
+def _overview(reader: Reader, place: Path, voice: Output) -> int:
+    from .file_check import quick_check
+
+    summary, check = reader.summary(), quick_check(place)
+    advice = _BRING.format(program=PROGRAM, place=shlex.quote(str(place))) if check.lost else ""
     total = sum(about.rows for about in summary.values())
     if voice.json:
         states = {state: _as_json(state, about, place) for state, about in summary.items()}
-        voice.give_json({"schema_version": 1, "rows": total, "states": states})
-        return
+        files = {**check.as_json(), "advice": advice}
+        voice.give_json({"schema_version": 1, "rows": total, "states": states, "files": files})
+        return check.exit_code
     last = max((about.last_change for about in summary.values()), default=time.time())
     voice.give(f"{total} rows, last change {_age(last)} ago")
     for state, about in summary.items():
@@ -99,6 +104,9 @@ def _overview(reader: Reader, place: Path, voice: Output) -> None:
         for error in about.errors:
             example = f"row {error.first_row}: {safe_text(error.example, 300)}"
             voice.give(f"        {error.rows} {error.kind or 'without a kind'}, such as {example}")
+    if check.kinds:
+        voice.give("; ".join(filter(None, (check.words, advice))))
+    return check.exit_code
 
 
 def _as_json(state: RowState, about: StateSummary, place: Path) -> dict[str, Any]:

@@ -223,7 +223,7 @@ def published(target: Path, size: int, sha256: str) -> tuple[Sound, bool] | None
     """
     if not _is_same(target, size, sha256):
         return None
-    fd = os.open(target, _PEEK)
+    fd = open_unfollowed(target)
     try:
         sound = examine(lambda offset, count: os.pread(fd, count, offset), size)
         if isinstance(sound, NotSound):
@@ -237,17 +237,35 @@ def published(target: Path, size: int, sha256: str) -> tuple[Sound, bool] | None
     return sound, silent
 
 
+def open_unfollowed(path: Path) -> int:
+    """A file descriptor to read what a path names: no link is followed, no pipe waited for.
+
+    Raises:
+        OSError: it is a link, or cannot be opened.
+    """
+    return os.open(path, _PEEK)
+
+
+def holds(fd: int, size: int, sha256: str) -> bool:
+    """Whether it is a regular file of this size and hash. Reads all of it; leaves it open.
+
+    Raises:
+        OSError: the disk fails.
+    """
+    about = os.fstat(fd)
+    if not stat.S_ISREG(about.st_mode) or about.st_size != size:
+        return False
+    with os.fdopen(fd, "rb", closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+
 def _is_same(target: Path, size: int, sha256: str) -> bool:
     try:
-        fd = os.open(target, _PEEK)
+        fd = open_unfollowed(target)
     except OSError:
         return False
     try:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode) or about.st_size != size:
-            return False
-        with os.fdopen(fd, "rb", closefd=False) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return holds(fd, size, sha256)
     finally:
         os.close(fd)
 
@@ -270,7 +288,7 @@ def _sweep(directory: Path) -> None:
 
 def _remove_if_dead(path: Path) -> None:
     try:
-        fd = os.open(path, _PEEK)
+        fd = open_unfollowed(path)
     except OSError:
         return
     try:

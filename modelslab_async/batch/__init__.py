@@ -1,8 +1,9 @@
 """Many requests as one durable batch: kill it at any moment, and pay for nothing twice.
 
 `ModelsLab.batch` runs one. This module has what stands around a run: reading a manifest
-(`Manifest`), planning and pricing (`plan_batch`, `Limits`), looking at a directory (`Reader`), and
-deciding about rows whose outcome is unknown (`Ledger`, `Reconciler`).
+(`Manifest`), planning and pricing (`plan_batch`, `Limits`), looking at a directory (`Reader`),
+finding files that are missing or changed (`verify_batch`), and deciding about rows whose outcome is
+unknown (`Ledger`, `Reconciler`).
 
 A name is loaded with its module when it is first used.
 """
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
     from ._plan import Manifest, Plan, Preview, plan_batch
     from ._reconcile import Reconciler, UnmatchedJob
     from ._records import request_of
-    from ._rows import ErrorSummary, PlannedRow, Row, StateSummary, Step
+    from ._rows import ErrorSummary, PlannedRow, Row, StateSummary, Step, StoredFile
     from ._sqlite.reader import Reader, holds_batch, is_writable
     from ._states import RowState, settled
+    from ._verify import FaultKind, FileFault, verify_batch
 
 __all__ = [
     "BadRow",
@@ -32,6 +34,8 @@ __all__ = [
     "Budget",
     "ErrorSummary",
     "Failed",
+    "FaultKind",
+    "FileFault",
     "Format",
     "Ledger",
     "Limits",
@@ -47,6 +51,7 @@ __all__ = [
     "RowState",
     "StateSummary",
     "Step",
+    "StoredFile",
     "Succeeded",
     "UnmatchedJob",
     "amount",
@@ -59,6 +64,7 @@ __all__ = [
     "seconds_of",
     "settled",
     "snapshot",
+    "verify_batch",
 ]
 
 _MODULES = {
@@ -71,9 +77,10 @@ _MODULES = {
     "_plan": ("Manifest", "Plan", "Preview", "plan_batch"),
     "_records": ("request_of",),
     "_reconcile": ("Reconciler", "UnmatchedJob"),
-    "_rows": ("ErrorSummary", "PlannedRow", "Row", "StateSummary", "Step"),
+    "_rows": ("ErrorSummary", "PlannedRow", "Row", "StateSummary", "Step", "StoredFile"),
     "_sqlite.reader": ("Reader", "holds_batch", "is_writable"),
     "_states": ("RowState", "settled"),
+    "_verify": ("FaultKind", "FileFault", "verify_batch"),
 }
 
 

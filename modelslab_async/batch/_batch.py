@@ -19,7 +19,7 @@ from typing import Self
 import anyio
 from attrs import frozen
 
-from .._engine.aio import wait_shielded
+from .._engine.aio import in_thread, wait_shielded
 from .._engine.filesystem import probe, takes_all_scripts
 from .._engine.session import Session
 from .._policy.error_mapping import may_exist
@@ -42,6 +42,7 @@ from ._runner import UNFINISHED, Runner
 from ._sqlite.reader import Reader
 from ._sqlite.store import copied
 from ._states import RowState, settled
+from ._verify import fault_of
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -59,6 +60,7 @@ class BatchSettings:
         limits: what may be paid for; what it leaves open is as the ledger says.
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
+        retry_missing: files of done rows that are missing or changed are downloaded again.
         same_account: the account is the one that paid, though key or origin are others.
         confirmed: `Selection.fingerprint` of the rows that may be paid for; ``None``: all.
         accept_copy: rows are paid for also when the directory was copied or restored.
@@ -68,6 +70,7 @@ class BatchSettings:
     restrict_filenames: bool = False
     limits: Limits | None = None
     retry: frozenset[RowState] = frozenset()
+    retry_missing: bool = False
     confirmed: str | None = None
     accept_copy: bool = False
     same_account: bool = False
@@ -200,6 +203,8 @@ class Batch:
     async def _run(self) -> None:
         reconciler = Reconciler(self._session, self.ledger)
         async with self._send:
+            if self._settings.retry_missing:
+                await self._redownload()
             if self.ledger.in_doubt or await self._has_open_jobs():
                 await self._check_account()
             await reconciler.run()
@@ -255,6 +260,25 @@ class Batch:
                 await self.ledger.write(changes.ready(row.seq, row.handle or ""))
             else:
                 await self.ledger.write(changes.replanned(row, "asked for anew"))
+
+    async def _redownload(self) -> None:
+        """Read all files of done rows; those that are missing or changed are to be downloaded."""
+        last, place = 0, self.ledger.place.through
+        is_checked = False
+        while page := await self.ledger.read(partial(Reader.files, after=last)):
+            for file in page:
+                fault = await in_thread(partial(fault_of, place, file, content=True))
+                if fault is None:
+                    continue
+                what = f"{fault.path} {fault.reason}"
+                if not fault.kind.is_lost:
+                    _log.error("row %s: %s; it was left as it is", fault.id, what)
+                    continue
+                if not is_checked:
+                    await self._check_account()
+                    is_checked = True
+                await self.ledger.write(changes.redownload(fault.row, f"{what}: downloaded again"))
+            last = page[-1].row
 
     async def _has_open_jobs(self) -> bool:
         """Whether this run asks the API about jobs of earlier ones."""

@@ -28,6 +28,7 @@ from ._rows import PlannedRow
 from ._sqlite.reader import Reader, holds_batch
 from ._states import UNSENT, RowState, settled
 from ._strict import REQUEST_FIELDS
+from ._verify import verify_batch
 
 _MAX_NAMED: Final = 20
 _MAX_SHOWN: Final = 3
@@ -99,6 +100,7 @@ class Plan:
         unsent: rows of the manifest that it knows, and that were not sent yet.
         dropped: rows of the directory that were not sent yet, and are not in the manifest.
         looked_for: rows whose lost files shall be looked for again.
+        missing: done rows whose files shall be downloaded again, as far as their sizes tell.
         paid_at: origin of the API where rows of the directory were paid for; ``None``: none was.
         changed: ids of rows that it knows otherwise.
         preview: how the manifest was read.
@@ -115,6 +117,7 @@ class Plan:
     unsent: int = 0
     dropped: int = 0
     looked_for: int = 0
+    missing: int = 0
     paid_at: str | None = None
     jobs: int = 0
     seconds: float = 0.0
@@ -143,7 +146,7 @@ class Plan:
     def underway(self) -> int:
         """Rows that go on without being paid for again."""
         free = [state for state in RowState if not settled(state) and state is not RowState.PLANNED]
-        return sum(self.counts.get(state, 0) for state in free) + self.looked_for
+        return sum(self.counts.get(state, 0) for state in free) + self.looked_for + self.missing
 
     @property
     def unlisted(self) -> int:
@@ -166,6 +169,7 @@ def plan_batch(
     *,
     limits: Limits | None = None,
     retry: Iterable[RowState] = (),
+    retry_missing: bool = False,
     template: str | None = None,
     restrict_filenames: bool = False,
 ) -> Plan:
@@ -176,6 +180,8 @@ def plan_batch(
         manifest: its rows; ``None``: the directory's own, as a resumed run takes them.
         limits: what may be paid for.
         retry: states of rows that the run would try again.
+        retry_missing: the run would download missing and changed files again. It reads them all;
+            here only their sizes are compared.
         template: how files would be named.
         restrict_filenames: without letters of other scripts than ASCII's.
 
@@ -199,6 +205,8 @@ def plan_batch(
         again = frozenset(retry) - {RowState.OUTPUT_LOST}
         if RowState.OUTPUT_LOST in frozenset(retry):
             plan.looked_for = plan.counts[RowState.OUTPUT_LOST]
+        if retry_missing:
+            plan.missing = sum(fault.kind.is_lost for fault in verify_batch(directory))
         if manifest is None:
             again |= {RowState.PLANNED}
         else:

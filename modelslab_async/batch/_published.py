@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,6 +22,21 @@ def standing(directory: Path, stems: Iterable[str]) -> Path | None:
     """What has a name already that a file may get."""
     paths = (directory / f"{stem}{form.extension}" for stem in stems for form in AudioFormat)
     return next(filter(os.path.lexists, paths), None)
+
+
+def free_stem(directory: Path, old: str, stem: str) -> str:
+    """The name for a file that is downloaded again: one that nothing has, without its ending.
+
+    No field of a template can hold the ``~``, so no other row of the batch gets such a name.
+
+    Args:
+        directory: where the file goes.
+        old: its name in the ledger, without its ending.
+        stem: its name by the template.
+    """
+    beside = (f"{stem}~{number}" for number in itertools.count(2))
+    names = itertools.chain([old, stem], beside)
+    return next(name for name in names if standing(directory, [name]) is None)
 
 
 def no_name(row: Row, taken: Path) -> DownloadError:

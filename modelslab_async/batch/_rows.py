@@ -117,6 +117,25 @@ FILE_COLUMNS: Final = ("path", "sha256", "source_sha256", "size", "seconds", "in
 
 
 @frozen
+class StoredFile:
+    """What the ledger says of the file of a done row.
+
+    Attributes:
+        row: number of the row.
+        id: its own stable key.
+        path: the file, relative to the output directory.
+        size: in bytes.
+        sha256: in hex.
+    """
+
+    row: int
+    id: str
+    path: str
+    size: int
+    sha256: str
+
+
+@frozen
 class Step:
     """One line of the history: a row went from ``old`` to ``new`` at ``at`` (epoch seconds)."""
 

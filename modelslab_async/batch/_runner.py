@@ -49,7 +49,7 @@ from ._ledger import Ledger
 from ._limits import Budget
 from ._naming import file_name, names_job
 from ._outcomes import Failed, Outcome, Succeeded
-from ._published import about, no_name, published_before, standing
+from ._published import about, free_stem, no_name, published_before, standing
 from ._records import check_clip, request_of
 from ._rows import Row
 from ._sqlite.identity import track_id_of
@@ -399,9 +399,12 @@ class Runner:
 
     async def _brought(self, row: Row, generation: Generation) -> tuple[SavedFile, ...]:
         """The files; what the first is, is on disk before it has its name."""
-        stem = self._name_of(
+        stem = first = self._name_of(
             row.seq, row.id, row.prompt, generation.id, ascii_only=self._ascii_only
         )
+        if row.done_at is not None:  # it had a file: what has the name now is not overwritten
+            old = Path(row.path or stem).stem
+            first = await in_thread(partial(free_stem, self._ledger.place.through, old, stem))
 
         async def expect(saved: SavedFile) -> None:
             await self._ledger.expect(row.seq, **about(saved))
@@ -410,7 +413,7 @@ class Runner:
             [
                 await self._session.bring(
                     file,
-                    self._target(_numbered(stem, file)),
+                    self._target(_numbered(stem, file) if file.index else first),
                     in_trouble=partial(self._arrivals.in_trouble, row.seq),
                     before_publish=None if file.index else expect,
                 )
@@ -427,7 +430,7 @@ class Runner:
 
 
 def _numbered(stem: str, file: RemoteFile) -> str:
-    return f"{stem}-{file.index + 1}" if file.index else stem
+    return f"{stem}-{file.index + 1}"
 
 
 def _stops(error: ModelsLabError) -> bool:

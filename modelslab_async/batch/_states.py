@@ -2,7 +2,7 @@
 
 ::
 
-    planned -> submitting -> submitted -> ready -> done
+    planned -> submitting -> submitted -> ready -> done -> ready (its file is missing; on request)
                   |              |          |-> output_lost -> ready (on request)
                   |              |          '-> submitted (fresh links asked for)
                   |              |-> failed -> planned (on request: a new job)
@@ -36,7 +36,7 @@ class RowState(enum.StrEnum):
     READY = "ready"
     """The job is finished; its file is not on disk yet."""
     DONE = "done"
-    """The file is on disk, whole."""
+    """The file was put on disk, whole. It may be missing or changed since: see `verify_batch`."""
     REJECTED = "rejected"
     """The API said no; there is no job."""
     AMBIGUOUS = "ambiguous"
@@ -61,7 +61,7 @@ EDGES: Final[dict[RowState, frozenset[RowState]]] = {
     _S.SUBMITTING: frozenset({_S.PLANNED, _S.SUBMITTED, _S.READY, _S.REJECTED, _S.AMBIGUOUS}),
     _S.SUBMITTED: frozenset({_S.READY, _S.FAILED, _S.DETACHED}),
     _S.READY: frozenset({_S.DONE, _S.OUTPUT_LOST, _S.SUBMITTED}),
-    _S.DONE: frozenset(),
+    _S.DONE: frozenset({_S.READY}),
     _S.REJECTED: frozenset({_S.PLANNED}),
     _S.AMBIGUOUS: frozenset({_S.SUBMITTED, _S.PLANNED, _S.ABANDONED}),
     _S.FAILED: frozenset({_S.PLANNED}),

@@ -12,7 +12,7 @@ from typing import Any, Final
 from attrs import Factory, evolve, field, frozen
 
 from ..errors import LedgerError
-from ._rows import COLUMNS, Row, Storable, message
+from ._rows import COLUMNS, FILE_COLUMNS, Row, Storable, message
 from ._states import RowState, check
 
 _S = RowState
@@ -31,6 +31,7 @@ _NO_JOB: Final[dict[str, Storable]] = {
     "generation_time": None,
     "polls": 0,
 }
+_NO_FILE: Final[dict[str, Storable]] = dict.fromkeys((*FILE_COLUMNS, "done_at"))
 
 
 @frozen
@@ -157,6 +158,15 @@ def done(
     return Change(row, _S.DONE, values, ("done_at",), path)
 
 
+def redownload(row: int, note: str) -> Change:
+    """The file of a done row is missing or changed: its job exists, and is paid for.
+
+    What is known of the file stays: if it is put back meanwhile, it is taken as it is. So does
+    ``done_at``, which tells such a row from one that never had a file.
+    """
+    return Change(row, _S.READY, {}, (), message(note), frozenset({_S.DONE}))
+
+
 def failed(row: int, kind: str, error: str, *, polls: int | None = None) -> Change:
     """The server says that the job failed."""
     change = _ended(row, _S.FAILED, kind, error)
@@ -188,7 +198,9 @@ def replanned(row: Row, note: str) -> Change:
     """Somebody asked for a new job in place of this one; the old one's ids stay in the history."""
     before = f"was job {row.job_id or 'unknown'} with track_id {row.track_id or 'unknown'}"
     from_states = frozenset({_S.REJECTED, _S.FAILED, _S.AMBIGUOUS})
-    return Change(row.seq, _S.PLANNED, _NO_JOB, (), message(f"{note}; {before}"), from_states)
+    # A file of the old job, should it be put back, must not be taken for that of the new one.
+    values = {**_NO_JOB, **_NO_FILE}
+    return Change(row.seq, _S.PLANNED, values, (), message(f"{note}; {before}"), from_states)
 
 
 def skipped(row: int, note: str) -> Change:

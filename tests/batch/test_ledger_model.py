@@ -35,7 +35,7 @@ SIZE = SIZES[os.environ.get("HYPOTHESIS_PROFILE", "suite")]
 QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 ROWS = 4
 JOBS = ("job-1", "job-2", "job-3", "job-4", "job-5")
-NEVER_AGAIN = frozenset({S.DONE, S.ABANDONED})
+NEVER_AGAIN = frozenset({S.ABANDONED})
 
 rows = st.integers(1, ROWS)
 jobs = st.sampled_from(JOBS)
@@ -51,6 +51,7 @@ EVENTS: dict[str, Event] = {
     "done": lambda row, _: changes.done(
         row, f"{row}.wav", sha256="ab", size=9, seconds=2.0, integrity="exact"
     ),
+    "file missing": lambda row, _: changes.redownload(row, f"{row}.wav is not there"),
     "failed": lambda row, _: changes.failed(row, "JobFailed", "out of memory", polls=4),
     "detached": lambda row, _: changes.detached(row, "deadline", polls=5),
     "waiting again": lambda row, _: changes.reattached(row, "resumed"),
@@ -316,6 +317,8 @@ class LedgerModel(RuleBasedStateMachine):
             if row.state is S.DONE:
                 assert row.path
                 assert row.done_at
+            if row.state is S.PLANNED:  # the file of an earlier job is not that of the next one
+                assert (row.path, row.sha256, row.done_at) == (None, None, None)
             if row.state in (S.SUBMITTED, S.DETACHED):
                 assert row.job_id
                 assert not settled(row.state)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from modelslab_async.batch import _transitions as changes
 from modelslab_async.batch._rows import (
     COLUMNS,
+    FILE_COLUMNS,
     MESSAGE_LIMIT,
     PlannedRow,
     Row,
@@ -47,6 +48,7 @@ LEGAL = {
     ("ready", "output_lost"),
     ("ready", "submitted"),
     ("output_lost", "ready"),
+    ("done", "ready"),
     ("rejected", "planned"),
     ("failed", "planned"),
     ("planned", "skipped"),
@@ -75,6 +77,7 @@ EVENTS: dict[str, tuple[Callable[[Row], Change], set[RowState]]] = {
         ),
         {S.READY},
     ),
+    "redownload": (lambda row: changes.redownload(row.seq, "a.wav is not there"), {S.DONE}),
     "failed": (
         lambda row: changes.failed(row.seq, "JobFailed", "no"),
         {S.SUBMITTED, S.DETACHED},
@@ -158,6 +161,12 @@ def test_a_new_job_in_place_of_an_old_one_keeps_the_old_ids_in_the_history() -> 
     change = changes.replanned(row, "asked for")
     assert change.note == "asked for; was job 77 with track_id 123"
     assert change.values["job_id"] is None
+
+
+def test_a_new_job_in_place_of_an_old_one_knows_nothing_of_the_old_file() -> None:
+    """The old file, put back from a backup, would be taken for the new job's."""
+    change = changes.replanned(row_in(S.FAILED), "asked for")
+    assert {change.values[name] for name in (*FILE_COLUMNS, "done_at")} == {None}
 
 
 def test_a_change_sets_only_columns_that_there_are() -> None:

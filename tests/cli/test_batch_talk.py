@@ -24,7 +24,7 @@ from .test_talk import KEY, on_a_terminal
 
 pytestmark = pytest.mark.anyio
 
-COMMANDS = ("batch", "resume", "status", "reconcile")
+COMMANDS = ("batch", "resume", "status", "verify", "reconcile")
 
 
 # --- help -----------------------------------------------------------------------------------------

@@ -85,6 +85,41 @@ MUTANTS = (
         ),
     ),
     planted(
+        "a_missing_file_is_asked_of_any_account",
+        of("batch/test_verify", "l24_another_account_is_not_asked_for_a_missing_file"),
+        Patch(
+            "batch/_batch.py",
+            "                if not is_checked:\n",
+            "                if last < 0:\n",
+        ),
+    ),
+    planted(
+        "a_missing_file_is_paid_for_again",
+        of(
+            "batch/test_verify",
+            "l24_missing_and_changed_files_are_downloaded_again_and_nothing_is_paid",
+        ),
+        Patch(
+            "batch/_states.py",
+            "_S.DONE: frozenset({_S.READY}),",
+            "_S.DONE: frozenset({_S.PLANNED}),",
+        ),
+        Patch(
+            "batch/_transitions.py",
+            "return Change(row, _S.READY, {}, (), message(note), frozenset({_S.DONE}))",
+            "return Change(row, _S.PLANNED, {}, (), message(note), frozenset({_S.DONE}))",
+        ),
+    ),
+    planted(
+        "a_new_job_takes_the_old_file",
+        of("batch/test_verify", "l24_a_row_that_is_paid_for_anew_does_not_take_the_old_file"),
+        Patch(
+            "batch/_transitions.py",
+            "    values = {**_NO_JOB, **_NO_FILE}\n",
+            "    values = _NO_JOB\n",
+        ),
+    ),
+    planted(
         "any_step_is_legal",
         of("batch/test_ledger", "an_illegal_step_writes_nothing"),
         Patch("batch/_states.py", "    if new not in EDGES[old]:\n", "    if new not in EDGES:\n"),

@@ -14,6 +14,29 @@ _SYNC = "        sync_file(self._fd)\n        target = self._directory / name\n"
 
 MUTANTS = (
     planted(
+        "a_changed_file_keeps_its_row_from_getting_another",
+        of("batch/test_verify", "l24_what_has_the_name_of_a_file_is_never_overwritten"),
+        Patch(
+            "batch/_runner.py",
+            "        if row.done_at is not None:  # it had",
+            "        if row.done_at == 0.0:  # it had",
+        ),
+    ),
+    planted(
+        "other_bytes_of_the_same_size_are_as_saved",
+        of("batch/test_verify", "l24_other_bytes_of_the_same_size_are_found_by_reading"),
+        Patch(
+            "batch/_verify.py",
+            "    if content and not _is_as_saved",
+            "    if not content and not _is_as_saved",
+        ),
+    ),
+    planted(
+        "a_link_to_a_file_is_the_file",
+        of("batch/test_verify", "l24_a_missing_or_changed_file_is_told_with_its_row"),
+        Patch("batch/_verify.py", "os.lstat(path)", "os.stat(path)"),
+    ),
+    planted(
         "no_fsync_of_the_part",
         _IN_ORDER,
         Patch("_engine/partfile.py", "sync_file(self._fd)", "pass"),

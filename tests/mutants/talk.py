@@ -190,7 +190,7 @@ MUTANTS = (
         of("cli/test_batch", "code_8_when_jobs_fail_and_only_retry_pays_for_new_ones"),
         Patch(
             "_cli/batch_run.py",
-            "return SOME_FAILED if missing else OK",
+            "return SOME_FAILED if missing else check.exit_code",
             "return OK if missing else OK",
         ),
     ),

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ...errors import LedgerError
-from .._rows import COLUMNS, ErrorSummary, Row, StateSummary, Step, storable
+from .._rows import COLUMNS, ErrorSummary, Row, StateSummary, Step, StoredFile, storable
 from .._states import RowState
 from .._transitions import ELSEWHERE
 from .directory import LOCK_NAME
@@ -44,6 +44,9 @@ FROM rows GROUP BY state
 _ERRORS: Final = """
 SELECT error_kind, count(*), min(seq), error FROM rows
 WHERE state = ? AND error IS NOT NULL GROUP BY error_kind ORDER BY 2 DESC
+"""
+_FILES: Final = """
+SELECT seq, id, path, size, sha256 FROM rows WHERE state = 'done' AND seq > ? ORDER BY seq LIMIT ?
 """
 _FLOOR: Final = """
 SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND (
@@ -178,6 +181,10 @@ class Reader:
         while page := self.page(wanted, after=after, limit=size):
             yield from page
             after = page[-1].seq
+
+    def files(self, *, after: int = 0, limit: int = 500) -> list[StoredFile]:
+        """Files of at most ``limit`` done rows with ``seq`` above ``after``, by ``seq``."""
+        return [StoredFile(*record) for record in self.db.execute(_FILES, (after, limit))]
 
     def counts(self) -> dict[RowState, int]:
         """How many rows are in each state."""

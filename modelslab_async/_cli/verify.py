@@ -1,0 +1,93 @@
+"""``verify``: read the files of a batch, and say which are not what was saved."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from .options import output_options
+from .output import PROGRAM, Output
+from .resume import check_batch
+
+if TYPE_CHECKING:
+    from ..batch import FileFault
+
+_INTERVAL: Final = 10.0
+
+
+@click.command(no_args_is_help=True, short_help="Find missing and changed files of a batch.")
+@click.argument("directory", metavar="DIR")
+@output_options
+def verify(voice: Output, directory: str) -> int:
+    """Read the files of done rows in DIR; print those that are not as they were saved.
+
+    \b
+    Examples:
+      modelslab-async verify music/
+      modelslab-async verify music/ --json
+
+    \b
+    Each file is compared with the size and the SHA-256 in the ledger. This changes
+    nothing, opens no connection, and works beside a run and on a read-only disk.
+    `resume DIR --retry missing` downloads what is missing or changed again, free.
+    Exit code 8: files are missing or changed; 1: some could not be read; --json
+    gives one event a line.
+    """
+    from ..batch import verify_batch
+    from .file_check import FileCheck
+
+    place = Path(directory)
+    check_batch(place)
+    progress, check = _Progress(voice), FileCheck()
+    for fault in verify_batch(place, content=True, progress=progress):
+        check.add(fault)
+        _tell(voice, fault)
+    again = shlex.join([PROGRAM, "resume", directory, "--retry", "missing"]) if check.lost else ""
+    if voice.json:
+        voice.give_json(
+            {
+                "schema_version": 1,
+                "event": "ended",
+                "track_id": None,
+                "exit_code": check.exit_code,
+                "checked": progress.checked,
+                "files": check.as_json(),
+                "resume": again or None,
+            }
+        )
+        return check.exit_code
+    as_saved = progress.checked - check.kinds.total()
+    voice.say(f"{as_saved} of {progress.checked} files are as they were saved")
+    if again:
+        voice.last(f"download them again, free, with: {again}")
+    return check.exit_code
+
+
+def _tell(voice: Output, fault: FileFault) -> None:
+    from .file_check import described
+
+    if voice.json:
+        known = {"row": fault.row, "id": fault.id, "path": fault.path, "reason": fault.reason}
+        event = {"schema_version": 1, "event": fault.kind.value, "track_id": None}
+        voice.give_json({**event, **known})
+    else:
+        voice.give(f"{fault.kind:<11}{described(fault)}")
+
+
+class _Progress:
+    """Counts files, and says now and then how many there were."""
+
+    def __init__(self, voice: Output) -> None:
+        self.checked = 0
+        self._voice = voice
+        self._told = time.monotonic()
+
+    def __call__(self, checked: int) -> None:
+        self.checked = checked
+        if time.monotonic() - self._told >= _INTERVAL:
+            self._told = time.monotonic()
+            self._voice.say(f"{checked} files checked")

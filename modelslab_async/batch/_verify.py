@@ -1,0 +1,127 @@
+"""Compare the files of done rows with what the ledger says of them. Blocking code that only reads.
+
+A stat finds a file that is gone, replaced by something else, or of another size. Other bytes of
+the same size are found by their hash alone: modification times change with a copy of the directory.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+from .._engine.partfile import holds, open_unfollowed
+from ._rows import StoredFile
+from ._sqlite.reader import Reader
+
+
+class FaultKind(enum.StrEnum):
+    """What is wrong with the file of a done row."""
+
+    MISSING = "missing"
+    """Nothing has its name."""
+    CHANGED = "changed"
+    """Something else has its name, or its bytes are not those that were saved."""
+    UNREADABLE = "unreadable"
+    """It could not be checked, so it may be as it was saved."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the file that was saved is known not to be there."""
+        return self is not FaultKind.UNREADABLE
+
+
+@frozen(kw_only=True)
+class FileFault:
+    """A file of a done row that is not as it was saved.
+
+    Attributes:
+        row: number of the row, from 1.
+        id: the row's own key.
+        path: the file, relative to the batch's directory.
+        kind: what is wrong.
+        reason: the same in words, to follow the path.
+    """
+
+    row: int
+    id: str
+    path: str
+    kind: FaultKind
+    reason: str
+
+
+def verify_batch(
+    directory: Path, *, content: bool = False, progress: Callable[[int], None] | None = None
+) -> Iterator[FileFault]:
+    """The files of done rows that are missing, changed or unreadable, in the order of the rows.
+
+    It needs no right to write, leaves no files, and may run beside a run of the batch. Memory is
+    constant. `ModelsLab.batch` with ``retry_missing`` downloads what is missing or changed, free.
+
+    Args:
+        directory: of the batch.
+        content: read every file and compare its SHA-256 too; without it existence, kind and size
+            are compared, and other bytes of the same size are not noticed.
+        progress: called after each file with how many have been checked so far.
+
+    Raises:
+        LedgerError: there is no batch, or its ledger cannot be read.
+    """
+    checked = 0
+    with Reader.open(directory) as reader:
+        last = 0
+        while page := reader.files(after=last):
+            for file in page:
+                fault = fault_of(directory, file, content=content)
+                if fault is not None:
+                    yield fault
+                checked += 1
+                if progress is not None:
+                    progress(checked)
+            last = page[-1].row
+
+
+def fault_of(directory: Path, file: StoredFile, *, content: bool) -> FileFault | None:
+    """What is wrong with one file; ``None``: nothing. See `verify_batch`."""
+    try:
+        found = _compared(directory, file, content=content)
+    except (FileNotFoundError, NotADirectoryError):
+        found = FaultKind.MISSING, "is not there"
+    except OSError as error:
+        found = FaultKind.UNREADABLE, f"cannot be read: {error.strerror}"
+    if found is None:
+        return None
+    kind, reason = found
+    return FileFault(row=file.row, id=file.id, path=file.path, kind=kind, reason=reason)
+
+
+def _compared(directory: Path, file: StoredFile, *, content: bool) -> tuple[FaultKind, str] | None:
+    if os.path.basename(file.path) != file.path:  # noqa: PTH119 - a hundred thousand times
+        return FaultKind.UNREADABLE, "is not a name in the directory: the ledger was edited"
+    path = os.path.join(directory, file.path)  # noqa: PTH118 - likewise
+    about = os.lstat(path)
+    if not stat.S_ISREG(about.st_mode):
+        return FaultKind.CHANGED, f"is now {_what(about.st_mode)}"
+    if about.st_size != file.size:
+        return FaultKind.CHANGED, f"has {about.st_size} bytes and was saved with {file.size}"
+    if content and not _is_as_saved(Path(path), file):
+        return FaultKind.CHANGED, "has the same size and other bytes than were saved"
+    return None
+
+
+def _what(mode: int) -> str:
+    if stat.S_ISDIR(mode):
+        return "a directory"
+    return "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
+
+
+def _is_as_saved(path: Path, file: StoredFile) -> bool:
+    fd = open_unfollowed(path)
+    try:
+        return holds(fd, file.size, file.sha256)
+    finally:
+        os.close(fd)
