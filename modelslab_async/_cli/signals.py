@@ -14,6 +14,8 @@ from typing import Any
 
 from attrs import define
 
+from modelslab_async._engine.aio import lacks_thread
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -50,12 +52,22 @@ def run(
         first: called on the first signal.
         last_words: called on the second, before the process ends.
     """
-    return asyncio.run(_main(work, first, last_words))
+    codes: list[int] = []
+    try:
+        asyncio.run(_main(work, first, last_words, codes))
+    except RuntimeError as error:
+        # The event loop ends with a thread that ends its threads, and the system may refuse it one.
+        if not (codes and lacks_thread(error)):
+            raise
+    return codes[0]
 
 
 async def _main(
-    work: Coroutine[Any, Any, int], first: Callable[[], None], last_words: Callable[[], None]
-) -> int:
+    work: Coroutine[Any, Any, int],
+    first: Callable[[], None],
+    last_words: Callable[[], None],
+    codes: list[int],
+) -> None:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     if task is None:
         raise RuntimeError("a coroutine runs in a task")
@@ -65,8 +77,8 @@ async def _main(
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup stays in force
         loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
     try:
-        return await work
+        codes.append(await work)
     except asyncio.CancelledError:
         if not stop.number:
             raise
-        return 128 + stop.number
+        codes.append(128 + stop.number)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 
@@ -120,16 +120,52 @@ async def in_thread(function: Callable[[], T], executor: Executor | None = None)
     """Run blocking code in a thread. A cancelled caller leaves only when the code has ended.
 
     Otherwise a file could be closed under a thread that still writes to it. The thread is the
-    loop's to give, so a loop that makes its own time can do the work in that time.
+    loop's to give, so a loop that makes its own time can do the work in that time. Where the system
+    gives none, the work is done here: late answers are better than a paid file that nobody writes.
 
     Args:
         function: what to run.
         executor: where; ``None``: among the loop's own threads.
     """
-    work = asyncio.get_running_loop().run_in_executor(executor, function)
+    call = _Once(function)
+    try:
+        work = asyncio.get_running_loop().run_in_executor(executor, call)
+    except RuntimeError as error:
+        if not lacks_thread(error):
+            raise
+        return call()
     cancelled = await wait_shielded(work)
     if cancelled is not None:
         if not work.cancelled():
             work.exception()  # nobody is left to tell; unasked for, it would be logged as lost
         raise cancelled
     return work.result()
+
+
+def lacks_thread(error: RuntimeError) -> bool:
+    """Whether the system refuses another thread: a limit of a container, of memory, of a user."""
+    return "start new thread" in str(error)
+
+
+class _Once(Generic[T]):
+    """A call that is made once, whoever makes it first; the others are given what came of it.
+
+    A pool that could not start a thread for a call keeps the call all the same, and makes it as
+    soon as another of its threads is free.
+    """
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._functions = [function]
+        self._outcome: Future[T] = Future()
+
+    def __call__(self) -> T:
+        try:
+            function = self._functions.pop()
+        except IndexError:
+            return self._outcome.result()
+        try:
+            self._outcome.set_result(function())
+        except BaseException as error:
+            self._outcome.set_exception(error)
+            raise
+        return self._outcome.result()

@@ -29,7 +29,7 @@ from .._protocol.urls import is_loopback, origin
 from .._protocol.wire_json import Encoded, encode_json
 from .._text import safe_text
 from ..errors import ConfigurationError
-from .aio import in_thread, time_limit
+from .aio import in_thread, lacks_thread, time_limit
 from .redaction import Tokens
 from .secret import Secret
 
@@ -375,8 +375,15 @@ def describe(error: Exception) -> str:
             return f"the proxy refused the connection (HTTP {error.status})"
         case aiohttp.ClientResponseError():
             return "the answer is not valid HTTP"
+    return _broken(error)
+
+
+def _broken(error: Exception) -> str:
+    match error:
         case OSError():
             return f"the connection broke: {safe_text(error.strerror or type(error).__name__, 120)}"
+        case RuntimeError() if lacks_thread(error):
+            return "the system refuses a thread to look up the host name"
     return f"the connection broke ({type(error).__name__})"
 
 

@@ -28,6 +28,7 @@ from .._protocol.links import Link, LinkRefused, address_refused, read_link, red
 from .._protocol.retry_after import retry_after
 from .._protocol.versions import is_same_version, strong_validator
 from ..errors import ConfigurationError
+from .aio import lacks_thread
 from .http import Network, describe, has_two_lengths, through
 
 _READ_BUFFER = 1024 * 1024
@@ -196,6 +197,10 @@ class Storage:
                     **through(proxy),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = LinkFailed(_setback(error))
+        except RuntimeError as error:  # names are looked up in a thread
+            if not lacks_thread(error):
+                raise
             failure = LinkFailed(_setback(error))
         if attempt.forbidden is not None and not attempt.sockets:
             failure = LinkFailed(_refusal(address_refused(link.host, attempt.forbidden)))

@@ -102,13 +102,16 @@ def test_h04_a_configuration_that_is_none_is_named(
 GONE = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", *COMMAND]
 
 
-def from_nowhere(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def from_nowhere(
+    tmp_path: Path, *arguments: str, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
     (tmp_path / "gone").mkdir()
     env = environment(tmp_path)
     return subprocess.run(
         [*GONE, *arguments],
         cwd=tmp_path / "gone",
         env=env,
+        input=stdin,
         capture_output=True,
         text=True,
         check=False,
@@ -127,6 +130,60 @@ def test_h05_a_relative_path_from_a_directory_that_is_gone_is_refused_in_words(
     done = from_nowhere(tmp_path, *QUICK, "-o", output)
     assert done.returncode == 2
     assert "name a full path with -o" in done.stderr
+
+
+PLACES = [("generate", "rain"), ("generate", "rain", "sun"), ("batch", "-")]
+
+
+@pytest.mark.parametrize("arguments", PLACES, ids=" ".join)
+def test_h05_a_dry_run_warns_of_a_place_that_no_file_can_be_made_in_and_shows_the_plan(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    arguments = (*arguments, "-o", "file/out/", "--sandbox")
+    warned = command(tmp_path, *arguments, "-n", stdin="rain\n")
+    assert warned.returncode == 0
+    assert warned.stderr == ("warning: file/out cannot be written to; name another place with -o\n")
+    assert "s of music, about" in warned.stdout
+    refused = command(tmp_path, *arguments, stdin="rain\n")
+    assert (refused.returncode, refused.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("arguments", PLACES, ids=" ".join)
+def test_h05_a_dry_run_from_a_directory_that_is_gone_warns_and_shows_the_plan(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = from_nowhere(tmp_path, *arguments, "-n", "-o", "out", stdin="rain\n")
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: out cannot be reached from the current directory")
+    assert "s of music, about" in done.stdout
+
+
+NOBODY = """
+import os, pwd
+def getpwuid(uid): raise KeyError(uid)
+pwd.getpwuid = getpwuid
+os.access = lambda *_, **__: False
+"""
+
+
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/dev/null"])
+@pytest.mark.parametrize("arguments", PLACES[:2], ids=" ".join)
+def test_h04_a_user_without_name_home_and_rights_gets_a_plan(
+    arguments: tuple[str, ...], home: str | None, tmp_path: Path
+) -> None:
+    env = environment(tmp_path, **before(tmp_path, "sitecustomize", NOBODY))
+    env.pop("HOME")
+    done = subprocess.run(
+        [*COMMAND, *arguments, "-n"],
+        cwd=tmp_path,
+        env=env if home is None else env | {"HOME": home, "XDG_CONFIG_HOME": home},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == "warning: . cannot be written to; name another place with -o\n"
+    assert (done.returncode, done.stdout[:8]) == (0, "rain.wav")
 
 
 def test_h05_doctor_says_that_the_current_directory_is_gone(tmp_path: Path) -> None:

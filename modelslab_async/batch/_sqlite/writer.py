@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from ..._engine.aio import in_thread
+from ..._engine.aio import in_thread, lacks_thread
 from ...errors import LedgerError
 from .._transitions import Change
 from .directory import Directory
@@ -81,8 +81,18 @@ class Writer:
         """Open the ledger; say what it is.
 
         Raises:
-            LedgerError: see `Store.open`.
+            LedgerError: see `Store.open`; or there is no thread to be had for it.
         """
+        try:
+            # Now or never: once it has its only thread, the pool starts no other.
+            await self._loop.run_in_executor(self._thread, bool)
+        except RuntimeError as error:
+            if not lacks_thread(error):
+                raise
+            raise LedgerError(
+                "the system refuses a thread for the ledger; nothing was sent: raise the limit of "
+                "processes or memory (`ulimit -u`, `--pids-limit`), then run the same command again"
+            ) from error
         return await in_thread(self._open, self._thread)
 
     def put(self, request: Request) -> None:
