@@ -57,7 +57,7 @@ def batch(
     from .batch_run import run_batch
 
     directory = _place(manifest, output)
-    check_writable(directory)
+    check_writable(directory, warn=voice.warn if how.dry_run else None)
     with opened_manifest(manifest, form) as rows:
         plan = make_plan(directory, rows, how, voice)
         _warn_of_strange(voice, plan, directory)

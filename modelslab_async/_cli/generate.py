@@ -110,7 +110,11 @@ def generate(
     is_piped = output == STDOUT
     if is_piped:
         check_stdout(voice, jobs=len(prompts), overwrite=overwrite, dry_run=dry_run)
-    directory, file = check_place(None if is_piped else output, several=len(prompts) > 1)
+    directory, file = check_place(
+        None if is_piped else output,
+        several=len(prompts) > 1,
+        warn=voice.warn if dry_run else None,
+    )
     source = click.get_current_context().get_parameter_source("output_format")
     fields["output_format"] = format_for(
         output, fields["output_format"], is_named=source is click.core.ParameterSource.COMMANDLINE

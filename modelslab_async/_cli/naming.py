@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -28,14 +28,20 @@ _NOT_MADE = frozenset(
 _SLUGGED = len("-9999.flac") + 60
 
 
-def check_place(output: str | None, *, several: bool) -> tuple[Path, Path | None]:
-    """The directory, and the file in it if ``-o`` names one; checked before anything is paid."""
+def check_place(
+    output: str | None, *, several: bool, warn: Callable[[str], None] | None = None
+) -> tuple[Path, Path | None]:
+    """The directory, and the file in it if ``-o`` names one; checked before anything is paid.
+
+    Raises:
+        click.UsageError: as `check_writable`, or one file is named for several.
+    """
     path = Path(output or ".")
     is_file = path.suffix.lower() in EXTENSIONS and not _is_directory(output)
     if several and (is_file or os.path.isfile(path)):  # noqa: PTH113  these two never raise
         raise click.UsageError(f"-o {path} is a file, but several prompts need a directory")
     directory = path.parent if is_file else path
-    check_writable(directory)
+    check_writable(directory, warn=warn)
     return directory, path if is_file else None
 
 
@@ -77,21 +83,35 @@ def place_again(output: str | None, *, overwrite: bool) -> list[str]:
     return [*(["-o", output] if output else []), *(["--overwrite"] if overwrite else [])]
 
 
-def check_writable(directory: Path) -> None:
+def check_writable(directory: Path, *, warn: Callable[[str], None] | None = None) -> None:
     """Whether files can be made here, or in the directory that will be made here.
+
+    Args:
+        directory: where.
+        warn: told instead if they cannot, where none will be made now.
 
     Raises:
         click.UsageError: they cannot.
     """
+    objection = _objection(directory)
+    if objection is not None:
+        if warn is None:
+            raise click.UsageError(objection)
+        warn(objection)
+
+
+def _objection(directory: Path) -> str | None:
     try:
         existing = _existing(directory)
+        if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+            return None
     except OSError as error:  # also of the current directory, which may have been removed
-        raise click.UsageError(
-            f"{directory} cannot be reached from the current directory: {error.strerror}; "
-            "name a full path with -o"
-        ) from None
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise click.UsageError(f"{directory} cannot be written to; name another place with -o")
+        if not directory.is_absolute():
+            return (
+                f"{directory} cannot be reached from the current directory: {error.strerror}; "
+                "name a full path with -o"
+            )
+    return f"{directory} cannot be written to; name another place with -o"
 
 
 def _existing(directory: Path) -> Path:
