@@ -216,6 +216,11 @@ UTF8_NAMES: Final = sys.getfilesystemencoding() == "utf-8"
 """Whether this process can spell any name; by some locales it cannot."""
 
 
+def spelled(name: str) -> str:
+    """A name that stands on disk in UTF-8, as this process has to spell it to open the file."""
+    return os.fsdecode(name.encode())
+
+
 def takes_all_scripts(directory: Path) -> bool:
     """Find out, with a file that does not stay, whether names may hold letters of all scripts."""
     if not UTF8_NAMES:

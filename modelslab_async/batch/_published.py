@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._engine.download import SavedFile
+from .._engine.filesystem import UTF8_NAMES, spelled
 from .._engine.partfile import published
 from .._policy.download import Integrity
 from .._protocol.sound import AudioFormat
@@ -35,7 +36,8 @@ def free_stem(directory: Path, old: str, stem: str) -> str:
         stem: its name by the template.
     """
     beside = (f"{stem}~{number}" for number in itertools.count(2))
-    names = itertools.chain([old, stem], beside)
+    olds = [old] if old.isascii() or UTF8_NAMES else []
+    names = itertools.chain(olds, [stem], beside)
     return next(name for name in names if standing(directory, [name]) is None)
 
 
@@ -79,8 +81,7 @@ def published_before(row: Row, directory: Path, place: Directory) -> SavedFile |
         return None
     path, size, sha256 = row.path or "", row.size or 0, row.sha256 or ""
     try:
-        # As it was written, in UTF-8, also by a process whose locale spells names otherwise.
-        found = published(place.at(os.fsdecode(path.encode())), size, sha256)
+        found = published(place.at(spelled(path)), size, sha256)
     except OSError as error:
         raise DownloadError(
             f"{directory / path} cannot be read: {error.strerror}; it is paid for: look at the "

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from .._engine.filesystem import spelled
 from .._engine.partfile import holds, open_unfollowed
 from ._rows import StoredFile
 from ._sqlite.reader import Reader
@@ -102,7 +103,7 @@ def fault_of(directory: Path, file: StoredFile, *, content: bool) -> FileFault |
 def _compared(directory: Path, file: StoredFile, *, content: bool) -> tuple[FaultKind, str] | None:
     if os.path.basename(file.path) != file.path:  # noqa: PTH119 - a hundred thousand times
         return FaultKind.UNREADABLE, "is not a name in the directory: the ledger was edited"
-    path = os.path.join(directory, file.path)  # noqa: PTH118 - likewise
+    path = os.path.join(directory, spelled(file.path))  # noqa: PTH118 - likewise
     about = os.lstat(path)
     if not stat.S_ISREG(about.st_mode):
         return FaultKind.CHANGED, f"is now {_what(about.st_mode)}"

@@ -124,6 +124,24 @@ async def test_n15_a_file_whose_name_a_process_cannot_spell_is_found_under_it(
     assert wavs(tmp_path) == [path.name]
 
 
+async def test_n15_a_file_that_is_brought_again_keeps_its_name_where_it_can_be_spelled(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "p.txt").write_text(RAIN)
+    await against(box, tmp_path, "batch", "p.txt", "-o", "out")
+    again = ("resume", "out", "--retry", "missing")
+    for more, variables, name in (
+        (["--restrict-filenames"], {}, f"00001-{RAIN}.wav"),
+        ([], ASCII, "00001-track.wav"),
+        ([], {}, "00001-track.wav"),
+    ):
+        [path] = (tmp_path / "out").glob("*.wav")
+        path.unlink()
+        done = await started_against(box, tmp_path, *again, *more, **variables)
+        assert (done.returncode, wavs(tmp_path)) == (0, [name]), done.stderr
+    assert set(paid(box).values()) == {1}
+
+
 @pytest.mark.parametrize("number", [errno.EILSEQ, errno.EINVAL])
 async def test_n15_a_file_system_that_takes_ascii_alone_gets_such_names(
     number: int, box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
