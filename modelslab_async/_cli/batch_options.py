@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from .connection import Connection
 from .options import Command, restrict_filenames
-from .output import PROGRAM
+from .output import PROGRAM, operand
 from .webhook_listener import PORT
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class BatchOptions:
         sandbox = ["--sandbox"] if self.connection.sandbox else []
         retry = ["--retry", MISSING] if missing else []
         arguments = [*retry, *flags, *sandbox, *self.connection.arguments]
-        return shlex.join([PROGRAM, "resume", str(directory), *arguments])
+        return shlex.join([PROGRAM, "resume", operand(directory), *arguments])
 
 
 def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) -> Limits:

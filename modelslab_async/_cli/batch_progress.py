@@ -11,7 +11,7 @@ from modelslab_async import RowState, Succeeded
 
 from .._text import safe_text
 from .error_mapping import as_json
-from .output import Output
+from .output import Output, operand
 from .streams import Region
 from .track_progress import told, warn_of
 
@@ -126,7 +126,7 @@ def _tell(voice: Output, row: Row, outcome: Outcome) -> None:
         return
     for saved in outcome.saved:
         warn_of(voice, saved)
-        voice.give(str(saved.path))
+        voice.give(operand(saved.path))
 
 
 def _counted(tally: Stats, outcome: Outcome) -> None:

@@ -25,7 +25,7 @@ from .connection import opened
 from .error_mapping import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
 from .generate import plural
-from .output import PROGRAM, Output
+from .output import PROGRAM, Output, operand
 from .signals import run
 from .webhook_listener import PORT, receiving
 
@@ -261,11 +261,11 @@ def _end(
     if directory is None:
         return
     if counts[RowState.AMBIGUOUS] and not how.connection.sandbox:
-        told = shlex.join([PROGRAM, "reconcile", str(directory)])
+        told = shlex.join([PROGRAM, "reconcile", operand(directory)])
         voice.warn(f"{counts[RowState.AMBIGUOUS]} jobs may exist and be paid for; see {told}")
     missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED] - left
     if missing:
-        told = shlex.join([PROGRAM, "status", str(directory)])
+        told = shlex.join([PROGRAM, "status", operand(directory)])
         voice.warn(f"{missing} rows have no file; {told} says why")
     if check.kinds:
         free = "; --retry missing downloads them again, free" if lost else ""

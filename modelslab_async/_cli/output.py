@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -90,6 +91,20 @@ class Output:
 
     def _tell(self, text: str) -> None:
         write(sys.stderr, text.encode(errors="backslashreplace") + b"\n")
+
+
+def operand(path: object) -> str:
+    """A path as an argument of a command, not to be taken for an option."""
+    text = f"{path}"
+    return f"./{text}" if text.startswith("-") else text
+
+
+def fetch_command(ids: Sequence[str], options: Sequence[str] = ()) -> str:
+    """The command that goes on with jobs. Servers choose the ids, and none may become an option."""
+    words = [*ids, *options]
+    if any(one.startswith("-") for one in ids):
+        words = [*options, "--", *ids]
+    return shlex.join([PROGRAM, "fetch", *words])
 
 
 def _encoded(line: str) -> bytes:

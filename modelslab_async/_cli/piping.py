@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .output import PROGRAM, Output
+from .output import Output, fetch_command
 from .streams import send
 
 if TYPE_CHECKING:
@@ -71,4 +71,5 @@ def pour(voice: Output, track: Track, *, again: bool) -> None:
         raise
     path.unlink()
     if again and track.job is not None:
-        voice.say(f"written to standard output; {PROGRAM} fetch {track.job.id} brings it again")
+        command = fetch_command([track.job.id])
+        voice.say(f"written to standard output; {command} brings it again")

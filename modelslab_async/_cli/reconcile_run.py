@@ -17,7 +17,7 @@ from ..batch import Ledger, Reader, is_writable, request_of
 from .batch_run import unfinished
 from .connection import Connection, opened
 from .error_mapping import OK, SOME_FAILED, explain, meaning_of
-from .output import PROGRAM, Output
+from .output import PROGRAM, Output, operand
 from .signals import run
 from .status import instant, row_of
 
@@ -203,5 +203,5 @@ def _say_how_to_go_on(
             "your dashboard, then --adopt ROW=ID, --abandon ROW, or --resubmit ROW to pay again"
         )
     if found.unfinished:
-        words = [PROGRAM, "resume", str(directory), *connection.arguments]
+        words = [PROGRAM, "resume", operand(directory), *connection.arguments]
         voice.last(f"resume with: {shlex.join(words)}")

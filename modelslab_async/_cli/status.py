@@ -12,7 +12,7 @@ import click
 from .._text import safe_text
 from .error_mapping import NotThere
 from .options import output_options
-from .output import PROGRAM, Output
+from .output import PROGRAM, Output, operand
 from .resume import check_batch
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _overview(reader: Reader, place: Path, voice: Output) -> int:
     from .file_check import quick_check
 
     summary, check = reader.summary(), quick_check(place)
-    advice = _BRING.format(program=PROGRAM, place=shlex.quote(str(place))) if check.lost else ""
+    advice = _BRING.format(program=PROGRAM, place=shlex.quote(operand(place))) if check.lost else ""
     total = sum(about.rows for about in summary.values())
     if voice.json:
         states = {state: _as_json(state, about, place) for state, about in summary.items()}
@@ -127,7 +127,7 @@ def _as_json(state: RowState, about: StateSummary, place: Path) -> dict[str, Any
 
 
 def _advice(state: RowState, place: Path) -> str:
-    return _ADVICE.get(state, "").format(program=PROGRAM, place=shlex.quote(str(place)))
+    return _ADVICE.get(state, "").format(program=PROGRAM, place=shlex.quote(operand(place)))
 
 
 def _line(state: RowState, about: StateSummary, place: Path) -> str:

@@ -58,7 +58,7 @@ class Region:
         except (OSError, ValueError):
             columns, lines = 0, 0
         # The last column is left free: there, terminals differ in when they begin a new line.
-        return (columns or _SIZE[0]) - 1, max((lines or _SIZE[1]) - 1, 1)
+        return max((columns or _SIZE[0]) - 1, 1), max((lines or _SIZE[1]) - 1, 1)
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show these lines, which fit into `size`, in place of those before."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .._text import safe_text
 from .error_mapping import explain
-from .output import PROGRAM, Output
+from .output import Output, fetch_command, operand
 from .streams import Region
 from .tracks import Reporter, State, Track
 
@@ -142,7 +142,7 @@ def settled(voice: Output, track: Track) -> None:
         voice.say(f"{track.name}: saved, {told(saved)}")
         warn_of(voice, saved)
         if not voice.json and not track.is_piped:
-            voice.give(str(saved.path))
+            voice.give(operand(saved.path))
 
 
 def hint_of(track: Track) -> str:
@@ -150,7 +150,7 @@ def hint_of(track: Track) -> str:
     hinted = track.error.job_id if track.error and track.handle is None else None
     known = track.resume_id or hinted
     if known:
-        return f"{PROGRAM} fetch {known}"
+        return fetch_command([known])
     if track.links and not track.saved:
         return f"the job has no id; its file is at {safe_text(track.links[0], 2048)}"
     return ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from attrs import asdict
 
 from .connection import Connection, opened
 from .error_mapping import OK, as_json, error_shape, exit_code_of
-from .output import PROGRAM, Output
+from .output import Output, fetch_command
 from .piping import pour
 from .signals import run
 from .track_progress import board_of, hint_of
@@ -126,7 +125,7 @@ def _say_how_to_resume(
 ) -> None:
     """The last line of a run that left jobs behind, or was ended by a signal with this code."""
     ids = [track.resume_id for track in tracks if track.resume_id]
-    command = shlex.join([PROGRAM, "fetch", *ids, *arguments])
+    command = fetch_command(ids, arguments)
     if ids and connection.sandbox:
         text = f"jobs {' '.join(ids)} are gone with the sandbox of this run"
     elif ids:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from .options import output_options
-from .output import PROGRAM, Output
+from .output import PROGRAM, Output, operand
 from .resume import check_batch
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def verify(voice: Output, directory: str) -> int:
     for fault in verify_batch(place, content=True, progress=progress):
         check.add(fault)
         _tell(voice, fault)
-    again = shlex.join([PROGRAM, "resume", directory, "--retry", "missing"]) if check.lost else ""
+    command = shlex.join([PROGRAM, "resume", operand(directory), "--retry", "missing"])
+    again = command if check.lost else ""
     if voice.json:
         voice.give_json(
             {

@@ -177,6 +177,20 @@ def test_there_are_never_more_moving_lines_than_the_terminal_has() -> None:
     assert len(shown(Line("all", 0.3, "4 of 12"), "words", rows, (80, 9), colored=False)) == 9
 
 
+@pytest.mark.parametrize(("columns", "lines"), [(1, 1), (1, 24), (2, 24), (200, 1)])
+@pytest.mark.parametrize("name", ["batch", "generate"])
+def test_h10_no_size_of_a_terminal_costs_a_file(
+    columns: int, lines: int, name: str, tmp_path: Path
+) -> None:
+    asked = [rows(tmp_path)] if name == "batch" else PROMPTS
+    arguments = (name, *asked, "--sandbox", "-o", "out/")
+    with on_screen(tmp_path, *arguments, columns=columns, lines=lines) as (terminal, process):
+        while terminal.read():
+            pass
+        assert process.wait() == 0, terminal.raw
+    assert len(wavs(tmp_path)) == 12
+
+
 # H09: a terminal that goes away
 
 
