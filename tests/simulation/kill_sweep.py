@@ -39,6 +39,7 @@ DOWNLOAD = DownloadPolicy(patience=2.0, first_wait=0.01)
 QUICK = {"generation_seconds": [0.0, 0.03], "eta": "float", "fetch_meta": True}
 OURS = {"ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm", "ledger.lock"}
 RESULTS = "results.jsonl"
+GARBAGE = b"something else"
 
 
 @frozen
@@ -93,11 +94,14 @@ class Trial:
         prompts = (f"{self.name} {number}" for number in range(1, self.rows + 1))
         return [MusicGen(prompt, max_new_token=256, sampling_rate=10000) for prompt in prompts]
 
-    def run(self, *, retry: tuple[RowState, ...] = ()) -> None:
-        """Run the batch to its end, in this process."""
-        asyncio.run(self._run(retry))
+    def prepare(self) -> None:
+        """What comes before the run that is killed."""
 
-    async def _run(self, retry: tuple[RowState, ...]) -> None:
+    def run(self, **settings: Any) -> None:
+        """Run the batch to its end, in this process."""
+        asyncio.run(self._run(settings))
+
+    async def _run(self, settings: dict[str, Any]) -> None:
         client = ModelsLab(
             self.box.key,
             base_url=self.box.url,
@@ -108,7 +112,7 @@ class Trial:
         )
         async with (
             client,
-            client.batch(self.requests, directory=self.directory, retry=retry) as outcomes,
+            client.batch(self.requests, directory=self.directory, **settings) as outcomes,
         ):
             async for _ in outcomes:
                 pass
@@ -147,7 +151,30 @@ class Trial:
             )
         files = {row.path for row in rows}
         assert len(files) == self.rows
-        assert {entry.name for entry in self.directory.iterdir()} - OURS == {RESULTS, *files}
+        names = {entry.name for entry in self.directory.iterdir()} - OURS
+        assert names == {RESULTS, *files, *self._kept()}
+
+    def _kept(self) -> set[str]:
+        """What lies in the directory beside what the batch has brought."""
+        return set()
+
+
+class Damaged(Trial):
+    """A batch that was done, whose files are missing or changed; each run brings them again."""
+
+    def prepare(self) -> None:
+        super().run()
+        missing, changed, *_ = sorted(self.directory.glob("*.wav"))
+        missing.unlink()
+        changed.write_bytes(GARBAGE)
+
+    def run(self, **settings: Any) -> None:
+        super().run(retry_missing=True, **settings)
+
+    def _kept(self) -> set[str]:
+        kept = {path.name for path in self.directory.iterdir() if path.read_bytes() == GARBAGE}
+        assert len(kept) == 1
+        return kept
 
 
 def forked(work: Callable[[], None]) -> int:

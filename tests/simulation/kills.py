@@ -27,7 +27,7 @@ from attrs import Factory, define
 
 from modelslab_async.batch._sqlite.store import Store
 
-from .kill_sweep import Box, Trial, ended, forked, in_child, killed_at_random, sandbox
+from .kill_sweep import Box, Damaged, Trial, ended, forked, in_child, killed_at_random, sandbox
 
 # A kill loses nothing that was written, synced or not, so memory serves as well as a disk.
 MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -114,6 +114,7 @@ def run_with_hooks(trial: Trial, last: int, told: Path | None = None) -> None:
 
 def all_steps(trial: Trial, told: Path) -> Counter[str]:
     """The steps of a batch that nobody kills."""
+    assert in_child(trial.prepare) == 0
     assert in_child(lambda: run_with_hooks(trial, 0, told)) == 0
     trial.judge()
     return Counter(json.loads(told.read_text()))
@@ -121,6 +122,7 @@ def all_steps(trial: Trial, told: Path) -> Counter[str]:
 
 def killed_at(trial: Trial, last: int) -> int:
     """Kill the batch at one step, run it again to its end, judge it; see `Trial.judge`."""
+    assert in_child(trial.prepare) == 0
     assert in_child(lambda: run_with_hooks(trial, last)) in (0, -signal.SIGKILL)
     assert in_child(trial.run) == 0
     return trial.judge()
@@ -139,9 +141,9 @@ class Sweep:
     left: int
 
     @classmethod
-    def of(cls, box: Box, folder: Path, name: str, rows: int) -> Sweep:
-        steps = all_steps(Trial(box, folder / "whole", f"{name} whole", rows), folder / "steps")
-        work = partial(_stride, box, folder, name, rows, steps.total())
+    def of(cls, box: Box, folder: Path, name: str, rows: int, kind: type[Trial] = Trial) -> Sweep:
+        steps = all_steps(kind(box, folder / "whole", f"{name} whole", rows), folder / "steps")
+        work = partial(_stride, kind, box, folder, name, rows, steps.total())
         workers = [forked(partial(work, start)) for start in range(1, _AT_ONCE + 1)]
         codes = [ended(pid) for pid in workers]
         assert codes == [0] * _AT_ONCE
@@ -156,11 +158,13 @@ def _warm_up(box: Box, folder: Path, name: str) -> None:
             thread.join()
 
 
-def _stride(box: Box, folder: Path, name: str, rows: int, total: int, start: int) -> None:
+def _stride(
+    kind: type[Trial], box: Box, folder: Path, name: str, rows: int, total: int, start: int
+) -> None:
     left = 0
     _warm_up(box, folder / f"warm-{start}", f"{name} warm-{start}")
     for n in range(start, total + 1, _AT_ONCE):
-        trial = Trial(box, folder / f"{n}", f"{name} {n}", rows)
+        trial = kind(box, folder / f"{n}", f"{name} {n}", rows)
         try:
             left += killed_at(trial, n) > 0
         except AssertionError as error:
@@ -176,6 +180,14 @@ def at_every_step(seed: int) -> None:
     print(  # noqa: T201
         f"seed {seed}: {rows} rows, killed at each of {sweep.steps.total()} steps; at {sweep.left} "
         f"of them a row was left ambiguous without a job; {time.monotonic() - start:.0f} s",
+        flush=True,
+    )
+    with sandbox() as box, tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        sweep = Sweep.of(box, Path(folder), f"damaged{seed}", rows + 1, Damaged)
+    assert sweep.left == 0
+    print(  # noqa: T201
+        f"seed {seed}: {rows + 1} rows whose files are missing or changed, killed at each of "
+        f"{sweep.steps.total()} steps",
         flush=True,
     )
 

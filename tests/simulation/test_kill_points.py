@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from .kill_sweep import sandbox
+from .kill_sweep import Damaged, sandbox
 from .kills import MEMORY, Sweep
 
 
@@ -20,3 +20,11 @@ def test_x10_a_batch_killed_at_any_step_pays_for_each_row_once() -> None:
     assert kinds <= sweep.steps.keys()
     assert sweep.steps.total() >= 60
     assert 0 < sweep.left < sweep.steps.total() / 4  # killed between the intent and the submit
+
+
+def test_l24_a_run_that_brings_missing_files_again_may_be_killed_at_any_step() -> None:
+    """One file is gone and one is changed: both are there in the end, once, and paid for once."""
+    with sandbox() as box, tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        sweep = Sweep.of(box, Path(folder), "damaged", rows=2, kind=Damaged)
+    assert {"write", "link", "unlink", "fsync", "send", "recv", "commit"} <= sweep.steps.keys()
+    assert sweep.left == 0
