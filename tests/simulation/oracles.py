@@ -81,7 +81,8 @@ def _right(row: Row, size: int, outcome: Outcome) -> bytes | None:
 
 def i5_no_stray_file(outcome: Outcome) -> Iterator[str]:
     published = {row.path for row in outcome.rows if row.path}
-    for name in outcome.files.keys() - published - OURS - {RESULTS}:
+    kept = OURS | {RESULTS} | outcome.changed.keys()
+    for name in outcome.files.keys() - published - kept:
         if outcome.files[name] not in outcome.made:  # a job's other file, or one of a lost other
             yield f"I5: {name} lies about"
 
@@ -139,6 +140,19 @@ def i11_the_ledger_is_monotone(outcome: Outcome) -> Iterator[str]:
         last[step.row] = step.new
 
 
+def i12_a_changed_file_stays(outcome: Outcome) -> Iterator[str]:
+    for name, data in outcome.changed.items():
+        if outcome.files.get(name) != data:
+            yield f"I12: {name} was changed by others, and is not what they made of it"
+
+
+def i13_a_file_is_stored_once(outcome: Outcome) -> Iterator[str]:
+    stored = Counter(data for name, data in outcome.files.items() if name not in OURS | {RESULTS})
+    for data, times in stored.items():
+        if times > 1 and data in outcome.made and outcome.script.scenario.output != "twice":
+            yield f"I13: a file of {len(data)} bytes is there {times} times"
+
+
 ORACLES = (
     i1_no_job_is_lost,
     i2_no_double_charge,
@@ -150,4 +164,6 @@ ORACLES = (
     i8_nothing_leaks,
     i9_traffic_is_bounded,
     i11_the_ledger_is_monotone,
+    i12_a_changed_file_stays,
+    i13_a_file_is_stored_once,
 )

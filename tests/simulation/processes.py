@@ -95,6 +95,47 @@ SCRIPTS: tuple[Script, ...] = (
         Script(id=f"T36-{after:.2f}", kills=(after,), copied=True, expects=_killed_once)
         for after in (0.02, 0.08, 0.2, 0.5, 1.0)
     ),
+    Script(id="L24", jobs=6, damages=3, storm=600.0, expects=all_done),
+    *(
+        Script(
+            id=f"L24-killed-{after:.2f}",
+            jobs=6,
+            kills=(20.0, *(after,) * 4, 20.0),
+            damages=5,
+            storm=3600.0,
+            expects=all_done,
+        )
+        for after in (0.01, 0.03, 0.06, 0.1, 0.3, 1.0)
+    ),
+    Script(
+        id="L24-two-files",
+        scenario=evolve(CALM, output="twice"),
+        damages=2,
+        storm=600.0,
+        expects=all_done,
+    ),
+    Script(
+        id="L24-flaky",
+        jobs=6,
+        scenario=evolve(
+            CALM,
+            faults=tuple(
+                Fault(on="download", kind=kind, times=None, probability=0.3)
+                for kind in ("reset", "cut_body", "stall_body")
+            ),
+        ),
+        damages=3,
+        storm=3600.0,
+        expects=all_done,
+    ),
+    Script(
+        id="L24-disk",
+        jobs=6,
+        disk=(DiskFault(call="link", name="ENOSPC", times=4, skip=6, probability=0.5),),
+        damages=3,
+        storm=3600.0,
+        expects=all_done,
+    ),
     Script(id="X11", scenario=_LONG_SUBMIT, kills=(1.0,), expects=_killed_once),
     Script(
         id="X11-webhook", scenario=_LONG_SUBMIT, kills=(1.0,), webhook=True, expects=_killed_once

@@ -47,6 +47,7 @@ def drawn(seed: int) -> Script:
         mishaps=_mishaps(Random(f"{seed}|mishaps")),
         disk=_disk(Random(f"{seed}|disk")),
         kills=_kills(Random(f"{seed}|kills")),
+        damages=Random(f"{seed}|damages").choice((0, 0, 0, 0, 0, 0, 0, 1, 2)),
         stops=_moments(Random(f"{seed}|stops"), 600.0),
         leaps=_moments(Random(f"{seed}|leaps"), 86_400.0, both_ways=True),
         webhook=Random(f"{seed}|webhook").random() < 0.3,

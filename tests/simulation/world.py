@@ -45,6 +45,7 @@ from modelslab_async.sandbox import Sandbox, Scenario
 from modelslab_async.sandbox._account import AccountBook, Job
 from modelslab_async.webhooks import WebhookReceiver
 
+from .damage import damage
 from .disk import Disk, DiskFault, put_back
 from .loop import VirtualLoop
 from .network import LIFE, Mishap, Network
@@ -76,6 +77,8 @@ class Script:
         after: of the sandbox in the calm; ``None``: the same without what goes wrong.
         mishaps, disk: what goes wrong with connections and files while the storm lasts.
         kills: after how many seconds of a life it is killed, one life after the other.
+        damages: so many lives after the first begin with files of done rows missing or changed;
+            each life is asked to bring them again.
         stops: (after, for) seconds: the client's machine sleeps.
         leaps: (after, by) seconds: the wall clock jumps.
         webhook: results are told, too.
@@ -99,6 +102,7 @@ class Script:
     mishaps: tuple[Mishap, ...] = ()
     disk: tuple[DiskFault, ...] = ()
     kills: tuple[float, ...] = ()
+    damages: int = 0
     stops: tuple[tuple[float, float], ...] = ()
     leaps: tuple[tuple[float, float], ...] = ()
     webhook: bool = False
@@ -121,6 +125,7 @@ class Outcome:
     book: AccountBook
     files: dict[str, bytes] = Factory(dict)
     right: dict[str, bytes] = Factory(dict)
+    changed: dict[str, bytes] = Factory(dict)
     made: set[bytes] = Factory(set)
     stopped: list[str] = Factory(list)
     lives: int = 0
@@ -195,6 +200,7 @@ class World:
         self._life = 0
         self._killed = 0
         self._last_life = 0.0
+        self._changed: dict[str, bytes] = {}
         self._lives: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self.loop.set_task_factory(self._task)
 
@@ -292,7 +298,9 @@ class World:
 
     def _is_over(self, *kills: float) -> bool:
         """Whether nothing is left that another life could do."""
-        if kills or not holds_batch(self._directory):  # killed at its start, it left none
+        if kills or self._life <= self.script.damages:
+            return False
+        if not holds_batch(self._directory):  # killed at its start, it left none
             return False
         with Reader.open(self._directory) as reader:
             left = {row.state for row in reader.each()}
@@ -303,6 +311,9 @@ class World:
         """One life of the client's process, to its own end or to its kill."""
         self._life += 1
         life = self._life
+        if 1 < life <= 1 + self.script.damages:
+            dice = Random(f"{self._seed}|damage|{life}")
+            damage(self._directory, dice, self._changed)
         context = contextvars.copy_context()
         context.run(LIFE.set, life)
         began = self.loop.time()
@@ -372,7 +383,12 @@ class World:
                 )
             )
             outcomes = await stack.enter_async_context(
-                client.batch(requests, directory=self._directory, accept_copy=script.copied)
+                client.batch(
+                    requests,
+                    directory=self._directory,
+                    accept_copy=script.copied,
+                    retry_missing=bool(script.damages),
+                )
             )
             try:
                 async for _ in outcomes:
@@ -414,6 +430,7 @@ class World:
             broken=self.broken,
             trace=self.network.trace,
             turns=self.loop.turns,
+            changed=self._changed,
         )
         with Reader.open(self._directory) as reader:
             outcome.rows = list(reader.each())
