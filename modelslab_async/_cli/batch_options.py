@@ -169,8 +169,7 @@ class BatchOptions:
             max_jobs_total=self.max_jobs_total,
             max_cost=self.max_cost,
         )
-        if limits.max_cost is not None and not limits.priced:
-            raise click.UsageError("--max-cost needs --price-per-job or --price-per-second")
+        check_priced(limits)
         return limits
 
     @property
@@ -251,6 +250,16 @@ def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) ->
     named = {name: price.value for name, price in prices.items() if price.is_named}
     configured = {name: price.value for name, price in prices.items() if not price.is_named}
     return Limits(**named, **given).over(kept.raised_to(Limits(**configured)))
+
+
+def check_priced(limits: Limits) -> None:
+    """See that a cost is limited only where one can be told.
+
+    Raises:
+        click.UsageError: no price is known.
+    """
+    if limits.max_cost is not None and not limits.priced:
+        raise click.UsageError("--max-cost needs --price-per-job or --price-per-second")
 
 
 def pricing(command: Command) -> Command:

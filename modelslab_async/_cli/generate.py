@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from modelslab_async import RequestError
+from modelslab_async import LimitReached, RequestError
 
-from .._text import safe_text, slug
+from .._text import decimal_text, safe_text, slug
+from .batch_options import Amount, check_priced, pricing
 from .connection import Connection
 from .error_mapping import NotThere
 from .naming import (
@@ -32,7 +34,7 @@ from .piping import STDOUT, check_stdout, passing_name
 from .textfiles import as_meant, from_stdin
 
 if TYPE_CHECKING:
-    from modelslab_async import MusicGen
+    from modelslab_async import Limits, MusicGen
 
     from .settings import Setting
     from .tracks import Track
@@ -72,6 +74,10 @@ _TRACK_IDS = 2**53 - 1
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; open no connection.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs.")
 @click.option("--no-input", is_flag=True, help="Never ask; fail where a question would be needed.")
+@click.option(
+    "--max-cost", type=Amount(), help="Send nothing if all of it costs more; needs a price."
+)
+@pricing
 @waiting
 @output_options
 @account
@@ -86,6 +92,7 @@ def generate(
     dry_run: bool,
     yes: bool,
     no_input: bool,
+    max_cost: Decimal | None,
     **fields: Any,
 ) -> int:
     """Generate music, one file for each PROMPT, and bring it to disk.
@@ -126,11 +133,17 @@ def generate(
         file = passing_name(slugs[0])
     tracks = _tracks(prompts, requests, slugs, directory, file, overwrite=overwrite)
     tracks[0].is_piped = is_piped
+    limits = _limits(settings, max_cost)
+    excess = _excess(tracks, limits)
     if dry_run:
-        return _plan(voice, tracks)
+        if excess:
+            voice.warn(excess)
+        return _plan(voice, tracks, limits)
+    if excess:
+        raise LimitReached(excess)
     connection.check()
     if len(tracks) > 1 and connection.is_live and not yes:
-        _confirm(tracks, no_input=no_input)
+        _confirm(tracks, limits, no_input=no_input)
     check_publishing(directory, longest_name(file))
     voice.say(f"{plural(len(tracks), 'track')} with {connection.origin}")
     from .kept_ids import KeptIds
@@ -245,26 +258,57 @@ def _tracks(
 # --- before anything is paid ----------------------------------------------------------------------
 
 
-def _plan(voice: Output, tracks: Sequence[Track]) -> int:
+def _limits(settings: dict[str, Setting], max_cost: Decimal | None) -> Limits:
+    """What may be paid, at the user's own prices."""
+    from modelslab_async import Limits
+
+    prices = {name: settings[name].value for name in ("price_per_job", "price_per_second")}
+    limits = Limits(max_cost=max_cost, **prices)
+    check_priced(limits)
+    return limits
+
+
+def _cost(tracks: Sequence[Track], limits: Limits) -> Decimal | None:
+    """Of all tracks; ``None``: no price is known."""
+    prices = [limits.price_of(cast("MusicGen", track.order)) for track in tracks]
+    return None if None in prices else sum(filter(None, prices), Decimal(0))
+
+
+def _excess(tracks: Sequence[Track], limits: Limits) -> str | None:
+    """Why this may not be paid for, if so."""
+    cost = _cost(tracks, limits)
+    if cost is None or limits.max_cost is None or cost <= limits.max_cost:
+        return None
+    return (
+        f"{plural(len(tracks), 'job')} would cost {decimal_text(cost)}, and --max-cost is "
+        f"{decimal_text(limits.max_cost)}; nothing was sent"
+    )
+
+
+def _plan(voice: Output, tracks: Sequence[Track], limits: Limits) -> int:
     plans = [
         (track, STDOUT if track.is_piped else next(iter(track.targets)), *size_of(track.order))
         for track in tracks
     ]
     if voice.json:
         files = [{"path": to, "seconds": seconds, "mb": mb} for _, to, seconds, mb in plans]
-        voice.give_json({"schema_version": 1, "jobs": len(plans), "price": None, "files": files})
+        cost = _cost(tracks, limits)
+        price = None if cost is None else float(cost)
+        voice.give_json({"schema_version": 1, "jobs": len(plans), "price": price, "files": files})
         return 0
     for track, to, seconds, mb in plans:
         voice.give(f"{to}  {seconds:.0f} s, about {mb:.1f} MB: {track.name}")
-    voice.give(_sum(tracks))
+    voice.give(_sum(tracks, limits))
     return 0
 
 
-def _sum(tracks: Sequence[Track]) -> str:
+def _sum(tracks: Sequence[Track], limits: Limits) -> str:
     sizes = [size_of(track.order) for track in tracks]
     seconds, mb = (sum(column) for column in zip(*sizes, strict=True))
     jobs = plural(len(tracks), "job")
-    return f"{jobs}, {seconds:.0f} s of music, about {mb:.1f} MB, price unknown"
+    cost = _cost(tracks, limits)
+    price = "unknown" if cost is None else decimal_text(cost)
+    return f"{jobs}, {seconds:.0f} s of music, about {mb:.1f} MB, price {price}"
 
 
 def size_of(order: Any) -> tuple[float, float]:
@@ -274,12 +318,12 @@ def size_of(order: Any) -> tuple[float, float]:
     return float(seconds_of(order)), megabytes_of(order)
 
 
-def _confirm(tracks: Sequence[Track], *, no_input: bool) -> None:
+def _confirm(tracks: Sequence[Track], limits: Limits, *, no_input: bool) -> None:
     if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
-            f"{_sum(tracks)}: say --yes to pay for several jobs without a question"
+            f"{_sum(tracks, limits)}: say --yes to pay for several jobs without a question"
         )
-    if not click.confirm(f"{_sum(tracks)}. Go on?", err=True):
+    if not click.confirm(f"{_sum(tracks, limits)}. Go on?", err=True):
         raise click.ClickException(f"nothing was sent; {PROGRAM} generate --sandbox costs nothing")
 
 

@@ -399,6 +399,36 @@ def test_every_option_has_a_variable_of_its_own(tmp_path: Path) -> None:
     assert "1 job, 40 s of music" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("cap", "codes"), [("0.19", (0, 9)), ("0.2", (0, 0)), ("0.20000000000000000001", (0, 0))]
+)
+async def test_what_costs_more_than_max_cost_is_not_sent(
+    cap: str, codes: tuple[int, int], box: Sandbox, tmp_path: Path
+) -> None:
+    arguments = ("generate", "x", "y", "-y", "--price-per-job", "0.1", "--max-cost", cap)
+    shown = await against(box, tmp_path, *arguments, "-n")
+    done = await against(box, tmp_path, *arguments)
+    assert (shown.returncode, done.returncode) == codes
+    assert shown.stdout.endswith("price 0.2\n")
+    over = "2 jobs would cost 0.2, and --max-cost is 0.19; nothing was sent"
+    assert [over in text for text in (shown.stderr, done.stderr)] == [cap == "0.19"] * 2
+    assert len(box.book.debits) == len(wavs(tmp_path)) == (0 if cap == "0.19" else 2)
+
+
+def test_a_cost_is_limited_only_where_a_price_is_known(tmp_path: Path) -> None:
+    done = command(tmp_path, "generate", "--sandbox", "x", "--max-cost", "5")
+    assert (done.returncode, wavs(tmp_path)) == (2, [])
+    assert "--max-cost needs --price-per-job" in done.stderr
+
+
+def test_a_price_of_the_configuration_counts(tmp_path: Path) -> None:
+    config = tmp_path / "home/.config/modelslab/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("[async]\nprice_per_second = 0.01\n")
+    as_json = command(tmp_path, "generate", "-n", "x", "--json", "--max-new-token", "500")
+    assert json.loads(as_json.stdout)["price"] == 0.1
+
+
 def test_a_dry_run_needs_no_key_and_tells_the_sizes(tmp_path: Path) -> None:
     plain = {"MODELSLAB_ASYNC_GENERATE_MAX_NEW_TOKEN": ""}
     done = command(tmp_path, "generate", "-n", "x", "y", "--duration", "60", **plain)
