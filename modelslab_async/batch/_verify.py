@@ -101,7 +101,8 @@ def fault_of(directory: Path, file: StoredFile, *, content: bool) -> FileFault |
 
 
 def _compared(directory: Path, file: StoredFile, *, content: bool) -> tuple[FaultKind, str] | None:
-    if os.path.basename(file.path) != file.path:  # noqa: PTH119 - a hundred thousand times
+    name = os.path.basename(file.path)  # noqa: PTH119 - a hundred thousand times
+    if name != file.path or not name or "\0" in name:
         return FaultKind.UNREADABLE, "is not a name in the directory: the ledger was edited"
     path = os.path.join(directory, spelled(file.path))  # noqa: PTH118 - likewise
     about = os.lstat(path)

@@ -174,7 +174,7 @@ def test_l24_a_user_without_the_right_to_read_a_file_is_told_so() -> None:
         assert in_child(check) == 0
 
 
-@pytest.mark.parametrize("path", ["/etc/passwd", "../1.wav", "a/1.wav", "1.wav/"])
+@pytest.mark.parametrize("path", ["/etc/passwd", "../1.wav", "a/1.wav", "1.wav/", "", "\0"])
 def test_l24_an_edited_ledger_has_no_file_read_outside_its_directory(
     path: str, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import random
@@ -15,7 +16,10 @@ from pathlib import Path
 import pytest
 
 from modelslab_async._engine.partfile import PartFile
+from modelslab_async.batch import Reader, RowState, holds_batch, verify_batch
+from modelslab_async.batch._sqlite.reader import LEDGER_NAME
 
+from .kills import MEMORY
 from .power import ROWS, Recording
 from .power_child import AS_IT_IS, FULL_DISK, OUT
 from .power_disk import Disk, File, Renaming, Write, put
@@ -102,6 +106,31 @@ def test_g5_what_must_be_synced_is_synced_before_the_next_step(recording: Record
 )
 def test_g5_a_sync_that_is_left_out_is_noticed(recording: Recording, way: str, rule: str) -> None:
     assert Order.of(recording, way).broken[rule] > 0
+
+
+@pytest.mark.parametrize("way", [AS_IT_IS, "no-file-sync", "no-directory-sync"])
+def test_l24_what_a_disk_has_lost_of_done_rows_is_found(way: str, recording: Recording) -> None:
+    """Where a disk breaks its word, a done row has no file, or a torn one."""
+    lost = 0
+    for number, (_, replay) in enumerate(recording.steps(way)):
+        if number % 7:
+            continue
+        with tempfile.TemporaryDirectory(dir=MEMORY) as place:
+            put(replay.disk.after_loss(random.Random(number)), Path(place))
+            out = Path(place) / OUT
+            if not (out / LEDGER_NAME).exists() or not holds_batch(out):
+                continue
+            faults = {fault.row for fault in verify_batch(out, content=True)}
+            with Reader.open(out) as reader:
+                done = list(reader.each([RowState.DONE]))
+            torn = {row.seq for row in done if _sha256(out / (row.path or "")) != row.sha256}
+            assert faults == torn
+        lost += len(faults)
+    assert (lost == 0) is (way == AS_IT_IS)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
 def test_d35_a_file_that_has_its_name_when_the_power_fails_is_taken_for_ours(

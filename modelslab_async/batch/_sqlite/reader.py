@@ -46,7 +46,8 @@ SELECT error_kind, count(*), min(seq), error FROM rows
 WHERE state = ? AND error IS NOT NULL GROUP BY error_kind ORDER BY 2 DESC
 """
 _FILES: Final = """
-SELECT seq, id, path, size, sha256 FROM rows WHERE state = 'done' AND seq > ? ORDER BY seq LIMIT ?
+SELECT seq, id, coalesce(path, ''), coalesce(size, -1), coalesce(sha256, '') FROM rows
+WHERE state = 'done' AND seq > ? ORDER BY seq LIMIT ?
 """
 _FLOOR: Final = """
 SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND (
