@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Final, Protocol
 
 from ._delivery import Delivery
@@ -52,23 +53,26 @@ class MemoryInbox:
     def __init__(self) -> None:
         self._ages: dict[tuple[str, str], None] = {}
         self._jobs: dict[str, dict[str, Delivery]] = {}
+        self._lock = threading.Lock()  # a receiver may be served in a thread of its own
 
     async def put(self, delivery: Delivery) -> None:
         """Keep it, unless an equal one is kept."""
         key = (delivery.track_id, delivery.digest)
-        if key in self._ages:
-            return
-        self._ages[key] = None
-        of_job = self._jobs.setdefault(delivery.track_id, {})
-        of_job[delivery.digest] = delivery
-        if len(of_job) > _MOST_OF_ONE:
-            self._drop(delivery.track_id, next(iter(of_job)))
-        if len(self._ages) > _MOST:
-            self._drop(*next(iter(self._ages)))
+        with self._lock:
+            if key in self._ages:
+                return
+            self._ages[key] = None
+            of_job = self._jobs.setdefault(delivery.track_id, {})
+            of_job[delivery.digest] = delivery
+            if len(of_job) > _MOST_OF_ONE:
+                self._drop(delivery.track_id, next(iter(of_job)))
+            if len(self._ages) > _MOST:
+                self._drop(*next(iter(self._ages)))
 
     async def take(self, track_id: str) -> list[Delivery]:
         """All that is kept for a job, the oldest first."""
-        return list(self._jobs.get(track_id, {}).values())
+        with self._lock:
+            return list(self._jobs.get(track_id, {}).values())
 
     def _drop(self, track_id: str, digest: str) -> None:
         del self._ages[track_id, digest]

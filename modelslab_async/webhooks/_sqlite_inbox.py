@@ -7,12 +7,15 @@ SQLite before 3.51.3 can corrupt a WAL that two connections reset (SQLite docume
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self, TypeVar
+from weakref import WeakKeyDictionary
 
 import anyio
 from attrs import define, field
@@ -55,19 +58,29 @@ class _Group:
     error: str | None = None
 
 
+@define(eq=False)
+class _Loop:
+    """What one event loop gathers, and whose turn it is there: no lock of it works on another."""
+
+    lock: anyio.Lock = field(factory=anyio.Lock)
+    group: _Group = field(factory=_Group)
+
+
 class SqliteInbox:
     """The newest 100,000 deliveries in a file that only its owner can read.
 
     Use it as an asynchronous context manager, or close it with `aclose`. The file, not its folder,
-    is made by the first use.
+    is made by the first use. Several event loops, each in a thread of its own, may use one inbox,
+    as where a receiver is served in a thread.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
         self._db: sqlite3.Connection | None = None
         self._closed = False
-        self._group = _Group()
-        self._lock = anyio.Lock()
+        self._in_use = threading.Lock()  # the database; held by one thread at a time
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Loop] = WeakKeyDictionary()
+        self._looking = threading.Lock()
 
     async def put(self, delivery: Delivery) -> None:
         """Keep it, unless an equal one is kept; it is on the disk when this returns.
@@ -75,11 +88,12 @@ class SqliteInbox:
         Raises:
             WebhookError: it is not.
         """
-        group = self._group
+        here = self._here()
+        group = here.group
         group.deliveries.append(delivery)
-        async with self._lock:
+        async with here.lock:
             if not group.done:
-                self._group = _Group()
+                here.group = _Group()
                 await in_thread(lambda: self._write(group))
         if group.error is not None:
             raise WebhookError(group.error)
@@ -90,14 +104,13 @@ class SqliteInbox:
         Raises:
             WebhookError: the file cannot be read, or something else wrote in it.
         """
-        async with self._lock:
+        async with self._here().lock:
             rows = await in_thread(lambda: self._tried(lambda: self._read(track_id)))
         return [Delivery.from_json(text) for (text,) in rows]
 
     async def aclose(self) -> None:
         """Close the file."""
-        async with self._lock:
-            self._closed = True
+        async with self._here().lock:
             await in_thread(self._close)
 
     async def __aenter__(self) -> Self:
@@ -105,6 +118,11 @@ class SqliteInbox:
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    def _here(self) -> _Loop:
+        """What this event loop has of the inbox. One thread of each waits for the database."""
+        with self._looking:
+            return self._loops.setdefault(asyncio.get_running_loop(), _Loop())
 
     # --- in a thread, one at a time
 
@@ -128,7 +146,8 @@ class SqliteInbox:
 
     def _tried(self, work: Callable[[], T]) -> T:
         try:
-            return work()
+            with self._in_use:
+                return work()
         except (sqlite3.Error, OSError) as error:
             raise WebhookError(
                 f"the inbox {self._path} cannot be used ({error}): deliveries are refused, and "
@@ -143,9 +162,11 @@ class SqliteInbox:
         return self._db
 
     def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
+        with self._in_use:
+            self._closed = True
+            if self._db is not None:
+                self._db.close()
+                self._db = None
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -54,6 +55,50 @@ async def test_w04_what_arrives_before_anybody_asks_is_kept_in_order_and_once(
         for _ in range(2):
             assert [one.job_id for one in await inbox.take("5")] == ["1", "2", "3"]
         assert await inbox.take("6") == []
+
+
+@pytest.mark.parametrize("inbox_of", [memory_inbox, sqlite_inbox])
+async def test_x20_event_loops_of_several_threads_share_one_inbox(
+    inbox_of: Any, tmp_path: Path
+) -> None:
+    """Four loops deliver at once, and each looks for what all of them have delivered."""
+    errors: list[BaseException] = []
+
+    async def deliver_and_look(inbox: Inbox, first: int) -> None:
+        receiver = receiver_of(inbox=inbox)
+        async with anyio.create_task_group() as group:
+            for number in range(first, first + 30):
+                group.start_soon(receiver.deliver, target_of(receiver, number % 10), hint(number))
+                group.start_soon(inbox.take, str(number % 10))
+        assert receiver.counts == {200: 30}
+
+    def live(inbox: Inbox, first: int) -> None:
+        try:
+            asyncio.run(deliver_and_look(inbox, first))
+        except BaseException as error:  # noqa: BLE001 - for the assertion below
+            errors.append(error)
+
+    async with inbox_of(tmp_path) as inbox:
+        threads = [
+            threading.Thread(target=live, args=(inbox, first), daemon=True)
+            for first in (100, 200, 300, 400)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            await asyncio.to_thread(thread.join, 15)
+        assert not any(thread.is_alive() for thread in threads)
+        assert not errors
+        for track_id in range(10):
+            assert len(await inbox.take(str(track_id))) == 12
+
+
+async def test_x20_an_inbox_that_another_loop_closes_is_closed_for_all(tmp_path: Path) -> None:
+    inbox = SqliteInbox(tmp_path / "inbox.sqlite3")
+    assert await inbox.take("5") == []
+    await asyncio.to_thread(lambda: asyncio.run(inbox.aclose()))
+    with pytest.raises(WebhookError, match="closed"):
+        await inbox.take("5")
 
 
 async def test_t23_a_memory_inbox_keeps_the_newest_of_a_flood() -> None:
