@@ -14,6 +14,7 @@ from .redaction import PIECE, Forms, without
 
 _ROUNDS = 50_000
 _KEPT_BYTES = 6
+_QUOTES = "'\"`"
 
 
 class Secret:
@@ -25,13 +26,18 @@ class Secret:
         """Take a key.
 
         Raises:
-            ConfigurationError: empty, or with characters that no key has.
+            ConfigurationError: empty, with characters that no key has, or in quotes.
         """
         value = value.strip()
         if not value or not value.isascii() or not value.isprintable() or " " in value:
             raise ConfigurationError(
                 "the API key is empty or holds characters that no key has; "
                 "copy it again from your ModelsLab dashboard into MODELSLAB_API_KEY"
+            )
+        if value[0] in _QUOTES and value[0] == value[-1]:
+            raise ConfigurationError(
+                "the API key stands in quotes, which `docker run --env-file`, for one, takes for a "
+                "part of it; write it without them into MODELSLAB_API_KEY"
             )
         self._value = value
         self._forms = Forms(_forms(value))

@@ -101,7 +101,11 @@ def test_white_space_around_a_key_is_no_part_of_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["", " ", "\n", "a b", "a\nb", "a\0b", "clé", "a\u200bb", "“quoted”"]
+    "value",
+    [
+        *("", " ", "\n", "a b", "a\nb", "a\0b", "clé", "a\u200bb", "“quoted”"),
+        *('"quoted"', "'quoted'", "`quoted`", ' "quoted"\r\n', '"'),
+    ],
 )
 def test_what_no_key_can_be_is_refused_and_not_repeated(value: str) -> None:
     with pytest.raises(ConfigurationError, match="MODELSLAB_API_KEY") as caught:
