@@ -133,25 +133,39 @@ def publish(part: Path, target: Path) -> bool:
 
     A hard link refuses to replace anything. Where there are none, a rename that is told not to
     replace does; and where that is unknown, too, the name is reserved by an empty file that only
-    one process can create, and the rename replaces that.
+    one process can create, and the rename replaces that. What a network mount has done it may call
+    an error all the same: its answer was lost, and its second try found the work of the first.
 
     Raises:
         OSError: the file system knows none of these ways, or has no room.
     """
     ways: tuple[Callable[[Path, Path], None], ...] = (_link, _rename_exclusively, _take_reserved)
     refused: OSError | None = None
+    about = part.lstat()
     for way in ways:
         try:
             way(part, target)
-        except FileExistsError:
-            return False
         except OSError as error:
+            if _is_there(target, about):
+                return True
+            if isinstance(error, FileExistsError):
+                return False
             if error.errno in _FINAL:
                 raise
             refused = refused or error
         else:
             return True
     raise refused or OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+def _is_there(target: Path, about: os.stat_result) -> bool:
+    try:
+        found = target.lstat()
+    except OSError:
+        return False
+    # Some FUSE servers give all files one number.
+    alike = (found.st_size, found.st_mtime_ns) == (about.st_size, about.st_mtime_ns)
+    return alike and os.path.samestat(found, about)
 
 
 def _link(part: Path, target: Path) -> None:
@@ -183,7 +197,8 @@ def _take_reserved(part: Path, target: Path) -> None:
         part.rename(target)
     except OSError:
         with contextlib.suppress(OSError):
-            target.unlink()  # it is ours, and empty
+            if not target.lstat().st_size:  # else the rename was done all the same
+                target.unlink()
         raise
 
 

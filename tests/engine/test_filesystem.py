@@ -10,11 +10,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from modelslab_async import LedgerError, ModelsLab, MusicGen, Succeeded
+from modelslab_async._engine import filesystem
 from modelslab_async._engine.filesystem import make_durably, probe, publish, sync_file
 from modelslab_async.batch._naming import longest_name
 from modelslab_async.batch._sqlite.directory import Directory
@@ -99,6 +102,45 @@ def test_h01_a_probe_that_fails_leaves_nothing_behind_and_says_why(
         with pytest.raises(OSError, match=f"files cannot be made there: {text_of(number)}"):
             probe(tmp_path)
     assert names(tmp_path) == []
+
+
+def doing(call: Callable[..., object], number: int) -> Callable[..., object]:
+    """It does what it is asked for, and says that it could not."""
+
+    def done(*arguments: object, **options: object) -> NoReturn:
+        call(*arguments, **options)
+        raise OSError(number, os.strerror(number))
+
+    return done
+
+
+@pytest.mark.parametrize("missing", ["nothing", "hard_links", "exclusive_renames"])
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.ENOENT, errno.EIO, errno.ESTALE])
+def test_h01_a_name_that_was_given_though_an_error_was_the_answer_is_ours(
+    missing: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lack(monkeypatch, missing)
+    owner, name = {
+        "nothing": (os, "link"),
+        "hard_links": (filesystem, "_rename_exclusively"),
+        "exclusive_renames": (Path, "rename"),
+    }[missing]
+    monkeypatch.setattr(owner, name, doing(getattr(owner, name), number))
+    (tmp_path / "part").write_bytes(b"music")
+    assert filesystem.publish(tmp_path / "part", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == b"music"
+
+
+@pytest.mark.parametrize("missing", ["nothing", "hard_links", "exclusive_renames"])
+def test_h01_files_that_have_one_number_are_told_apart(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lack(monkeypatch, missing)
+    monkeypatch.setattr(os.path, "samestat", lambda *_: True)
+    (tmp_path / "a.wav").write_bytes(b"other")
+    (tmp_path / "part").write_bytes(b"music")
+    assert not filesystem.publish(tmp_path / "part", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == b"other"
 
 
 def test_h01_a_file_system_that_replaces_files_is_found_out(
