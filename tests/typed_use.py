@@ -15,7 +15,16 @@ from modelslab_async import (
     SavedFile,
     Succeeded,
 )
-from modelslab_async.batch import Plan, Reader, Row, RowState, StateSummary, plan_batch
+from modelslab_async.batch import (
+    FileFault,
+    Plan,
+    Reader,
+    Row,
+    RowState,
+    StateSummary,
+    plan_batch,
+    verify_batch,
+)
 from modelslab_async.webhooks import WebhookReceiver
 
 
@@ -43,6 +52,7 @@ async def many(client: ModelsLab) -> None:
 
 def beside_a_batch(directory: Path) -> None:
     assert_type(plan_batch(directory), Plan)
+    assert_type(list(verify_batch(directory, content=True)), list[FileFault])
     with Reader.open(directory) as reader:
         assert_type(reader.row(1), Row)
         assert_type(reader.summary(), dict[RowState, StateSummary])

@@ -59,6 +59,9 @@ def run_batch(
     voice.say(
         f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {summary(plan)}"
     )
+    if how.retries_missing:  # of a large batch that takes its time
+        done = plural(plan.counts.get(RowState.DONE, 0), "done row")
+        voice.say(f"reading the files of {done} first")
     how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))
     run = _Run(directory, how, voice, plan)
     code = run.code(rows if plan.alters else ())

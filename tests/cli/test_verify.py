@@ -79,6 +79,7 @@ async def test_l24_the_command_that_is_named_brings_all_files_free(
     done = await against(box, tmp_path, *FREE.split()[1:], "--no-input")
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.split()) == ["out/00001-waltz.wav", "out/00002-techno~2.wav"]
+    assert "reading the files of 3 done rows first" in done.stderr
     assert (tmp_path / "out/00002-techno.wav").read_bytes() == b"garbage"
     for words in (["verify", "out"], ["status", "out"], ["resume", "out"]):
         assert command(tmp_path, *words).returncode == 0
