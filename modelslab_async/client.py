@@ -218,6 +218,7 @@ class ModelsLab:
         template: str | None = None,
         restrict_filenames: bool = False,
         limits: Limits | None = None,
+        max_new_jobs: int | None = None,
         retry: Iterable[RowState] = (),
         retry_missing: bool = False,
         confirmed: str | None = None,
@@ -239,6 +240,7 @@ class ModelsLab:
             restrict_filenames: leave letters of other scripts than ASCII's out of names, as is
                 done anyway where the file system cannot take them.
             limits: what may be paid for, over all runs in this directory, whose ledger keeps it.
+            max_new_jobs: jobs that this run may pay for, so that the rest stays planned.
             retry: states of rows that are made anew, each as a new job that is paid for:
                 ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
                 For ``output_lost`` the files alone are looked for again, which costs nothing.
@@ -265,10 +267,13 @@ class ModelsLab:
         room = self._max_jobs + AHEAD
         if max_jobs is not None:  # with so few rows under way, no slot is taken from others
             room = min(room, _at_least_one("max_jobs", max_jobs))
+        if max_new_jobs is not None:
+            _at_least_one("max_new_jobs", max_new_jobs)
 
         settings = BatchSettings(
             restrict_filenames=restrict_filenames,
             limits=limits,
+            max_new_jobs=max_new_jobs,
             retry=frozenset(retry),
             retry_missing=retry_missing,
             confirmed=confirmed,

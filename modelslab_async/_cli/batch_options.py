@@ -66,6 +66,11 @@ _HOW = (
     click.option("--template", help="Name of a file.  [default: {seq:05d}-{slug}]"),
     restrict_filenames,
     click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        help="Jobs that this run may pay for; the other rows stay planned.",
+    ),
+    click.option(
         "--max-jobs-total",
         type=click.IntRange(min=0),
         help="Jobs that may be paid for in this directory, over all runs.",
@@ -107,8 +112,8 @@ _HOW = (
     click.option("--no-input", is_flag=True, help="Never ask; fail where one would have to."),
 )
 _NAMES = (
-    *("template", "restrict_filenames", "max_jobs_total", "max_cost", "retry", "webhook_url"),
-    *("webhook_port", "accept_copy", "same_account", "dry_run", "yes", "no_input"),
+    *("template", "restrict_filenames", "limit", "max_jobs_total", "max_cost", "retry"),
+    *("webhook_url", "webhook_port", "accept_copy", "same_account", "dry_run", "yes", "no_input"),
 )
 # What a later run must be told again, so that it does as this one would have done.
 _SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
@@ -130,6 +135,7 @@ class BatchOptions:
         connection: to what.
         template: how files are named; ``None``: as usual.
         restrict_filenames: with letters of ASCII alone.
+        limit: jobs that this run may pay for; ``None``: no limit.
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
         retry: states of rows that are tried again, or `MISSING`.
@@ -145,6 +151,7 @@ class BatchOptions:
     connection: Connection
     template: str | None
     restrict_filenames: bool
+    limit: int | None
     max_jobs_total: int | None
     max_cost: Decimal | None
     retry: tuple[str, ...] = field(converter=tuple)

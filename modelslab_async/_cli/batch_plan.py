@@ -85,6 +85,7 @@ def make_plan(directory: Path, manifest: Manifest | None, how: BatchOptions, voi
         directory,
         manifest,
         limits=how.limits(directory),
+        max_new_jobs=how.limit,
         retry=how.retried,
         retry_missing=how.retries_missing,
         template=how.template,
@@ -121,7 +122,8 @@ def summary(plan: Plan) -> str:
     """What a run would pay for, in one line."""
     price = decimal_text(plan.cost) if plan.limits.priced else "unknown"
     sizes = f"{plan.seconds:.0f} s of music, about {plan.mb:.1f} MB, price {price}"
-    return f"{plural(plan.jobs, 'job')}, {sizes}{_capped(plan.limits)}"
+    left = f"; {plural(plan.left, 'row')} left for another run" if plan.left else ""
+    return f"{plural(plan.jobs, 'job')}, {sizes}{_capped(plan.limits)}{left}"
 
 
 def _capped(limits: Limits) -> str:
@@ -157,6 +159,7 @@ def print_plan(plan: Plan, directory: Path, voice: Output) -> None:
                 "rows": plan.rows,
                 "underway": plan.underway,
                 "jobs": plan.jobs,
+                "left": plan.left,
                 "seconds": plan.seconds,
                 "mb": round(plan.mb, 3),
                 "cost": float(plan.cost) if plan.limits.priced else None,

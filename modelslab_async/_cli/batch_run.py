@@ -146,6 +146,7 @@ class _Run:
                 template=how.template,
                 restrict_filenames=how.restrict_filenames,
                 limits=self._plan.limits,
+                max_new_jobs=how.limit,
                 confirmed=self._plan.selection.fingerprint,
                 # Each sandbox has a key and a port of its own, and all are the same nobody's.
                 same_account=how.same_account or how.connection.sandbox,

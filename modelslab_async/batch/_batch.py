@@ -58,6 +58,7 @@ class BatchSettings:
         template: how files are named, see `naming.file_name`.
         restrict_filenames: letters of other scripts than ASCII's are left out of names.
         limits: what may be paid for; what it leaves open is as the ledger says.
+        max_new_jobs: what this run may pay for; ``None``: as much as the limits let it.
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
         retry_missing: files of done rows that are missing or changed are downloaded again.
@@ -69,6 +70,7 @@ class BatchSettings:
     template: str = DEFAULT_TEMPLATE
     restrict_filenames: bool = False
     limits: Limits | None = None
+    max_new_jobs: int | None = None
     retry: frozenset[RowState] = frozenset()
     retry_missing: bool = False
     confirmed: str | None = None
@@ -186,7 +188,9 @@ class Batch:
         limits.check()
         if limits != kept:
             await self.ledger.set_meta(limits.as_texts())
-        return await self.ledger.read(partial(_purse_so_far, limits))
+        purse = await self.ledger.read(partial(_purse_so_far, limits))
+        purse.left = self._settings.max_new_jobs
+        return purse
 
     def _made(self, purse: Budget, arrivals: Arrivals) -> Runner:
         return Runner(

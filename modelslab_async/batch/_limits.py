@@ -196,16 +196,25 @@ def megabytes_of(request: MusicGen) -> float:
 
 
 class Budget:
-    """Counts what a batch has paid for, against its limits."""
+    """Counts what a batch has paid for, against its limits.
+
+    Attributes:
+        limits: over all runs.
+        left: jobs that this run may still pay for; ``None``: as many as the limits let it.
+        jobs, cost: what is paid for.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
+        self.left: int | None = None
         self.jobs = 0
         self.cost = Decimal(0)
 
     def paid(self, cost: Decimal, jobs: int = 1) -> None:
         """So many more jobs are paid for, or may be, each at this cost."""
         self.jobs += jobs
+        if self.left is not None:
+            self.left -= jobs
         self.cost = _EXACT.fma(cost, jobs, self.cost)
 
     def returned(self, cost: Decimal) -> None:
@@ -219,6 +228,10 @@ class Budget:
             return LimitReached(
                 f"{self.jobs} jobs are paid for, and max_jobs_total is {limits.max_jobs_total}; "
                 "raise it and run the batch again to go on"
+            )
+        if self.left is not None and self.left <= 0:
+            return LimitReached(
+                "this run has paid for as many jobs as it was told to; run the batch again to go on"
             )
         total = _EXACT.add(self.cost, cost)
         if limits.max_cost is not None and total > limits.max_cost:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import partial
+from heapq import heappop, heappush
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -32,6 +33,9 @@ from ._verify import verify_batch
 
 _MAX_NAMED: Final = 20
 _MAX_SHOWN: Final = 3
+
+_Size = tuple[float, float, Decimal]
+"""Seconds, megabytes and cost."""
 
 
 @frozen
@@ -104,11 +108,14 @@ class Plan:
         paid_at: origin of the API where rows of the directory were paid for; ``None``: none was.
         changed: ids of rows that it knows otherwise.
         preview: how the manifest was read.
+        max_new_jobs: what the run may pay for; ``None``: as much as the limits let it.
         jobs, seconds, mb, cost: what would be paid for anew, and what that would come to.
-        selection: which rows that is.
+        left: rows that would stay planned for another run, because of ``max_new_jobs``.
+        selection: all rows that are to be paid for, in this run or another.
     """
 
     limits: Limits
+    max_new_jobs: int | None = None
     counts: Mapping[RowState, int] = Factory(dict)
     added: int = 0
     kept: int = 0
@@ -123,9 +130,11 @@ class Plan:
     seconds: float = 0.0
     mb: float = 0.0
     cost: Decimal = Decimal(0)
+    left: int = 0
     changed: list[str] = field(factory=list)
     preview: Preview | None = None
     selection: Selection = field(factory=Selection)
+    _first: list[tuple[int, _Size]] = Factory(list)
 
     @property
     def rows(self) -> int:
@@ -153,14 +162,25 @@ class Plan:
         """Rows of the directory that the manifest does not hold."""
         return sum(self.counts.values()) - self.kept
 
-    def add(self, row_id: str, payload_hash: str, request: MusicGen) -> None:
-        """The job of one more row would be paid for."""
+    def add(self, seq: int, row_id: str, payload_hash: str, request: MusicGen) -> None:
+        """The job of one more row would be paid for, if not too many with a lower number are."""
         self.selection.add(row_id, payload_hash)
         seconds = seconds_of(request)
-        self.jobs += 1
-        self.seconds += float(seconds)
-        self.mb += megabytes_of(request)
-        self.cost += self.limits.cost(seconds)
+        size = float(seconds), megabytes_of(request), self.limits.cost(seconds)
+        self._count(size, 1)
+        if self.max_new_jobs is None:
+            return
+        heappush(self._first, (-seq, size))
+        if len(self._first) > self.max_new_jobs:
+            self._count(heappop(self._first)[1], -1)
+            self.left += 1
+
+    def _count(self, size: _Size, jobs: int) -> None:
+        seconds, mb, cost = size
+        self.jobs += jobs
+        self.seconds += seconds * jobs
+        self.mb += mb * jobs
+        self.cost += cost * jobs
 
 
 def plan_batch(
@@ -168,6 +188,7 @@ def plan_batch(
     manifest: Manifest | None = None,
     *,
     limits: Limits | None = None,
+    max_new_jobs: int | None = None,
     retry: Iterable[RowState] = (),
     retry_missing: bool = False,
     template: str | None = None,
@@ -179,6 +200,7 @@ def plan_batch(
         directory: of the batch; it need not exist.
         manifest: its rows; ``None``: the directory's own, as a resumed run takes them.
         limits: what may be paid for.
+        max_new_jobs: what the run may pay for; ``None``: as much as the limits let it.
         retry: states of rows that the run would try again.
         retry_missing: the run would download missing and changed files again. It reads them all;
             here only their sizes are compared.
@@ -190,7 +212,7 @@ def plan_batch(
             them are named.
         LedgerError: the directory's ledger cannot be read.
     """
-    plan = Plan(limits or Limits())
+    plan = Plan(limits or Limits(), max_new_jobs)
     ascii_only = restrict_filenames or not UTF8_NAMES
     name_of = partial(file_name, template or DEFAULT_TEMPLATE, ascii_only=ascii_only)
     if not holds_batch(directory):
@@ -212,7 +234,7 @@ def plan_batch(
         else:
             plan.dropped = plan.counts[RowState.PLANNED] - plan.unsent
         for row in reader.each(again):
-            plan.add(row.id, row.payload_hash, request_of(row))
+            plan.add(row.seq, row.id, row.payload_hash, request_of(row))
     return plan
 
 
@@ -256,20 +278,21 @@ def _compared(
     for row in rows:
         if isinstance(row, Row):
             known = None if reader is None else reader.planned_as(row.id)
+            seq = known[0] if known else last + plan.added + 1
             if known is None:
                 plan.added += 1
-                plan.add(row.id, row.payload_hash, row.request)
+                plan.add(seq, row.id, row.payload_hash, row.request)
             else:
-                _compare(plan, row, known[1] == row.payload_hash, known[2])
-            preview.add(row, known[0] if known else last + plan.added, name_of)
+                _compare(plan, row, seq, known[1] == row.payload_hash, known[2])
+            preview.add(row, seq, name_of)
         yield row
 
 
-def _compare(plan: Plan, row: Row, is_same: bool, state: RowState) -> None:
+def _compare(plan: Plan, row: Row, seq: int, is_same: bool, state: RowState) -> None:
     """A row of the manifest that the directory knows."""
     plan.kept += 1
     if state in UNSENT:
-        plan.add(row.id, row.payload_hash, row.request)
+        plan.add(seq, row.id, row.payload_hash, row.request)
         plan.unsent += state is RowState.PLANNED
         plan.restored += state is RowState.SKIPPED
         plan.replaced += not is_same

@@ -70,6 +70,54 @@ async def test_m02_limits_hold_over_all_runs_at_the_prices_of_their_day(
         assert await spent(box, tmp_path, *steps) == counts
 
 
+async def test_m02_a_run_pays_for_as_many_jobs_as_it_was_told_to_and_the_next_for_the_rest(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        for most, paid in ((3, 3), (1, 4)):
+            await run_until_stopped(client, pieces(10), tmp_path, LimitReached, max_new_jobs=most)
+            assert (len(box.book.debits), states(tmp_path)[S.DONE]) == (paid, paid)
+        await run(client, pieces(10), tmp_path, max_new_jobs=6)
+        assert (len(box.book.debits), states(tmp_path)[S.DONE]) == (10, 10)
+
+
+async def test_m02_what_an_earlier_run_has_paid_for_is_no_new_job(tmp_path: Path) -> None:
+    down = Fault(on="fetch", kind="answer", status=503, times=None)
+    async with Sandbox(quick(down)) as box:
+        async with client_of(box, timeout=0.2) as client:
+            await run_until_stopped(client, pieces(4), tmp_path, LimitReached, max_new_jobs=2)
+        assert states(tmp_path) == {S.DETACHED: 2, S.PLANNED: 2}
+        box.scenario = quick()
+        async with client_of(box) as client:
+            await run(client, pieces(4), tmp_path, max_new_jobs=2)
+        assert (len(box.book.debits), states(tmp_path)) == (4, {S.DONE: 4})
+
+
+@pytest.mark.parametrize("most", [0, -1, 1.0, True])
+async def test_m02_a_run_pays_for_a_whole_number_of_jobs(most: object, tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        with pytest.raises(ConfigurationError, match="max_new_jobs"):
+            client.batch(pieces(1), directory=tmp_path, max_new_jobs=most)  # type: ignore[arg-type]
+
+
+def test_m02_a_plan_counts_the_rows_that_the_run_would_take(tmp_path: Path) -> None:
+    """By their numbers in the directory, in whatever order a manifest has them."""
+    first = manifest(tmp_path, "waltz", "raga", "techno")
+    capped = ("--sandbox", "-o", "out", "-q", "--price-per-second", "1")
+    assert command(tmp_path, "batch", first, *capped, "--limit", "1").returncode == 9
+    lines = [json.loads(line) for line in (tmp_path / first).read_text().splitlines()]
+    lines += [{**lines[0], "id": "new", "duration": 480, "prompt": "long"}]
+    text = "".join(f"{json.dumps(line)}\n" for line in reversed(lines))
+    (tmp_path / "again.jsonl").write_text(text)
+    told = []
+    for most in ("1", "2", "3", "9"):
+        done = command(tmp_path, "batch", "again.jsonl", *capped, "--limit", most, "-n", "--json")
+        plan = json.loads(done.stdout)
+        told.append((plan["jobs"], plan["left"], plan["cost"]))
+    short = 5.12
+    assert told == [(1, 2, short), (2, 1, 2 * short), (3, 0, 490.24), (3, 0, 490.24)]
+
+
 async def test_m02_each_submit_is_kept_with_its_price(tmp_path: Path) -> None:
     failing = Fault(on="submit", kind="reset", accepted=False, times=1)
     async with Sandbox(quick(failing)) as box, client_of(box, max_jobs=1) as client:

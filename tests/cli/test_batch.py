@@ -118,6 +118,20 @@ async def test_a_template_names_the_files_of_this_run_and_of_its_resume(
     assert wavs(tmp_path) == ["waltz-1.wav"]
 
 
+async def test_a_few_rows_first_and_the_same_command_without_a_limit_for_the_rest(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    rows = manifest(tmp_path, *(f"waltz {number}" for number in range(5)))
+    start = ("batch", rows, "-o", "out", "-y")
+    shown = await against(box, tmp_path, *start, "--limit", "2", "-n")
+    assert shown.stdout.splitlines()[1].endswith("price unknown; 3 rows left for another run")
+    few = await against(box, tmp_path, *start, "--limit", "2")
+    assert (few.returncode, len(box.book.debits), len(wavs(tmp_path))) == (9, 2, 2)
+    assert last_line(few.stderr) == "resume with: modelslab-async resume out"
+    done = await against(box, tmp_path, *start)
+    assert (done.returncode, len(box.book.debits), len(wavs(tmp_path))) == (0, 5, 5)
+
+
 def test_batch_and_resume_work_with_a_sandbox_of_their_own(tmp_path: Path) -> None:
     rows = manifest(tmp_path, "waltz", "raga")
     first = command(tmp_path, "batch", rows, "--sandbox", "-o", "out", "--max-jobs-total", "1")

@@ -256,6 +256,14 @@ MUTANTS = (
         Patch("batch/_runner.py", "            if taken is not None:\n", "            if False:\n"),
     ),
     planted(
+        "the_jobs_of_a_run_are_not_counted",
+        of(
+            "batch/test_limits",
+            "m02_a_run_pays_for_as_many_jobs_as_it_was_told_to_and_the_next_for_the_rest",
+        ),
+        Patch("batch/_limits.py", "            self.left -= jobs\n", "            pass\n"),
+    ),
+    planted(
         "a_file_that_was_named_otherwise_is_not_looked_for",
         of(
             "cli/test_names",
