@@ -7,8 +7,10 @@ the reader, what is paid for is not lost.
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -64,6 +66,9 @@ def pour(voice: Output, track: Track, *, again: bool) -> None:
     path, *others = (saved.path for saved in track.saved)
     for other in others:
         voice.last(f"the job made another file: {other}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup stays in force
+            signal.signal(number, _leave)
     try:
         send(path, sys.stdout)
     except BaseException:
@@ -73,3 +78,8 @@ def pour(voice: Output, track: Track, *, again: bool) -> None:
     if again and track.job is not None:
         command = fetch_command([track.job.id])
         voice.say(f"written to standard output; {command} brings it again")
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End as by the signal, but not before it is said where the file is."""
+    raise SystemExit(128 + number)

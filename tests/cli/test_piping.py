@@ -55,7 +55,7 @@ def left(box: Sandbox, tmp_path: Path, how: str) -> tuple[int, str]:
         if how == "closed":
             process.stdout.close()
         else:  # more is to be written than a pipe holds, so it is still at it
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.Signals[how])
         said = process.stderr.read().decode()
         return process.wait(), said
 
@@ -80,7 +80,9 @@ async def test_h11_standard_output_gets_the_bytes_and_nothing_else(
     assert ("fetch 310815 brings it again" in said) == ("-qq" not in arguments)
 
 
-@pytest.mark.parametrize(("how", "expected"), [("closed", 141), ("stopped", 130)])
+@pytest.mark.parametrize(
+    ("how", "expected"), [("closed", 141), ("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)]
+)
 async def test_h11_a_file_that_is_not_taken_to_its_end_is_kept_and_named(
     how: str, expected: int, box: Sandbox, tmp_path: Path
 ) -> None:
