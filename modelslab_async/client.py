@@ -27,14 +27,14 @@ from ._protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
 from ._protocol.urls import api_origin
 from ._protocol.wire_values import MAX_TRACK_ID
 from ._text import safe_text, slug
-from .endpoints.music import MusicGen
+from .endpoints.base import Request
 from .errors import ConfigurationError, DownloadError
 
 if TYPE_CHECKING:
     from .batch._batch import Batch
     from .batch._ledger import Ledger
     from .batch._limits import Limits
-    from .batch._manifest import Request
+    from .batch._manifest import RequestLike
     from .batch._reconcile import Reconciler
     from .batch._states import RowState
     from .webhooks import WebhookReceiver
@@ -135,7 +135,7 @@ class ModelsLab:
         if cancelled is not None and error is None:
             raise cancelled
 
-    async def submit(self, request: MusicGen) -> Job:
+    async def submit(self, request: Request) -> Job:
         """Send a request, once a slot is free, and return the job that the API made of it.
 
         A full queue (429 in any form) is waited out. If the caller is cancelled while the request
@@ -154,7 +154,7 @@ class ModelsLab:
             track_id = 1 + secrets.randbelow(MAX_TRACK_ID - 1)
         return await session.submitter.submit(await session.prepare(request, track_id))
 
-    async def generate(self, request: MusicGen, timeout: float | None = None) -> Generation:
+    async def generate(self, request: Request, timeout: float | None = None) -> Generation:
         """Submit, and wait for what comes of it.
 
         Args:
@@ -211,7 +211,7 @@ class ModelsLab:
 
     def batch(
         self,
-        requests: Iterable[Request] | AsyncIterable[Request] | None,
+        requests: Iterable[RequestLike] | AsyncIterable[RequestLike] | None,
         *,
         directory: str | os.PathLike[str],
         max_jobs: int | None = None,
@@ -232,8 +232,8 @@ class ModelsLab:
         are looked for, and told of, when the requests have ended.
 
         Args:
-            requests: each a `MusicGen`, a mapping of its fields (``id`` is the row's own key), or
-                a prompt; ``None`` goes on with what the directory holds.
+            requests: each a request such as `MusicGen`, a mapping of its fields (``id`` is the
+                row's own key), or a prompt; ``None`` goes on with what the directory holds.
             directory: where files, ledger and results go; one process works in it at a time.
             max_jobs: jobs of this batch in the queue at once; the client's when not given.
             template: how files are named; ``{seq:05d}-{slug}`` when not given.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from modelslab_async import LimitReached, RequestError
+from modelslab_async import LimitReached, MusicGen, RequestError
 
 from .._text import decimal_text, safe_text, slug
 from .batch_options import Amount, check_priced, pricing
@@ -28,13 +28,13 @@ from .naming import (
     replacement,
     spells_all_scripts,
 )
-from .options import account, output_options, restrict_filenames, waiting
+from .options import account, output_options, request_options, restrict_filenames, waiting
 from .output import PROGRAM, Output
 from .piping import STDOUT, check_stdout, passing_name
 from .textfiles import as_meant, from_stdin
 
 if TYPE_CHECKING:
-    from modelslab_async import Limits, MusicGen
+    from modelslab_async import Limits
 
     from .settings import Setting
     from .tracks import Track
@@ -53,23 +53,7 @@ _TRACK_IDS = 2**53 - 1
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
 @restrict_filenames
-@click.option("--duration", type=int, help="Seconds of music, 30 to 480.")
-@click.option("--sampling-rate", type=int, help="Hz, at least 10000.")
-@click.option("--max-new-token", type=int, help="Length in tokens, 256 to 1024, about 50 a second.")
-@click.option("--output-format", type=click.Choice(["wav", "mp3", "flac"]))
-@click.option("--bitrate", type=click.Choice(["128k", "192k", "320k"]))
-@click.option("--init-audio", metavar="TEXT", help="URL, or base64 text, of a clip to go on from.")
-@click.option(
-    "--init-audio-file",
-    type=click.Path(dir_okay=False),
-    help="A clip of 30 s at most to go on from.",
-)
-@click.option("--base64/--no-base64", default=None, help="--init-audio is base64 text.")
-@click.option("--temp/--no-temp", default=None, help="Ask for links that die after 24 hours.")
-@click.option("--webhook", metavar="URL", help="Where the API shall report the end of a job.")
-@click.option("--track-id", help="Your own id for the job.")
-@click.option("--extra", metavar="JSON", help="Further fields, as a JSON object.")
-@click.option("--unchecked", is_flag=True, help="Send values beyond the documented bounds.")
+@request_options(MusicGen)
 @click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no network, no bill.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; open no connection.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs.")
@@ -173,8 +157,6 @@ def _from_stdin() -> tuple[str, ...]:
 
 def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:
     from secrets import randbelow
-
-    from modelslab_async import MusicGen
 
     if fields["track_id"] is not None and len(prompts) > 1:
         raise click.UsageError("--track-id names one job, but there are several prompts")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from attrs import evolve
+
+from modelslab_async.endpoints import Field, Request, known_fields
 
 from .output import Output, json_by_default
 from .settings import Flags, read_settings
@@ -15,6 +17,8 @@ from .streams import LogStream
 
 if TYPE_CHECKING:
     from decimal import Decimal
+
+_TYPES: dict[tuple[type, ...], Any] = {(int,): int, (float,): float}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -81,6 +85,37 @@ _WAITING = _all(
 restrict_filenames = click.option(
     "--restrict-filenames", is_flag=True, help="Letters of ASCII alone in the names of files."
 )
+
+
+def request_options(request: type[Request]) -> Callable[[Any], Any]:
+    """An option for each field of a request but those that have no default."""
+    common = known_fields(Request)
+    own = {name: known for name, known in known_fields(request).items() if name not in common}
+    options = [
+        option
+        for name, known in {**own, **common}.items()
+        if known.optional and known.is_sent
+        for option in _field_options(name.replace("_", "-"), known)
+    ]
+    return _all(
+        *options,
+        click.option("--extra", metavar="JSON", help="Further fields, as a JSON object."),
+        click.option(
+            "--unchecked", is_flag=True, help="Send values beyond the documented bounds."
+        ),
+    )
+
+
+def _field_options(name: str, known: Field) -> Iterator[Callable[[Any], Any]]:
+    if known.types == (bool,):
+        yield click.option(f"--{name}/--no-{name}", default=None, help=known.help)
+        return
+    kind = click.Choice(known.choices) if known.choices else _TYPES.get(known.types)
+    yield click.option(f"--{name}", type=kind, help=known.help or None)
+    if known.is_media:
+        yield click.option(
+            f"--{name}-file", type=click.Path(dir_okay=False), help="A local file instead."
+        )
 
 
 def output_options(command: Command) -> Command:

@@ -1,4 +1,4 @@
-"""Make a request ready to be sent: its local clip read and encoded, its ids in place."""
+"""Make a request ready to be sent: its local files read and encoded, its ids in place."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ import anyio
 from attrs import evolve, field, frozen
 
 from .._protocol.wire_json import Encoded, encode_json
-from ..endpoints.music import MAX_INIT_AUDIO_BYTES, MusicGen, encode, encode_audio, is_light
+from ..endpoints.base import Request, encode, is_light
+from ..endpoints.clips import encode_clip
+from ..endpoints.media import MAX_CLIP_BYTES
 from ..errors import RequestError
 from .aio import in_thread
 
 
 @frozen
 class Submission:
-    """One request, ready to be sent: its fields on the wire, without the key and a local clip.
+    """One request, ready to be sent: its fields on the wire, without the key and local files.
 
     A clip is megabytes, and thousands of requests may wait for a slot: `completed` puts it in.
     """
 
-    request: MusicGen
+    request: Request
     fields: dict[str, Any] = field(repr=False)
 
     @property
@@ -34,13 +36,13 @@ class Submission:
 
 
 async def prepare(
-    request: MusicGen,
+    request: Request,
     track_id: int | str,
     *,
     webhook: str | None = None,
     clips: anyio.CapacityLimiter,
 ) -> Submission:
-    """Encode the request, and see whether its local clip, if it has one, can be sent.
+    """Encode the request, and see whether the local files that it names can be sent.
 
     Args:
         request: what to ask for.
@@ -49,7 +51,7 @@ async def prepare(
         clips: how many clips may be looked at at once.
 
     Raises:
-        RequestError: the clip cannot be read, or is not what the API takes.
+        RequestError: a file cannot be read, or is not what the API takes.
     """
     ready = partial(_submission, request, track_id, webhook)
     if is_light(request):
@@ -58,21 +60,19 @@ async def prepare(
         return await in_thread(ready)
 
 
-def _submission(request: MusicGen, track_id: int | str, webhook: str | None) -> Submission:
+def _submission(request: Request, track_id: int | str, webhook: str | None) -> Submission:
     """Blocking: see `prepare`."""
     if request.webhook is None and webhook is not None:
         request = evolve(request, webhook=webhook)
-    if not isinstance(request.init_audio, Path | bytes):
-        return Submission(request, encode(request, track_id=track_id))
-    _encoded(request.init_audio, unchecked=request.unchecked)
-    return Submission(request, encode(evolve(request, init_audio=None), track_id=track_id))
+    _encoded(request)
+    return Submission(request, encode(request, track_id=track_id))
 
 
 async def completed(submission: Submission) -> Encoded:
-    """The JSON object that is sent, without the key, a local clip read and encoded.
+    """The JSON object that is sent, without the key, its local files read and encoded.
 
     Raises:
-        RequestError: the clip is no longer what it was.
+        RequestError: a file is no longer what it was.
     """
     body = partial(_body, submission)
     return body() if is_light(submission.request) else await in_thread(body)
@@ -81,29 +81,35 @@ async def completed(submission: Submission) -> Encoded:
 def _body(submission: Submission) -> Encoded:
     """Blocking: see `completed`."""
     request = submission.request
-    if not isinstance(request.init_audio, Path | bytes):
-        return Encoded(encode_json(submission.fields))
-    clip = _encoded(request.init_audio, unchecked=request.unchecked)
-    return Encoded(encode_json(encode(request, track_id=submission.track_id, audio=clip)))
+    if media := _encoded(request):
+        fields = encode(request, track_id=submission.track_id, media=media)
+        return Encoded(encode_json(fields))
+    return Encoded(encode_json(submission.fields))
 
 
-def _encoded(clip: Path | bytes, *, unchecked: bool) -> str:
-    """Blocking: the clip as it is sent."""
-    if isinstance(clip, Path):
-        return encode_audio(_read(clip), name=clip.name, unchecked=unchecked)
-    return encode_audio(clip, unchecked=unchecked)
+def _encoded(request: Request) -> dict[str, str]:
+    """Blocking: the local files as they are sent, by the names of their fields."""
+    return {
+        field: encode_clip(
+            field,
+            clip if isinstance(clip, bytes) else _read(field, clip),
+            name="" if isinstance(clip, bytes) else clip.name,
+            unchecked=request.unchecked,
+        )
+        for field, clip in request.local_media().items()
+    }
 
 
-def _read(path: Path) -> bytes:
+def _read(field: str, path: Path) -> bytes:
     try:
         if not path.is_file() and path.exists():
             raise OSError(errno.EINVAL, "it is no regular file")  # a pipe would wait for ever
         with path.open("rb") as file:
-            return file.read(MAX_INIT_AUDIO_BYTES + 1)
+            return file.read(MAX_CLIP_BYTES + 1)
     except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
         reason = error.strerror if isinstance(error, OSError) else error
         raise RequestError(
-            f"init_audio {str(path)!r} cannot be read: {reason}; check the path",
-            field="init_audio",
+            f"{field} {str(path)!r} cannot be read: {reason}; check the path",
+            field=field,
             value=str(path),
         ) from None

@@ -16,7 +16,7 @@ from .._policy.download import DownloadPolicy
 from .._policy.poll import Finish, PollPolicy, PollState
 from .._protocol.replies import Finished, RemoteFile
 from .._protocol.urls import is_loopback, origin
-from ..endpoints.music import MusicGen
+from ..endpoints.base import Request
 from ..errors import RequestError
 from .download import BeforePublish, Downloader, Progress, SavedFile
 from .handle import read_handle
@@ -122,7 +122,7 @@ class Session:
             await asyncio.wait(self._tasks)
         await self._stack.aclose()
 
-    async def prepare(self, request: MusicGen, track_id: int | str) -> Submission:
+    async def prepare(self, request: Request, track_id: int | str) -> Submission:
         """Make a request ready to be sent, its end to be told by webhook if there is a receiver.
 
         Raises:

@@ -28,10 +28,8 @@ from .._protocol.urls import fetch_route
 from .._protocol.wire_json import Encoded
 from .._protocol.wire_values import id_in_fragment
 from .._protocol.wording import texts
-from ..endpoints.music import MusicGen
 from ..errors import ConfigurationError, ModelsLabError
 from .aio import now, wait_shielded
-from .handle import FETCH_PATH
 from .http import KeyedTransport, NoResponse, Response, read_beside
 from .job import Job
 from .poll import Poller
@@ -255,7 +253,7 @@ class Submitter:
         submission, slot = attempt.submission, attempt.slot
         self._transport.hide(submission.fields.get("webhook"), submission.track_id)
         answer = await self._transport.post(
-            MusicGen.ENDPOINT, fields, timeout=self._timeout, paid=True
+            submission.request.ENDPOINT, fields, timeout=self._timeout, paid=True
         )
         outcome, status = await read_beside(
             answer, partial(_outcome, answer, self._origin, tuple(texts(submission.fields)))
@@ -281,7 +279,7 @@ class Submitter:
         self._remember(job_id)
         eta = reply.eta if isinstance(reply, Ticket) else None
         kind = submission.request.kind
-        path, fetch_id = self._route(reply) or (FETCH_PATH, job_id)
+        path, fetch_id = self._route(reply) or (submission.request.FETCH, job_id)
         experience = self._poller.experience
         probe = experience.is_probe(kind, eta)
         job = Job(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ._batch import Batch
     from ._ledger import Ledger
-    from ._limits import Budget, Limits, amount, megabytes_of, seconds_of
+    from ._limits import Budget, Limits, amount
     from ._manifest import BadRow, Format, Reading, snapshot
     from ._naming import check_template
     from ._outcomes import Failed, Outcome, Succeeded
@@ -58,10 +58,8 @@ __all__ = [
     "check_template",
     "holds_batch",
     "is_writable",
-    "megabytes_of",
     "plan_batch",
     "request_of",
-    "seconds_of",
     "settled",
     "snapshot",
     "verify_batch",
@@ -70,7 +68,7 @@ __all__ = [
 _MODULES = {
     "_batch": ("Batch",),
     "_ledger": ("Ledger",),
-    "_limits": ("Budget", "Limits", "amount", "megabytes_of", "seconds_of"),
+    "_limits": ("Budget", "Limits", "amount"),
     "_manifest": ("BadRow", "Format", "Reading", "snapshot"),
     "_naming": ("check_template",),
     "_outcomes": ("Failed", "Outcome", "Succeeded"),

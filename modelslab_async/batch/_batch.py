@@ -31,7 +31,7 @@ from ._confirmed import Selection
 from ._intake import CHUNK, chunks, plan_of, to_plan
 from ._ledger import Ledger
 from ._limits import Budget, Limits
-from ._manifest import Request
+from ._manifest import RequestLike
 from ._naming import DEFAULT_TEMPLATE, check_template, longest_name
 from ._outcomes import Failed, Outcome
 from ._reconcile import Reconciler
@@ -83,9 +83,9 @@ class Batch:
 
     Args:
         session: of the open client.
-        requests: what to make, each a `MusicGen`, a mapping of fields, or a prompt; read as far as
-            they are needed, so they may go on for ever. ``None``: go on with what the directory
-            holds.
+        requests: what to make, each a request such as `MusicGen`, a mapping of fields, or a
+            prompt; read as far as they are needed, so they may go on for ever. ``None``: go on
+            with what the directory holds.
         directory: where the files, the ledger and the results go.
         room: rows that may have a place in the account's queue, or wait for one.
         settings: how it is run.
@@ -101,7 +101,7 @@ class Batch:
     def __init__(
         self,
         session: Session,
-        requests: Iterable[Request] | AsyncIterable[Request] | None,
+        requests: Iterable[RequestLike] | AsyncIterable[RequestLike] | None,
         directory: Path,
         *,
         room: int,

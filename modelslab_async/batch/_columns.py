@@ -9,16 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from difflib import SequenceMatcher
-from typing import Any, Final, get_type_hints
+from typing import Any, Final
 
 from .._protocol.wire_values import MAX_TRACK_ID
 from .._text import shown
-from ..endpoints.music import MusicGen
+from ..endpoints import Field
 from ._lines import MAX_ROW, BadRow, Given, Line, Unusable, bad, decoded, given, once
-from ._strict import CLIP, REQUEST_FIELDS
+from ._strict import FIELDS, ROW_FIELDS
 
 _MARKS: Final = ",;\t|"
-_OWN: Final = REQUEST_FIELDS | {"id", CLIP, "key"}
+_OWN: Final = ROW_FIELDS | {"key"}
 _TELLING: Final = _OWN - {"prompt", "id", "key", "extra", "temp", "base64", "unchecked"}
 _NEAR: Final = 0.8
 _MAX_COLUMNS: Final = 50
@@ -245,16 +245,18 @@ def _track_id(cell: str) -> int | str:
     return cell
 
 
-_BY_TYPE: Final[dict[object, Callable[[str], Any]]] = {
-    int | None: _whole,
-    bool | None: _truth,
-    bool: _truth,
-    int | str | None: _track_id,
+def _reader(known: Field) -> Callable[[str], Any]:
+    return _word if known.choices else _BY_TYPES.get(known.types, str.strip)
+
+
+_BY_TYPES: Final[dict[tuple[type, ...], Callable[[str], Any]]] = {
+    (int,): _whole,
+    (bool,): _truth,
+    (int, str): _track_id,
 }
 _READERS: Final[dict[str, Callable[[str], Any]]] = {
     **dict.fromkeys(_OWN, str.strip),
-    **{n: _BY_TYPE[kind] for n, kind in get_type_hints(MusicGen).items() if kind in _BY_TYPE},
+    **{name: _reader(known) for name, known in FIELDS.items()},
     "prompt": _prompt,
-    "output_format": _word,
-    "bitrate": _word,
+    "endpoint": _word,
 }

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..errors import RequestError
 from ._lines import BadRow
-from ._manifest import MAX_REPORTED, Report, Request, from_requests, from_sequence
+from ._manifest import MAX_REPORTED, Report, RequestLike, from_requests, from_sequence
 from ._records import Row
 from ._rows import PlannedRow
 
@@ -18,11 +18,11 @@ CHUNK: Final = 500
 
 def to_plan(row: Row) -> PlannedRow:
     """What the ledger keeps of a row."""
-    return PlannedRow(row.id, row.given(), row.payload_hash, row.request.prompt)
+    return PlannedRow(row.id, row.given(), row.payload_hash, row.request.title)
 
 
 async def chunks(
-    requests: Iterable[Request] | AsyncIterable[Request],
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
 ) -> AsyncGenerator[list[Row], None]:
     """Rows by the hundred, or as they come, each checked; the first that is bad ends them.
 
@@ -43,7 +43,7 @@ async def chunks(
         yield chunk
 
 
-def plan_of(requests: Sequence[Request]) -> Iterator[PlannedRow]:
+def plan_of(requests: Sequence[RequestLike]) -> Iterator[PlannedRow]:
     """Rows of requests that are all at hand, for a plan that is kept whole or not at all. Blocking.
 
     Raises:

@@ -13,13 +13,9 @@ from typing import Any, Final
 from attrs import evolve, field, fields, frozen
 
 from .._text import decimal_text
-from ..endpoints.music import MusicGen
+from ..endpoints import Request
 from ..errors import ConfigurationError, LimitReached
 
-DEFAULT_SECONDS: Final = Decimal(30)
-"""Length of a generation that names none (ModelsLab docs, music-gen page since 2026-03-27)."""
-
-_TOKENS_A_SECOND: Final = 50
 _LARGEST: Final = Decimal(10) ** 15
 _NUMBER: Final = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
 _EXACT: Final = Context(prec=150)  # no amount that `amount` lets pass needs more digits
@@ -116,9 +112,9 @@ class Limits:
             self.price_per_second or Decimal(0), seconds, self.price_per_job or Decimal(0)
         )
 
-    def price_of(self, request: MusicGen) -> Decimal | None:
+    def price_of(self, request: Request) -> Decimal | None:
         """What a request will cost; ``None``: no price is known."""
-        return self.cost(seconds_of(request)) if self.priced else None
+        return self.cost(request.estimate().seconds) if self.priced else None
 
     def over(self, earlier: Limits) -> Limits:
         """These limits, and where they say nothing, those of an earlier run."""
@@ -171,28 +167,6 @@ def _values(limits: Limits) -> dict[str, Any]:
 
 def _higher(one: Decimal | None, other: Decimal | None) -> Decimal | None:
     return max((price for price in (one, other) if price is not None), default=None)
-
-
-def seconds_of(request: MusicGen) -> Decimal:
-    """How long the music will be that a request asks for, as far as the documents tell.
-
-    Which of the two fields wins is not documented, so the longer length counts.
-    """
-    tokens = request.max_new_token
-    named = [
-        *([] if tokens is None else [Decimal(tokens) / _TOKENS_A_SECOND]),
-        *([] if request.duration is None else [Decimal(request.duration)]),
-    ]
-    return max(named, default=DEFAULT_SECONDS)
-
-
-def megabytes_of(request: MusicGen) -> float:
-    """How large the file will be that a request asks for, in MB."""
-    if request.output_format == "mp3":
-        rate = int((request.bitrate or "320k").removesuffix("k")) * 125
-    else:
-        rate = (request.sampling_rate or 32_000) * 4  # 16 bits, two channels
-    return float(seconds_of(request)) * rate / 1_000_000
 
 
 class Budget:

@@ -5,14 +5,14 @@ that is no comment. Lines end in LF, CR LF or CR.
 
 * text: a prompt a line, without the blanks around it. A line that begins with ``#`` is a comment;
   a prompt that begins so is written ``\\#``.
-* JSONL: an object a line, with the fields of `MusicGen` by their names; comments as in text.
+* JSONL: an object a line, with the fields of a request by their names; comments as in text.
 * CSV: a header, and a column a field; comma, semicolon, tab or bar, or what a first line such as
   ``sep=;`` says. An empty cell leaves a field unset, and an empty row is none. Comments stand
   before the header alone: below it, ``#`` may begin a prompt.
 
-Three more fields are known: ``id``, a row's own stable key; ``init_audio_file``, a clip beside the
-manifest; ``unchecked``, to send values beyond the documented bounds. All others are handed through
-to the results.
+Four more fields are known: ``id``, a row's own stable key; ``endpoint``, such as ``sfx``, for
+another request than music; ``init_audio_file``, a clip beside the manifest; ``unchecked``, to send
+values beyond the documented bounds. All others are handed through to the results.
 
 Read the `snapshot` of a manifest twice: with `check_manifest` to the end before anything is
 planned, and then to plan. A clip may change between the two, so the second reading may still come
@@ -40,12 +40,13 @@ from attrs import frozen
 from .._engine.aio import in_thread
 from .._protocol.wire_json import is_small
 from .._text import shown
-from ..endpoints.music import MusicGen, is_light
+from ..endpoints import Request
+from ..endpoints.base import is_light
 from ..errors import ConfigurationError
 from ._lines import CHUNK, BadRow, Given
 from ._records import Row, Rows
 from ._sources import Format, Reading, read_given
-from ._strict import CLIP
+from ._strict import FILES
 
 __all__ = [
     "BadRow",
@@ -157,16 +158,17 @@ def snapshot(file: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", copy)
 
 
-Request = MusicGen | Mapping[str, Any] | str
+RequestLike = Request | Mapping[str, Any] | str
 
 
 def from_requests(
-    requests: Iterable[Request] | AsyncIterable[Request],
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
 ) -> AsyncGenerator[Row | BadRow, None]:
     """The rows of requests from Python, in their order; it may go on for ever.
 
     Args:
-        requests: each a `MusicGen`, a mapping of fields as in a JSONL manifest, or a prompt.
+        requests: each a request such as `MusicGen`, a mapping of fields as in a JSONL manifest,
+            or a prompt.
 
     Raises:
         ConfigurationError: it is one request and not many, or there is no room for temporary files.
@@ -175,7 +177,7 @@ def from_requests(
     return _from_requests(requests)
 
 
-def from_sequence(requests: Iterable[Request]) -> Iterator[Row | BadRow]:
+def from_sequence(requests: Iterable[RequestLike]) -> Iterator[Row | BadRow]:
     """The same of requests that are at hand, for a thread: clips are read where this runs.
 
     Raises:
@@ -196,7 +198,7 @@ def _check_many(requests: object) -> None:
 
 
 async def _from_requests(
-    requests: Iterable[Request] | AsyncIterable[Request],
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
 ) -> AsyncGenerator[Row | BadRow, None]:
     number = 0
     with Rows(Path()) as rows:
@@ -208,7 +210,9 @@ async def _from_requests(
                 yield await in_thread(partial(_row, rows, request, number))
 
 
-async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIterator[Request]:
+async def _each(
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
+) -> AsyncIterator[RequestLike]:
     if isinstance(requests, AsyncIterable):
         async for request in requests:
             yield request
@@ -220,20 +224,20 @@ async def _each(requests: Iterable[Request] | AsyncIterable[Request]) -> AsyncIt
 def _is_light(request: object) -> bool:
     """Whether no file may have to be read, and no megabytes to be hashed."""
     if isinstance(request, Mapping):
-        clip = request.get("init_audio")
-        return not (CLIP in request or isinstance(clip, Path | bytes)) and is_small(
-            [*request, *request.values()]
+        names_file = not FILES.keys().isdisjoint(request) or any(
+            isinstance(request.get(name), Path | bytes) for name in FILES.values()
         )
-    return not isinstance(request, MusicGen) or is_light(request)
+        return not names_file and is_small([*request, *request.values()])
+    return not isinstance(request, Request) or is_light(request)
 
 
 def _row(rows: Rows, request: object, number: int) -> Row | BadRow:
     where = f"request {number}"
     match request:
-        case MusicGen():
+        case Request():
             return rows.wrap(request, where)
         case str():
             return rows.make(Given(where, None, {"prompt": request}))
         case Mapping():
             return rows.make(Given(where, None, dict(request)))
-    return BadRow(where, None, f"is {shown(request)}, but must be a MusicGen, a mapping or text")
+    return BadRow(where, None, f"is {shown(request)}, but must be a request, a mapping or text")

@@ -17,18 +17,18 @@ from attrs import Factory, define, field, frozen
 
 from .._engine.filesystem import UTF8_NAMES
 from .._text import safe_text
-from ..endpoints.music import MusicGen
+from ..endpoints import Request
 from ..errors import RequestError
 from ._account import ORIGIN
 from ._confirmed import Selection
-from ._limits import Limits, megabytes_of, seconds_of
+from ._limits import Limits
 from ._manifest import BadRow, Format, Reading, Report, Row, check_manifest, read_manifest
 from ._naming import DEFAULT_TEMPLATE, file_name
 from ._records import request_of
 from ._rows import PlannedRow
 from ._sqlite.reader import Reader, holds_batch
 from ._states import UNSENT, RowState, settled
-from ._strict import REQUEST_FIELDS
+from ._strict import FIELDS
 from ._verify import verify_batch
 
 _MAX_NAMED: Final = 20
@@ -60,7 +60,7 @@ class Manifest:
         for row in self.rows():
             if isinstance(row, BadRow):
                 raise RequestError(f"{row}; nothing was sent")
-            yield PlannedRow(row.id, row.given(), row.payload_hash, row.request.prompt)
+            yield PlannedRow(row.id, row.given(), row.payload_hash, row.request.title)
 
 
 @define
@@ -85,9 +85,9 @@ class Preview:
         if len(self.first) < _MAX_SHOWN:
             request = row.request
             # The id of a job is not known yet, and neither is the format that the API will send.
-            stem = name_of(seq, row.id, request.prompt, "job")
-            name = f"{stem}.{request.output_format or 'wav'}"
-            self.first.append((name, safe_text(request.prompt, 60)))
+            stem = name_of(seq, row.id, request.title, "job")
+            name = f"{stem}.{getattr(request, 'output_format', None) or 'wav'}"
+            self.first.append((name, safe_text(request.title, 60)))
 
 
 @define
@@ -162,11 +162,12 @@ class Plan:
         """Rows of the directory that the manifest does not hold."""
         return sum(self.counts.values()) - self.kept
 
-    def add(self, seq: int, row_id: str, payload_hash: str, request: MusicGen) -> None:
+    def add(self, seq: int, row_id: str, payload_hash: str, request: Request) -> None:
         """The job of one more row would be paid for, if not too many with a lower number are."""
         self.selection.add(row_id, payload_hash)
-        seconds = seconds_of(request)
-        size = float(seconds), megabytes_of(request), self.limits.cost(seconds)
+        estimate = request.estimate()
+        cost = self.limits.cost(estimate.seconds)
+        size = float(estimate.seconds), estimate.megabytes, cost
         self._count(size, 1)
         if self.max_new_jobs is None:
             return
@@ -254,7 +255,7 @@ def _take_in(
     preview.misspelled = {
         name: close[0]
         for name in report.unknown
-        if (close := get_close_matches(name.casefold(), REQUEST_FIELDS, n=1, cutoff=0.8))
+        if (close := get_close_matches(name.casefold(), FIELDS, n=1, cutoff=0.8))
     }
     return preview
 

@@ -1,7 +1,7 @@
 """Make a checked request, with an id of its own, out of the fields that a row gives.
 
 Nothing here is lenient: 7.9 is no whole number and 3 is no text. The one file that is opened is
-the one that a row names in ``init_audio_file``, or that a caller gives as a `Path`.
+the one that a row names in a field such as ``init_audio_file``, or that a caller gives as a `Path`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from attrs import field, fields, frozen
 from .._protocol.audio import examine_bytes, sniff
 from .._protocol.sound import NotSound
 from .._text import shown
-from ..endpoints.music import MAX_INIT_AUDIO_BYTES, MusicGen, base64_text, encode, encode_audio
+from ..endpoints import MusicGen, Request
+from ..endpoints.base import encode
+from ..endpoints.clips import encode_clip
+from ..endpoints.media import MAX_CLIP_BYTES, base64_text
 from ..errors import ConfigurationError, RequestError
 from . import _rows
 from ._lines import BadRow, Given
-from ._strict import CLIP, REQUEST_FIELDS, build, canonical
+from ._strict import ENDPOINT, FILES, ROW_FIELDS, build, canonical
 
 _ID_LENGTH: Final = 12
 _MAX_ID: Final = 191
 _MAX_PATH: Final = 8192
 _SHORT: Final = 16 * 1024
-_OURS: Final = REQUEST_FIELDS | {"id", CLIP}
 _COUNTED: Final = """
 INSERT INTO claims VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n
 """
@@ -52,7 +54,7 @@ class Row:
     """
 
     id: str
-    request: MusicGen
+    request: Request
     fields: dict[str, Any] = field(repr=False, hash=False)
     line: int | None
     payload_hash: str = field(repr=False)
@@ -60,39 +62,38 @@ class Row:
     def given(self) -> dict[str, Any]:
         """The row as one object of a JSONL manifest would give it; `taken` reads it again.
 
-        A local clip is named by its absolute path, under ``init_audio_file``.
+        A local file is named by its absolute path, as ``init_audio_file`` is.
         """
+        request = self.request
         values = {
-            attribute.name: getattr(self.request, attribute.name)
-            for attribute in fields(MusicGen)
-            if getattr(self.request, attribute.name) != attribute.default
+            attribute.name: value
+            for attribute in fields(type(request))
+            if (value := getattr(request, attribute.name)) != attribute.default
         }
-        return {"id": self.id, **self.fields, **_in_json(values)}
+        if not request.extra:
+            del values["extra"]
+        for name, clip in request.local_media().items():
+            del values[name]
+            if isinstance(clip, Path):
+                values[f"{name}_file"] = str(clip.absolute())
+            else:
+                values |= {name: base64_text(clip), "base64": True}
+        endpoint = {} if isinstance(request, MusicGen) else {ENDPOINT: request.NAME}
+        return {"id": self.id, **self.fields, **endpoint, **values}
 
 
-def _in_json(values: dict[str, Any]) -> dict[str, Any]:
-    if not values.get("extra", True):
-        del values["extra"]
-    audio = values.get("init_audio")
-    if isinstance(audio, Path):
-        values[CLIP] = str(values.pop("init_audio").absolute())
-    if isinstance(audio, bytes):
-        values |= {"init_audio": base64_text(audio), "base64": True}
-    return values
-
-
-def taken(given: Mapping[str, Any]) -> tuple[MusicGen, dict[str, Any]]:
+def taken(given: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
     """What `Row.given` gave, as the request and the unknown fields. Opens no file.
 
     Raises:
         RequestError: it is nothing that `Row.given` gives.
     """
-    clip = {"init_audio": Path(given[CLIP])} if CLIP in given else {}
-    rest = {name: value for name, value in given.items() if name not in _OURS}
-    return build({**given, **clip}), rest
+    clips = {name: Path(given[file]) for file, name in FILES.items() if file in given}
+    rest = {name: value for name, value in given.items() if name not in ROW_FIELDS}
+    return build({**given, **clips}), rest
 
 
-def decoded(request: str) -> tuple[MusicGen, dict[str, Any]]:
+def decoded(request: str) -> tuple[Request, dict[str, Any]]:
     """What the ledger keeps of a row's request, as the request and the unknown fields.
 
     A run looks at the same row several times in a row; megabytes of audio are not kept for that.
@@ -100,13 +101,13 @@ def decoded(request: str) -> tuple[MusicGen, dict[str, Any]]:
     return _decoded_lately(request) if len(request) <= _SHORT else taken(json.loads(request))
 
 
-def request_of(row: _rows.Row) -> MusicGen:
+def request_of(row: _rows.Row) -> Request:
     """The request of a row of the ledger."""
     return decoded(row.request)[0]
 
 
 @functools.lru_cache(maxsize=256)
-def _decoded_lately(request: str) -> tuple[MusicGen, dict[str, Any]]:
+def _decoded_lately(request: str) -> tuple[Request, dict[str, Any]]:
     return taken(json.loads(request))
 
 
@@ -116,7 +117,8 @@ class Rows:
     What it has seen is in a temporary file, so that memory does not grow with the manifest.
 
     Args:
-        folder: where the paths in ``init_audio_file`` start, and what they must not lead out of.
+        folder: where the paths in fields such as ``init_audio_file`` start, and what they must
+            not lead out of.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -152,7 +154,7 @@ class Rows:
         except RequestError as error:
             return BadRow(given.where, given.line, str(error))
 
-    def wrap(self, request: MusicGen, where: str) -> Row | BadRow:
+    def wrap(self, request: Request, where: str) -> Row | BadRow:
         """The same, of a request that a caller has made."""
         try:
             return self._finished(request, None, {}, Given(where, None, {}))
@@ -167,15 +169,15 @@ class Rows:
                 field="key",
             )
         row_id = self._own_id(values.pop("id", None), given.where)
-        clip = self._clip(values)
-        request = build({**values, **clip})
-        rest = {name: value for name, value in values.items() if name not in _OURS}
+        clips = self._clips(values)
+        request = build({**values, **clips})
+        rest = {name: value for name, value in values.items() if name not in ROW_FIELDS}
         _check_fields(rest)
-        return self._finished(request, row_id, rest, given, named=bool(clip))
+        return self._finished(request, row_id, rest, given, named=bool(clips))
 
     def _finished(
         self,
-        request: MusicGen,
+        request: Request,
         row_id: str | None,
         rest: dict[str, Any],
         given: Given,
@@ -184,7 +186,7 @@ class Rows:
     ) -> Row:
         if request.track_id is not None:
             self._claim("track_id", str(request.track_id), given.where)
-        digest = _payload_hash(request, self._clip_digest(request, named))
+        digest = _payload_hash(request, self._digests(request, named))
         return Row(row_id or self._made_id(digest, given.where), request, rest, given.line, digest)
 
     # Ids
@@ -231,27 +233,35 @@ class Rows:
 
     # Clips
 
-    def _clip(self, values: Mapping[str, Any]) -> dict[str, Path]:
-        name = values.get(CLIP)
-        if name is None:
-            return {}
-        if values.get("init_audio") is not None:
-            raise RequestError(f"has init_audio and {CLIP}; give one of them", field=CLIP)
-        if not isinstance(name, str) or not _is_inside(name, self._folder):
-            raise RequestError(
-                f"{CLIP} is {shown(name)}, but must be the path of a file in the manifest's "
-                "directory or below it",
-                field=CLIP,
-                value=name,
-            )
-        return {"init_audio": (self._folder / name).resolve()}
+    def _clips(self, values: Mapping[str, Any]) -> dict[str, Path]:
+        """The local files that a row names, by the fields that they are sent in."""
+        clips = {}
+        for file, field_name in FILES.items():
+            path = values.get(file)
+            if path is None:
+                continue
+            if values.get(field_name) is not None:
+                raise RequestError(f"has {field_name} and {file}; give one of them", field=file)
+            if not isinstance(path, str) or not _is_inside(path, self._folder):
+                raise RequestError(
+                    f"{file} is {shown(path)}, but must be the path of a file in the manifest's "
+                    "directory or below it",
+                    field=file,
+                    value=path,
+                )
+            clips[field_name] = (self._folder / path).resolve()
+        return clips
 
-    def _clip_digest(self, request: MusicGen, named: bool) -> str | None:
-        audio = request.init_audio
-        if isinstance(audio, bytes):
-            encode_audio(audio, unchecked=request.unchecked)
-            return hashlib.sha256(audio).hexdigest()
-        return self._digest(audio, request.unchecked, named) if isinstance(audio, Path) else None
+    def _digests(self, request: Request, named: bool) -> dict[str, str]:
+        """SHA-256 of each local file, once it has shown that it can be sent."""
+        digests = {}
+        for name, clip in request.local_media().items():
+            if isinstance(clip, bytes):
+                encode_clip(name, clip, unchecked=request.unchecked)
+                digests[name] = hashlib.sha256(clip).hexdigest()
+            else:
+                digests[name] = self._digest(name, clip, request.unchecked, named)
+        return digests
 
 
 @contextlib.contextmanager
@@ -275,7 +285,7 @@ def _is_inside(name: str, folder: Path) -> bool:
     return path.is_relative_to(folder.resolve())
 
 
-def _refuse_other(name: str, data: bytes) -> None:
+def _refuse_other(field_name: str, name: str, data: bytes) -> None:
     """Not even `unchecked` lets a manifest send any other file of this machine.
 
     A sound behind something else would do for a download; here nothing may stand before it.
@@ -283,46 +293,58 @@ def _refuse_other(name: str, data: bytes) -> None:
     sound, kind = examine_bytes(data), sniff(data[:512])
     reason = kind if isinstance(kind, str) else isinstance(sound, NotSound) and sound.reason
     if reason:
-        raise RequestError(f"{CLIP} {name!r} is not audio: {reason}", field=CLIP)
+        raise RequestError(
+            f"{field_name}_file {name!r} is not audio: {reason}", field=f"{field_name}_file"
+        )
 
 
-def _digest(path: Path, unchecked: bool, named: bool) -> str:
+def _digest(field_name: str, path: Path, unchecked: bool, named: bool) -> str:
     """SHA-256 of a clip, once it has shown that it is one."""
-    data = _bytes_of(path)
+    data = _bytes_of(field_name, path)
     if named:
-        _refuse_other(path.name, data)
-    encode_audio(data, name=path.name, unchecked=unchecked)
+        _refuse_other(field_name, path.name, data)
+    encode_clip(field_name, data, name=path.name, unchecked=unchecked)
     return hashlib.sha256(data).hexdigest()
 
 
-def check_clip(clip: Path, request: MusicGen, payload_hash: str) -> None:
-    """Blocking: see that a row's local clip is still what it was planned with.
+def check_media(request: Request, payload_hash: str) -> None:
+    """Blocking: see that a row's local files are still what they were planned with.
 
     Raises:
         RequestError: it is not, or cannot be read.
     """
-    if _payload_hash(request, hashlib.sha256(_bytes_of(clip)).hexdigest()) != payload_hash:
+    clips = request.local_media()
+    digests = {
+        name: hashlib.sha256(clip if isinstance(clip, bytes) else _bytes_of(name, clip)).hexdigest()
+        for name, clip in clips.items()
+    }
+    if _payload_hash(request, digests) != payload_hash:
+        named = " or ".join(f"{str(clip)!r}" for clip in clips.values())
         raise RequestError(
-            f"the clip {str(clip)!r} is not what it was when its row was planned; put it back, or "
+            f"the clip {named} is not what it was when its row was planned; put it back, or "
             "plan the new one as another row; nothing was sent",
-            field="init_audio",
+            field=next(iter(clips)),
         )
 
 
-def _bytes_of(path: Path) -> bytes:
+def _bytes_of(field_name: str, path: Path) -> bytes:
     try:
         if not path.is_file():  # opening a pipe would wait for ever
             raise FileNotFoundError(None, "there is no such file")
         with path.open("rb") as file:
-            return file.read(MAX_INIT_AUDIO_BYTES + 1)
+            return file.read(MAX_CLIP_BYTES + 1)
     except OSError as error:
         raise RequestError(
-            f"the clip {str(path)!r} cannot be read: {error.strerror}", field="init_audio"
+            f"the clip {str(path)!r} cannot be read: {error.strerror}", field=field_name
         ) from None
 
 
-def _payload_hash(request: MusicGen, clip: str | None) -> str:
-    wire = encode(request, track_id=0, audio=f"sha256:{clip}" if clip else None)
+def _payload_hash(request: Request, digests: Mapping[str, str]) -> str:
+    """Of what is sent, and where to: music alone names no endpoint, as in the first ledgers."""
+    media = {name: f"sha256:{digest}" for name, digest in digests.items()}
+    wire = encode(request, track_id=0, media=media)
+    if not isinstance(request, MusicGen):
+        wire[ENDPOINT] = request.ENDPOINT
     if request.track_id is None:
         del wire["track_id"]
     return hashlib.sha256(canonical(wire)).hexdigest()

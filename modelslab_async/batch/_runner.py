@@ -50,7 +50,7 @@ from ._limits import Budget
 from ._naming import file_name, names_job
 from ._outcomes import Failed, Outcome, Succeeded
 from ._published import about, free_stem, no_name, published_before, standing
-from ._records import check_clip, request_of
+from ._records import check_media, request_of
 from ._rows import Row
 from ._sqlite.identity import track_id_of
 from ._states import RowState
@@ -302,8 +302,8 @@ class Runner:
     async def _submit(self, row: Row, alone: bool) -> Job:
         large = len(row.request) > _LARGE
         request = await in_thread(partial(request_of, row)) if large else request_of(row)
-        if isinstance(request.init_audio, Path):
-            await in_thread(partial(check_clip, request.init_audio, request, row.payload_hash))
+        if any(isinstance(clip, Path) for clip in request.local_media().values()):
+            await in_thread(partial(check_media, request, row.payload_hash))
         track_id = request.track_id
         if track_id is None:
             made = track_id_of(self._ledger.name, row.id, row.payload_hash)

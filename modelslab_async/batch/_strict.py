@@ -1,4 +1,7 @@
-"""Decide whether fields make a request, with no leniency: 7.9 is no whole number, 3 is no text."""
+"""Decide whether fields make a request, with no leniency: 7.9 is no whole number, 3 is no text.
+
+The field ``endpoint`` says which class of request it is; without one it is `MusicGen`.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,24 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_origin
 
 import cattrs
-from attrs import fields
 
 from .._protocol.wire_json import encode_json
 from .._text import shown
-from ..endpoints.music import MusicGen
+from ..endpoints import REQUESTS, MusicGen, Request, known_fields
 from ..errors import RequestError
 
-REQUEST_FIELDS: Final = frozenset(attribute.name for attribute in fields(MusicGen))
+FIELDS: Final = {
+    name: known for one in REQUESTS.values() for name, known in known_fields(one).items()
+}
+"""The fields of all requests. Where two have one of the same name, its types are the same."""
 
-CLIP: Final = "init_audio_file"
-"""The field that names a clip on this machine."""
+FILES: Final = {f"{name}_file": name for name, known in FIELDS.items() if known.is_media}
+"""The fields that name files on this machine, and the field that each stands for."""
+
+ENDPOINT: Final = "endpoint"
+
+ROW_FIELDS: Final = frozenset((*FIELDS, *FILES, ENDPOINT, "id"))
+"""All fields of a manifest that mean something here."""
 
 
 def canonical(value: object) -> bytes:
@@ -25,19 +35,35 @@ def canonical(value: object) -> bytes:
     return encode_json(value, sort_keys=True)
 
 
-def build(values: Mapping[str, Any]) -> MusicGen:
+def build(values: Mapping[str, Any]) -> Request:
     """A request of those values that are fields of one; ``None`` leaves a field unset.
 
     Raises:
         RequestError: what is wrong with it; all wrong types together.
     """
-    known = {n: v for n, v in values.items() if n in REQUEST_FIELDS and v is not None}
-    if "prompt" not in known:
-        raise RequestError("prompt is missing", field="prompt")
+    known = {n: v for n, v in values.items() if n in FIELDS and v is not None}
+    request = _request_class(values.get(ENDPOINT))
+    fields = known_fields(request)
+    for name in known:
+        if name not in fields:
+            raise RequestError(f"{name} is no field of {request.NAME}", field=name)
+    for name, field in fields.items():
+        if not field.optional and name not in known:
+            raise RequestError(f"{name} is missing", field=name)
     try:
-        return _CONVERTER.structure(known, MusicGen)
+        return _CONVERTER.structure(known, request)
     except cattrs.ClassValidationError as error:
         raise RequestError("; ".join(_reasons(error))) from None
+
+
+def _request_class(name: object) -> type[Request]:
+    if name is None:
+        return MusicGen
+    if isinstance(name, str) and name in REQUESTS:
+        return REQUESTS[name]
+    raise RequestError(
+        f"endpoint is {shown(name)}, but must be one of {', '.join(REQUESTS)}", field=ENDPOINT
+    )
 
 
 def _reasons(error: cattrs.ClassValidationError) -> list[str]:

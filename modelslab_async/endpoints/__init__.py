@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+from .base import Bound, Estimate, Field, Request, known_fields
 from .music import MusicGen
+from .sound_effects import SoundEffect
 
-__all__ = ["MusicGen"]
+__all__ = [
+    "REQUESTS",
+    "Bound",
+    "Estimate",
+    "Field",
+    "MusicGen",
+    "Request",
+    "SoundEffect",
+    "known_fields",
+]
+
+REQUESTS: dict[str, type[Request]] = {one.NAME: one for one in (MusicGen, SoundEffect)}
+"""The classes by the names that manifests use for their endpoints."""

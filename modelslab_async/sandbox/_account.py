@@ -24,6 +24,7 @@ class Job:
     """One job on the server. Times are seconds of the sandbox's clock; inf means not known yet."""
 
     id: int
+    path: str
     track_id: str | int | None
     prompt: str
     request: Mapping[str, Any] = field(repr=False)

@@ -17,6 +17,7 @@ from ._context import ActiveScenario, RequestContext
 from ._faults import inject, inject_early
 from ._shapes import JSON_TIP, refusal
 from ._tickets import FETCH_PATHS
+from ._validation import ENDPOINTS
 
 if TYPE_CHECKING:
     from ._account import Account, Job
@@ -51,7 +52,7 @@ class Api:
 
     async def handle(self, x: RequestContext, path: str) -> Answer | None:
         """Return the answer, or None when a fault has used up the connection."""
-        if path == "/api/v6/voice/music_gen":
+        if path in ENDPOINTS:
             return await self._submit(x)
         if path in self._routes:
             return await self._answer(x, *self._routes[path])

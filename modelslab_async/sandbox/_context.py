@@ -65,6 +65,11 @@ class RequestContext:
     def scenario(self) -> Scenario:
         return self.staging.scenario
 
+    @property
+    def path(self) -> str:
+        """Of the request, without its query."""
+        return self.record.path.partition("?")[0]
+
     def draw(self, on: str, *, host: str | None = None, early: bool = False) -> Fault | None:
         prompt = str(self.document.get("prompt", ""))
         return self.staging.plan.draw(on, host=host, early=early, prompt=prompt)

@@ -1,4 +1,4 @@
-"""Answer music_gen and fetch: the ticket, the wait and the result, in the scenario's shape."""
+"""Answer submits and fetches: the ticket, the wait and the result, in the scenario's shape."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._answer import Answer, text_answer
 from ._faults import inject
 from ._general import taken
 from ._tickets import OTHER_ID, Tickets
-from ._validation import complaints
+from ._validation import ENDPOINTS, complaints
 
 if TYPE_CHECKING:
     from ._account import Account, Job
@@ -52,7 +52,7 @@ class Generation:
 
     def _refusal(self, x: RequestContext) -> Answer | None:
         scenario = x.scenario
-        if found := complaints(x.document):
+        if found := complaints(ENDPOINTS[x.path], x.document):
             status = 400 if scenario.validation == "flat" else 200
             return x.refuse(shapes.validation(scenario, found), status=status)
         if self._account.book.balance < scenario.price:
@@ -73,7 +73,7 @@ class Generation:
 
     def _accept(self, x: RequestContext) -> Job:
         now, scenario = self._clock.now(), x.scenario
-        job = self._tickets.job(x.document, scenario, number=self._account.next_id(), now=now)
+        job = self._tickets.job(x.path, x.document, scenario, number=self._account.next_id(), now=now)
         job.shown_id = self._tickets.shown_id(job, scenario, self._account.first())
         job.pinned = x.staging.name
         workers = scenario.workers or self._account.slots

@@ -256,7 +256,7 @@ class Sandbox:
         try:
             if source is not None:
                 x.staging = self._stage(source)
-            answer = await self._handles[host](x, x.record.path.partition("?")[0])
+            answer = await self._handles[host](x, x.path)
         except ScenarioError as error:
             message = {"status": "error", "message": f"{HEADER}: {error}"}
             answer = json_answer(message, status=400)

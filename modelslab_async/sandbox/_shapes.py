@@ -185,13 +185,23 @@ def _webhook_id(job: Job, scenario: Scenario) -> int | str:
 def meta(job: Job, scenario: Scenario, file_url: str) -> dict[str, Any]:
     """Return the echo of the request; booleans are yes/no, as the API writes them."""
     sent = job.request
+    if job.path.endswith("/sfx"):
+        return {
+            "duration": job.seconds,
+            "filename": _name(file_url),
+            "id": str(job.id),
+            "prompt": job.prompt,
+            "temp": _yes_no(job.temp, scenario),
+            "track_id": job.track_id,
+            "webhook": job.webhook,
+        }
     clip = sent.get("init_audio") or None
     fields: dict[str, Any] = {
         "base64": _yes_no(bool(sent.get("base64")), scenario),
         "conditioning_melody": [f"tmp/0-{_name(file_url)}"] if clip else None,
         "filename": _name(file_url),
         "input_text": job.prompt,
-        "max_new_token": tokens(sent),
+        "max_new_token": tokens(sent, job.seconds),
         "sampling_rate": job.sample_rate,
         "temp": _yes_no(job.temp, scenario),
     }

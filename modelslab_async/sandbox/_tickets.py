@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._account import Job
 from ._scenario import Scenario, span
 from ._shapes import Links
-from ._validation import length_seconds
+from ._validation import ENDPOINTS, length_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,15 @@ class Tickets:
         self._origins = origins
         self._studio = studio
 
-    def job(self, body: Mapping[str, Any], scenario: Scenario, *, number: int, now: float) -> Job:
+    def job(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        scenario: Scenario,
+        *,
+        number: int,
+        now: float,
+    ) -> Job:
         """Return a new job with everything about it decided but its place in the queue."""
         dice = Random(f"{self._seed}|job|{number}")
         generation = dice.uniform(*span(scenario.generation_seconds))
@@ -43,11 +51,12 @@ class Tickets:
         sent = {name: value for name, value in body.items() if name != "key"}
         return Job(
             id=number,
+            path=path,
             track_id=body.get("track_id"),
             prompt=body["prompt"],
             request=sent,
             submitted_at=now,
-            seconds=length_seconds(body),
+            seconds=length_seconds(ENDPOINTS[path], body),
             sample_rate=body.get("sampling_rate") or DEFAULT_RATE,
             extension=body.get("output_format") or "wav",
             generation_seconds=0.0 if scenario.webhook_early else generation,

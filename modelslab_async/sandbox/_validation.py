@@ -1,4 +1,4 @@
-"""Decide whether a submit body may become a job. Pure: a body in, the complaints out.
+"""Say which endpoints there are, and decide whether a body may become a job. Pure.
 
 Fields and bounds of both documented eras of music_gen are accepted side by side: `sampling_rate`
 and `max_new_token` (older page) and `duration`, `output_format` and `bitrate` (ModelsLab docs,
@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from attrs import frozen
+
 FORMATS = ("wav", "mp3", "flac")
 BITRATES = ("128k", "192k", "320k")
 TOKENS_PER_SECOND = 50
@@ -21,29 +23,37 @@ TOKENS_PER_SECOND = 50
 Check = Callable[[Any], str | None]
 
 
-def complaints(body: Mapping[str, Any]) -> dict[str, str]:
+@frozen
+class Endpoint:
+    """What a submit may hold, and how long the audio will be that names no length."""
+
+    checks: Mapping[str, Check]
+    default_seconds: float
+
+
+def complaints(endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str, str]:
     """Return one sentence per field that is wrong, in the order the API checks them."""
     found: dict[str, str] = {}
-    for name, check in _CHECKS.items():
+    for name, check in endpoint.checks.items():
         given = body.get(name)
         sentence = check(given) if given is not None or name == "prompt" else None
         if sentence:
             found[name] = sentence
-    if not found and (sentence := _init_audio(body)):
+    if not found and "base64" in endpoint.checks and (sentence := _init_audio(body)):
         found["init_audio"] = sentence
     return found
 
 
-def length_seconds(body: Mapping[str, Any]) -> float:
-    """Return how long the track will be: by tokens when given, else `duration`, else 30 s."""
-    if (tokens := body.get("max_new_token")) is not None:
+def length_seconds(endpoint: Endpoint, body: Mapping[str, Any]) -> float:
+    """Return how long the audio will be: by tokens when given, else by `duration`."""
+    if "max_new_token" in endpoint.checks and (tokens := body.get("max_new_token")) is not None:
         return float(tokens - 3) / TOKENS_PER_SECOND
-    return float(body.get("duration") or 30)
+    return float(body.get("duration") or endpoint.default_seconds)
 
 
-def tokens(body: Mapping[str, Any]) -> int:
+def tokens(body: Mapping[str, Any], seconds: float) -> int:
     """Return what `meta.max_new_token` says, also for a request that named a duration."""
-    return int(body.get("max_new_token") or length_seconds(body) * TOKENS_PER_SECOND + 3)
+    return int(body.get("max_new_token") or seconds * TOKENS_PER_SECOND + 3)
 
 
 def _prompt(value: object) -> str | None:
@@ -108,15 +118,32 @@ def _is_base64(value: object) -> bool:
         return False
 
 
-_CHECKS: dict[str, Check] = {
-    "prompt": _prompt,
-    "sampling_rate": _whole("sampling_rate", 5000, 192_000),
-    "max_new_token": _whole("max_new_token", 256, 1024),
-    "duration": _whole("duration", 30, 480),
-    "output_format": _choice("output_format", FORMATS),
-    "bitrate": _choice("bitrate", BITRATES),
-    "base64": _boolean("base64"),
+_ALL_JOBS: dict[str, Check] = {
     "temp": _boolean("temp"),
     "webhook": _webhook,
     "track_id": _track_id,
 }
+_SOUND: dict[str, Check] = {
+    "output_format": _choice("output_format", FORMATS),
+    "bitrate": _choice("bitrate", BITRATES),
+}
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "/api/v6/voice/music_gen": Endpoint(
+        {
+            "prompt": _prompt,
+            "sampling_rate": _whole("sampling_rate", 5000, 192_000),
+            "max_new_token": _whole("max_new_token", 256, 1024),
+            "duration": _whole("duration", 30, 480),
+            **_SOUND,
+            "base64": _boolean("base64"),
+            **_ALL_JOBS,
+        },
+        default_seconds=30,
+    ),
+    "/api/v6/voice/sfx": Endpoint(
+        {"prompt": _prompt, "duration": _whole("duration", 3, 15), **_SOUND, **_ALL_JOBS},
+        default_seconds=10,
+    ),
+}
+"""The submits by path (ModelsLab docs, music-gen and sfx pages)."""

@@ -31,7 +31,7 @@ from modelslab_async import (
     SubmitUnknown,
     Succeeded,
 )
-from modelslab_async.batch._manifest import Request
+from modelslab_async.batch._manifest import RequestLike
 from modelslab_async.batch._results import RESULTS_NAME, ResultsFile
 from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
@@ -100,7 +100,7 @@ async def test_rows_that_are_done_are_not_made_again(tmp_path: Path) -> None:
 
 
 async def test_results_are_sorted_and_hand_unknown_fields_through(tmp_path: Path) -> None:
-    requests: list[Request] = [
+    requests: list[RequestLike] = [
         {"id": "slow", "prompt": "sitar", "max_new_token": 256, "mood": "blue", "n": [1]},
         "piece",
     ]

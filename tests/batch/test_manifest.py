@@ -66,7 +66,7 @@ def only_reason(row: object, folder: Path | None = None) -> str:
 
 
 def prompts(rows: list[Row]) -> list[str]:
-    return [row.request.prompt for row in rows]
+    return [row.request.title for row in rows]
 
 
 # Formats
@@ -154,7 +154,7 @@ def test_a_bad_line_of_text_spoils_no_other(content: bytes, reason: str) -> None
 
 
 def test_a_line_may_have_the_largest_size() -> None:
-    assert len(good(b"x" * (MAX_ROW - 1) + b"\n", "text")[0].request.prompt) == MAX_ROW - 1
+    assert len(good(b"x" * (MAX_ROW - 1) + b"\n", "text")[0].request.title) == MAX_ROW - 1
 
 
 plain = st.characters(exclude_categories=["Cc", "Cs"])
@@ -193,7 +193,7 @@ def test_any_cells_come_back_from_csv(rows: list[tuple[str, str]], delimiter: st
     writer = csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL)
     writer.writerows([("prompt", "mood"), *((f"rock{a}", b) for a, b in rows)])
     found = good(file.getvalue())
-    assert [(row.request.prompt, row.fields.get("mood", "")) for row in found] == [
+    assert [(row.request.title, row.fields.get("mood", "")) for row in found] == [
         (f"rock{a}", b) for a, b in rows
     ]
 
@@ -333,7 +333,7 @@ def test_a_bad_line_of_csv_spoils_no_other(line: str, reason: str) -> None:
 
 def test_a_cell_may_have_several_lines() -> None:
     first, second = good('prompt,mood\r\n"a\r\nb",x\r\nrock,\r\n')
-    assert (first.request.prompt, first.line) == ("a\r\nb", 2)
+    assert (first.request.title, first.line) == ("a\r\nb", 2)
     assert second.line == 4
 
 
@@ -565,7 +565,7 @@ async def test_requests_come_as_values_mappings_or_prompts() -> None:
     assert isinstance(fourth, Row)
     assert (second.id, second.fields, second.line) == ("x", {"mood": 1}, None)
     assert third.id == f"{first.id}-2"
-    assert fourth.request.prompt == "#a"
+    assert fourth.request.title == "#a"
     assert [str(row) for row in bad] == [
         "request 5: is 7, but must be a MusicGen, a mapping or text",
         "request 6: prompt is missing",

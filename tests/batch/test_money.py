@@ -30,7 +30,7 @@ from modelslab_async import (
 )
 from modelslab_async.batch import _transitions as changes
 from modelslab_async.batch._ledger import Ledger
-from modelslab_async.batch._manifest import Request
+from modelslab_async.batch._manifest import RequestLike
 from modelslab_async.batch._reconcile import Reconciler
 from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault, Sandbox
@@ -330,7 +330,11 @@ async def test_s10_a_lost_answer_is_found_by_its_webhook(tmp_path: Path) -> None
 
 
 async def test_bad_requests_are_all_named_before_anything_is_sent(tmp_path: Path) -> None:
-    requests: list[Request] = [*pieces(600), {"prompt": ""}, {"prompt": "x", "max_new_token": 1}]
+    requests: list[RequestLike] = [
+        *pieces(600),
+        {"prompt": ""},
+        {"prompt": "x", "max_new_token": 1},
+    ]
     async with Sandbox(quick()) as box, client_of(box) as client:
         await run_until_stopped(
             client, requests, tmp_path, RequestError, r"(?s)2 of 602 .*request 601.*request 602"

@@ -105,5 +105,5 @@ def _can_be_planned(row: Row) -> None:
     assert re.fullmatch("[0-9a-f]{64}", row.payload_hash)
     kept = json.loads(request_text(to_plan(row)))
     assert taken(kept) == (row.request, row.fields)
-    name = file_name(DEFAULT_TEMPLATE, row.line or 0, row.id, row.request.prompt, "7")
+    name = file_name(DEFAULT_TEMPLATE, row.line or 0, row.id, row.request.title, "7")
     assert Path("out", name).name == name

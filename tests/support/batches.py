@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modelslab_async import Failed, ModelsLab, ModelsLabError, MusicGen, Succeeded
-from modelslab_async.batch._manifest import Request
+from modelslab_async.batch._manifest import RequestLike
 from modelslab_async.batch._rows import Row
 from modelslab_async.batch._sqlite.reader import Reader
 from modelslab_async.batch._states import RowState
@@ -38,7 +38,7 @@ def pieces(count: int, start: int = 1) -> list[MusicGen]:
 
 async def run(
     client: ModelsLab,
-    requests: Iterable[Request] | AsyncIterable[Request] | None,
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike] | None,
     directory: Path,
     **settings: Any,
 ) -> list[Outcome]:
@@ -49,7 +49,7 @@ async def run(
 
 async def run_until_stopped(
     client: ModelsLab,
-    requests: Iterable[Request] | AsyncIterable[Request] | None,
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike] | None,
     directory: Path,
     why: type[Exception],
     match: str | None = None,

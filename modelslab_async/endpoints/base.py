@@ -1,0 +1,365 @@
+"""What all requests have in common: their fields as data, the checks, and the JSON that is sent.
+
+A request is a frozen value that was checked when it was made. Its class says of each field what it
+may hold (`Field`); checks, JSON, manifests and the options of the command line are loops over that.
+Nothing here opens a file: a `Path` is only noted, and whoever submits reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from attrs import Attribute, field, fields, frozen
+
+from .._protocol.urls import is_loopback
+from .._protocol.wire_json import check_json, is_small
+from .._protocol.wire_values import MAX_TRACK_ID, MAX_TRACK_ID_LENGTH
+from .._text import shown
+from ..errors import RequestError
+from .media import MAX_MEDIA_TEXT, is_base64, out_of_bounds
+
+MAX_PROMPT = 16 * 1024 * 1024
+"""Characters; no limit is documented, and so many are checked without the event loop noticing."""
+
+MAX_LINE = 8192
+"""Characters of any other text, URLs included: servers take no longer ones in a request line."""
+
+_FIELD = "modelslab_async.field"
+
+
+@frozen
+class Bound:
+    """One documented bound: what is allowed, in words too, and who says so."""
+
+    allowed: Callable[[Any], bool]
+    words: str
+    source: str
+
+
+def between(low: float, high: float, words: str, source: str) -> Bound:
+    """A number from ``low`` to ``high``, both included."""
+    return Bound(lambda value: low <= value <= high, words, source)
+
+
+@frozen(kw_only=True)
+class Field:
+    """What is known of one field of a request.
+
+    Attributes:
+        types: exactly these: `True` is no int here, and 3.0 is not 3.
+        help: what it is for, as the command line says it; empty where it has no option.
+        optional: whether it may be left out.
+        longest: the most characters of text.
+        bound: what the documents allow.
+        choices: the texts that the documents allow.
+        is_media: whether it takes a URL, base64 text or a local file.
+        is_sent: whether it is sent by its own name.
+    """
+
+    types: tuple[type, ...]
+    help: str = ""
+    optional: bool = True
+    longest: int = MAX_LINE
+    bound: Bound | None = None
+    choices: tuple[str, ...] = ()
+    is_media: bool = False
+    is_sent: bool = True
+
+
+def option(*types: type, help: str = "", **known: Any) -> Any:  # noqa: A002 - as `Field` has it
+    """A field that may be left out: ``None`` means that it is not sent."""
+    return _field(Field(types=types, help=help, **known), default=None, kw_only=True)
+
+
+def choice(*choices: str, source: str, help: str = "") -> Any:  # noqa: A002 - as `Field` has it
+    """One of the texts that the documents name."""
+    bound = Bound(lambda value: value in choices, f"one of {', '.join(choices)}", source)
+    return option(str, help=help, bound=bound, choices=choices)
+
+
+def media(help: str) -> Any:  # noqa: A002 - as `Field` has it
+    """A URL or base64 text as ``str``, a local file as ``pathlib.Path`` or ``bytes``."""
+    known = Field(types=(str, Path, bytes), help=help, longest=MAX_MEDIA_TEXT, is_media=True)
+    return _field(known, default=None, kw_only=True, repr=_short)
+
+
+def prompt() -> Any:
+    """What to generate: the one field that is given by its place."""
+    return _field(Field(types=(str,), optional=False, longest=MAX_PROMPT))
+
+
+def _field(known: Field, **settings: Any) -> Any:
+    return field(metadata={_FIELD: known}, validator=_check_type, **settings)
+
+
+def _check_type(_: Any, attribute: Attribute[Any], value: Any) -> None:
+    """First of all: whatever else is checked costs time by the length."""
+    known: Field = attribute.metadata[_FIELD]
+    if value is None and known.optional:
+        return
+    if type(value) in known.types or (Path in known.types and isinstance(value, Path)):
+        _check_size(attribute.name, value, known.longest)
+        return
+    names = " or ".join(one.__name__ for one in known.types)
+    raise RequestError(
+        f"{attribute.name} is {shown(value)}, but must be {names}",
+        field=attribute.name,
+        value=value,
+    )
+
+
+def _check_size(name: str, value: object, longest: int) -> None:
+    if isinstance(value, str) and len(value) > longest:
+        raise RequestError(
+            f"{name} has {len(value)} characters, but may have {longest} at most; shorten it",
+            field=name,
+            value=value[:80],
+        )
+    if isinstance(value, int) and value.bit_length() > 63:
+        raise RequestError(f"{name} is {shown(value)}, but must be below 2**63", field=name)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, str | bytes) and len(value) > 60:
+        return f"{shown(value, 40)}...({len(value)} long)"
+    return repr(value)
+
+
+def _copied(extra: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(extra, Mapping):
+        raise RequestError(f"extra is {shown(extra)}, but must be a mapping", field="extra")
+    return dict(extra)
+
+
+@frozen(kw_only=True)
+class Estimate:
+    """What a request should come to, as far as the documents tell.
+
+    Attributes:
+        seconds: of audio.
+        megabytes: size of the file, in millions of bytes.
+    """
+
+    seconds: Decimal
+    megabytes: float
+
+
+@frozen(repr=False, kw_only=True)
+class Request:
+    """One generation to ask for; each endpoint has a class of its own.
+
+    Args:
+        webhook: ``https://`` URL to be told on (``http://`` on loopback only).
+        track_id: your own id, echoed by the server; one is made when you give none.
+        extra: further fields, sent as they are.
+        unchecked: send values beyond the documented bounds.
+
+    Raises:
+        RequestError: a value is of the wrong type or out of bounds; names field, bound and source.
+    """
+
+    NAME: ClassVar[str]
+    """What manifests call it: the end of the endpoint's path."""
+
+    ENDPOINT: ClassVar[str]
+    """Path of the submit."""
+
+    FETCH: ClassVar[str] = "/api/v6/voice/fetch"
+    """Path under which a job is asked about when its ticket names none."""
+
+    webhook: str | None = option(str, help="Where the API shall report the end of a job.")
+    track_id: int | str | None = option(int, str, help="Your own id for the job.")
+    extra: Mapping[str, Any] = field(
+        factory=dict,
+        kw_only=True,
+        converter=_copied,
+        hash=False,
+        metadata={_FIELD: Field(types=(dict,), is_sent=False)},
+    )
+    unchecked: bool = field(
+        default=False, kw_only=True, metadata={_FIELD: Field(types=(bool,), is_sent=False)}
+    )
+
+    def __attrs_post_init__(self) -> None:
+        known = known_fields(type(self))
+        for name, one in known.items():
+            value = getattr(self, name)
+            if not one.optional:
+                _check_text(name, value)
+            if one.is_media and isinstance(value, str):
+                _check_media(name, value, is_base64_said=getattr(self, "base64", None) is True)
+        _check_track_id(self.track_id)
+        _check_webhook(self.webhook)
+        _check_extra(self.extra, known)
+        if not self.unchecked:
+            _check_bounds(self, known)
+
+    def __repr__(self) -> str:
+        """Only what is set; a webhook's URL may hold a secret."""
+        shown_fields = [
+            f"{one.name}={(one.repr if callable(one.repr) else shown)(getattr(self, one.name))}"
+            for one in sorted(fields(type(self)), key=lambda one: one.kw_only)
+            if one.name not in ("webhook", "unchecked")
+            and getattr(self, one.name) not in (None, {})
+        ]
+        return f"{type(self).__name__}({', '.join(shown_fields)})"
+
+    @property
+    def title(self) -> str:
+        """What to call it: its prompt."""
+        return str(getattr(self, "prompt", ""))
+
+    @property
+    def kind(self) -> object:
+        """What decides how long a generation takes: equal kinds take about equally long."""
+        return (self.ENDPOINT, self.estimate().seconds)
+
+    def estimate(self) -> Estimate:
+        """How long the audio and how large the file will be."""
+        raise NotImplementedError
+
+    def local_media(self) -> dict[str, Path | bytes]:
+        """The files of this machine that it sends, by the names of their fields."""
+        return {
+            name: value
+            for name, one in known_fields(type(self)).items()
+            if one.is_media and isinstance(value := getattr(self, name), Path | bytes)
+        }
+
+
+_KNOWN: dict[type[Request], Mapping[str, Field]] = {}
+
+
+def known_fields(request: type[Request]) -> Mapping[str, Field]:
+    """What is known of each field of a class, by name."""
+    if request not in _KNOWN:
+        _KNOWN[request] = {one.name: one.metadata[_FIELD] for one in fields(request)}
+    return _KNOWN[request]
+
+
+def is_light(request: Request) -> bool:
+    """Whether a request is encoded in next to no time, and opens no file for it."""
+    return not request.local_media() and is_small(
+        [*(getattr(request, name) for name in known_fields(type(request))), *request.extra.values()]
+    )
+
+
+def encode(
+    request: Request, *, track_id: int | str, media: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The JSON fields of a submit, without the key.
+
+    Args:
+        request: what to ask for.
+        track_id: the one to send, given by the user or made by the client.
+        media: base64 texts in place of local files, by field; without one, its field is left out.
+    """
+    local = request.local_media()
+    wire = {
+        name: getattr(request, name)
+        for name, known in known_fields(type(request)).items()
+        if known.is_sent and name not in local
+    }
+    wire["track_id"] = track_id
+    if media:
+        wire |= {**media, "base64": True}
+    return dict(request.extra) | {name: value for name, value in wire.items() if value is not None}
+
+
+def _check_text(name: str, text: str) -> None:
+    if not text.strip():
+        raise RequestError(f"{name} is empty; say what to generate", field=name, value=text)
+    if not _encodable(text):
+        raise RequestError(f"{name} holds text that UTF-8 cannot carry", field=name, value=text)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_bounds(request: Request, known: Mapping[str, Field]) -> None:
+    for name, one in known.items():
+        value, bound = getattr(request, name), one.bound
+        if value is not None and bound is not None and not bound.allowed(value):
+            raise out_of_bounds(
+                name, value, f"is out of bounds: {bound.words} ({bound.source})", "change it"
+            )
+
+
+def _check_track_id(track_id: int | str | None) -> None:
+    match track_id:
+        case None:
+            return
+        case int() if 0 <= track_id < MAX_TRACK_ID:
+            return
+        case str() if 0 < len(track_id) <= MAX_TRACK_ID_LENGTH and track_id.isprintable():
+            return
+    raise RequestError(
+        f"track_id is {shown(track_id)}, but must be an integer from 0 to below 2**53 "
+        f"or printable text of 1 to {MAX_TRACK_ID_LENGTH} characters",
+        field="track_id",
+        value=track_id,
+    )
+
+
+def _check_media(name: str, text: str, *, is_base64_said: bool) -> None:
+    if is_base64_said:
+        if is_base64(text):
+            return
+        raise RequestError(
+            f"{name} is said to be base64 text, but is none; leave base64 unset for a URL, "
+            "or pass a pathlib.Path to send a local file",
+            field=name,
+            value=text[:80],
+        )
+    if len(text) <= MAX_LINE and _host(text, "http", "https"):
+        return
+    raise RequestError(
+        f"{name} is text, but no http(s) URL; pass base64=True if it is base64 text, "
+        "or a pathlib.Path to send a local file",
+        field=name,
+        value=text[:80],
+    )
+
+
+def _check_webhook(webhook: str | None) -> None:
+    if webhook is None or _host(webhook, "https") or is_loopback(_host(webhook, "http")):
+        return
+    raise RequestError(
+        "webhook must be an https:// URL (ModelsLab docs, webhooks page; "
+        "http:// is for loopback only)",
+        field="webhook",
+    )
+
+
+def _host(url: str, *schemes: str) -> str:
+    """The host of a URL with one of these schemes, or nothing."""
+    if not url.isprintable() or " " in url:
+        return ""
+    try:
+        parts = urlsplit(url)
+        return (parts.hostname or "") if parts.scheme in schemes else ""
+    except ValueError:
+        return ""
+
+
+def _check_extra(extra: Mapping[str, Any], known: Mapping[str, Field]) -> None:
+    for name in extra:
+        if name in known or name == "key":
+            raise RequestError(
+                f"extra holds {shown(name)}, which is a field of its own"
+                + ("; the key is the client's" if name == "key" else f"; pass {name}= instead"),
+                field=str(name),
+            )
+    try:
+        check_json(extra, MAX_MEDIA_TEXT)
+    except ValueError as error:
+        raise RequestError(f"extra cannot be sent as JSON: {error}", field="extra") from None
