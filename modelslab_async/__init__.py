@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from .batch._outcomes import Failed, Succeeded
     from .batch._states import RowState
     from .client import Balance, ModelsLab
+    from .endpoints.base import Request
     from .endpoints.music import MusicGen
+    from .endpoints.sound_effects import SoundEffect
     from .errors import (
         APIError,
         AuthenticationError,
@@ -88,11 +90,13 @@ __all__ = [
     "PollPolicy",
     "RateLimited",
     "RemoteFile",
+    "Request",
     "RequestError",
     "RequestTimeout",
     "RowState",
     "SavedFile",
     "ServerError",
+    "SoundEffect",
     "SubmitUnknown",
     "Succeeded",
     "TransportError",
@@ -119,7 +123,9 @@ _MODULES = {
     "Network": "_engine.http",
     "PollPolicy": "_policy.poll",
     "RemoteFile": "_protocol.replies",
+    "Request": "endpoints.base",
     "SavedFile": "_engine.download",
+    "SoundEffect": "endpoints.sound_effects",
 }
 
 

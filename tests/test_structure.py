@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "",
         "_text",
         "batch",
+        "endpoints",
         "sandbox",
         "webhooks",
         "_engine.aio",

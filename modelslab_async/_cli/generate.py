@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from modelslab_async import LimitReached, MusicGen, RequestError
+from modelslab_async.endpoints import known_fields
 
 from .._text import decimal_text, safe_text, slug
 from .batch_options import Amount, check_priced, pricing
@@ -172,9 +173,9 @@ def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:
 def _values(fields: dict[str, Any]) -> dict[str, Any]:
     """The options as `MusicGen` takes them."""
     values = dict(fields)
-    path = values.pop("init_audio_file")
-    if path is not None:
-        values["init_audio"] = _clip(Path(path), values["init_audio"])
+    for name, known in known_fields(MusicGen).items():
+        if known.is_media and (path := values.pop(f"{name}_file")) is not None:
+            values[name] = _local_file(name.replace("_", "-"), Path(path), values[name])
     if values["track_id"] is not None:
         values["track_id"] = as_number(values["track_id"])
     values["extra"] = _extra(values["extra"])
@@ -187,9 +188,9 @@ def as_number(text: str) -> int | str:
     return int(text) if is_one else text
 
 
-def _clip(path: Path, other: str | None) -> Path:
+def _local_file(option: str, path: Path, other: str | None) -> Path:
     if other is not None:
-        raise click.UsageError("--init-audio and --init-audio-file exclude each other")
+        raise click.UsageError(f"--{option} and --{option}-file exclude each other")
     if not path.is_file():
         raise NotThere(f"{path}: no such file")
     return path
@@ -295,9 +296,8 @@ def _sum(tracks: Sequence[Track], limits: Limits) -> str:
 
 def size_of(order: Any) -> tuple[float, float]:
     """Seconds and megabytes that a request should come to."""
-    from ..batch import megabytes_of, seconds_of
-
-    return float(seconds_of(order)), megabytes_of(order)
+    estimate = order.estimate()
+    return float(estimate.seconds), estimate.megabytes
 
 
 def _confirm(tracks: Sequence[Track], limits: Limits, *, no_input: bool) -> None:

@@ -100,9 +100,7 @@ def request_options(request: type[Request]) -> Callable[[Any], Any]:
     return _all(
         *options,
         click.option("--extra", metavar="JSON", help="Further fields, as a JSON object."),
-        click.option(
-            "--unchecked", is_flag=True, help="Send values beyond the documented bounds."
-        ),
+        click.option("--unchecked", is_flag=True, help="Send values beyond the documented bounds."),
     )
 
 

@@ -110,6 +110,8 @@ class Job:
         track_id: as it was sent; ``None`` when the job was taken up by its id alone.
         eta: the server's guess at how many seconds it takes, if there was one.
         has_webhook: whether a receiver of ours is told when it ends.
+        path: where it is asked about.
+        identity: the family of that path, and the id: families count their jobs each by itself.
     """
 
     def __init__(
@@ -133,6 +135,7 @@ class Job:
         self.track_id = track_id
         self.kind = kind
         self.path = f"{path}/{fetch_id or id}"
+        self.identity = (path, id)
         self.ids = frozenset(one for one in (id, fetch_id) if one)
         self.links = links or Links()
         self._loop = watcher.loop

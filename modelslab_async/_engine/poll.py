@@ -75,7 +75,7 @@ class Poller:
         self.trusts_webhooks = False
         """Whether the end of a job that has a webhook will be told, for all we have seen."""
         self._budget = Budget(policy.rate)
-        self._watched: dict[str, Job] = {}
+        self._watched: dict[tuple[str, str], Job] = {}
         self._by_track: dict[str, Job] = {}
         self._closed = False
         self._has_pulse = False
@@ -113,9 +113,17 @@ class Poller:
         """The jobs that are asked about now."""
         return tuple(self._watched.values())
 
-    def watching(self, job_id: str) -> Job | None:
-        """The job with this id, if it is asked about now: one job is asked about once."""
-        return self._watched.get(job_id)
+    def watching(self, job_id: str, family: str | None = None) -> Job | None:
+        """The job with this id, if it is asked about now: one job is asked about once.
+
+        Args:
+            job_id: of the job.
+            family: of the path that it is asked about under; ``None``: any, if only one has the id.
+        """
+        if family is not None:
+            return self._watched.get((family, job_id))
+        found = [job for job in self._watched.values() if job.id == job_id]
+        return found[0] if len(found) == 1 else None
 
     def watching_track(self, track_id: str) -> Job | None:
         """The job that was sent with this ``track_id``, if it is asked about now."""
@@ -134,18 +142,18 @@ class Poller:
         if job.ending is not None:
             return
         self.require_open(job)
-        watched = self._watched.get(job.id) is job
+        watched = self._watched.get(job.identity) is job
         if timeout is not None:
             job.extend(now() + timeout)
         elif not watched:
             job.extend(self.deadline())
         if not watched:
-            self._watched[job.id] = job
+            self._watched[job.identity] = job
             self._spawn(self.watch(job))
 
     async def watch(self, job: Job) -> None:
         """Ask about the job until it has ended, or its time is over."""
-        self._watched[job.id] = self._by_track[str(job.track_id)] = job
+        self._watched[job.identity] = self._by_track[str(job.track_id)] = job
         self.begun.notify()
         if not self._has_pulse:
             self._has_pulse = True
@@ -161,8 +169,8 @@ class Poller:
                 else:
                     await self.ask(job, in_time=True)
         finally:
-            if self._watched.get(job.id) is job:
-                del self._watched[job.id]
+            if self._watched.get(job.identity) is job:
+                del self._watched[job.identity]
                 self._by_track.pop(str(job.track_id), None)
             if job.ending is None:  # the client closes: whoever still waits is told so
                 job.end(Stop(None))

@@ -138,7 +138,7 @@ class Session:
             RequestError: it is neither.
         """
         known = read_handle(handle)
-        watched = self.poller.watching(known["id"])
+        watched = self.poller.watching(known["id"], known.get("path"))
         if watched is not None:
             return watched
         job = self._taken_up(**known)
@@ -176,7 +176,7 @@ class Session:
         """The file with the links that the API names now before those it had."""
         if not file.job_id:
             return None
-        job = self.poller.watching(file.job_id) or self._job_of(file)
+        job = self._job_of(file)
         await job.refresh()
         for other in job.links.files(file.job_id):
             if other.index == file.index:
@@ -187,7 +187,8 @@ class Session:
         if not file.path:
             return self.job(file.job_id)
         family, _, fetch_id = file.path.rpartition("/")
-        return self._taken_up(id=file.job_id, path=family, fetch_id=fetch_id)
+        watched = self.poller.watching(file.job_id, family)
+        return watched or self._taken_up(id=file.job_id, path=family, fetch_id=fetch_id)
 
     def _taken_up(self, **known: Any) -> Job:
         """A job that was submitted elsewhere, or is finished, to be asked about at once."""

@@ -109,7 +109,7 @@ class Submitter:
         self._timeout = timeout
         self._deliveries = deliveries
         self._spawn = spawn
-        self._known: dict[str, None] = {}
+        self._known: dict[tuple[str, str], None] = {}
         self._sending: set[asyncio.Future[_Result]] = set()
         self._closed = False
 
@@ -179,11 +179,12 @@ class Submitter:
             return None
         patience = self._poller.policy.patience
         job_id = await self._deliveries.find(submission.track_id, patience)
-        if job_id is None or job_id in self._known:
+        family = submission.request.FETCH
+        if job_id is None or (family, job_id) in self._known:
             return None
-        self._remember(job_id)
+        self._remember(family, job_id)
         state = PollState(now(), deadline=self._poller.deadline())
-        job = Job(self._poller, id=job_id, track_id=submission.track_id, state=state)
+        job = Job(self._poller, id=job_id, track_id=submission.track_id, path=family, state=state)
         await self._poller.ask(job)
         if not isinstance(job.state.news, Finished | Ticket | Pending):
             return None
@@ -274,12 +275,12 @@ class Submitter:
 
     def _job(self, submission: Submission, reply: Ticket | Finished) -> Job | Unknown:
         job_id = reply.id or ""
-        if job_id in self._known:
+        path, fetch_id = self._route(reply) or (submission.request.FETCH, job_id)
+        if (path, job_id) in self._known:
             return Unknown(f"the server named job {job_id} for two submits", job_id)
-        self._remember(job_id)
+        self._remember(path, job_id)
         eta = reply.eta if isinstance(reply, Ticket) else None
         kind = submission.request.kind
-        path, fetch_id = self._route(reply) or (submission.request.FETCH, job_id)
         experience = self._poller.experience
         probe = experience.is_probe(kind, eta)
         job = Job(
@@ -317,10 +318,10 @@ class Submitter:
             )
         return route
 
-    def _remember(self, job_id: str) -> None:
+    def _remember(self, family: str, job_id: str) -> None:
         if not job_id:
             return
-        self._known[job_id] = None
+        self._known[(family, job_id)] = None
         if len(self._known) > _MAX_KNOWN:
             del self._known[next(iter(self._known))]
 

@@ -63,7 +63,7 @@ class Deliveries:
         self._spawn = spawn
         self._waiters: dict[str, Signal] = {}
         self._used: WeakKeyDictionary[Job, set[str]] = WeakKeyDictionary()
-        self._asked: dict[str, float] = {}
+        self._asked: dict[tuple[str, str], float] = {}
         self._failures = 0
         self._unsubscribe = receiver.subscribe(self._heard)
         self.url_for = receiver.url_for
@@ -177,11 +177,11 @@ class Deliveries:
         used = self._used.setdefault(job, set())
         if not _has_ended(delivery) or delivery.digest in used or job.ending is not None:
             return False
-        for name in [name for name, at in self._asked.items() if now() - at >= _LEAST_GAP]:
-            del self._asked[name]
-        if job.id in self._asked:
+        for one in [one for one, at in self._asked.items() if now() - at >= _LEAST_GAP]:
+            del self._asked[one]
+        if job.identity in self._asked:
             return False
-        self._asked[job.id] = now()
+        self._asked[job.identity] = now()
         used.add(delivery.digest)
         return True
 

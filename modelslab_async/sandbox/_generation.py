@@ -73,7 +73,9 @@ class Generation:
 
     def _accept(self, x: RequestContext) -> Job:
         now, scenario = self._clock.now(), x.scenario
-        job = self._tickets.job(x.path, x.document, scenario, number=self._account.next_id(), now=now)
+        job = self._tickets.job(
+            x.path, x.document, scenario, number=self._account.next_id(), now=now
+        )
         job.shown_id = self._tickets.shown_id(job, scenario, self._account.first())
         job.pinned = x.staging.name
         workers = scenario.workers or self._account.slots

@@ -22,7 +22,7 @@ from modelslab_async.batch._manifest import (
     read_manifest,
     snapshot,
 )
-from modelslab_async.endpoints.music import MusicGen
+from modelslab_async.endpoints import MusicGen, Request
 
 from ..cli.test_cli import command
 
@@ -38,7 +38,7 @@ def read(
     return list(read_manifest(io.BytesIO(data), format, reading=reading))
 
 
-def requests(content: str | bytes, format: Format | None = None) -> list[MusicGen]:  # noqa: A002
+def requests(content: str | bytes, format: Format | None = None) -> list[Request]:  # noqa: A002
     rows = read(content, format)
     assert all(isinstance(row, Row) for row in rows), [str(row) for row in rows]
     return [row.request for row in rows if isinstance(row, Row)]
@@ -104,7 +104,7 @@ def test_n11_utf_8_and_marked_utf_16_are_read(form: Format, encoding: str) -> No
 
 def test_n11_utf_16_is_read_by_the_chunk() -> None:
     texts = [f"🎵 {n}" for n in range(CHUNK // 8)]
-    assert [one.prompt for one in requests("\n".join(texts).encode("utf-16"))] == texts
+    assert [one.title for one in requests("\n".join(texts).encode("utf-16"))] == texts
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_n11_text_that_cannot_be_read_is_named_by_line_and_byte(
 @pytest.mark.parametrize("quote", ["", '"'])
 def test_n12_a_cell_may_be_as_long_as_a_row(size: int, quote: str) -> None:
     (request,) = requests(f"prompt,mood\n{quote}{'x' * size}{quote},y\n")
-    assert len(request.prompt) == size
+    assert len(request.title) == size
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_n13_comments_and_blank_lines_are_counted() -> None:
     rows = check_manifest(read_manifest(io.BytesIO(content.encode()), reading=reading))
     assert (rows.rows, rows.bad_rows) == (3, 0)
     assert reading == Reading("text", "", 3, 2, "#lofi beats", 2)
-    assert [one.prompt for one in requests(content)] == ["rock", "#synth wave", "\\o/"]
+    assert [one.title for one in requests(content)] == ["rock", "#synth wave", "\\o/"]
 
 
 def test_n13_comments_of_jsonl_and_before_a_table_are_counted() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from modelslab_async import ConfigurationError, LimitReached, Limits, MusicGen
 from modelslab_async._text import decimal_text
-from modelslab_async.batch._limits import Budget, amount, seconds_of
+from modelslab_async.batch._limits import Budget, amount
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_what_comes_back_leaves_nothing_behind() -> None:
     ],
 )
 def test_seconds_are_as_exact_as_prices(request_: MusicGen, seconds: str) -> None:
-    assert seconds_of(request_) == Decimal(seconds)
+    assert request_.estimate().seconds == Decimal(seconds)
 
 
 def test_a_run_changes_what_it_names_and_keeps_the_rest() -> None:

@@ -125,7 +125,7 @@ MUTANTS = (
         ),
         Patch(
             "_engine/submit.py",
-            "        if job_id in self._known:\n            return Unknown(",
+            "        if (path, job_id) in self._known:\n            return Unknown(",
             "        if not job_id:\n            return Unknown(",
         ),
     ),

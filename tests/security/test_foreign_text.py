@@ -16,7 +16,7 @@ import pytest
 
 import modelslab_async
 from modelslab_async import ModelsLabError, MusicGen
-from modelslab_async.endpoints.music import encode
+from modelslab_async.endpoints.base import encode
 
 from ..support.tracks import says
 from .hostile import FETCH, SUBMIT, Asked, Certificate, reply, staged
