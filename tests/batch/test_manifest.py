@@ -30,6 +30,7 @@ from modelslab_async.batch._manifest import (
     snapshot,
 )
 from modelslab_async.batch._records import taken
+from modelslab_async.batch._strict import ROW_FIELDS
 from modelslab_async.endpoints.music import MusicGen
 from modelslab_async.errors import ConfigurationError
 
@@ -171,9 +172,7 @@ json_value = st.recursive(
     lambda child: st.lists(child, max_size=3) | st.dictionaries(st.text(), child, max_size=3),
     max_leaves=8,
 )  # fmt: skip
-foreign = st.text().filter(
-    lambda name: name not in {*dir(MusicGen), "key", "id", "init_audio_file"}
-)
+foreign = st.text().filter(lambda name: name not in {*ROW_FIELDS, "key"})
 
 
 @given(st.lists(st.dictionaries(foreign, json_value, max_size=4), max_size=4))
