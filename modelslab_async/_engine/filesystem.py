@@ -10,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import secrets
+import stat
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -35,6 +37,8 @@ _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
 _RENAME_EXCL: Final = 4
 _NAME_MAX: Final = 255
+_MARK: Final = "names-"
+_DIGEST: Final = 32
 _SCRIPTS: Final = "\u00e9\u97f3\U00020bb7"  # of two, three and four bytes in UTF-8
 _CONTENT: Final = b"modelslab-async tries whether files can be published here\n"
 
@@ -192,14 +196,58 @@ def _rename_exclusively(part: Path, target: Path) -> None:
 
 
 def _take_reserved(part: Path, target: Path) -> None:
-    os.close(os.open(target, _CREATE, 0o666))
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    # A kill may come between the empty file and the rename: by its name, the part file tells the
+    # next sweep for which file it was, see `give_back`.
+    ending = f"{secrets.token_hex(SCRATCH_BYTES)}.part"
+    telling = part.with_name(f".{_MARK}{_digest(target.name)}.{ending}")
+    about = part.lstat()
     try:
-        part.rename(target)
+        part.rename(telling)
+    except OSError:
+        if not _is_there(telling, about):
+            raise
+    try:
+        sync_directory(part.parent)
+        os.close(os.open(target, _CREATE, 0o666))
+        try:
+            telling.rename(target)
+        except OSError:
+            if is_empty(target):  # else the rename was done all the same
+                _remove(target)
+            raise
     except OSError:
         with contextlib.suppress(OSError):
-            if not target.lstat().st_size:  # else the rename was done all the same
-                target.unlink()
+            telling.rename(part)
         raise
+
+
+def give_back(part: Path) -> None:
+    """Remove the empty file that reserved a name for a part file whose process has died.
+
+    Raises:
+        OSError: the directory cannot be read.
+    """
+    mark, _, _ = part.name.removeprefix(".").partition(".")
+    if not mark.startswith(_MARK):
+        return
+    for entry in os.scandir(part.parent):
+        if mark == _MARK + _digest(entry.name) and is_empty(part.parent / entry.name):
+            _remove(part.parent / entry.name)
+
+
+def is_empty(path: Path) -> bool:
+    """Whether there is a regular file without content."""
+    try:
+        about = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(about.st_mode) and about.st_size == 0
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:_DIGEST]
 
 
 def probe(directory: Path, name: str = "") -> None:

@@ -17,7 +17,16 @@ from pathlib import Path
 
 from .._protocol.audio import examine, is_silent
 from .._protocol.sound import NotSound, Piece, Sound
-from .filesystem import SCRATCH_BYTES, lock, make_durably, publish, sync_directory, sync_file
+from .filesystem import (
+    SCRATCH_BYTES,
+    give_back,
+    is_empty,
+    lock,
+    make_durably,
+    publish,
+    sync_directory,
+    sync_file,
+)
 
 _ENOUGH = 1024 * 1024
 _MANY = 256
@@ -192,12 +201,19 @@ class PartFile:
     def publish(self, name: str) -> Path | None:
         """Give the file its final name, durably; ``None`` if something else has that name.
 
-        A regular file of the same bytes under that name is taken for ours.
+        A regular file of the same bytes under that name is taken for ours, and an empty one that
+        a killed process has reserved it with is removed.
         """
         sync_file(self._fd)
         target = self._directory / name
-        if not publish(self.path, target) and not _is_same(target, self.size, self.sha256):
-            return None
+        while not publish(self.path, target):
+            if _is_same(target, self.size, self.sha256):
+                break
+            if not is_empty(target):
+                return None
+            _sweep(self._directory)
+            if is_empty(target):
+                return None
         self.discard()
         sync_directory(self._directory)
         return target
@@ -293,6 +309,7 @@ def _remove_if_dead(path: Path) -> None:
         return
     try:
         lock(fd, wait=False)
+        give_back(path)
         path.unlink(missing_ok=True)
     except OSError:
         return

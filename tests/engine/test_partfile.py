@@ -305,6 +305,84 @@ def test_h01_a_file_system_without_hard_links_gets_the_file_by_renaming(
     assert names(tmp_path) == ["song.wav"]
 
 
+def killed_with_a_reserved_name(directory: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """What a kill leaves between the reserved name and the rename; its descriptor, still open."""
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.name == "song.wav":
+            raise SystemExit
+        return rename(path, target)
+
+    part = PartFile(directory, "song")
+    part.add(WHOLE[:-1] + b"?")
+    part.flush()
+    with monkeypatch.context() as patch:
+        lack(patch, "exclusive_renames")
+        patch.setattr(Path, "rename", killed)
+        with pytest.raises(SystemExit):
+            part.publish("song.wav")
+    assert (directory / "song.wav").stat().st_size == 0
+    return part._fd
+
+
+@pytest.mark.parametrize("missing", LACKING)
+def test_h01_a_name_that_a_killed_process_has_reserved_is_taken(
+    missing: str, part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.close(killed_with_a_reserved_name(tmp_path, monkeypatch))
+    lack(monkeypatch, missing)
+    assert part.publish("song.wav") == tmp_path / "song.wav"
+    assert (tmp_path / "song.wav").read_bytes() == WHOLE
+    assert names(tmp_path) == ["song.wav"]
+
+
+def test_h01_the_next_sweep_gives_a_reserved_name_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.close(killed_with_a_reserved_name(tmp_path, monkeypatch))
+    (tmp_path / "other.wav").touch()
+    part = PartFile(tmp_path, "other", sweep=True)
+    part.add(WHOLE)
+    part.flush()
+    assert names(tmp_path) == [part.path.name, "other.wav"]
+    part.discard()
+
+
+@pytest.mark.parametrize("missing", LACKING)
+def test_h01_a_name_that_a_living_process_has_reserved_stays_its_own(
+    missing: str, part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living = killed_with_a_reserved_name(tmp_path, monkeypatch)
+    before = names(tmp_path)
+    lack(monkeypatch, missing)
+    assert part.publish("song.wav") is None
+    assert names(tmp_path) == before
+    os.close(living)
+
+
+@pytest.mark.parametrize("missing", LACKING)
+def test_h01_an_empty_file_of_somebody_else_is_not_replaced(
+    missing: str, part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "song.wav").touch()
+    before = (tmp_path / "song.wav").stat()
+    lack(monkeypatch, missing)
+    assert part.publish("song.wav") is None
+    assert (tmp_path / "song.wav").stat().st_ino == before.st_ino
+
+
+@pytest.mark.parametrize("missing", LACKING)
+def test_h01_a_reserved_name_that_holds_something_by_now_is_not_replaced(
+    missing: str, part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.close(killed_with_a_reserved_name(tmp_path, monkeypatch))
+    (tmp_path / "song.wav").write_bytes(b"x")
+    lack(monkeypatch, missing)
+    assert part.publish("song.wav") is None
+    assert (tmp_path / "song.wav").read_bytes() == b"x"
+
+
 def test_d34_the_bytes_are_durable_before_the_name_and_the_name_before_we_say_so(
     part: PartFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

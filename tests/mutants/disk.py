@@ -75,7 +75,11 @@ MUTANTS = (
     planted(
         "dead_parts_stay",
         of("engine/test_partfile", "d33_a_dead_part_is_swept_and_a_living_one_stays"),
-        Patch("_engine/partfile.py", "            _sweep(self._directory)\n", "            pass\n"),
+        Patch(
+            "_engine/partfile.py",
+            "            make_durably(self._directory)\n            _sweep(self._directory)\n",
+            "            make_durably(self._directory)\n",
+        ),
     ),
     planted(
         "open_wb_in_the_output_directory",

@@ -136,7 +136,7 @@ MUTANTS = (
             "webhooks/test_jobs",
             "w17_a_flood_of_hints_about_one_job_brings_one_fetch_a_second_at_most",
         ),
-        Patch("_engine/webhook.py", "if job.id in self._asked:\n", "if False:\n"),
+        Patch("_engine/webhook.py", "if job.identity in self._asked:\n", "if False:\n"),
     ),
     planted(
         "server_message_printed_raw",

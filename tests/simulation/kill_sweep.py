@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import random
@@ -31,6 +32,7 @@ from typing import Any
 from attrs import frozen
 
 from modelslab_async import DownloadPolicy, ModelsLab, MusicGen, PollPolicy
+from modelslab_async._engine import filesystem
 from modelslab_async.batch._sqlite.reader import Reader
 from modelslab_async.batch._states import RowState
 
@@ -175,6 +177,17 @@ class Damaged(Trial):
         kept = {path.name for path in self.directory.iterdir() if path.read_bytes() == GARBAGE}
         assert len(kept) == 1
         return kept
+
+
+class Unlinkable(Trial):
+    """A batch on a file system that knows neither hard links nor a rename that does not replace."""
+
+    def run(self, **settings: Any) -> None:
+        def refused(*_: object, **__: object) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        os.link = filesystem._rename_exclusively = refused
+        super().run(**settings)
 
 
 def forked(work: Callable[[], None]) -> int:

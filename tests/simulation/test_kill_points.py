@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from .kill_sweep import Damaged, sandbox
+from .kill_sweep import Damaged, Unlinkable, sandbox
 from .kills import MEMORY, Sweep
 
 
@@ -28,3 +28,11 @@ def test_l24_a_run_that_brings_missing_files_again_may_be_killed_at_any_step() -
         sweep = Sweep.of(box, Path(folder), "damaged", rows=2, kind=Damaged)
     assert {"write", "link", "unlink", "fsync", "send", "recv", "commit"} <= sweep.steps.keys()
     assert sweep.left == 0
+
+
+def test_h01_a_batch_without_hard_links_may_be_killed_at_any_step() -> None:
+    """Also between the file that reserves a name and the rename that replaces it."""
+    with sandbox() as box, tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        sweep = Sweep.of(box, Path(folder), "unlinkable", rows=1, kind=Unlinkable)
+    assert {"rename", "unlink", "fsync", "commit"} <= sweep.steps.keys()
+    assert "link" not in sweep.steps
