@@ -179,16 +179,16 @@ def _link(part: Path, target: Path) -> None:
 def _rename_exclusively(part: Path, target: Path) -> None:
     if os.path.lexists(target):  # some FUSE servers ignore the flag and replace the file
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
     old, new = os.fsencode(part), os.fsencode(target)
     try:
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
         if sys.platform == "darwin":
             failed = libc.renamex_np(old, new, _RENAME_EXCL)
         else:
             failed = libc.renameat2(_AT_FDCWD, old, _AT_FDCWD, new, _RENAME_NOREPLACE)
-    except AttributeError:  # a C library that is older than the call
+    except (AttributeError, ImportError):  # an older C library, or a Python without `ctypes`
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS)) from None
     if failed:
         number = ctypes.get_errno()

@@ -24,6 +24,8 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _WITHOUT_MARK: Final = ((b"{\0", "utf-16-le"), (b"\0{", "utf-16-be"))
+for _, _encoding in (*_MARKS, *_WITHOUT_MARK):
+    codecs.lookup(_encoding)  # they are files, too, that may be gone when an answer is paid for
 _PADDING: Final = b" \t\r\n\0\x0b\x0c"
 _GUARD: Final = re.compile(rb"(?:\)\]\}'?,?|while\s*\(1\);?|for\s*\(;;\);?|&&&START&&&)\s*(?=\{)")
 _DIAGNOSTIC: Final = re.compile(

@@ -7,6 +7,7 @@ What is sent is checked and encoded here as well, in steps that are short whatev
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from collections.abc import Collection, Iterator
@@ -34,7 +35,7 @@ def decode_json(body: bytes) -> object:
         raise ValueError("too many values")
     try:
         value = json.loads(
-            body.decode("utf-8-sig"),
+            body.removeprefix(codecs.BOM_UTF8).decode(),
             parse_int=_integer,
             parse_float=finite,
             parse_constant=finite,

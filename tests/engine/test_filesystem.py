@@ -131,6 +131,18 @@ def test_h01_a_name_that_was_given_though_an_error_was_the_answer_is_ours(
     assert (tmp_path / "a.wav").read_bytes() == b"music"
 
 
+def test_h01_a_python_without_ctypes_reserves_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "link", failing(errno.EPERM))
+    monkeypatch.setitem(sys.modules, "ctypes", None)
+    (tmp_path / "part").write_bytes(b"music")
+    assert publish(tmp_path / "part", tmp_path / "a.wav")
+    (tmp_path / "part").write_bytes(b"other")
+    assert not publish(tmp_path / "part", tmp_path / "a.wav")
+    assert (tmp_path / "a.wav").read_bytes() == b"music"
+
+
 @pytest.mark.parametrize("missing", ["nothing", "hard_links", "exclusive_renames"])
 def test_h01_files_that_have_one_number_are_told_apart(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
