@@ -55,6 +55,23 @@ def test_a_planted_link_is_refused(tmp_path: Path, name: str) -> None:
     assert (tmp_path / "elsewhere").read_bytes() == b""
 
 
+@pytest.mark.parametrize("name", ["n" * 100, "\u97f3\u697d" * 20])
+@pytest.mark.parametrize("link", [False, True])
+def test_l06_a_path_that_is_too_long_for_sqlite_is_said_to_be(
+    tmp_path: Path, name: str, link: bool
+) -> None:
+    directory = tmp_path.joinpath(*[name] * 6)
+    directory.mkdir(parents=True)
+    if link:
+        (tmp_path / "short").symlink_to(directory)
+        directory = tmp_path / "short"
+    with pytest.raises(LedgerError, match="length of its path"):
+        Store.open(directory)
+    (directory / LEDGER_NAME).touch()
+    with pytest.raises(LedgerError, match="length of its path"):
+        Reader.open(directory)
+
+
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / LEDGER_NAME, 0o600)
     with pytest.raises(LedgerError, match="no regular file"):

@@ -77,7 +77,10 @@ _ADVICE: Final = {
     "SQLITE_BUSY": "another program holds it: close that program, then run again",
     "SQLITE_LOCKED": "another program holds it: close that program, then run again",
     "SQLITE_READONLY": "it cannot be written to: look at its permissions and at the mount",
-    "SQLITE_CANTOPEN": "it cannot be opened: look at the directory and its permissions",
+    "SQLITE_CANTOPEN": (
+        "it cannot be opened: look at the directory and its permissions, and at the length of its "
+        "path, of which SQLite takes some 490 bytes"
+    ),
     "SQLITE_IOERR": "the disk fails: copy the whole directory to another disk, then run there",
     "SQLITE_CORRUPT": f"it is damaged: {DAMAGED}",
     "SQLITE_NOTADB": f"it is not a ledger, or a damaged one: {DAMAGED}",
