@@ -220,6 +220,7 @@ class ModelsLab:
         limits: Limits | None = None,
         max_new_jobs: int | None = None,
         retry: Iterable[RowState] = (),
+        retry_rows: Iterable[str] | None = None,
         retry_missing: bool = False,
         confirmed: str | None = None,
         accept_copy: bool = False,
@@ -244,6 +245,7 @@ class ModelsLab:
             retry: states of rows that are made anew, each as a new job that is paid for:
                 ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
                 For ``output_lost`` the files alone are looked for again, which costs nothing.
+            retry_rows: ids of the rows that ``retry`` is about; ``None``: all of the directory.
             retry_missing: all files that were saved are read, and those that are missing or changed
                 are downloaded again, which costs nothing. A changed file stays as it is, and the
                 new one is saved beside it, as ``name~2.wav``.
@@ -275,6 +277,7 @@ class ModelsLab:
             limits=limits,
             max_new_jobs=max_new_jobs,
             retry=frozenset(retry),
+            retry_rows=None if retry_rows is None else frozenset(retry_rows),
             retry_missing=retry_missing,
             confirmed=confirmed,
             accept_copy=accept_copy,

@@ -85,7 +85,8 @@ _HOW = (
         "--retry",
         multiple=True,
         type=click.Choice(["rejected", "failed", "output_lost", MISSING]),
-        help="Make rows anew that ended so, each as a new job that is paid for; "
+        help="Make rows of the manifest (with resume: of DIR) anew that ended so, each as a "
+        "new job that is paid for; "
         "for output_lost look for the files again, free; for missing download "
         "files of done rows again that are missing or changed, free.",
     ),

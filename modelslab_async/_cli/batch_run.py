@@ -151,6 +151,7 @@ class _Run:
                 # Each sandbox has a key and a port of its own, and all are the same nobody's.
                 same_account=how.same_account or how.connection.sandbox,
                 retry=how.retried,
+                retry_rows=self._plan.retried,
                 retry_missing=how.retries_missing,
                 accept_copy=how.accept_copy,
             ) as outcomes,

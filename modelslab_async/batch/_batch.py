@@ -61,6 +61,7 @@ class BatchSettings:
         max_new_jobs: what this run may pay for; ``None``: as much as the limits let it.
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
+        retry_rows: ids of the rows that ``retry`` is about; ``None``: all.
         retry_missing: files of done rows that are missing or changed are downloaded again.
         same_account: the account is the one that paid, though key or origin are others.
         confirmed: `Selection.fingerprint` of the rows that may be paid for; ``None``: all.
@@ -72,6 +73,7 @@ class BatchSettings:
     limits: Limits | None = None
     max_new_jobs: int | None = None
     retry: frozenset[RowState] = frozenset()
+    retry_rows: frozenset[str] | None = None
     retry_missing: bool = False
     confirmed: str | None = None
     accept_copy: bool = False
@@ -259,7 +261,10 @@ class Batch:
         """Plan anew what the caller wants made anew, but for rows whose jobs are found first."""
         if RowState.AMBIGUOUS in self._retry:
             await reconciler.run_out()
+        among = self._settings.retry_rows
         async for row in self.ledger.each(self._retry):
+            if among is not None and row.id not in among:
+                continue
             if row.state is RowState.OUTPUT_LOST:  # the job is there: its file alone is missing
                 await self.ledger.write(changes.ready(row.seq, row.handle or ""))
             else:

@@ -103,7 +103,8 @@ class Plan:
         replaced: rows of the manifest that were not sent yet, and are otherwise now.
         unsent: rows of the manifest that it knows, and that were not sent yet.
         dropped: rows of the directory that were not sent yet, and are not in the manifest.
-        looked_for: rows whose lost files shall be looked for again.
+        retried: ids of rows that would be tried again: those of the manifest, where there is one.
+        looked_for: those among them whose lost files alone shall be looked for again.
         missing: done rows whose files shall be downloaded again, as far as their sizes tell.
         paid_at: origin of the API where rows of the directory were paid for; ``None``: none was.
         changed: ids of rows that it knows otherwise.
@@ -123,6 +124,7 @@ class Plan:
     restored: int = 0
     unsent: int = 0
     dropped: int = 0
+    retried: set[str] = field(factory=set)
     looked_for: int = 0
     missing: int = 0
     paid_at: str | None = None
@@ -134,6 +136,7 @@ class Plan:
     changed: list[str] = field(factory=list)
     preview: Preview | None = None
     selection: Selection = field(factory=Selection)
+    _again: frozenset[RowState] = frozenset()
     _first: list[tuple[int, _Size]] = Factory(list)
 
     @property
@@ -202,7 +205,7 @@ def plan_batch(
         manifest: its rows; ``None``: the directory's own, as a resumed run takes them.
         limits: what may be paid for.
         max_new_jobs: what the run may pay for; ``None``: as much as the limits let it.
-        retry: states of rows that the run would try again.
+        retry: states of rows that the run would try again; with a manifest, of its rows alone.
         retry_missing: the run would download missing and changed files again. It reads them all;
             here only their sizes are compared.
         template: how files would be named.
@@ -213,7 +216,8 @@ def plan_batch(
             them are named.
         LedgerError: the directory's ledger cannot be read.
     """
-    plan = Plan(limits or Limits(), max_new_jobs)
+    again = frozenset(retry)
+    plan = Plan(limits or Limits(), max_new_jobs, again=again)
     ascii_only = restrict_filenames or not UTF8_NAMES
     name_of = partial(file_name, template or DEFAULT_TEMPLATE, ascii_only=ascii_only)
     if not holds_batch(directory):
@@ -225,17 +229,19 @@ def plan_batch(
             plan.preview = _take_in(plan, manifest, reader, name_of)
         plan.counts = reader.counts()
         plan.paid_at = reader.meta().get(ORIGIN, "") if reader.is_paid_for() else None
-        again = frozenset(retry) - {RowState.OUTPUT_LOST}
-        if RowState.OUTPUT_LOST in frozenset(retry):
-            plan.looked_for = plan.counts[RowState.OUTPUT_LOST]
         if retry_missing:
             plan.missing = sum(fault.kind.is_lost for fault in verify_batch(directory))
-        if manifest is None:
-            again |= {RowState.PLANNED}
-        else:
+        if manifest is not None:
             plan.dropped = plan.counts[RowState.PLANNED] - plan.unsent
-        for row in reader.each(again):
-            plan.add(row.seq, row.id, row.payload_hash, request_of(row))
+        for row in reader.each(again | {RowState.PLANNED} if manifest is None else again):
+            if manifest is not None and row.id not in plan.retried:
+                continue
+            if row.state in again:
+                plan.retried.add(row.id)
+            if row.state is RowState.OUTPUT_LOST:
+                plan.looked_for += 1
+            else:
+                plan.add(row.seq, row.id, row.payload_hash, request_of(row))
     return plan
 
 
@@ -299,3 +305,5 @@ def _compare(plan: Plan, row: Row, seq: int, is_same: bool, state: RowState) -> 
         plan.replaced += not is_same
     elif not is_same:
         plan.changed.append(row.id)
+    elif state in plan._again:
+        plan.retried.add(row.id)

@@ -12,12 +12,12 @@ from modelslab_async import LedgerError, LimitReached, Limits, RowState
 from modelslab_async.batch._ledger import Ledger
 from modelslab_async.batch._rows import PlannedRow
 from modelslab_async.batch._sqlite.reader import Reader
-from modelslab_async.sandbox import Fault, Sandbox
+from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..cli.test_cli import against, command, wavs
 from ..support.batches import errors, paid, quick, rows, run, run_until_stopped, states
 from ..support.manifests import manifest, row
-from ..support.quick import client_of
+from ..support.quick import SOON_GIVEN_UP, client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -118,6 +118,55 @@ async def test_m09_what_was_sent_stays_as_it_was_sent(tmp_path: Path) -> None:
         gone = await against(box, tmp_path, "batch", written(tmp_path, row("new")), "-o", "out")
         assert gone.returncode == 8
         assert states(tmp_path / "out") == {S.AMBIGUOUS: 1, S.DONE: 2}
+
+
+_NO = Fault(
+    on="submit",
+    kind="answer",
+    status=400,
+    body='{"status": "error", "message": "not this prompt"}',
+    accepted=False,
+    times=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "scenario"), [("failed", quick(status="error")), ("rejected", quick(_NO))]
+)
+async def test_m10_what_is_tried_again_is_in_the_manifest(
+    tmp_path: Path, state: str, scenario: Scenario
+) -> None:
+    async with Sandbox(scenario) as box:
+        lines = manifest(tmp_path, "waltz", "raga", "techno")
+        await against(box, tmp_path, "batch", lines, "-o", "out")
+        assert states(tmp_path / "out") == {RowState(state): 3}
+        box.scenario, before = quick(), len(box.book.debits)
+        fewer = manifest(tmp_path, "waltz", "techno", "tango")
+        again = ("batch", fewer, "-o", "out", "--retry", state)
+        told = json.loads(command(tmp_path, *again, "-n", "--json").stdout)
+        assert told["jobs"] == 3
+        done = await against(box, tmp_path, *again)
+        assert done.returncode == 8, done.stderr
+        assert len(box.book.debits) - before == 3
+        assert states(tmp_path / "out") == {S.DONE: 3, RowState(state): 1}
+        rest = await against(box, tmp_path, "resume", "out", "--retry", state)
+        assert rest.returncode == 0, rest.stderr
+        assert len(box.book.debits) - before == 4
+        assert states(tmp_path / "out") == {S.DONE: 4}
+
+
+async def test_m10_lost_files_are_looked_for_again_of_the_manifest_s_rows(tmp_path: Path) -> None:
+    gone = Fault(on="download", kind="answer", status=404, times=None)
+    async with Sandbox(quick(gone)) as box, client_of(box, download=SOON_GIVEN_UP) as client:
+        lines = manifest(tmp_path, "waltz", "raga")
+        await against(box, tmp_path, "batch", lines, "-o", "out", *NONE)
+        await run(client, None, tmp_path / "out", limits=Limits(max_jobs_total=9))
+        assert states(tmp_path / "out") == {S.OUTPUT_LOST: 2}
+        box.scenario = quick()
+        one = manifest(tmp_path, "raga")
+        await against(box, tmp_path, "batch", one, "-o", "out", "--retry", "output_lost")
+        assert states(tmp_path / "out") == {S.OUTPUT_LOST: 1, S.DONE: 1}
+        assert len(box.book.debits) == 2
 
 
 # The library, where requests are added to what the directory holds
