@@ -30,6 +30,7 @@ from .._protocol.wire_json import Encoded, encode_json
 from .._text import safe_text
 from ..errors import ConfigurationError
 from .aio import in_thread, lacks_thread, time_limit
+from .overheard import body_of, listen, overheard
 from .redaction import Tokens
 from .secret import Secret
 
@@ -216,9 +217,9 @@ class KeyedTransport:
         trace.on_request_headers_sent.append(_note_sent)
         self._asking = self._network.session(aiohttp.TCPConnector(limit=0), trace_configs=[trace])
         # A paid call never meets a stale keep-alive connection: each opens its own.
-        self._paying = self._network.session(
-            aiohttp.TCPConnector(limit=0, force_close=True), trace_configs=[trace]
-        )
+        fresh = aiohttp.TCPConnector(limit=0, force_close=True)
+        listen(fresh)
+        self._paying = self._network.session(fresh, trace_configs=[trace])
         return self
 
     async def __aexit__(
@@ -245,6 +246,7 @@ class KeyedTransport:
         rest = fields if isinstance(fields, Encoded) else Encoded(encode_json(fields))
         trace = SimpleNamespace(sent=False)
         received = _Received()
+        heard = overheard()
         silence = None
         try:
             async with (
@@ -262,6 +264,7 @@ class KeyedTransport:
                 await _read(response, received)
         except Exception as error:  # noqa: BLE001  whatever broke, the request may have arrived
             silence = _silence(error, sent=trace.sent)
+            received.body = received.body or bytearray(body_of(bytes(heard)))
         read = partial(self._answer, received, silence)
         # Megabytes of escapes, or what a few bytes unpack to, take longer than the loop may stand.
         plain = bytes(received.body[:16]).lstrip()[:1] in (b"{", b"")

@@ -82,10 +82,26 @@ HINTED: dict[str, bytes] = {
     "too long": says(TICKET + b" " * 2**23),
     "words before it": says(b"so: " + TICKET),
     "server trouble": says(TICKET[:-1], status="500 Oops"),
-}
-UNREAD: dict[str, bytes] = {
+    # Refused by the HTTP library, and read by others:
+    "bytes behind its end": says(TICKET) + b"\r\n0\r\n",
+    "a length in characters": says(TICKET[:-1] + b',"prompt":"caf\xc3\xa9"}', length=66),
+    "two equal lengths": says(TICKET, f"Content-Length: {len(TICKET)}"),
+    "a list of lengths": says(TICKET).replace(b": 46", b": 46, 46"),
+    "identity and a length": says(TICKET, "Transfer-Encoding: identity"),
+    "a space in a header's name": says(TICKET, "X Frame: a"),
+    "a space behind a header's name": says(TICKET, "X-Frame : a"),
+    "another version behind hints": b"HTTP/1.1 103 Early Hints\r\n\r\n"
+    + says(TICKET).replace(b"/1.1 200", b"/1.x 200"),
+    "packed, with bytes behind its end": says(gzip.compress(TICKET)) + b"\r\n0",
     "a header of 70 KiB": says(TICKET, "X: " + "a" * 70_000),
     "a thousand headers": says(TICKET, *(f"X-{n}: a" for n in range(1000))),
+}
+UNREAD: dict[str, bytes] = {
+    "a header of 300 KiB": says(TICKET, "X: " + "a" * 300_000),
+    "chunks that split the id": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 46\r\n\r\n"
+        b"1d\r\n" + TICKET[:29] + b"\r\n11\r\n" + TICKET[29:] + b"\r\n0\r\n\r\n"
+    ),
     "a page": says(b"<html><script>{" + TICKET + b"}</script></html>"),
 }
 
