@@ -37,12 +37,12 @@ from ._outcomes import Failed, Outcome
 from ._reconcile import Reconciler
 from ._records import decoded
 from ._results import RESULTS_NAME, Result, ResultsFile
-from ._rows import PlannedRow, Row
+from ._rows import PlannedRow, Row, StoredFile
 from ._runner import UNFINISHED, Runner
 from ._sqlite.reader import Reader
 from ._sqlite.store import copied
 from ._states import RowState, settled
-from ._verify import fault_of
+from ._verify import FileFault, fault_of
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -272,22 +272,23 @@ class Batch:
 
     async def _redownload(self) -> None:
         """Read all files of done rows; those that are missing or changed are to be downloaded."""
-        last, place = 0, self.ledger.place.through
-        is_checked = False
+        last = 0
         while page := await self.ledger.read(partial(Reader.files, after=last)):
-            for file in page:
-                fault = await in_thread(partial(fault_of, place, file, content=True))
-                if fault is None:
-                    continue
-                what = f"{fault.path} {fault.reason}"
-                if not fault.kind.is_lost:
-                    _log.error("row %s: %s; it was left as it is", fault.id, what)
-                    continue
-                if not is_checked:
-                    await self._check_account()
-                    is_checked = True
-                await self.ledger.write(changes.redownload(fault.row, f"{what}: downloaded again"))
+            lost = [fault for file in page if (fault := await self._lost_file(file))]
+            steps = [changes.redownload(one.row, f"{one.path} {one.reason}") for one in lost]
+            if steps:
+                await self._check_account()
+                await self.ledger.write_all(steps)
             last = page[-1].row
+
+    async def _lost_file(self, file: StoredFile) -> FileFault | None:
+        """The fault of a file that is missing or changed; what cannot be read may be neither."""
+        look = partial(fault_of, self.ledger.place.through, file, content=True)
+        fault = await in_thread(look)
+        if fault is not None and not fault.kind.is_lost:
+            _log.error("row %s: %s %s; it was left as it is", fault.id, fault.path, fault.reason)
+            return None
+        return fault
 
     async def _has_open_jobs(self) -> bool:
         """Whether this run asks the API about jobs of earlier ones."""

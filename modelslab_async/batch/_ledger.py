@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -103,6 +103,19 @@ class Ledger:
         """
         return await self._ask(lambda store: store.apply(change), writes=True, change=change)
 
+    async def write_all(self, steps: Sequence[Change]) -> None:
+        """Let rows take steps in this order, all of them or none.
+
+        Raises:
+            LedgerError: as `write`.
+        """
+
+        def write(store: Store) -> None:
+            for step in steps:
+                store.apply(step)
+
+        await self._ask(write, writes=True)
+
     async def plan(
         self, rows: Iterable[PlannedRow], *, replaces: bool = False, whole: bool = False
     ) -> Planned:
@@ -163,13 +176,8 @@ class Ledger:
         Raises:
             LedgerError: as `write`.
         """
-
-        def write(store: Store) -> None:
-            store.apply(changes.sent_elsewhere(row, track_id))
-            store.apply(changes.ambiguous(row.seq, changes.ELSEWHERE))
-            store.apply(found)
-
-        await self._ask(write, writes=True)
+        sent = changes.sent_elsewhere(row, track_id)
+        await self.write_all([sent, changes.ambiguous(row.seq, changes.ELSEWHERE), found])
 
     async def accept(self) -> None:
         """From now on this copy of the ledger is the one that is worked on.

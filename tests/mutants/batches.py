@@ -89,8 +89,8 @@ MUTANTS = (
         of("batch/test_verify", "l24_another_account_is_not_asked_for_a_missing_file"),
         Patch(
             "batch/_batch.py",
-            "                if not is_checked:\n",
-            "                if last < 0:\n",
+            "await self._check_account()\n                await self.ledger.write_all",
+            "await self.ledger.write_all",
         ),
     ),
     planted(
