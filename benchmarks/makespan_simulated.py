@@ -99,7 +99,7 @@ class _Run:
         self._draw = draw
         self._policy = policy
         self._budget = Budget(policy.rate)
-        self._experience = DurationModel(policy.first, policy.min_interval)
+        self._durations = DurationModel(policy.first, policy.min_interval)
         self._running: set[_Job] = set()
         self._events: list[tuple[float, int, Callable[[float, _Job], None], _Job]] = []
         self._count = 0
@@ -124,14 +124,14 @@ class _Run:
             return
         job.begun = now + self._load.latency / 2
         accepted = now + self._load.latency
-        job.state = PollState(accepted, probe=self._experience.is_probe(KIND, job.eta))
+        job.state = PollState(accepted, probe=self._durations.is_probe(KIND, job.eta))
         job.draw = self._draw.random()
         self._running.add(job)
         self._plan(job, accepted)
 
     def _delay(self, job: _Job, now: float) -> float:
-        expected = self._experience.expected(KIND, job.eta, probe=job.state.probe)
-        job.state = evolve(job.state, expected=expected)
+        schedule = self._durations.schedule(KIND, job.eta, probe=job.state.probe)
+        job.state = evolve(job.state, schedule=schedule)
         action = next_action(job.state, now, self._policy, job.draw)
         assert isinstance(action, PollAfter)
         return action.delay
@@ -167,8 +167,8 @@ class _Run:
         self.lags.append((now - job.begun - job.took) / job.took)
         begun, unfinished = job.state.started, job.state.unfinished_at
         low = None if unfinished is None else unfinished - begun
-        self._experience.observe(KIND, job.eta, low, job.asked_at - begun)
-        if self._experience.kinds[KIND].samples in NEWS:
+        self._durations.observe(KIND, job.eta, low, job.asked_at - begun)
+        if self._durations.kinds[KIND].samples in NEWS:
             self._plan_anew(now)
         self._submit(now)
 

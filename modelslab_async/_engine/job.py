@@ -259,9 +259,9 @@ class Job:
         """Whether it was in the queue while we watched, for all we know."""
         return not self.state.resumed or self.state.unfinished_at is not None
 
-    def set_schedule(self, expected: Schedule, *, probe: bool) -> None:
+    def set_schedule(self, schedule: Schedule, *, probe: bool) -> None:
         """From now on, ask about the job when that says; ``probe``: and early, to find out."""
-        self.state = evolve(self.state, expected=expected, probe=probe)
+        self.state = evolve(self.state, schedule=schedule, probe=probe)
 
     def next_action(self) -> Action:
         """What the job needs now."""

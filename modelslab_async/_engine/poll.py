@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from .._policy.durations import DurationModel, as_backup
+from .._policy.durations import DurationModel, fallback
 from .._policy.poll import (
     Budget,
     Finish,
@@ -64,7 +64,7 @@ class Poller:
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.policy = policy
-        self.experience = DurationModel(policy.first, policy.min_interval)
+        self.durations = DurationModel(policy.first, policy.min_interval)
         self._transport = transport
         self._timeout = timeout
         self._probe = probe
@@ -199,10 +199,10 @@ class Poller:
             return
         told = job.has_webhook and self.trusts_webhooks
         probe = job.state.probe and not told
-        expected = self.experience.expected(job.kind, job.eta, probe=probe)
+        schedule = self.durations.schedule(job.kind, job.eta, probe=probe)
         if told:
-            expected = as_backup(expected, self.policy.growth)
-        job.set_schedule(expected, probe=probe)
+            schedule = fallback(schedule, self.policy.growth)
+        job.set_schedule(schedule, probe=probe)
 
     def distrust_webhooks(self) -> None:
         """Ask about jobs as if there were no webhooks, until one is seen to arrive."""
@@ -214,8 +214,8 @@ class Poller:
         begun, unfinished = job.state.started, job.state.unfinished_at
         high = asked_at - begun
         low = None if unfinished is None else unfinished - begun
-        self.experience.observe(job.kind, job.eta, high if told else low, high)
-        if self.experience.kinds[job.kind].samples in NEWS:
+        self.durations.observe(job.kind, job.eta, high if told else low, high)
+        if self.durations.kinds[job.kind].samples in NEWS:
             self._spawn(self._plan_anew())
 
     async def _plan_anew(self) -> None:

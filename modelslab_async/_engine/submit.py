@@ -281,8 +281,8 @@ class Submitter:
         self._remember(path, job_id)
         eta = reply.eta if isinstance(reply, Ticket) else None
         kind = submission.request.kind
-        experience = self._poller.experience
-        probe = experience.is_probe(kind, eta)
+        durations = self._poller.durations
+        probe = durations.is_probe(kind, eta)
         job = Job(
             self._poller,
             id=job_id,
@@ -294,7 +294,7 @@ class Submitter:
             eta=eta,
             state=PollState(
                 started=now(),
-                expected=experience.expected(kind, eta, probe=probe),
+                schedule=durations.schedule(kind, eta, probe=probe),
                 probe=probe,
                 deadline=self._poller.deadline(),
             ),

@@ -81,7 +81,7 @@ class PollState:
     Attributes:
         started: when the job was accepted, or first heard of.
         resumed: whether it was accepted before that: it may have ended long ago.
-        expected: when it should be done; ``None``: at any time.
+        schedule: when to poll it; ``None``: nothing is known, so as the policy says.
         probe: whether to ask early, to find out if it takes as long as is expected.
         deadline: when to stop asking; ``None`` for never.
         unfinished_at: when the last question left whose answer was "not yet".
@@ -94,7 +94,7 @@ class PollState:
 
     started: float
     resumed: bool = False
-    expected: Schedule | None = None
+    schedule: Schedule | None = None
     probe: bool = False
     deadline: float | None = None
     polls: int = 0
@@ -297,9 +297,9 @@ def _first(state: PollState, policy: PollPolicy) -> float:
     """The age at which to ask first; a probe begins so that its questions lead up to that."""
     if state.resumed:
         return 0.0
-    if state.expected is None:
+    if state.schedule is None:
         return policy.first
-    due = state.expected.due
+    due = state.schedule.first
     if not state.probe:
         return due
     return min(due, max(policy.first, min(due, MAX_FIRST_WAIT) / (1 + policy.growth) ** 3))
@@ -308,12 +308,12 @@ def _first(state: PollState, policy: PollPolicy) -> float:
 def _gap(state: PollState, policy: PollPolicy) -> float:
     """How long to wait after an answer that did not end the job."""
     age = max(0.0, state.heard_at - state.started)
-    if state.expected is None:
+    if state.schedule is None:
         return max(policy.growth * age, policy.first - age)
-    early = min(state.expected.due, MAX_FIRST_WAIT) - age
+    early = min(state.schedule.first, MAX_FIRST_WAIT) - age
     if early > 0:
         return min(early, policy.growth * age) if state.probe else early
-    return state.expected.share_at(age, policy.growth) * age
+    return state.schedule.step_at(age, policy.growth) * age
 
 
 def describe(news: PollResult | None) -> str:

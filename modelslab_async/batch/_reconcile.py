@@ -129,7 +129,7 @@ class Reconciler:
         passed that jobs took in this session.
         """
         policy = self._session.poller.policy
-        typical = self._session.poller.experience.longest or policy.first
+        typical = self._session.poller.durations.longest or policy.first
         deadline = now() + 2 * typical + 10 * policy.first
         resolved = await self.run()
         while now() < deadline and (await self._ledger.counts())[RowState.AMBIGUOUS]:

@@ -70,3 +70,7 @@ def test_requests_of_two_endpoints_say_nothing_of_how_long_each_other_takes() ->
 def test_what_a_request_comes_to_is_said_by_its_endpoint() -> None:
     with pytest.raises(NotImplementedError):
         Request().estimate()
+
+
+def test_a_request_is_called_by_its_prompt() -> None:
+    assert SoundEffect("rain").title == "rain"

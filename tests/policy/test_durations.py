@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async._policy.durations import (
-    QUESTION,
+    POLL_COST,
     DurationModel,
     Estimate,
     Schedule,
-    as_backup,
+    fallback,
 )
 
 KIND = (30, None)
@@ -33,10 +33,10 @@ def taught(spread: float, jobs: int = 400, *, centre: float = math.log(30)) -> E
 
 def asked(belief: Estimate, took: float, *, early: bool) -> tuple[float | None, float]:
     """Logarithms of the ages of the last question but one, and of the last."""
-    expected = belief.expectation()
-    low, age = None, expected.due / 2 if early else expected.due
+    expected = belief.schedule()
+    low, age = None, expected.first / 2 if early else expected.first
     while age < took:
-        low, age = math.log(age), age * (1 + expected.share_at(age, 0.25))
+        low, age = math.log(age), age * (1 + expected.step_at(age, 0.25))
     return low, math.log(age)
 
 
@@ -46,7 +46,7 @@ def cost(first: float, step: float, spread: float) -> float:
     for number, point in enumerate(accumulate(repeat(step, 60), initial=first)):
         share = law.cdf(point) - law.cdf(low)
         mean = law.pdf(low) - law.pdf(point)
-        total += spread * (share * point - mean) + QUESTION * (number + 1) * share
+        total += spread * (share * point - mean) + POLL_COST * (number + 1) * share
         low = point
     return total
 
@@ -57,17 +57,17 @@ def cost(first: float, step: float, spread: float) -> float:
 @pytest.mark.parametrize("spread", [0.02, 0.1, 0.3])
 def test_a_law_is_learnt_from_no_more_than_what_questions_tell(spread: float) -> None:
     belief = taught(spread)
-    assert belief.centre == pytest.approx(math.log(30), abs=0.02 + spread / 2)
-    assert spread / 2 < belief.spread < 2 * spread
+    assert belief.mean == pytest.approx(math.log(30), abs=0.02 + spread / 2)
+    assert spread / 2 < belief.deviation < 2 * spread
 
 
 @pytest.mark.parametrize("spread", [0.01, 0.02, 0.05, 0.1, 0.2, 0.4])
 @pytest.mark.parametrize("least", [0.02, 0.07, 0.2])
 def test_no_other_first_question_and_step_cost_much_less(spread: float, least: float) -> None:
-    expected = Estimate(0.0, spread).expectation(least=least)
-    assert expected.share is not None
-    step = max(least, expected.share)
-    ours = cost(math.log(expected.due) / spread, step / spread, spread)
+    expected = Estimate(0.0, spread).schedule(min_interval=least)
+    assert expected.step is not None
+    step = max(least, expected.step)
+    ours = cost(math.log(expected.first) / spread, step / spread, spread)
     best = min(
         cost(first / 10, max(least / spread, step / 10), spread)
         for first in range(-20, 36)
@@ -79,21 +79,21 @@ def test_no_other_first_question_and_step_cost_much_less(spread: float, least: f
 def test_jobs_that_are_always_done_at_the_first_question_are_asked_about_sooner() -> None:
     belief = Estimate(math.log(30), 0.1, samples=100)
     sooner = belief.observe(None, math.log(30))
-    assert sooner.expectation().due < belief.expectation().due
+    assert sooner.schedule().first < belief.schedule().first
 
 
 @pytest.mark.parametrize("took", [3.0, 300.0])
 def test_a_surprise_widens_the_law_and_moves_it(took: float) -> None:
     belief = Estimate(math.log(30), 0.02, samples=100)
     after = belief.observe(math.log(took) - 0.1, math.log(took))
-    assert after.spread > 5 * belief.spread
-    assert (after.centre - belief.centre) * math.log(took / 30) > 0
+    assert after.deviation > 5 * belief.deviation
+    assert (after.mean - belief.mean) * math.log(took / 30) > 0
 
 
 def test_a_narrow_answer_far_out_counts_for_its_middle() -> None:
     belief = Estimate(0.0, 0.1, samples=15)
     after = belief.observe(0.3, 0.3 + 1e-9)
-    assert after.centre == pytest.approx(0.3 / 16)
+    assert after.mean == pytest.approx(0.3 / 16)
 
 
 @given(
@@ -103,46 +103,46 @@ def test_no_lesson_breaks_a_belief(samples: list[tuple[float | None, float]]) ->
     belief = Estimate(3.0)
     for low, width in samples:
         belief = belief.observe(low, 0.1 + width if low is None else low + width)
-    expected = belief.expectation()
-    assert 0 < expected.due < math.inf
-    assert expected.share is not None
-    assert 0 < expected.share < math.inf
-    assert belief.spread >= 0.01
+    expected = belief.schedule()
+    assert 0 < expected.first < math.inf
+    assert expected.step is not None
+    assert 0 < expected.step < math.inf
+    assert belief.deviation >= 0.01
 
 
 # One job
 
 
 def test_a_job_that_is_late_is_asked_about_ever_less_until_growth_is_reached() -> None:
-    expected = Schedule(10.0, share=0.02, late=20.0)
-    shares = [expected.share_at(age, 0.25) for age in (10.0, 20.0, 22.0, 40.0, 1e6)]
+    expected = Schedule(10.0, step=0.02, late=20.0)
+    shares = [expected.step_at(age, 0.25) for age in (10.0, 20.0, 22.0, 40.0, 1e6)]
     assert shares == pytest.approx([0.02, 0.02, 0.05, 0.25, 0.25])
 
 
 @pytest.mark.parametrize(
     ("expected", "due"),
     [
-        (Schedule(10.0, share=0.02, late=11.0), 11.0),
-        (Schedule(10.0, share=0.02, late=12.0), 12.0),
-        (Schedule(10.0, share=0.02, late=30.0), 12.0),
-        (Schedule(10.0, share=0.02, late=9.0), 10.0),
-        (Schedule(10.0, share=0.02), 10.0),
+        (Schedule(10.0, step=0.02, late=11.0), 11.0),
+        (Schedule(10.0, step=0.02, late=12.0), 12.0),
+        (Schedule(10.0, step=0.02, late=30.0), 12.0),
+        (Schedule(10.0, step=0.02, late=9.0), 10.0),
+        (Schedule(10.0, step=0.02), 10.0),
         (Schedule(1.0), 1.0),
     ],
 )
 def test_w23_a_job_that_is_told_of_is_asked_about_when_that_is_overdue(
     expected: Schedule, due: float
 ) -> None:
-    backup = as_backup(expected, 0.2)
-    assert backup.due == due
-    assert backup.share_at(99.0, 0.2) == 0.2
+    backup = fallback(expected, 0.2)
+    assert backup.first == due
+    assert backup.step_at(99.0, 0.2) == 0.2
 
 
 def known_at(schedule: Schedule, end: float, growth: float) -> float:
     """The age at which polling by a schedule finds a job done that is so at ``end``."""
-    age = schedule.due
+    age = schedule.first
     while age < end:
-        age += max(0.05, schedule.share_at(age, growth) * age)
+        age += max(0.05, schedule.step_at(age, growth) * age)
     return age
 
 
@@ -155,21 +155,21 @@ def known_at(schedule: Schedule, end: float, growth: float) -> float:
 def test_w16_a_lost_webhook_is_noticed_a_part_later_than_by_polling_at_most(
     seconds: float, spread: float, surprise: float, growth: float
 ) -> None:
-    polled = Estimate(math.log(seconds), spread).expectation(least=0.05)
+    polled = Estimate(math.log(seconds), spread).schedule(min_interval=0.05)
     end = seconds * math.exp(surprise * spread)
-    backup = known_at(as_backup(polled, growth), end, growth)
+    backup = known_at(fallback(polled, growth), end, growth)
     assert backup <= (1 + growth) * known_at(polled, end, growth) + 0.05
 
 
 def fetches_and_cost(spread: float) -> tuple[float, float]:
     """Fetches of a job whose webhook arrives; and of one whose does not, the worst lag by age."""
     dice, fetches, cost = random.Random(7), 0, 0.0
-    law = Estimate(math.log(100), max(spread, 0.01), samples=16).expectation()
-    backup = as_backup(law, 0.25)
+    law = Estimate(math.log(100), max(spread, 0.01), samples=16).schedule()
+    backup = fallback(law, 0.25)
     for _ in range(2000):
-        end, age = 100 * math.exp(dice.gauss(0, spread)), backup.due
+        end, age = 100 * math.exp(dice.gauss(0, spread)), backup.first
         while age < end:
-            fetches, age = fetches + 1, age + backup.share_at(age, 0.25) * age
+            fetches, age = fetches + 1, age + backup.step_at(age, 0.25) * age
         cost = max(cost, age / known_at(law, end, 0.25) - 1)
     return 1 + fetches / 2000, cost
 
@@ -184,7 +184,7 @@ def test_w16_jobs_whose_webhooks_arrive_cost_about_one_fetch(spread: float, most
 
 
 def test_a_job_of_an_uncertain_kind_is_asked_about_as_often_as_growth_says() -> None:
-    assert Estimate(3.0, spread=0.3).expectation().share_at(20.0, 0.05) == 0.05
+    assert Estimate(3.0, deviation=0.3).schedule().step_at(20.0, 0.05) == 0.05
 
 
 # All jobs of a client
@@ -192,23 +192,23 @@ def test_a_job_of_an_uncertain_kind_is_asked_about_as_often_as_growth_says() -> 
 
 def test_of_an_unknown_kind_scouts_ask_on_and_the_others_seldom() -> None:
     known = DurationModel(1.0, 0.05)
-    probe, other = (known.expected(KIND, None, probe=one) for one in (True, False))
-    assert probe.due == other.due == 1.0
-    assert probe.share_at(10.0, 0.25) == 0.25
-    assert other.share_at(10.0, 0.25) == 1.0
+    probe, other = (known.schedule(KIND, None, probe=one) for one in (True, False))
+    assert probe.first == other.first == 1.0
+    assert probe.step_at(10.0, 0.25) == 0.25
+    assert other.step_at(10.0, 0.25) == 1.0
 
 
 @pytest.mark.parametrize(("eta", "due"), [(20.0, 20.0), (0.001, 1.0)])
 def test_the_servers_word_is_taken_until_more_is_known(eta: float, due: float) -> None:
-    assert DurationModel(1.0, 0.05).expected(KIND, eta).due == due
+    assert DurationModel(1.0, 0.05).schedule(KIND, eta).first == due
 
 
 def test_an_eta_is_taken_for_what_etas_have_proved_to_be() -> None:
     known = DurationModel(1.0, 0.05)
     for took in (10.0, 25.0, 60.0, 31.0, 14.0, 44.0):
         known.observe(KIND, 2 * took, 0.99 * took, took)
-    assert known.expected(KIND, 200.0).due == pytest.approx(100.0, rel=0.05)
-    assert known.expected("another kind", 10.0).due == pytest.approx(5.0, rel=0.05)
+    assert known.schedule(KIND, 200.0).first == pytest.approx(100.0, rel=0.05)
+    assert known.schedule("another kind", 10.0).first == pytest.approx(5.0, rel=0.05)
 
 
 @pytest.mark.parametrize("eta", [5e-324, 1e-300, 1e-30, 1e308])
@@ -218,25 +218,25 @@ def test_no_eta_spoils_what_is_learnt_of_the_others(eta: float) -> None:
         known.observe(KIND, 30.0, 0.9 * took, took)
         known.observe(KIND, eta, 0.9 * took, took)
     for other in (eta, 30.0, 5e-324, 1e308):
-        expected = known.expected("another kind", other)
-        assert 0 < expected.due < math.inf
-        assert 0 < expected.share_at(expected.due, 0.25) <= 0.25
+        expected = known.schedule("another kind", other)
+        assert 0 < expected.first < math.inf
+        assert 0 < expected.step_at(expected.first, 0.25) <= 0.25
 
 
 def test_a_kind_that_is_steadier_than_its_etas_goes_before_them() -> None:
     known = DurationModel(1.0, 0.05)
     for eta in (10.0, 25.0, 60.0, 31.0, 14.0, 44.0):
         known.observe(KIND, eta, 29.5, 30.0)
-    assert known.expected(KIND, 200.0).due == pytest.approx(30.0, rel=0.05)
-    assert known.expected(KIND, None).due == pytest.approx(30.0, rel=0.05)
+    assert known.schedule(KIND, 200.0).first == pytest.approx(30.0, rel=0.05)
+    assert known.schedule(KIND, None).first == pytest.approx(30.0, rel=0.05)
 
 
 def test_jobs_that_were_done_at_once_teach_too() -> None:
     known = DurationModel(1.0, 0.05)
     known.observe(KIND, 0.0, None, 0.0)
     known.observe(KIND, None, 0.0, -1.0)
-    assert known.expected(KIND, None).due > 0
-    assert (known.kinds[KIND].samples, known.etas) == (2, None)
+    assert known.schedule(KIND, None).first > 0
+    assert (known.kinds[KIND].samples, known.of_eta) == (2, None)
 
 
 def test_the_first_jobs_of_each_subject_are_scouts_and_few_later() -> None:

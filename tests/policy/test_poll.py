@@ -92,12 +92,12 @@ def action(state: PollState, now: float = 100.0, draw: float = 0.0) -> Any:
 def test_s39_the_first_question_comes_near_the_eta_within_bounds(
     expected: float | None, delay: float
 ) -> None:
-    assert action(PollState(started=0.0, expected=in_all(expected)), now=0.0) == PollAfter(delay)
+    assert action(PollState(started=0.0, schedule=in_all(expected)), now=0.0) == PollAfter(delay)
 
 
 def test_time_that_has_passed_since_acceptance_counts() -> None:
-    assert action(PollState(started=0.0, expected=in_all(20.0)), now=15.0) == PollAfter(5.0)
-    assert action(PollState(started=0.0, expected=in_all(20.0)), now=50.0) == PollAfter(0.0)
+    assert action(PollState(started=0.0, schedule=in_all(20.0)), now=15.0) == PollAfter(5.0)
+    assert action(PollState(started=0.0, schedule=in_all(20.0)), now=50.0) == PollAfter(0.0)
 
 
 def test_a_job_that_is_taken_up_again_is_not_waited_for() -> None:
@@ -106,7 +106,7 @@ def test_a_job_that_is_taken_up_again_is_not_waited_for() -> None:
 
 
 def test_a_job_is_asked_about_once_even_after_its_deadline() -> None:
-    state = PollState(started=0.0, expected=in_all(20.0), deadline=10.0)
+    state = PollState(started=0.0, schedule=in_all(20.0), deadline=10.0)
     assert action(state, now=10.0) == PollAfter(0.0)
     assert action(state, now=4.0) == PollAfter(6.0)
 
@@ -147,7 +147,7 @@ def test_the_draw_only_ever_lengthens_a_wait(draw: float) -> None:
 
 
 def test_a_scout_asks_early_and_its_questions_lead_up_to_when_the_job_is_due() -> None:
-    state = PollState(started=0.0, expected=Schedule(30.0, 0.1), probe=True)
+    state = PollState(started=0.0, schedule=Schedule(30.0, 0.1), probe=True)
     now, ages = 0.0, list[float]()
     while now < 30.0:
         now += action(state, now=now).delay
@@ -156,21 +156,21 @@ def test_a_scout_asks_early_and_its_questions_lead_up_to_when_the_job_is_due() -
 
 
 def test_a_scout_asks_no_sooner_than_about_an_unknown_job_and_no_later_than_due() -> None:
-    soon = PollState(started=0.0, expected=Schedule(1.2), probe=True)
+    soon = PollState(started=0.0, schedule=Schedule(1.2), probe=True)
     assert action(soon, now=0.0) == PollAfter(1.0)
-    sooner = PollState(started=0.0, expected=Schedule(0.3), probe=True)
+    sooner = PollState(started=0.0, schedule=Schedule(0.3), probe=True)
     assert next_action(sooner, 0.0, PollPolicy(), 0.0) == PollAfter(0.3)
 
 
 def test_a_job_that_was_asked_about_too_early_is_left_alone_until_it_is_due() -> None:
-    expected = Schedule(30.0, share=0.02, late=33.0)
-    assert action(after(Pending(), at=20.0, expected=expected), now=20.0) == PollAfter(10.0)
-    assert action(after(Pending(), at=5.0, expected=expected), now=5.0) == PollAfter(15.0)
+    schedule = Schedule(30.0, step=0.02, late=33.0)
+    assert action(after(Pending(), at=20.0, schedule=schedule), now=20.0) == PollAfter(10.0)
+    assert action(after(Pending(), at=5.0, schedule=schedule), now=5.0) == PollAfter(15.0)
 
 
 def test_a_job_of_a_known_kind_is_asked_about_in_the_steps_that_suit_it() -> None:
-    expected = Schedule(50.0, share=0.04, late=60.0)
-    assert action(after(Pending(), at=50.0, expected=expected), now=50.0) == PollAfter(2.0)
+    schedule = Schedule(50.0, step=0.04, late=60.0)
+    assert action(after(Pending(), at=50.0, schedule=schedule), now=50.0) == PollAfter(2.0)
 
 
 def test_time_that_has_passed_since_the_answer_counts() -> None:
@@ -390,7 +390,7 @@ def test_every_state_has_an_action_and_no_wait_breaks_a_bound(
 
 
 def test_p23_questions_are_few_for_the_age_of_a_job() -> None:
-    state, now, polls = PollState(started=0.0, expected=in_all(30.0)), 0.0, 0
+    state, now, polls = PollState(started=0.0, schedule=in_all(30.0)), 0.0, 0
     while now < 600.0:
         now += next_action(state, now, POLICY, 0.0).delay  # type: ignore[union-attr]
         state, polls = observe(state, Pending(), now), polls + 1
