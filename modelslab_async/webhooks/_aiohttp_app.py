@@ -153,6 +153,14 @@ class _Connection(web.RequestHandler):
 
     __slots__ = ()
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        # aiohttp forgets the task here and lets it wait on for the rest of a body, of which nothing
+        # comes any more; no shutdown would wait for it. A delivery that is being kept goes on.
+        lingering = None if self._request_in_progress else self._task_handler
+        super().connection_lost(exc)
+        if lingering is not None:
+            lingering.cancel()
+
     def handle_error(
         self,
         request: web.BaseRequest,
