@@ -17,6 +17,7 @@ from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault, Scenario
 
 from .disk import DiskFault
+from .expecting import done_in_the_storm, wants
 from .named import all_done
 from .network import Mishap
 from .world import CALM, Outcome, Script
@@ -243,6 +244,13 @@ _REFUSING = (
         id="D22",
         scenario=_served(_file("drip", host="primary", times=None, at=1, seconds=0.3)),
         expects=_from_mirror,
+    ),
+    # Twice the minimum rate, of a file whose size is not named: its link gives way in time.
+    Script(
+        id="D49",
+        scenario=_served(_file("endless", host="primary", times=None, seconds=8.0)),
+        storm=900.0,
+        expects=wants(_from_mirror, done_in_the_storm),
     ),
     Script(id="D23", jobs=1, scenario=_served(_file("endless")), expects=all_done),
 )

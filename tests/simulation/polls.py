@@ -6,9 +6,11 @@ What virtual time does not show: that a distinct exit code goes with P07, in
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote
 
 from attrs import evolve
 
@@ -263,6 +265,48 @@ _BEHIND_ITS_LINKS = (plainly, _after("SR", 120.0), done_in_the_storm)
 _GONE = Fault(on="download", kind="xml", status=404, times=None)
 _PRIMARY_GONE = Fault(on="download", kind="xml", status=404, times=None, host="primary")
 
+
+def _keyless(outcome: Outcome) -> Iterable[str]:
+    """No spelling of the key is in what is kept of an answer; that it was there is seen."""
+    for row in outcome.rows:
+        told = row.error or ""
+        if "the key" not in told:
+            yield f"row {row.seq} says {told!r}"
+        for _ in range(3):
+            told = html.unescape(unquote(told))
+        if KEY[:16] in told.casefold():
+            yield f"row {row.seq} holds the key: {row.error!r}"
+
+
+_SPELLINGS = {
+    "json": "".join(f"\\u{ord(one):04x}" for one in KEY),
+    "percent": "".join(f"%{ord(one):02x}" for one in KEY),
+    "html": "".join(f"&#{ord(one)};" for one in KEY),
+    "mixed": "".join(f"%26%23x{ord(one):x}%3b" for one in KEY),
+    "case": KEY.upper(),
+    "cut": KEY[:24],
+}
+_REPEATED = tuple(
+    asked(
+        f"T42-{name}",
+        evolve(
+            CALM,
+            faults=(
+                Fault(
+                    on="fetch",
+                    kind="answer",
+                    times=None,
+                    body=f'{{"status": "failed", "message": "the key {spelled} is bad"}}',
+                ),
+            ),
+        ),
+        _all("ISF"),
+        _keyless,
+        storm=60,
+    )
+    for name, spelled in _SPELLINGS.items()
+)
+
 _SAID = (
     *(_refused(name, *no) for name, no in _ACCOUNT.items()),
     _refused("200", 200, "Invalid API key"),
@@ -356,4 +400,4 @@ _SAID = (
 )
 
 
-SCRIPTS: tuple[Script, ...] = (*_NO_ANSWER, *_SAID, *_NO_END, *paces.SCRIPTS)
+SCRIPTS: tuple[Script, ...] = (*_NO_ANSWER, *_SAID, *_REPEATED, *_NO_END, *paces.SCRIPTS)
