@@ -76,6 +76,8 @@ async def _main(
         loop.add_signal_handler(number, stop, number)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup stays in force
         loop.add_signal_handler(signal.SIGHUP, stop, signal.SIGHUP)
+    # A supervisor that blocks them for itself hands that on to what it starts, unasked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_SIGNALS, signal.SIGHUP))
     try:
         codes.append(await work)
     except asyncio.CancelledError:

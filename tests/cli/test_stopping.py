@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from asyncio import StreamReader
 from collections.abc import Callable
 from contextlib import asynccontextmanager
@@ -172,6 +173,39 @@ async def test_x09_under_nohup_the_end_of_a_terminal_is_nothing(tmp_path: Path) 
         assert process.stdout is not None
         assert await process.stdout.receive() == b"a.wav\n"
         assert await process.wait() == 0
+
+
+BLOCKED = """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+async def test_x27_signals_that_a_parent_blocked_for_itself_stop_us(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
+    async with (
+        Sandbox(ENDLESS) as box,
+        await anyio.open_process(
+            [sys.executable, "-c", BLOCKED, *COMMAND, "generate", "a", "-o", "a.wav"],
+            cwd=tmp_path,
+            env=environment(tmp_path, **reaches(box)),
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        try:
+            with anyio.fail_after(30):
+                await until(lambda: box.book.debits)
+                process.send_signal(number)
+                assert await process.wait() == code
+        finally:
+            if process.returncode is None:
+                process.kill()
 
 
 async def test_the_second_signal_leaves_at_once_and_says_which_job_may_exist(
