@@ -36,7 +36,7 @@ from ._naming import DEFAULT_TEMPLATE, check_template, longest_name
 from ._outcomes import Failed, Outcome
 from ._reconcile import Reconciler
 from ._records import decoded
-from ._results import RESULTS_NAME, Result, ResultsFile
+from ._results import RESULTS_NAME, Result, check_results_name, write_results
 from ._rows import PlannedRow, Row, StoredFile
 from ._runner import UNFINISHED, Runner
 from ._sqlite.reader import Reader
@@ -127,7 +127,7 @@ class Batch:
         """
         async with AsyncExitStack() as stack:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
-            await self.ledger.read(lambda _: self._open_results(stack))
+            await self.ledger.read(lambda _: self._check_directory())
             self.purse = await self._purse()
             missing = await self.ledger.read(lambda reader: reader.missing())
             self._runner = self._made(self.purse, Arrivals(missing))
@@ -167,22 +167,21 @@ class Batch:
                 raise stopped from None
             raise StopAsyncIteration from None
 
-    def _open_results(self, stack: AsyncExitStack) -> None:
-        """In the ledger's thread: who is cancelled meanwhile finds the file on the stack, too."""
+    def _check_directory(self) -> None:
+        """Blocking: see, before anything is paid for, that the files can be made and named."""
         place = self.ledger.place
         try:
             probe(place.through, "-" * longest_name(self._settings.template))
             self._ascii_only = self._settings.restrict_filenames or not takes_all_scripts(
                 place.through
             )
-            self._results = ResultsFile(place.through)
+            check_results_name(place.through)
         except OSError as error:
             raise LedgerError(
                 f"{place.path} cannot hold the files of a batch: {error.strerror}; nothing was "
                 "sent. A new batch can have another directory; a batch that is here already has "
                 "to be moved whole, with its ledger"
             ) from error
-        stack.callback(self._results.close)
 
     async def _purse(self) -> Budget:
         kept = Limits.of_texts(await self.ledger.read(lambda reader: reader.meta()))
@@ -226,7 +225,7 @@ class Batch:
                 await self._resolve(reconciler)
             async for row in self.ledger.each((RowState.AMBIGUOUS,)):
                 error = may_exist(row.error or "", row.track_id or "", None)
-                await self._report(row, Failed(id=row.id, row=row.seq, error=error))
+                await self._report(Failed(id=row.id, row=row.seq, error=error))
         try:
             await self.ledger.check()
         except LedgerMoved as error:
@@ -235,9 +234,14 @@ class Batch:
             if not self.ledger.place.is_stable:
                 return
         try:
-            await self.ledger.read(partial(_rewrite, self._results))
+            await self.ledger.read(partial(_write_results, self.ledger.place.through))
         except OSError as error:
-            self._runner.stop(_no_results(error))
+            self._runner.stop(
+                LedgerError(
+                    f"{RESULTS_NAME} cannot be written ({error.strerror}); nothing is lost, the "
+                    "ledger has it all: make room, then run the batch again"
+                )
+            )
 
     async def _name_jobs(self) -> None:
         """A ledger that was removed ends with this process, and its jobs are known nowhere else."""
@@ -364,11 +368,7 @@ class Batch:
                 f"{named}; nothing was sent: give them new ids"
             )
 
-    async def _report(self, row: Row, outcome: Outcome) -> None:
-        try:
-            await self.ledger.read(lambda _: self._results.append(result_of(row)))
-        except OSError as error:
-            self._runner.stop(_no_results(error))
+    async def _report(self, outcome: Outcome) -> None:
         with suppress(anyio.BrokenResourceError):
             await self._send.send(outcome)
 
@@ -410,15 +410,8 @@ def _planned_now(reader: Reader) -> str:
     return selection.fingerprint
 
 
-def _no_results(error: OSError) -> LedgerError:
-    return LedgerError(
-        f"{RESULTS_NAME} cannot be written ({error.strerror}); nothing is lost, the ledger has it "
-        "all: make room, then run the batch again"
-    )
-
-
-def _rewrite(results: ResultsFile, reader: Reader) -> None:
-    results.finish(result_of(row) for row in reader.each())
+def _write_results(directory: Path, reader: Reader) -> None:
+    write_results(directory, (result_of(row) for row in reader.each()))
 
 
 def result_of(row: Row) -> Result:

@@ -117,7 +117,7 @@ class Runner:
         room: int,
         purse: Budget,
         arrivals: Arrivals,
-        report: Callable[[Row, Outcome], Awaitable[None]],
+        report: Callable[[Outcome], Awaitable[None]],
     ) -> None:
         self._session = session
         self._ledger = ledger
@@ -193,7 +193,7 @@ class Runner:
         try:
             outcome = await self._outcome(row, taken)
             if outcome is not None:
-                await self._report(await self._ledger.row(row.seq), outcome)
+                await self._report(outcome)
         finally:
             self._turns.ended(row.seq)
             self._backlog.release()

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,6 @@ from modelslab_async import (
     Succeeded,
 )
 from modelslab_async.batch._manifest import RequestLike
-from modelslab_async.batch._results import RESULTS_NAME, ResultsFile
 from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
@@ -461,29 +459,6 @@ async def test_x01_a_batch_cancelled_at_any_turn_of_the_loop_pays_for_nothing_tw
                 await run(client, requests, folder)
             assert states(folder) == {S.DONE: 2}
         assert set(paid(box).values()) == {1}
-
-
-async def test_x02_a_batch_cancelled_while_it_opens_leaves_no_file_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    loop, opened, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
-
-    def slowly(directory: Path) -> ResultsFile:
-        file = ResultsFile(directory)
-        loop.call_soon_threadsafe(opened.set)
-        assert go_on.wait(10)
-        return file
-
-    monkeypatch.setattr("modelslab_async.batch._batch.ResultsFile", slowly)
-    async with Sandbox() as box, client_of(box) as client:
-        task = asyncio.create_task(run(client, [], tmp_path))
-        await opened.wait()
-        task.cancel()
-        go_on.set()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    still_open = [fd.resolve() for fd in Path("/proc/self/fd").iterdir()]
-    assert (tmp_path / RESULTS_NAME).resolve() not in still_open
 
 
 async def test_a_second_batch_in_the_directory_is_refused_while_one_runs(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -21,7 +21,13 @@ from modelslab_async.batch._naming import (
     file_name,
     longest_name,
 )
-from modelslab_async.batch._results import RESULTS_NAME, Result, ResultsFile, result_line
+from modelslab_async.batch._results import (
+    RESULTS_NAME,
+    Result,
+    check_results_name,
+    result_line,
+    write_results,
+)
 from modelslab_async.errors import ConfigurationError, LedgerError
 
 # Names
@@ -252,31 +258,18 @@ def test_seconds_that_are_no_number_are_not_known(value: float) -> None:
 # The file
 
 
-def test_lines_are_appended_in_the_order_of_completion(tmp_path: Path) -> None:
-    for numbers in ([3, 1], [2]):
-        with ResultsFile(tmp_path) as file:
-            for number in numbers:
-                file.append(result(number))
-                assert written(tmp_path)[-1]["row"] == number
-    assert [line["row"] for line in written(tmp_path)] == [3, 1, 2]
-
-
-def test_the_end_is_one_line_a_row_in_their_order(tmp_path: Path) -> None:
-    file = ResultsFile(tmp_path)
-    file.append(result(2, error="once"))
-    file.append(result(1))
-    file.append(result(2))
-    file.finish(result(number) for number in (1, 2))
-    assert [(line["row"], line["error"]) for line in written(tmp_path)] == [(1, None), (2, None)]
+def test_the_file_has_one_line_a_row_in_their_order(tmp_path: Path) -> None:
+    for last in (2, 3):
+        write_results(tmp_path, (result(number) for number in range(1, last + 1)))
+        assert [line["row"] for line in written(tmp_path)] == [*range(1, last + 1)]
     assert [path.name for path in tmp_path.iterdir()] == [RESULTS_NAME]
 
 
 @pytest.mark.parametrize("rows", [[2, 1], [1, 1]])
 def test_results_that_are_out_of_order_replace_nothing(tmp_path: Path, rows: list[int]) -> None:
-    file = ResultsFile(tmp_path)
-    file.append(result(5))
+    write_results(tmp_path, [result(5)])
     with pytest.raises(LedgerError, match="mixed"):
-        file.finish(map(result, rows))
+        write_results(tmp_path, map(result, rows))
     assert [line["row"] for line in written(tmp_path)] == [5]
     assert [path.name for path in tmp_path.iterdir()] == [RESULTS_NAME]
 
@@ -286,73 +279,57 @@ def test_a_source_that_fails_replaces_nothing(tmp_path: Path) -> None:
         yield result(1)
         raise LedgerError("gone")
 
-    file = ResultsFile(tmp_path)
-    file.append(result(5))
+    write_results(tmp_path, [result(5)])
     with pytest.raises(LedgerError, match="gone"):
-        file.finish(failing())
+        write_results(tmp_path, failing())
     assert [line["row"] for line in written(tmp_path)] == [5]
-
-
-@pytest.mark.parametrize("tail", [b'{"row": 2, "id"', b"x" * 200_000])
-@pytest.mark.parametrize("whole", [b"", b'{"row": 1}\n'])
-def test_a_torn_last_line_is_cut(tmp_path: Path, whole: bytes, tail: bytes) -> None:
-    (tmp_path / RESULTS_NAME).write_bytes(whole + tail)
-    with ResultsFile(tmp_path) as file:
-        file.append(result(3))
-    assert (tmp_path / RESULTS_NAME).read_bytes() == whole + result_line(result(3))
 
 
 def test_a_part_file_that_a_dead_process_left_is_replaced(tmp_path: Path) -> None:
     (tmp_path / f".{RESULTS_NAME}.part").write_bytes(b"x" * 100_000)
-    ResultsFile(tmp_path).finish([result(1)])
+    write_results(tmp_path, [result(1)])
     assert [path.name for path in tmp_path.iterdir()] == [RESULTS_NAME]
     assert len(written(tmp_path)) == 1
 
 
-def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "precious").write_text("mine")
-    (tmp_path / RESULTS_NAME).symlink_to("precious")
+def test_a_name_that_is_free_or_that_of_a_file_is_fit_for_results(tmp_path: Path) -> None:
+    check_results_name(tmp_path)
+    write_results(tmp_path, [result(1)])
+    check_results_name(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [os.mkfifo, os.mkdir, lambda path: path.symlink_to("precious")],
+    ids=["pipe", "directory", "link"],
+)
+def test_what_is_no_file_is_refused(tmp_path: Path, plant: Callable[[Path], None]) -> None:
+    plant(tmp_path / RESULTS_NAME)
     with pytest.raises(LedgerError, match="no regular file"):
-        ResultsFile(tmp_path)
-    assert (tmp_path / "precious").read_text() == "mine"
+        check_results_name(tmp_path)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / RESULTS_NAME)
-    with pytest.raises(LedgerError, match="no regular file"):
-        ResultsFile(tmp_path)
-    (tmp_path / RESULTS_NAME).unlink()
-    (tmp_path / RESULTS_NAME).mkdir()
-    with pytest.raises(LedgerError, match="no regular file"):
-        ResultsFile(tmp_path)
-
-
-FILLING = """
+FULL = """
 import resource, signal, sys
 from pathlib import Path
-from modelslab_async.batch._results import Result, ResultsFile
+from modelslab_async.batch._results import Result, write_results
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
-file = ResultsFile(Path(sys.argv[1]))
-number = 0
 try:
-    while True:
-        file.append(Result(row=number, id="a", prompt="rock"))
-        number += 1
-except OSError:
-    print(number)
-resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-file.append(Result(row=99, id="a", prompt="rock"))
+    write_results(Path(sys.argv[1]), (Result(row=n, id="a", prompt="rock") for n in range(99)))
+except OSError as error:
+    print(error.strerror)
 """
 
 
-def test_a_full_disk_leaves_whole_lines(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_old_file_whole(tmp_path: Path) -> None:
+    write_results(tmp_path, [result(5)])
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", FILLING, str(tmp_path)],
+        [sys.executable, "-W", "error", "-c", FULL, str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
     )
-    count = int(done.stdout)
-    assert count > 1
-    assert [line["row"] for line in written(tmp_path)] == [*range(count), 99]
+    assert done.stdout == "File too large\n"
+    assert [line["row"] for line in written(tmp_path)] == [5]
+    assert [path.name for path in tmp_path.iterdir()] == [RESULTS_NAME]

@@ -306,8 +306,8 @@ MUTANTS = (
         of("batch/test_results", "results_that_are_out_of_order_replace_nothing"),
         Patch(
             "batch/_results.py",
-            "        part = self._directory / _PART_NAME\n",
-            "        part = self.path\n",
+            "    part = directory / _PART_NAME\n",
+            "    part = directory / RESULTS_NAME\n",
         ),
     ),
     planted(

@@ -13,7 +13,12 @@ from pathlib import Path
 import pytest
 
 from modelslab_async import DownloadError, LedgerError, RemoteFile, WebhookError
-from modelslab_async.batch._results import RESULTS_NAME, Result, ResultsFile
+from modelslab_async.batch._results import (
+    RESULTS_NAME,
+    Result,
+    check_results_name,
+    write_results,
+)
 from modelslab_async.batch._sqlite.store import Store
 from modelslab_async.webhooks import Delivery, SqliteInbox
 from modelslab_async.webhooks._signing import read_hint
@@ -42,10 +47,9 @@ def plan_a_row(out: Path) -> None:
         store.close()
 
 
-def write_results(out: Path) -> None:
-    with ResultsFile(out) as file:
-        file.append(Result(row=1, id="a", prompt="rock"))
-        file.finish([Result(row=1, id="a", prompt="rock")])
+def give_results(out: Path) -> None:
+    check_results_name(out)
+    write_results(out, [Result(row=1, id="a", prompt="rock")])
 
 
 def works(work: Callable[[Path], None], out: Path) -> bool:
@@ -73,7 +77,7 @@ def test_t15_no_result_is_written_through_what_is_planted(
     name: str, kind: str, tmp_path: Path, elsewhere: Elsewhere
 ) -> None:
     elsewhere.plant(kind, tmp_path / "out" / name)
-    done = works(write_results, tmp_path / "out")
+    done = works(give_results, tmp_path / "out")
     assert elsewhere.untouched
     assert not done or not (tmp_path / "out" / RESULTS_NAME).is_symlink()
 
