@@ -247,7 +247,8 @@ def _body(response: aiohttp.ClientResponse, asked_offset: int, known: str | None
     if has_two_lengths(response):
         raise LinkFailed(AttemptFailure(FailureKind.NETWORK, "the answer names two lengths"))
     length = response.content_length
-    if status == 206:
+    named = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if status == 206 or (named is not None and int(named[1])):  # some say 200 of a part
         return _partial(response, asked_offset, length, known)
     return _described(response, 0, length, _validator(response))
 

@@ -609,6 +609,31 @@ async def test_d30_a_part_that_is_not_the_rest_of_this_file_is_not_used(
         assert host.header("range") is None
 
 
+@pytest.mark.parametrize("rest", [REST, f"Content-Range: bytes {HALF}-{len(WHOLE) - 1}/*"])
+async def test_d30_a_part_is_one_under_status_200_too(rest: str, tmp_path: Path) -> None:
+    first = says(WHOLE[:HALF], ETAG, length=len(WHOLE))
+    async with Host(first, says(WHOLE[HALF:], ETAG, rest)) as host, downloader(QUICK) as client:
+        saved = await client.download(RemoteFile((host.url,)), f"{tmp_path}/")
+        assert saved.path.read_bytes() == WHOLE
+        assert host.accepted == 2
+
+
+async def test_d30_a_part_that_looks_like_a_file_is_no_file(tmp_path: Path) -> None:
+    end = wav(seed=1)
+    named = f"Content-Range: bytes 100-{len(end) + 99}/{len(end) + 100}"
+    async with Host(says(end, named), says(WHOLE)) as host, downloader(QUICK) as client:
+        saved = await client.download(RemoteFile((host.url,)), f"{tmp_path}/")
+        assert saved.path.read_bytes() == WHOLE
+
+
+async def test_d30_all_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    first = says(WHOLE[:HALF], ETAG, length=len(WHOLE))
+    second = says(WHOLE, ETAG, f"Content-Range: bytes 0-{len(WHOLE) - 1}/{len(WHOLE)}")
+    async with Host(first, second) as host, downloader(QUICK) as client:
+        saved = await client.download(RemoteFile((host.url,)), f"{tmp_path}/")
+        assert saved.path.read_bytes() == WHOLE
+
+
 async def test_d30_a_part_that_is_cut_is_gone_on_with_like_the_whole(tmp_path: Path) -> None:
     first = says(WHOLE[:HALF], ETAG, length=len(WHOLE))
     second = says(WHOLE[HALF:-10], ETAG, REST, status=PART, length=len(WHOLE) - HALF)
