@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -90,7 +91,7 @@ class Output:
         return click.style(word, fg=color, bold=True) if self.colored else word
 
     def _tell(self, text: str) -> None:
-        write(sys.stderr, text.encode(errors="backslashreplace") + b"\n")
+        write(sys.stderr, _encoded(text) + b"\n")
 
 
 def operand(path: object) -> str:
@@ -109,10 +110,11 @@ def fetch_command(ids: Sequence[str], options: Sequence[str] = ()) -> str:
 
 def _encoded(line: str) -> bytes:
     """A line with a path in it, which may be no text."""
-    try:
+    with contextlib.suppress(UnicodeEncodeError):
         return os.fsencode(line)
-    except UnicodeEncodeError:  # by a locale that knows no such letters; terminals do
+    with contextlib.suppress(UnicodeEncodeError):  # a locale knows no such letters; terminals do
         return line.encode(errors="surrogateescape")
+    return line.encode(errors="backslashreplace")
 
 
 def json_by_default() -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     allow_from_autoenv=False,  # a service of that name brings tcp://10.0.0.1:80 into containers
     help="Of the API; 0: a free one.",
 )
-@click.option("--scenario", metavar="FILE|NAME", default="clean", help="BatchOptions it behaves.")
+@click.option("--scenario", metavar="FILE|NAME", default="clean", help="How it behaves.")
 @click.option("--slots", type=click.IntRange(min=1), default=5, help="Jobs that its queue holds.")
 @click.option("--seed", type=int, default=0, help="What is random is the same for the same seed.")
 @output_options

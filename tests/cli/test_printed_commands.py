@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
 import pytest
 
 from modelslab_async._cli.fetch import fetch
-from modelslab_async._cli.output import PROGRAM, fetch_command
+from modelslab_async._cli.output import PROGRAM, Output, fetch_command
 from modelslab_async.sandbox import Sandbox
 
 from ..support.manifests import last_line, manifest
-from .test_cli import against, box, command
+from .test_cli import against, box, command, started_against
+from .test_names import ASCII, RAIN
 
 __all__ = ["box"]
 
@@ -42,6 +44,33 @@ async def test_h11_a_directory_that_begins_with_a_dash_is_gone_on_with(
         again = await against(box, tmp_path, *words, "--max-jobs-total", "1")
         assert again.returncode == 9, again.stderr
     assert len(box.book.debits) == 1
+
+
+@pytest.mark.anyio
+async def test_h11_a_directory_that_this_process_cannot_spell_is_gone_on_with(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    rows = manifest(tmp_path, "waltz", "raga")
+    first = await started_against(box, tmp_path, "batch", rows, "-o", RAIN, "--limit", "1", **ASCII)
+    assert first.returncode == 9, first.stderr
+    again = await started_against(box, tmp_path, *words_of(last_line(first.stderr)), **ASCII)
+    assert (again.returncode, len(box.book.debits)) == (0, 2), again.stderr
+
+
+@pytest.mark.parametrize("name", [b"plain", b"no \xff text", RAIN.encode()])
+def test_h11_a_path_is_told_by_the_bytes_of_its_name(
+    name: bytes, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    Output().last(os.fsdecode(name))
+    Output().give(os.fsdecode(name))
+    assert capfdbinary.readouterr() == (name + b"\n", name + b"\n")
+
+
+def test_h11_text_that_is_nothing_in_utf8_is_told_all_the_same(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    Output().last("half a letter: \ud83d")
+    assert capfdbinary.readouterr().err == b"half a letter: \\ud83d\n"
 
 
 @pytest.mark.parametrize("ids", [["310815"], ["-ofoo"], ["310815", "--help"], ["-1", "--", "-h"]])
