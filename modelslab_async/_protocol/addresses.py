@@ -95,13 +95,13 @@ def forbidden_address(ip: str, *, allow_loopback: bool, allowed: tuple[Range, ..
         address = address.ipv4_mapped
     if address.is_loopback:
         return not allow_loopback
-    if _is_of_no_range(address):
+    inner = () if isinstance(address, ipaddress.IPv4Address) else tuple(_inside(address))
+    if _is_of_no_range(address) or any(map(_never_passes, inner)):
         return True
     if _is_in(address, allowed):
         return False
     if isinstance(address, ipaddress.IPv4Address):
         return not address.is_global or _is_in(address, _DENIED)
-    inner = tuple(_inside(address))
     if any(_forbids(one, allowed) for one in inner):
         return True
     if inner and not _is_isatap(address):
@@ -119,9 +119,9 @@ def range_to_allow(ip: str) -> str | None:
     if isinstance(address, ipaddress.IPv6Address):
         inner = [address.ipv4_mapped] if address.ipv4_mapped else list(_inside(address))
         address = next((one for one in inner if _is_in(one, _PRIVATE)), address)
-        if any(one.is_loopback or _is_of_no_range(one) for one in inner):
+        if any(map(_never_passes, inner)):
             return None
-    if address is None or address.is_loopback or _is_of_no_range(address):
+    if address is None or _never_passes(address):
         return None
     return str(next((one for one in _PRIVATE if address in one), ipaddress.ip_network(address)))
 
@@ -135,6 +135,11 @@ def _address(ip: str) -> Address | None:
 
 def _is_in(address: Address, ranges: tuple[Range, ...]) -> bool:
     return any(address in one for one in ranges)
+
+
+def _never_passes(address: Address) -> bool:
+    """Whether it is this machine, or one that `_is_of_no_range`: nothing allows it."""
+    return address.is_loopback or _is_of_no_range(address)
 
 
 def _is_of_no_range(address: Address) -> bool:

@@ -189,8 +189,8 @@ MUTANTS = (
         of("protocol/test_addresses", "t40_no_range_allows_this_machine_its_link_or_a_group"),
         Patch(
             "_protocol/addresses.py",
-            "    if _is_of_no_range(address):\n        return True\n",
-            "    if _is_of_no_range(address) and not allowed:\n        return True\n",
+            "    if _is_of_no_range(address) or any(map(_never_passes, inner)):\n",
+            "    if _is_of_no_range(address) and not allowed:\n",
         ),
     ),
     planted(
