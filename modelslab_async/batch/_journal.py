@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import assert_never
 
-from attrs import frozen
+from attrs import define, field
 
 from .._engine.job import Job, JobStatus
 from .._engine.prepare import Submission
@@ -36,9 +36,12 @@ class SetAside(ModelsLabError):
     """This row is refused while others are accepted: it lets them go first, and stays planned."""
 
 
-@frozen
+@define
 class Journal:
     """Of one row, for as long as it tries to be submitted.
+
+    Attributes:
+        state: of the row, after what was written last.
 
     Raises:
         ModelsLabError: from `intent`, what its owner has against an attempt: nothing was written,
@@ -50,6 +53,10 @@ class Journal:
     _row: Row
     _cost: Decimal | None
     _refuses: Callable[[int], ModelsLabError | None]
+    state: RowState = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.state = self._row.state
 
     async def intent(self, submission: Submission, attempt: int) -> None:
         reason = self._refuses(attempt)  # since this row began to wait for its slot
@@ -57,22 +64,18 @@ class Journal:
             raise reason
         number = self._row.attempt + attempt
         cost = None if self._cost is None else decimal_text(self._cost)
-        await self._ledger.write(changes.intent(self._row.seq, submission.track_id, number, cost))
+        change = changes.intent(self._row.seq, submission.track_id, number, cost)
+        self.state = await self._ledger.write(change)
 
     async def answer(self, answer: Answered) -> Answered:
-        change = await self._change(answer)
-        state = await self._ledger.write(change)
-        if change.paid and state is RowState.AMBIGUOUS:
+        if isinstance(answer, Job) and self.state is RowState.AMBIGUOUS:  # found since
+            change = changes.accepted(self._row.seq, answer.id, answer.to_json())
+        else:
+            change = _written(self._row.seq, answer)
+        self.state = await self._ledger.write(change)
+        if change.paid and self.state is RowState.AMBIGUOUS:
             return Unknown("the API gave it the job of another row", str(change.values["job_id"]))
         return answer
-
-    async def _change(self, answer: Answered) -> changes.Change:
-        if isinstance(answer, Job) and (await self._state()) is RowState.AMBIGUOUS:
-            return changes.accepted(self._row.seq, answer.id, answer.to_json())  # found since
-        return _written(self._row.seq, answer)
-
-    async def _state(self) -> RowState:
-        return (await self._ledger.row(self._row.seq)).state
 
 
 def _written(row: int, answer: Answered) -> changes.Change:

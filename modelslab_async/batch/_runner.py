@@ -273,7 +273,7 @@ class Runner:
         held = False
         try:
             if row.state is RowState.PLANNED:
-                return await self._awaited(row, await self._accepted(row, alone)), None
+                return await self._awaited(row, *await self._accepted(row, alone)), None
             ledger = self._ledger
             look = partial(published_before, row, ledger.directory, ledger.place)
             there = await in_thread(look)
@@ -285,21 +285,24 @@ class Runner:
             if not held:
                 self._room.release()
 
-    async def _accepted(self, row: Row, alone: bool) -> Job:
-        """Its job. While the service is down, rows that nobody can settle are made slowly."""
+    async def _accepted(self, row: Row, alone: bool) -> tuple[Job, RowState]:
+        """Its job, and the state of the row with it.
+
+        While the service is down, rows that nobody can settle are made slowly.
+        """
         if self._unknown < _OUTAGE:
-            job = await self._submit(row, alone)
+            accepted = await self._submit(row, alone)
         else:
             async with self._alone:
                 if self._unknown >= _OUTAGE and not self._is_over():
                     await anyio.sleep(backoff(self._tries, random.random()))
                     self._tries += 1
-                job = await self._submit(row, alone)
+                accepted = await self._submit(row, alone)
         self._unknown = self._tries = 0
         self._turns.accepted(row.seq)
-        return job
+        return accepted
 
-    async def _submit(self, row: Row, alone: bool) -> Job:
+    async def _submit(self, row: Row, alone: bool) -> tuple[Job, RowState]:
         large = len(row.request) > _LARGE
         request = await in_thread(partial(request_of, row)) if large else request_of(row)
         if any(isinstance(clip, Path) for clip in request.local_media().values()):
@@ -311,9 +314,8 @@ class Runner:
         cost = self._purse.limits.price_of(request)
         objection = partial(self._objection, row, alone)
         journal = Journal(self._ledger, row, cost, objection)
-        return await self._session.submitter.submit(
-            await self._session.prepare(request, track_id), journal
-        )
+        submission = await self._session.prepare(request, track_id)
+        return await self._session.submitter.submit(submission, journal), journal.state
 
     def _objection(self, row: Row, alone: bool, attempt: int) -> ModelsLabError | None:
         """Why a row that has its slot is not sent after all."""
@@ -351,9 +353,9 @@ class Runner:
             return await job.result()
         if row.state is not RowState.SUBMITTED:
             await self._ledger.write(changes.reattached(row.seq, "asked for again"))
-        return await self._awaited(row, job)
+        return await self._awaited(row, job, RowState.SUBMITTED)
 
-    async def _awaited(self, row: Row, job: Job) -> Generation:
+    async def _awaited(self, row: Row, job: Job, state: RowState) -> Generation:
         try:
             generation = await job.result()
         except JobFailed as error:
@@ -373,7 +375,7 @@ class Runner:
                 changes.detached(row.seq, str(error), polls=job.snapshot.polls)
             )
             raise
-        if (await self._ledger.row(row.seq)).state is RowState.SUBMITTED:
+        if state is RowState.SUBMITTED:
             await self._ledger.write(
                 changes.ready(
                     row.seq,
