@@ -204,6 +204,11 @@ def _sniffed_text(line: str) -> dict[str, Any]:
             "looks like JSON, but the first line made this a text manifest; "
             "say which it is with format text or jsonl"
         )
+    if delimiter(line):  # under the title of a sheet
+        raise Unusable(
+            "looks like the header of a table, whose rows would be paid for line by line as text: "
+            "remove what stands above it, or say that it is text with format text"
+        )
     return _text(line)
 
 

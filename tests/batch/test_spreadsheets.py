@@ -231,12 +231,25 @@ def test_n13_a_header_without_prompt_is_not_paid_for(header: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "table",
+    ["My album,,\r\nprompt,duration,\r\nlo-fi,30,\r\n", "Table 1\n\nPrompt;duration\nlo-fi;30\n",
+     "Songs\tof 2026\n\tprompt\tduration\n\tlo-fi\t30\n", '"Songs"\n"prompt","bpm"\n"lo-fi","9"\n',
+     "Exported by me\nprompt\nlo-fi\n", "a\nb\nduration|PROMPT:\n30|lo-fi\n"],
+)  # fmt: skip
+def test_n13_a_table_under_a_title_is_not_paid_for_as_text(table: str) -> None:
+    (refusal,) = [str(row) for row in read(table) if isinstance(row, BadRow)]
+    assert "looks like the header of a table" in refusal
+    assert requests(table, "text")
+
+
+@pytest.mark.parametrize(
     "line",
     ["lo-fi, rainy", "prompt: lo-fi", "prompt, lo-fi and slow"[8:], "30; rainy", "a | b", "sep",
      "tempo, key, id", "a\tb", "<lofi> beat", "[lofi]", "- lofi", "\\o/", "PKs and more"],
 )  # fmt: skip
 def test_n13_a_prompt_that_looks_a_little_like_data_is_a_prompt(line: str) -> None:
     assert requests(f"{line}\n") == [MusicGen(line.strip())]
+    assert requests(f"raga\n{line}\n")[1:] == [MusicGen(line.strip())]
 
 
 def test_n13_comments_and_blank_lines_are_counted() -> None:
