@@ -13,6 +13,7 @@ from modelslab_async import (
     MusicGen,
     RemoteFile,
     SavedFile,
+    SoundEffect,
     Succeeded,
 )
 from modelslab_async.batch import (
@@ -26,6 +27,13 @@ from modelslab_async.batch import (
     verify_batch,
 )
 from modelslab_async.webhooks import WebhookReceiver
+
+
+def requests() -> None:
+    assert_type(SoundEffect("door", duration=3).duration, int | None)
+    MusicGen()  # type: ignore[call-arg]
+    SoundEffect(duration=3)  # type: ignore[call-arg]
+    MusicGen("waltz", duration="30")  # type: ignore[arg-type]
 
 
 async def single(client: ModelsLab) -> None:

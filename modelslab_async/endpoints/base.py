@@ -87,13 +87,13 @@ def media(help: str) -> Any:  # noqa: A002 - as `Field` has it
     return _field(known, default=None, kw_only=True, repr=_short)
 
 
-def prompt() -> Any:
-    """What to generate: the one field that is given by its place."""
-    return _field(Field(types=(str,), optional=False, longest=MAX_PROMPT))
-
-
 def _field(known: Field, **settings: Any) -> Any:
-    return field(metadata={_FIELD: known}, validator=_check_type, **settings)
+    return field(**_of(known), **settings)
+
+
+def _of(known: Field) -> dict[str, Any]:
+    """What attrs is told about a field."""
+    return {"metadata": {_FIELD: known}, "validator": _check_type}
 
 
 def _check_type(_: Any, attribute: Attribute[Any], value: Any) -> None:
@@ -121,6 +121,10 @@ def _check_size(name: str, value: object, longest: int) -> None:
         )
     if isinstance(value, int) and value.bit_length() > 63:
         raise RequestError(f"{name} is {shown(value)}, but must be below 2**63", field=name)
+
+
+PROMPT = _of(Field(types=(str,), optional=False, longest=MAX_PROMPT))
+"""What to generate, for `attrs.field`: by that call, type checkers see that it must be given."""
 
 
 def _short(value: object) -> str:

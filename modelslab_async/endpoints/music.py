@@ -7,9 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
-from .base import Estimate, Request, between, choice, media, option, prompt
+from .base import PROMPT, Estimate, Request, between, choice, media, option
 from .media import megabytes
 
 _OLD_PAGE = "ModelsLab docs, music-gen page of 2025"
@@ -50,7 +50,7 @@ class MusicGen(Request):
     NAME: ClassVar[str] = "music_gen"
     ENDPOINT: ClassVar[str] = "/api/v6/voice/music_gen"
 
-    prompt: str = prompt()
+    prompt: str = field(**PROMPT)
     init_audio: str | Path | bytes | None = media("URL, or base64 text, of a clip to go on from.")
     sampling_rate: int | None = option(
         int,

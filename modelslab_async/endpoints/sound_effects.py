@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import ClassVar, Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
-from .base import Estimate, Request, between, choice, option, prompt
+from .base import PROMPT, Estimate, Request, between, choice, option
 from .media import megabytes
 
 _PAGE = "ModelsLab docs, sfx page"
@@ -38,7 +38,7 @@ class SoundEffect(Request):
     NAME: ClassVar[str] = "sfx"
     ENDPOINT: ClassVar[str] = "/api/v6/voice/sfx"
 
-    prompt: str = prompt()
+    prompt: str = field(**PROMPT)
     duration: int | None = option(
         int, help="Seconds, 3 to 15.", bound=between(3, 15, "3 to 15 seconds", _PAGE)
     )
