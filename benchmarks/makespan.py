@@ -10,8 +10,8 @@ questions. 300 jobs, 50 at once, in two ways:
   1.2 to 1.8 s a job. On a busy machine only its polls count.
 
 What can be had at all: of evenly spaced questions about a normal law of spread s, the best at 3.3
-questions a job leave a mean lag of 0.32 s, at 2.4 of 0.44 s (the tests of `policy.expecting` search
-for better ones). With s = 20 % and an eta that says nothing, no policy comes below 1.07 at 3
+questions a job leave a mean lag of 0.32 s, at 2.4 of 0.44 s (the tests of `durations` search for
+better ones). With s = 20 % and an eta that says nothing, no policy comes below 1.07 at 3
 questions a job. An eta that is wrong by another factor each time says nothing: such rows are those
 without one. 30 to 60 s are a spread of 20 %, too, and there the policy takes 3.6 questions to come
 to 1.06, and almost 1 more for the first 50 jobs, all under way before anything is known of them.

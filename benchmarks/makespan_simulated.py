@@ -1,7 +1,8 @@
 """Run the production decisions about polls in simulated time: hours of jobs take a second.
 
 Discrete events: a place is taken, a question leaves, its answer comes. What is decided is decided
-by `policy.polling` and `policy.expecting`, as `polls.Poller` does it; nothing is measured here.
+by `_policy.poll` and `_policy.durations`, as `_engine.poll.Poller` does it; nothing is measured
+here.
 """
 
 from __future__ import annotations

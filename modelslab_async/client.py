@@ -249,7 +249,7 @@ class ModelsLab:
             retry_missing: all files that were saved are read, and those that are missing or changed
                 are downloaded again, which costs nothing. A changed file stays as it is, and the
                 new one is saved beside it, as ``name~2.wav``.
-            confirmed: `batch.confirmed.Selection.fingerprint` of the rows that somebody agreed to
+            confirmed: ``plan.selection.fingerprint`` of the `batch.Plan` that somebody agreed to
                 pay for; if others are planned by now, nothing is sent. For ``requests=None``.
             accept_copy: confirms, for a directory that was copied or restored from a backup, that
                 its planned rows are to be paid for from here; else `LedgerCopied` is raised.

@@ -1,6 +1,6 @@
 """Bring a job's file to disk, whole, from whichever of its links gives it.
 
-Where to try next and whether to publish is decided in `policy.transferring`; here bytes are moved,
+Where to try next and whether to publish is decided in `_policy.download`; here bytes are moved,
 in large buffers, with one hop to a thread for each buffer.
 """
 

@@ -237,7 +237,7 @@ class KeyedTransport:
         """One attempt at one request, never repeated and never redirected.
 
         Args:
-            path: starts with a slash; ids in it have passed `trust.job_id`.
+            path: starts with a slash; ids in it have passed `urls.job_id`.
             fields: JSON fields beside the key; large ones encoded already, by `encode_json`.
             timeout: seconds for all of it.
             paid: open a connection of its own.

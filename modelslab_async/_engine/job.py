@@ -1,6 +1,6 @@
 """Hold one job that the API has accepted: its state, and everybody who waits for it.
 
-A `Job` does not poll by itself. It is told what the polls brought, asks `policy.polling` what that
+A `Job` does not poll by itself. It is told what the polls brought, asks `_policy.poll` what that
 means, and wakes those who wait.
 """
 

@@ -2,7 +2,7 @@
 
 A slot is a place in the account's queue on the server. It is taken before the submit leaves and
 given back when the job has ended, before its download. How many there are is decided in
-`policy.pacing`; here is only the waiting, first come first served.
+`_policy.queue`; here is only the waiting, first come first served.
 """
 
 from __future__ import annotations

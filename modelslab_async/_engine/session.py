@@ -126,7 +126,7 @@ class Session:
         """Make a request ready to be sent, its end to be told by webhook if there is a receiver.
 
         Raises:
-            RequestError: see `preparing.prepare`.
+            RequestError: see `prepare.prepare`.
         """
         webhook = None if self.deliveries is None else self.deliveries.url_for(track_id)
         return await prepare(request, track_id, webhook=webhook, clips=self._clips)

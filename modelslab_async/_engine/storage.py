@@ -41,7 +41,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
 
 class LinkFailed(Exception):
-    """One try at one link failed; what that means is for `policy.transferring` to say."""
+    """One try at one link failed; what that means is for `_policy.download` to say."""
 
     def __init__(self, setback: AttemptFailure) -> None:
         super().__init__(setback.detail)

@@ -55,7 +55,7 @@ class BatchSettings:
     """How a batch is run.
 
     Attributes:
-        template: how files are named, see `naming.file_name`.
+        template: how files are named, see `_naming.file_name`.
         restrict_filenames: letters of other scripts than ASCII's are left out of names.
         limits: what may be paid for; what it leaves open is as the ledger says.
         max_new_jobs: what this run may pay for; ``None``: as much as the limits let it.

@@ -96,7 +96,7 @@ class Runner:
     Args:
         session: the open client.
         ledger: open.
-        template: how they are named, see `naming.file_name`.
+        template: how they are named, see `_naming.file_name`.
         ascii_only: keep no letters of other scripts in names.
         room: rows that may have a place in the account's queue, or wait for one.
         purse: what is paid for, and may be.
