@@ -9,7 +9,7 @@ from collections.abc import AsyncIterable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from attrs import evolve, frozen
 
@@ -43,6 +43,8 @@ DEFAULT_BASE_URL = "https://modelslab.com"
 _KEY_NAMES = ("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY")
 
 __all__ = ["Balance", "ModelsLab"]
+
+_Text = TypeVar("_Text", bound=str)
 
 
 @frozen
@@ -276,8 +278,8 @@ class ModelsLab:
             restrict_filenames=restrict_filenames,
             limits=limits,
             max_new_jobs=max_new_jobs,
-            retry=frozenset(retry),
-            retry_rows=None if retry_rows is None else frozenset(retry_rows),
+            retry=_several("retry", retry),
+            retry_rows=None if retry_rows is None else _several("retry_rows", retry_rows),
             retry_missing=retry_missing,
             confirmed=confirmed,
             accept_copy=accept_copy,
@@ -393,6 +395,12 @@ def _at_least_one(name: str, value: Any) -> int:
     if type(value) is not int or value < 1:
         raise ConfigurationError(f"{name} is {value!r:.40}, but must be a whole number from 1 on")
     return value
+
+
+def _several(name: str, values: Iterable[_Text]) -> frozenset[_Text]:
+    if isinstance(values, str):  # whose letters may be ids of rows, too
+        raise ConfigurationError(f"{name} is {values!s:.40}, but takes several; put it into a list")
+    return frozenset(values)
 
 
 def _above_zero(name: str, seconds: Any) -> float:

@@ -147,6 +147,15 @@ async def test_states_that_cannot_be_made_anew_are_refused_at_once(tmp_path: Pat
                 client.batch(pieces(1), directory=tmp_path, retry=[wrong])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("given", [{"retry": S.FAILED}, {"retry": "failed"}, {"retry_rows": "12"}])
+async def test_one_text_is_not_taken_for_several_states_or_rows(
+    given: dict[str, Any], tmp_path: Path
+) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        with pytest.raises(ConfigurationError, match=f"{next(iter(given))} is .* into a list"):
+            client.batch(pieces(1), directory=tmp_path, **given)
+
+
 async def test_a_job_that_takes_too_long_goes_on_in_the_next_run(tmp_path: Path) -> None:
     async with Sandbox(quick(generation_seconds=30, eta_factor=0.001)) as box:
         async with client_of(box, timeout=0.1) as client:
