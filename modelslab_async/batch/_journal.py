@@ -9,7 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import assert_never
 
-from attrs import define, field
+from attrs import define
 
 from .._engine.job import Job, JobStatus
 from .._engine.prepare import Submission
@@ -41,7 +41,7 @@ class Journal:
     """Of one row, for as long as it tries to be submitted.
 
     Attributes:
-        state: of the row, after what was written last.
+        row: as it is after what was written last.
 
     Raises:
         ModelsLabError: from `intent`, what its owner has against an attempt: nothing was written,
@@ -50,30 +50,26 @@ class Journal:
     """
 
     _ledger: Ledger
-    _row: Row
+    row: Row
     _cost: Decimal | None
     _refuses: Callable[[int], ModelsLabError | None]
-    state: RowState = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.state = self._row.state
 
     async def intent(self, submission: Submission, attempt: int) -> None:
         reason = self._refuses(attempt)  # since this row began to wait for its slot
         if reason is not None:
             raise reason
-        number = self._row.attempt + attempt
+        number = self.row.attempt + 1
         cost = None if self._cost is None else decimal_text(self._cost)
-        change = changes.intent(self._row.seq, submission.track_id, number, cost)
-        self.state = await self._ledger.write(change)
+        change = changes.intent(self.row.seq, submission.track_id, number, cost)
+        self.row = await self._ledger.write(change)
 
     async def answer(self, answer: Answered) -> Answered:
-        if isinstance(answer, Job) and self.state is RowState.AMBIGUOUS:  # found since
-            change = changes.accepted(self._row.seq, answer.id, answer.to_json())
+        if isinstance(answer, Job) and self.row.state is RowState.AMBIGUOUS:  # found since
+            change = changes.accepted(self.row.seq, answer.id, answer.to_json())
         else:
-            change = _written(self._row.seq, answer)
-        self.state = await self._ledger.write(change)
-        if change.paid and self.state is RowState.AMBIGUOUS:
+            change = _written(self.row.seq, answer)
+        self.row = await self._ledger.write(change)
+        if change.paid and self.row.state is RowState.AMBIGUOUS:
             return Unknown("the API gave it the job of another row", str(change.values["job_id"]))
         return answer
 

@@ -91,10 +91,10 @@ class Ledger:
         if cancelled is not None:
             raise cancelled
 
-    async def write(self, change: Change) -> RowState:
-        """Let a row take a step; return the state it has reached, when that is on disk.
+    async def write(self, change: Change) -> Row:
+        """Let a row take a step; return the row as it is then, when that is on disk.
 
-        That is AMBIGUOUS when the API gave the row a job id that another row has.
+        It is AMBIGUOUS when the API gave the row a job id that another row has.
 
         Raises:
             LedgerError: the row cannot take this step, or the ledger can no longer be written
@@ -149,9 +149,7 @@ class Ledger:
         return await self._decide(key, lambda row: changes.replanned(row, "planned anew by hand"))
 
     async def _decide(self, key: int | str, decision: Callable[[Row], Change]) -> Row:
-        row = await self.row(key)
-        await self.write(decision(row))
-        return await self.row(row.seq)
+        return await self.write(decision(await self.row(key)))
 
     async def set_meta(self, values: Mapping[str, str]) -> None:
         """Keep what holds for the whole batch; `Reader.meta` tells it."""

@@ -273,7 +273,7 @@ class Runner:
         held = False
         try:
             if row.state is RowState.PLANNED:
-                return await self._awaited(row, *await self._accepted(row, alone)), None
+                return await self._awaited(*await self._accepted(row, alone)), None
             ledger = self._ledger
             look = partial(published_before, row, ledger.directory, ledger.place)
             there = await in_thread(look)
@@ -285,8 +285,8 @@ class Runner:
             if not held:
                 self._room.release()
 
-    async def _accepted(self, row: Row, alone: bool) -> tuple[Job, RowState]:
-        """Its job, and the state of the row with it.
+    async def _accepted(self, row: Row, alone: bool) -> tuple[Row, Job]:
+        """The row with its job.
 
         While the service is down, rows that nobody can settle are made slowly.
         """
@@ -302,7 +302,7 @@ class Runner:
         self._turns.accepted(row.seq)
         return accepted
 
-    async def _submit(self, row: Row, alone: bool) -> tuple[Job, RowState]:
+    async def _submit(self, row: Row, alone: bool) -> tuple[Row, Job]:
         large = len(row.request) > _LARGE
         request = await in_thread(partial(request_of, row)) if large else request_of(row)
         if any(isinstance(clip, Path) for clip in request.local_media().values()):
@@ -315,7 +315,8 @@ class Runner:
         objection = partial(self._objection, row, alone)
         journal = Journal(self._ledger, row, cost, objection)
         submission = await self._session.prepare(request, track_id)
-        return await self._session.submitter.submit(submission, journal), journal.state
+        job = await self._session.submitter.submit(submission, journal)
+        return journal.row, job
 
     def _objection(self, row: Row, alone: bool, attempt: int) -> ModelsLabError | None:
         """Why a row that has its slot is not sent after all."""
@@ -352,10 +353,10 @@ class Runner:
             job.end(Finish(Finished(links=job.links)))
             return await job.result()
         if row.state is not RowState.SUBMITTED:
-            await self._ledger.write(changes.reattached(row.seq, "asked for again"))
-        return await self._awaited(row, job, RowState.SUBMITTED)
+            row = await self._ledger.write(changes.reattached(row.seq, "asked for again"))
+        return await self._awaited(row, job)
 
-    async def _awaited(self, row: Row, job: Job, state: RowState) -> Generation:
+    async def _awaited(self, row: Row, job: Job) -> Generation:
         try:
             generation = await job.result()
         except JobFailed as error:
@@ -375,7 +376,7 @@ class Runner:
                 changes.detached(row.seq, str(error), polls=job.snapshot.polls)
             )
             raise
-        if state is RowState.SUBMITTED:
+        if row.state is RowState.SUBMITTED:
             await self._ledger.write(
                 changes.ready(
                     row.seq,

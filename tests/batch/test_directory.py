@@ -30,6 +30,7 @@ from modelslab_async._protocol.wire_values import MAX_TRACK_ID
 from modelslab_async.batch import _transitions as changes
 from modelslab_async.batch._fallback_log import Rescue
 from modelslab_async.batch._ledger import Ledger
+from modelslab_async.batch._rows import Row
 from modelslab_async.batch._sqlite import directory
 from modelslab_async.batch._sqlite import location as place
 from modelslab_async.batch._sqlite.files import Files
@@ -684,7 +685,7 @@ async def published_and_lost(
     """A run that ends after its file was published, and before its row was called done."""
     write = Ledger.write
 
-    async def break_down(ledger: Ledger, change: changes.Change) -> RowState:
+    async def break_down(ledger: Ledger, change: changes.Change) -> Row:
         if change.to is RowState.DONE:
             raise LedgerError("the process was killed here")
         return await write(ledger, change)

@@ -124,9 +124,10 @@ async def test_s35_a_job_id_given_twice_makes_the_second_row_ambiguous(tmp_path:
         await ledger.plan(planned(2))
         await submitting(ledger, 1)
         await submitting(ledger, 2)
-        assert await ledger.write(changes.accepted(1, "job-1", "{}")) is RowState.SUBMITTED
-        assert await ledger.write(changes.accepted(2, "job-1", "{}")) is RowState.AMBIGUOUS
-        first, second = await ledger.page()
+        first = await ledger.write(changes.accepted(1, "job-1", "{}"))
+        second = await ledger.write(changes.accepted(2, "job-1", "{}"))
+        assert [first, second] == await ledger.page()
+    assert (first.state, second.state) == (RowState.SUBMITTED, RowState.AMBIGUOUS)
     assert (first.job_id, second.job_id) == ("job-1", None)
     assert second.error == "the API gave it job job-1, which row row-1 has already"
 

@@ -219,7 +219,9 @@ class LedgerModel(RuleBasedStateMachine):
 
     def write(self, change: Change) -> RowState:
         with self.store.transaction(), self.store.alone():
-            return self.store.apply(change)
+            row = self.store.apply(change)
+            assert row == self.store.row(change.row)
+            return row.state
 
     def write_all(self, *steps: Change) -> None:
         with self.store.transaction():

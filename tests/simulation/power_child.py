@@ -21,8 +21,8 @@ from typing import Final
 from modelslab_async._engine import partfile
 from modelslab_async._engine.filesystem import sync_directory
 from modelslab_async.batch._ledger import Ledger
+from modelslab_async.batch._rows import Row
 from modelslab_async.batch._sqlite import store
-from modelslab_async.batch._states import RowState
 from modelslab_async.batch._transitions import Change
 from modelslab_async.errors import LedgerError
 
@@ -58,7 +58,7 @@ def _full_disk() -> None:
     """At the third answer the first run's ledger breaks; from then on the side file keeps them."""
     apply, taken = store.Store.apply, itertools.count()
 
-    def refuse(opened: store.Store, change: Change) -> RowState:
+    def refuse(opened: store.Store, change: Change) -> Row:
         if change.paid and next(taken) == 2:
             raise sqlite3.OperationalError("database or disk is full")
         return apply(opened, change)
@@ -90,16 +90,16 @@ class Acknowledgements:
         """Only in a child: nothing is put back."""
         write, plan, transaction = Ledger.write, Ledger.plan, store.Store.transaction
 
-        async def told_write(ledger: Ledger, change: Change) -> RowState:
+        async def told_write(ledger: Ledger, change: Change) -> Row:
             try:
-                state = await write(ledger, change)
+                row = await write(ledger, change)
             except LedgerError as error:
                 if "is kept in" in str(error):
                     self.say("kept")
                     self.say("row", change.row, change.to.value)
                 raise
-            self.say("row", change.row, state.value)
-            return state
+            self.say("row", change.row, row.state.value)
+            return row
 
         async def told_plan(ledger: Ledger, rows: object, **how: bool) -> object:
             planned = await plan(ledger, rows, **how)  # type: ignore[arg-type]

@@ -13,7 +13,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
+
+from attrs import evolve
 
 from ...errors import LedgerCopied, LedgerError, LedgerMoved, ModelsLabError
 from .. import _transitions as changes
@@ -251,10 +253,10 @@ class Store(Reader):
         """Keep what holds for the whole batch. Call it inside `transaction`."""
         self.db.executemany(_SET, values.items())
 
-    def apply(self, change: Change) -> RowState:
-        """Let a row take a step; say which state it has reached. Call it inside `transaction`.
+    def apply(self, change: Change) -> Row:
+        """Let a row take a step; return the row as it is now. Call it inside `transaction`.
 
-        It is AMBIGUOUS instead when the API gave the row a job id that another row has.
+        It is AMBIGUOUS when the API gave the row a job id that another row has.
 
         Raises:
             LedgerError: the row cannot take this step; nothing is written.
@@ -267,8 +269,7 @@ class Store(Reader):
         holder = self._holder(change)
         if holder is not None:
             change = duplicate_job_id(change, row, holder)
-        self._write(change, row)
-        return change.to
+        return self._write(change, row)
 
     def _check_fitness(self) -> None:
         """Before something may be paid for; once is enough for all that is committed together."""
@@ -349,20 +350,22 @@ class Store(Reader):
         holder = self.with_job_id(str(job_id)) if job_id is not None else None
         return None if holder is None or holder.seq == change.row else holder
 
-    def _write(self, change: Change, row: Row) -> None:
+    def _write(self, change: Change, row: Row) -> Row:
         now = self._clock()
         stamps = dict.fromkeys((*change.stamps, "updated_at"), now)
-        values = {**change.values, "state": change.to.value, **stamps}
+        given = {**change.values, "state": change.to.value, **stamps}
+        values: dict[str, Any] = {name: storable(value) for name, value in given.items()}
         names = ", ".join(f"{name} = ?" for name in values)
         query = f"UPDATE rows SET {names} WHERE seq = ?"  # noqa: S608 - Change checks the names
         try:
-            self.db.execute(query, (*map(storable, values.values()), row.seq))
+            self.db.execute(query, (*values.values(), row.seq))
         except sqlite3.IntegrityError as error:
             raise LedgerError(f"row {row.id} cannot be {change.to}: {error}") from error
         # The price of the day: what is paid, or may be, counts at it ever after.
         paid = row.state is RowState.SUBMITTING and change.to in _PAID
         step = (row.seq, row.state.value, change.to.value, now, storable(change.note))
         self.db.execute(_STEP, (*step, row.cost if paid else None))
+        return evolve(row, **values)
 
     def _take_in(self) -> None:
         for change in self.rescue.kept():
