@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from ..batch import Format, Plan
     from .batch_options import BatchOptions
 
+# Elsewhere, rows that are paid for here would be paid for again.
+_ADVICE = (
+    "a new batch can have another place with -o; a batch that is here already has to be moved "
+    "whole, with its ledger"
+)
+
 
 @click.command(no_args_is_help=True, short_help="Generate music for each row of a manifest.")
 @click.argument("manifest", metavar="FILE|-")
@@ -57,7 +63,7 @@ def batch(
     from .batch_run import run_batch
 
     directory = _place(manifest, output)
-    check_writable(directory, warn=voice.warn if how.dry_run else None)
+    check_writable(directory, warn=voice.warn if how.dry_run else None, advice=_ADVICE)
     with opened_manifest(manifest, form) as rows:
         plan = make_plan(directory, rows, how, voice)
         _warn_of_strange(voice, plan, directory)

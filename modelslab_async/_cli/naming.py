@@ -83,24 +83,30 @@ def place_again(output: str | None, *, overwrite: bool) -> list[str]:
     return [*(["-o", output] if output else []), *(["--overwrite"] if overwrite else [])]
 
 
-def check_writable(directory: Path, *, warn: Callable[[str], None] | None = None) -> None:
+def check_writable(
+    directory: Path,
+    *,
+    warn: Callable[[str], None] | None = None,
+    advice: str = "name another place with -o",
+) -> None:
     """Whether files can be made here, or in the directory that will be made here.
 
     Args:
         directory: where.
         warn: told instead if they cannot, where none will be made now.
+        advice: what to do if they cannot.
 
     Raises:
         click.UsageError: they cannot.
     """
-    objection = _objection(directory)
+    objection = _objection(directory, advice)
     if objection is not None:
         if warn is None:
             raise click.UsageError(objection)
         warn(objection)
 
 
-def _objection(directory: Path) -> str | None:
+def _objection(directory: Path, advice: str) -> str | None:
     try:
         existing = _existing(directory)
         if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
@@ -111,7 +117,7 @@ def _objection(directory: Path) -> str | None:
                 f"{directory} cannot be reached from the current directory: {error.strerror}; "
                 "name a full path with -o"
             )
-    return f"{directory} cannot be written to; name another place with -o"
+    return f"{directory} cannot be written to; {advice}"
 
 
 def _existing(directory: Path) -> Path:
