@@ -24,6 +24,7 @@ from .._protocol.replies import (
     Unreadable,
 )
 from .._protocol.urls import job_id as trusted_id
+from .._protocol.wire_values import has_traces, traced_id
 
 
 @frozen
@@ -93,6 +94,8 @@ def _said_no(reply: Refused | Failed, status: int) -> Outcome:
         case _ if reply.id is not None:
             # Whatever it says beside, only a job has an id: it is asked about, not sent again.
             return Accepted(_ticket(reply))
+        case _ if has_traces(reply.raw):
+            reason = "the answer says no, and yet it names a job or its files"
         case Failed(reason=Failure.NO_ROUTE):
             return Rejected(reply)
         case Failed():
@@ -123,4 +126,5 @@ def _hint(reply: Reply) -> str | None:
     """The id that an answer names which proves nothing, or the one that it asks to fetch."""
     if isinstance(reply, Unreadable) or reply.id is not None:
         return reply.id
-    return trusted_id((reply.fetch_result or "").rpartition("/")[2])
+    asked = trusted_id((reply.fetch_result or "").rpartition("/")[2])
+    return asked or traced_id(reply.raw)

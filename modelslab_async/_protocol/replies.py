@@ -255,7 +255,7 @@ def _read_waiting(
 
 def _contradicting(answer: dict[str, Any], reason: str) -> Unreadable:
     return Unreadable(
-        reason=reason, excerpt=wire_values.message(answer), id=wire_values.job_id(answer)
+        reason=reason, excerpt=wire_values.message(answer), id=wire_values.traced_id(answer)
     )
 
 
@@ -350,17 +350,20 @@ def _refusal(
         full = status == 503 and told is Refusal.RATE and not trouble
         return Refusal.RATE if full else Refusal.SERVER
     if status in _REFUSING_STATUS and (shaped or status == 429):
+        if told is None and wording.is_broken(said):
+            return None
         vague = told is None and status != 429 and wording.says_try_again(said)
         return Refusal.SERVER if trouble or vague else _by_status(status, told)
     if status >= 400:
         return Refusal.SERVER if said_so else None
     if trouble:
         return Refusal.SERVER if said_so else None
-    if told and (said_so or told is Refusal.RATE):
+    if status == 200 and told and (said_so or told is Refusal.RATE):
         return told
     if said_so and wording.says_try_again(said):
         return Refusal.SERVER
-    return Refusal.REQUEST if said_so and _is_validation(answer.get("message")) else None
+    validation = status == 200 and said_so and _is_validation(answer.get("message"))
+    return Refusal.REQUEST if validation else None
 
 
 def _by_status(status: int, told: Refusal | None) -> Refusal:

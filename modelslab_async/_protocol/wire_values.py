@@ -6,7 +6,7 @@ A value that cannot be used reads as absent; nothing here raises.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._text import safe_text
@@ -39,6 +39,9 @@ _WAIT = re.compile(r"\b(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:e
 _NAMED = re.compile(
     rb'"(?:id|request_id|taskId)"\s*:\s*(?:(\d{1,19})(?=[\s,}])|"([A-Za-z0-9_-]{1,128})")'
 )
+_JOB_NAMES = frozenset({"id", "taskid", "jobid", "fetchid", "generationid"})
+_ENVELOPES = ("data", "result", "meta", "job")
+_LINKS = ("output", "links", "proxy_links", "future_links", "fetch_result")
 _OBJECT = re.compile(rb"\{\s*\"")
 _PAGE = re.compile(rb"<(?:!doctype|html|head|body|script|meta|title)\b", re.IGNORECASE)
 _NAMED_WITHIN = 64 * 1024
@@ -48,6 +51,26 @@ def job_id(answer: Answer) -> str | None:
     """The id of the job, by any of its names."""
     ids = (trusted_id(answer.get(name)) for name in ("id", "request_id", "taskId"))
     return next((one for one in ids if one), None)
+
+
+def traced_id(answer: Answer) -> str | None:
+    """The id that an answer may mean by a name or in a place that no document knows: a hint."""
+    ids = (trusted_id(one.strip() if isinstance(one, str) else one) for one in _traces(answer))
+    return job_id(answer) or next((one for one in ids if one), None)
+
+
+def has_traces(answer: Answer) -> bool:
+    """Whether an answer holds what only a job has: an id of any kind, or links."""
+    links = (link for name in _LINKS for link in urls(answer.get(name)))
+    return any(_traces(answer)) or any(link.startswith(("http", "data:")) for link in links)
+
+
+def _traces(answer: Answer) -> Iterator[object]:
+    """Values of whatever may be the id of a job."""
+    for place in (answer, *(answer.get(name) for name in _ENVELOPES)):
+        for name, value in place.items() if isinstance(place, dict) else ():
+            if value and name.replace("_", "").casefold() in _JOB_NAMES:
+                yield value
 
 
 def id_in_fragment(body: bytes) -> str | None:

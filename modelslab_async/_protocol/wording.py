@@ -178,10 +178,19 @@ _TROUBLE: Final = re.compile(
     r"|service (?:\w+ ){0,3}not available|upstream|deadlock|lock wait|curl|overload(?:ed)?"
     r"|server error|error occurred"
     r"|(?:unexpected|unknown) error|(?:something|it) went wrong|sqlstate|too early"
+    r"|(?:network|socket|database|query) error|(?:redis|query|pdo|connect(?:ion)?)exception"
+    r"|no space left|(?:high|heavy|under) load|too many connections"
     r"|connection (?:was |is )?(?:refused|reset|closed|lost|failed|aborted|error)"
     r"|(?:could not|cannot|can t|couldn t|unable to|failed to) (?:connect|resolve|reach|process)"
     r"|maintenance|temporar(?:y|ily)|shutting down|restart(?:ed|ing)?|not initialized"
     r"|service is (?:down|busy)|server is (?:down|busy)|lost connection|gone away|broken pipe)\b"
+)
+_BROKEN: Final = re.compile(
+    r"\b(?:out of memory|memory (?:size|limit)|cuda|execution time|crash(?:ed)?|\w*exception"
+    r"|(?:stream|system|fatal|worker) error|encountered an?(?: \w+)? error"
+    r"|(?:generation|inference|processing|job|task|worker|model)(?: \w+)? (?:failed|aborted|killed)"
+    r"|failed to (?:generate|allocate|dispatch|enqueue|create|store|save|complete|execute)"
+    r"|could not (?:be completed|allocate))\b"
 )
 
 _NO_ROUTE: Final = re.compile(r"(?:the )?route .{1,200} could not be found\b")
@@ -208,6 +217,11 @@ def is_crowded(said: Sentences) -> bool:
 def is_trouble(said: Sentences) -> bool:
     """Whether the server, or one behind it, speaks of its own trouble: then work may have begun."""
     return any(map(_TROUBLE.search, said))
+
+
+def is_broken(said: Sentences) -> bool:
+    """Whether work was begun and broke: no request is turned away in such words."""
+    return any(map(_BROKEN.search, said))
 
 
 def says_try_again(said: Sentences) -> bool:

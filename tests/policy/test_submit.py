@@ -123,6 +123,19 @@ TROUBLE = [
     "Lock wait timeout exceeded",
     "We are down for maintenance",
     "Too Early",
+    "CUDA out of memory. Tried to allocate 2.00 GiB",
+    "Allowed memory size of 134217728 bytes exhausted",
+    "Maximum execution time of 30 seconds exceeded",
+    "file_put_contents(): No space left on device",
+    "RedisException: read error on connection",
+    "The server encountered an error while processing",
+    "Server is currently experiencing high load",
+    "SQL: Too many connections",
+    "Network error",
+    "Worker crashed",
+    "Audio generation failed",
+    "Failed to generate audio",
+    "The request could not be completed",
     "Please retry your request",
 ]
 
@@ -385,7 +398,7 @@ def test_s25_a_429_of_nothing_but_a_wait_is_a_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    "status", [404, 406, 407, 408, 409, 410, 414, 416, 421, 423, 425, 431, 499]
+    "status", [201, 202, 206, 226, 404, 406, 407, 408, 409, 410, 414, 416, 421, 423, 425, 431, 499]
 )
 @pytest.mark.parametrize("words", ["no", "prompt is required", "Invalid API key", "Queue is full"])
 def test_s27_another_status_proves_nothing_whatever_the_words(status: int, words: str) -> None:
@@ -411,6 +424,77 @@ def test_an_address_that_is_not_there_has_accepted_nothing() -> None:
 @pytest.mark.parametrize("status", [400, 403, 404, 409, 429, 500, 503])
 def test_an_answer_that_turns_away_and_yet_holds_a_ticket_is_followed(status: int) -> None:
     assert told(judge(TICKET, status)) == (Accepted, "43730")
+
+
+TRACES: list[tuple[dict[str, object], str]] = [
+    ({"job_id": 77}, "77"),
+    ({"jobId": "a-1"}, "a-1"),
+    ({"task_id": 77}, "77"),
+    ({"ID": 77}, "77"),
+    ({"id": "77 "}, "77"),
+    ({"data": {"id": 77}}, "77"),
+    ({"result": {"fetch_id": "77"}}, "77"),
+    ({"meta": {"id": "77", "track_id": 5}}, "77"),
+    ({"id": [77]}, ""),
+    ({"id": -1}, ""),
+    ({"id": 77.5}, ""),
+    ({"fetch_result": "https://elsewhere.example/api/v6/voice/fetch/77"}, "77"),
+    ({"output": ["https://r2.dev/x.wav"]}, ""),
+    ({"links": [{"url": "https://r2.dev/x.wav"}]}, ""),
+    ({"future_links": ["https://r2.dev/x.wav"]}, ""),
+    ({"proxy_links": "https://r2.dev/x.wav"}, ""),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (200, "The queue is full"),
+        (200, "prompt is required"),
+        (400, "prompt is required"),
+        (402, "Insufficient credits"),
+        (429, "Rate limit exceeded"),
+        (503, "The queue is full"),
+    ],
+)
+@pytest.mark.parametrize(("trace", "hint"), TRACES, ids=[str(trace) for trace, _ in TRACES])
+def test_s44_no_refusal_is_believed_beside_what_only_a_job_has(
+    trace: dict[str, object], hint: str, status: int, words: str
+) -> None:
+    answer = {"status": "error", "message": words, **trace}
+    assert told(judge(answer, status)) == (Unknown, hint)
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        {"id": ""},
+        {"id": None},
+        {"output": ""},
+        {"output": []},
+        {"output": "no file"},
+        {"meta": {"track_id": 5}},
+        {"fetch_result": None},
+        {"data": [], "result": None},
+    ],
+    ids=str,
+)
+def test_s44_an_empty_id_or_link_is_no_trace_of_a_job(empty: dict[str, object]) -> None:
+    answer = {"status": "error", "message": "prompt is required", **empty}
+    assert told(judge(answer)) == (Rejected, "request")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"data": {"status": "processing", "id": 77}},
+        {"Status": "processing", "Id": 77},
+        {"status": "processing", "job_id": 77},
+    ],
+    ids=str,
+)
+def test_s46_an_id_in_an_unknown_place_is_a_hint(answer: object) -> None:
+    assert told(judge(answer)) == (Unknown, "77")
 
 
 @pytest.mark.parametrize("status", [200, 400, 402, 408, 429, 500, 503])

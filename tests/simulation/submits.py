@@ -107,6 +107,20 @@ _NO_PROOF: dict[str, tuple[int, str]] = {
     "S40-deadlock": (400, '{"status": "error", "message": "Deadlock found"}'),
     "S40-curl": (422, '{"status": "failed", "message": "cURL error 28: timed out"}'),
     "S40-conflict": (409, '{"status": "error", "message": "prompt is required"}'),
+    "S40-memory": (429, '{"status": "error", "message": "CUDA out of memory"}'),
+    "S27-created": (201, '{"status": "error", "message": "Queue is full"}'),
+    "S44-other-name": (
+        429,
+        '{"status": "error", "message": "Rate limit exceeded", "job_id": 7}',
+    ),
+    "S44-envelope": (
+        400,
+        '{"status": "error", "message": "prompt is required", "data": {"id": 7}}',
+    ),
+    "S44-links": (
+        200,
+        '{"status": "error", "message": "Queue is full", "future_links": ["https://x/y.wav"]}',
+    ),
     "S40-words": (200, '{"status": "error", "tips": "something nobody has seen"}'),
     "S41-gate": (403, "<html><title>Attention Required!</title></html>"),
     "S41-gateway": (401, '{"message": "Unauthorized"}'),
