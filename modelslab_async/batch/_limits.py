@@ -205,7 +205,7 @@ class Budget:
             )
         if self.left is not None and self.left <= 0:
             return LimitReached(
-                "this run has paid for as many jobs as it was told to; run the batch again to go on"
+                "this run has sent as many jobs as it may pay for; run the batch again to go on"
             )
         total = _EXACT.add(self.cost, cost)
         if limits.max_cost is not None and total > limits.max_cost:

@@ -166,14 +166,17 @@ class Runner:
 
     async def _take_in(self, group: TaskGroup, planned: AsyncIterator[Row]) -> None:
         while row := await self._next(planned):
-            cost = self._cost(row) or Decimal(0)
-            refusal = self._purse.refusal(cost)
-            if refusal is not None:
-                self.stop(refusal)
-                return
-            self._purse.paid(cost)
+            # Here, and not where the row is sent: rows leave in their order.
+            taken = await self._standing(row)
+            if taken is None:  # else it is not sent, and counts for no limit
+                cost = self._cost(row) or Decimal(0)
+                refusal = self._purse.refusal(cost)
+                if refusal is not None:
+                    self.stop(refusal)
+                    return
+                self._purse.paid(cost)
             self._turns.came(row.seq)
-            await self._start(group, row)
+            await self._start(group, row, taken)
 
     async def _next(self, planned: AsyncIterator[Row]) -> Row | None:
         try:
@@ -182,9 +185,7 @@ class Runner:
             self.stop(error)
             return None
 
-    async def _start(self, group: TaskGroup, row: Row) -> None:
-        # Here, and not where the row is sent: rows leave in their order.
-        taken = await self._standing(row) if row.state is RowState.PLANNED else None
+    async def _start(self, group: TaskGroup, row: Row, taken: Path | None = None) -> None:
         await self._backlog.acquire()
         await self._room.acquire()
         group.start_soon(self._work, row, taken)
@@ -200,10 +201,10 @@ class Runner:
 
     async def _outcome(self, row: Row, taken: Path | None) -> Outcome | None:
         """What became of the row; ``None``: that is not said yet, here or in this run."""
+        if taken is not None:
+            self._room.release()
+            return Failed(id=row.id, row=row.seq, error=no_name(row, taken))
         try:
-            if taken is not None:
-                self._room.release()
-                raise no_name(row, taken)
             return await self._made(row)
         except ModelsLabError as error:
             if _stops(error):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +80,25 @@ async def test_m02_a_run_pays_for_as_many_jobs_as_it_was_told_to_and_the_next_fo
             assert (len(box.book.debits), states(tmp_path)[S.DONE]) == (paid, paid)
         await run(client, pieces(10), tmp_path, max_new_jobs=6)
         assert (len(box.book.debits), states(tmp_path)[S.DONE]) == (10, 10)
+
+
+@pytest.mark.parametrize(
+    "limited",
+    [
+        {"max_new_jobs": 1},
+        {"limits": Limits(max_jobs_total=1)},
+        {"limits": Limits(max_cost=1, price_per_job=1)},
+    ],
+    ids=str,
+)
+async def test_m02_a_row_that_is_not_sent_as_its_name_is_taken_counts_for_no_limit(
+    limited: dict[str, Any], tmp_path: Path
+) -> None:
+    for seq in (1, 2):
+        (tmp_path / f"{seq:05d}-piece-{seq}.wav").touch()
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await run_until_stopped(client, pieces(4), tmp_path, LimitReached, **limited)
+        assert (len(box.book.debits), states(tmp_path)) == (1, {S.DONE: 1, S.PLANNED: 3})
 
 
 async def test_m02_what_an_earlier_run_has_paid_for_is_no_new_job(tmp_path: Path) -> None:

@@ -253,7 +253,7 @@ MUTANTS = (
             "batch/test_arrivals",
             "m04_all_names_of_a_lost_ledger_are_found_and_nothing_is_paid_again",
         ),
-        Patch("batch/_runner.py", "            if taken is not None:\n", "            if False:\n"),
+        Patch("batch/_runner.py", "        if taken is not None:\n", "        if False:\n"),
     ),
     planted(
         "the_jobs_of_a_run_are_not_counted",
