@@ -14,7 +14,7 @@ import pytest
 
 from modelslab_async.batch._ledger import Ledger
 from modelslab_async.batch._sqlite import location as place
-from modelslab_async.batch._sqlite.reader import LEDGER_NAME, Reader
+from modelslab_async.batch._sqlite.reader import LEDGER_NAME, Reader, explained
 from modelslab_async.batch._sqlite.store import Store
 from modelslab_async.batch._states import RowState
 from modelslab_async.errors import LedgerError
@@ -90,6 +90,15 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(place, "_MOUNTS", mounts)
     with pytest.raises(LedgerError, match=r"network file system \(nfs4\)"):
         Store.open(tmp_path / "out")
+
+
+@pytest.mark.parametrize("part", ["LOCK", "RDLOCK", "SHMLOCK", "SHMMAP", "SHMOPEN", "SHMSIZE"])
+def test_h02_a_file_system_without_what_sqlite_shares_is_no_disk_that_fails(part: str) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorname = f"SQLITE_IOERR_{part}"
+    text = str(explained(error, "it was opened"))
+    assert "the file system does not give them" in text
+    assert "copy the whole directory to another disk" in text
 
 
 def test_a_file_system_in_memory_is_only_warned_of(

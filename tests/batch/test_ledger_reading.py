@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -97,6 +98,22 @@ def test_l22_reading_leaves_no_temporary_files(
     with pytest.raises(LedgerError):
         Reader.open(tmp_path / "out")
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_l22_where_nothing_else_can_be_written_to_a_copy_is_taken_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in []")
+
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    killed(tmp_path / "out")
+    monkeypatch.setattr(reading, "_MEMORY", str(tmp_path / "memory"))
+    with pytest.raises(LedgerError, match="No usable temporary directory"):
+        Reader.open(tmp_path / "out")
+    (tmp_path / "memory").mkdir()
+    check(tmp_path / "out")
+    assert list((tmp_path / "memory").iterdir()) == []
 
 
 @pytest.mark.parametrize("mode", [0o555, 0o700, 0o500])

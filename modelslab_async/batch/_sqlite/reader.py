@@ -72,7 +72,18 @@ DAMAGED: Final = (
     "keep a copy of all ledger files, for nothing else knows what is paid for. When a backup is "
     "put in its place, rows that may have been paid for since are asked about before they are sent"
 )
+_MEMORY: Final = "/dev/shm"  # noqa: S108 - the directory gets a name that nobody else has
+_LACKING: Final = (
+    "a ledger needs locks and memory that processes share, and the file system does not give them: "
+    "copy the whole directory to another disk, then run there"
+)
 _ADVICE: Final = {
+    "SQLITE_IOERR_LOCK": _LACKING,
+    "SQLITE_IOERR_RDLOCK": _LACKING,
+    "SQLITE_IOERR_SHMLOCK": _LACKING,
+    "SQLITE_IOERR_SHMMAP": _LACKING,
+    "SQLITE_IOERR_SHMOPEN": _LACKING,
+    "SQLITE_IOERR_SHMSIZE": _LACKING,
     "SQLITE_FULL": "the disk is full: make room, then run the same command again",
     "SQLITE_BUSY": "another program holds it: close that program, then run again",
     "SQLITE_LOCKED": "another program holds it: close that program, then run again",
@@ -91,7 +102,8 @@ def explained(error: sqlite3.Error | MemoryError, doing: str) -> LedgerError:
     """What SQLite reports, with what to do about it."""
     name = str(getattr(error, "sqlite_errorname", type(error).__name__))
     family = "_".join(name.split("_")[:2])
-    advice = _ADVICE.get(family, "nothing more is written; keep a copy of the ledger's files")
+    otherwise = "nothing more is written; keep a copy of the ledger's files"
+    advice = _ADVICE.get(name) or _ADVICE.get(family, otherwise)
     return LedgerError(f"the ledger failed while {doing} ({error}, {name}); {advice}")
 
 
@@ -340,7 +352,7 @@ def _shared(path: Path) -> sqlite3.Connection:
 
 def _copied(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str]]:
     """A private copy of the ledger and its log, taken while nothing changed them."""
-    copy = TemporaryDirectory(prefix="modelslab-")
+    copy = _temporary()
     try:
         for _ in range(_TRIES):
             before = _stamps(path)
@@ -351,6 +363,15 @@ def _copied(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str]]:
         return _connected(Path(copy.name, path.name), "mode=rw"), copy
     except BaseException:
         copy.cleanup()
+        raise
+
+
+def _temporary() -> TemporaryDirectory[str]:
+    try:
+        return TemporaryDirectory(prefix="modelslab-")
+    except FileNotFoundError:  # all is mounted read-only, but this is memory, as in containers
+        with contextlib.suppress(OSError):
+            return TemporaryDirectory(prefix="modelslab-", dir=_MEMORY)
         raise
 
 
