@@ -97,8 +97,8 @@ class ModelsLab:
         self._origin = api_origin(
             base_url or os.environ.get("MODELSLAB_BASE_URL") or DEFAULT_BASE_URL
         )
-        self._max_jobs = _at_least_one("max_jobs", max_jobs)
-        self._max_downloads = _at_least_one("max_downloads", max_downloads)
+        self._max_jobs = _at_least("max_jobs", max_jobs)
+        self._max_downloads = _at_least("max_downloads", max_downloads)
         self._poll = poll or PollPolicy()
         self._download = download or DownloadPolicy()
         self._timeout = None if timeout is None else _above_zero("timeout", timeout)
@@ -243,7 +243,8 @@ class ModelsLab:
             restrict_filenames: leave letters of other scripts than ASCII's out of names, as is
                 done anyway where the file system cannot take them.
             limits: what may be paid for, over all runs in this directory, whose ledger keeps it.
-            max_new_jobs: jobs that this run may pay for, so that the rest stays planned.
+            max_new_jobs: jobs that this run may pay for, so that the rest stays planned; 0: it only
+                finishes what is paid for.
             retry: states of rows that are made anew, each as a new job that is paid for:
                 ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
                 For ``output_lost`` the files alone are looked for again, which costs nothing.
@@ -270,9 +271,9 @@ class ModelsLab:
 
         room = self._max_jobs + AHEAD
         if max_jobs is not None:  # with so few rows under way, no slot is taken from others
-            room = min(room, _at_least_one("max_jobs", max_jobs))
+            room = min(room, _at_least("max_jobs", max_jobs))
         if max_new_jobs is not None:
-            _at_least_one("max_new_jobs", max_new_jobs)
+            _at_least("max_new_jobs", max_new_jobs, 0)
 
         settings = BatchSettings(
             restrict_filenames=restrict_filenames,
@@ -391,9 +392,11 @@ def _key_from_environment() -> str:
     )
 
 
-def _at_least_one(name: str, value: Any) -> int:
-    if type(value) is not int or value < 1:
-        raise ConfigurationError(f"{name} is {value!r:.40}, but must be a whole number from 1 on")
+def _at_least(name: str, value: Any, least: int = 1) -> int:
+    if type(value) is not int or value < least:
+        raise ConfigurationError(
+            f"{name} is {value!r:.40}, but must be a whole number from {least} on"
+        )
     return value
 
 

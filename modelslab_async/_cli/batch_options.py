@@ -67,8 +67,9 @@ _HOW = (
     restrict_filenames,
     click.option(
         "--limit",
-        type=click.IntRange(min=1),
-        help="Jobs that this run may pay for; the other rows stay planned.",
+        type=click.IntRange(min=0),
+        help="Jobs that this run may pay for; the other rows stay planned.  0: nothing is paid "
+        "for, what is paid for is finished.",
     ),
     click.option(
         "--max-jobs-total",

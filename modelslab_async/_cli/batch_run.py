@@ -48,7 +48,7 @@ def run_batch(
         return OK
     for line in changes_of(plan):
         voice.warn(line)
-    if not plan.jobs and not plan.underway and not how.retries_missing:
+    if not (plan.jobs or plan.left or plan.underway or how.retries_missing):
         if plan.dropped:  # or the next `resume` would pay for them
             anyio.run(_plan, directory, rows)
         return _over(directory, voice, how, plan)

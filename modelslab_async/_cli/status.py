@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
 
 _MB = 1_000_000
 _AGAIN = "{program} resume {place}"
-_BRING = f"{_AGAIN} --retry missing downloads them again, free"
+_FREE = f"{_AGAIN}{{unpaid}}"
+_BRING = f"{_AGAIN} --retry missing{{unpaid}} downloads them again, free"
 _ADVICE = {
     "planned": f"not sent yet: {_AGAIN}",
     "submitting": f"on their way now, or a run died: {_AGAIN} finds out",
-    "submitted": f"in the queue, or left there by a run that stopped: {_AGAIN} goes on, free",
-    "ready": f"finished and paid for, not on disk yet: {_AGAIN} brings them, free",
-    "detached": f"not waited for any longer: {_AGAIN} asks again, free",
+    "submitted": f"in the queue, or left there by a run that stopped: {_FREE} goes on, free",
+    "ready": f"finished and paid for, not on disk yet: {_FREE} brings them, free",
+    "detached": f"not waited for any longer: {_FREE} asks again, free",
     "ambiguous": "may exist and be paid for: {program} reconcile {place}",
     "rejected": f"refused, not paid for: {_AGAIN} --retry rejected",
     "failed": f"the server says so: {_AGAIN} --retry failed pays for new jobs",
-    "output_lost": f"paid for, no link led to it: {_AGAIN} --retry output_lost, free",
+    "output_lost": f"paid for, no link led to it: {_AGAIN} --retry output_lost{{unpaid}}, free",
     "abandoned": "given up by hand",
     "skipped": "not sent, and not in the manifest any more; put back there, they are made",
 }
@@ -87,20 +89,25 @@ def row_of(reader: Reader, name: str) -> Row:
 
 
 def _overview(reader: Reader, place: Path, voice: Output) -> int:
-    from .file_check import quick_check
+    from .file_check import quick_check, unpaid
 
     summary, check = reader.summary(), quick_check(place)
-    advice = _BRING.format(program=PROGRAM, place=shlex.quote(operand(place))) if check.lost else ""
+    words = {
+        "program": PROGRAM,
+        "place": shlex.quote(operand(place)),
+        "unpaid": unpaid(summary),
+    }
+    advice = _BRING.format_map(words) if check.lost else ""
     total = sum(about.rows for about in summary.values())
     if voice.json:
-        states = {state: _as_json(state, about, place) for state, about in summary.items()}
+        states = {state: _as_json(state, about, words) for state, about in summary.items()}
         files = {**check.as_json(), "advice": advice}
         voice.give_json({"schema_version": 1, "rows": total, "states": states, "files": files})
         return check.exit_code
     last = max((about.last_change for about in summary.values()), default=time.time())
     voice.give(f"{total} rows, last change {_age(last)} ago")
     for state, about in summary.items():
-        voice.give(_line(state, about, place))
+        voice.give(_line(state, about, words))
         for error in about.errors:
             example = f"row {error.first_row}: {safe_text(error.example, 300)}"
             voice.give(f"        {error.rows} {error.kind or 'without a kind'}, such as {example}")
@@ -109,7 +116,7 @@ def _overview(reader: Reader, place: Path, voice: Output) -> int:
     return check.exit_code
 
 
-def _as_json(state: RowState, about: StateSummary, place: Path) -> dict[str, Any]:
+def _as_json(state: RowState, about: StateSummary, words: Mapping[str, str]) -> dict[str, Any]:
     """One state for programs; ages are seconds."""
     now = time.time()
     return {
@@ -118,7 +125,7 @@ def _as_json(state: RowState, about: StateSummary, place: Path) -> dict[str, Any
         "latest": now - about.last_change,
         "size": about.size,
         "seconds": about.seconds,
-        "advice": _advice(state, place),
+        "advice": _advice(state, words),
         "errors": [
             {"kind": e.kind, "rows": e.rows, "first_row": e.first_row, "example": e.example}
             for e in about.errors
@@ -126,16 +133,16 @@ def _as_json(state: RowState, about: StateSummary, place: Path) -> dict[str, Any
     }
 
 
-def _advice(state: RowState, place: Path) -> str:
-    return _ADVICE.get(state, "").format(program=PROGRAM, place=shlex.quote(operand(place)))
+def _advice(state: RowState, words: Mapping[str, str]) -> str:
+    return _ADVICE.get(state, "").format_map(words)
 
 
-def _line(state: RowState, about: StateSummary, place: Path) -> str:
+def _line(state: RowState, about: StateSummary, words: Mapping[str, str]) -> str:
     if state == "done":
         sizes = f"{about.seconds or 0:.0f} s of music, {(about.size or 0) / _MB:.1f} MB"
         return f"{about.rows:>7} {state:<12}{sizes}"
     age = _age(about.first_change)
-    return f"{about.rows:>7} {state:<12}for up to {age}; {_advice(state, place)}"
+    return f"{about.rows:>7} {state:<12}for up to {age}; {_advice(state, words)}"
 
 
 def _age(at: float) -> str:

@@ -37,8 +37,8 @@ def verify(voice: Output, directory: str) -> int:
     Exit code 8: files are missing or changed; 1: some could not be read; --json
     gives one event a line.
     """
-    from ..batch import verify_batch
-    from .file_check import FileCheck
+    from ..batch import Reader, verify_batch
+    from .file_check import FileCheck, unpaid
 
     place = Path(directory)
     check_batch(place)
@@ -46,8 +46,10 @@ def verify(voice: Output, directory: str) -> int:
     for fault in verify_batch(place, content=True, progress=progress):
         check.add(fault)
         _tell(voice, fault)
+    with Reader.open(place) as reader:
+        states = reader.summary()
     command = shlex.join([PROGRAM, "resume", operand(directory), "--retry", "missing"])
-    again = command if check.lost else ""
+    again = f"{command}{unpaid(states)}" if check.lost else ""
     if voice.json:
         voice.give_json(
             {

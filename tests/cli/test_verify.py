@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from modelslab_async._cli.file_check import FileCheck
+from modelslab_async._cli.status import _ADVICE
 from modelslab_async.batch import FaultKind, FileFault
 from modelslab_async.sandbox import Sandbox
 
@@ -149,6 +150,30 @@ async def test_l24_verify_names_each_file_and_reads_them(box: Sandbox, tmp_path:
     assert done.stderr == (
         f"1 of 3 files are as they were saved\ndownload them again, free, with: {FREE}\n"
     )
+
+
+async def test_l24_what_is_called_free_pays_for_no_row_that_is_not_sent_yet(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    rows = manifest(tmp_path, "waltz", "techno", "raga")
+    await against(box, tmp_path, "batch", rows, "-o", "out", "--limit", "2")
+    (tmp_path / "out/00001-waltz.wav").unlink()
+    told = command(tmp_path, "status", "out").stdout
+    verified = last_line(command(tmp_path, "verify", "out").stderr)
+    assert f"{FREE} --limit 0 downloads them again, free" in told
+    assert verified.endswith(f"{FREE} --limit 0")
+    done = await against(box, tmp_path, *verified.split("modelslab-async ")[1].split())
+    assert (done.returncode, done.stdout) == (9, "out/00001-waltz.wav\n"), done.stderr
+    idle = await against(box, tmp_path, "resume", "out", "--limit", "0")
+    assert (idle.returncode, len(box.book.debits)) == (9, 2), idle.stderr
+
+
+def test_l24_all_advice_that_is_called_free_pays_for_no_row_that_is_not_sent_yet() -> None:
+    free = {state for state, advice in _ADVICE.items() if "free" in advice}
+    assert free == {"submitted", "ready", "detached", "output_lost"}
+    for state in free:
+        words = {"program": "program", "place": "out", "unpaid": " --limit 0"}
+        assert " --limit 0" in _ADVICE[state].format_map(words)
 
 
 async def test_l24_verify_gives_one_event_a_line_in_json(box: Sandbox, tmp_path: Path) -> None:
