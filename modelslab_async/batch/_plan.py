@@ -28,11 +28,12 @@ from ._records import request_of
 from ._rows import PlannedRow
 from ._sqlite.reader import Reader, holds_batch
 from ._states import UNSENT, RowState, settled
-from ._strict import FIELDS
+from ._strict import ROW_FIELDS
 from ._verify import verify_batch
 
 _MAX_NAMED: Final = 20
 _MAX_SHOWN: Final = 3
+_MEANT: Final = ROW_FIELDS - {"id"}  # which too many other names are close to
 
 _Size = tuple[float, float, Decimal]
 """Seconds, megabytes and cost."""
@@ -261,7 +262,7 @@ def _take_in(
     preview.misspelled = {
         name: close[0]
         for name in report.unknown
-        if (close := get_close_matches(name.casefold(), FIELDS, n=1, cutoff=0.8))
+        if (close := get_close_matches(name.casefold(), _MEANT, n=1, cutoff=0.8))
     }
     return preview
 

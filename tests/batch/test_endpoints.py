@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from modelslab_async import Limits, MusicGen, SoundEffect
+from modelslab_async.batch import Manifest, plan_batch
 from modelslab_async.batch._lines import BadRow
 from modelslab_async.batch._manifest import RequestLike, read_manifest
 from modelslab_async.batch._records import Row
@@ -66,6 +67,27 @@ def test_a_row_that_its_endpoint_does_not_take_says_why(fields: dict[str, Any], 
     row = row_of(**{"prompt": "thunder", **fields})
     assert isinstance(row, BadRow)
     assert words in str(row)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("endpont", {"endpont": "endpoint"}),
+        ("Endpoint", {"Endpoint": "endpoint"}),
+        ("init_audio_fille", {"init_audio_fille": "init_audio_file"}),
+        ("durration", {"durration": "duration"}),
+        ("aid", {}),
+        ("mood", {}),
+    ],
+)
+def test_a_name_close_to_one_that_means_something_is_told(
+    name: str, meant: dict[str, str], tmp_path: Path
+) -> None:
+    """A row whose endpoint is not understood would be paid for as music."""
+    file = io.BytesIO(json.dumps({"prompt": "thunder", name: "sfx"}).encode())
+    preview = plan_batch(tmp_path, Manifest(file, "jsonl", None)).preview
+    assert preview is not None
+    assert preview.misspelled == meant
 
 
 @pytest.mark.anyio
