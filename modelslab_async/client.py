@@ -26,9 +26,9 @@ from ._policy.poll import PollPolicy
 from ._protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
 from ._protocol.urls import api_origin
 from ._protocol.wire_values import MAX_TRACK_ID
-from ._text import safe_text, slug
+from ._text import safe_text, shown, slug
 from .endpoints.base import Request
-from .errors import ConfigurationError, DownloadError
+from .errors import ConfigurationError, DownloadError, RequestError
 
 if TYPE_CHECKING:
     from .batch._batch import Batch
@@ -151,6 +151,8 @@ class ModelsLab:
             TransportError: the API cannot be reached; nothing was sent.
         """
         session = self._session
+        if not isinstance(request, Request):  # a batch takes prompts and mappings, too
+            raise RequestError(f"{shown(request)} is no request; MusicGen(prompt) makes one")
         track_id = request.track_id
         if track_id is None:
             track_id = 1 + secrets.randbelow(MAX_TRACK_ID - 1)

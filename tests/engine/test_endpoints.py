@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from modelslab_async import MusicGen, SoundEffect
+from modelslab_async import MusicGen, RequestError, SoundEffect
 from modelslab_async.sandbox import Sandbox, Scenario
 
 from ..support.batches import quick
@@ -24,6 +24,13 @@ async def test_a_sound_effect_is_generated_and_saved_like_music(tmp_path: Path) 
         assert (job.path, job.seconds) == ("/api/v6/voice/sfx", 3)
         assert saved.path.read_bytes() == box.canonical(job.id)
         assert len(box.book.debits) == 1
+
+
+@pytest.mark.parametrize("given", ["waltz", {"prompt": "waltz"}, None, MusicGen])
+async def test_what_is_no_request_is_refused_in_words(given: object) -> None:
+    async with Sandbox() as box, client_of(box) as client:
+        with pytest.raises(RequestError, match="is no request"):
+            await client.generate(given)  # type: ignore[arg-type]
 
 
 async def test_two_families_may_give_one_number_to_two_jobs() -> None:
