@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from .settings import Setting
 
 _PACKAGES = ("aiohttp", "anyio", "attrs", "cattrs", "click", "rich", "platformdirs")
-_PROXY_NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+_URLS = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+_PROXY_NAMES = (*_URLS, "NO_PROXY", "SSL_CERT_FILE")
 
 
 @click.command(short_help="Check this installation.")
@@ -82,7 +83,11 @@ def _files() -> dict[str, str]:
 def _proxy() -> dict[str, str]:
     """Names in either case, as everybody reads them; a password in a URL is not shown."""
     both = [spelling for name in _PROXY_NAMES for spelling in (name, name.lower())]
-    return {name: without_password(os.environ[name]) for name in both if os.environ.get(name)}
+    given = {name: os.environ[name] for name in both if os.environ.get(name)}
+    return {
+        name: without_password(value) if name.upper() in _URLS else value
+        for name, value in given.items()
+    }
 
 
 def _output() -> dict[str, Any]:

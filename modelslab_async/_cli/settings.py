@@ -30,7 +30,12 @@ PROJECT_FILE = Path(".modelslab/config.toml")
 _BUILT_IN = "built in"
 _ENCODED = re.compile(r"^([a-z][a-z0-9+.-]*://)?[^/?#]*%.*", re.IGNORECASE | re.DOTALL)
 _MORE = re.compile(r"[?#].*", re.DOTALL)
-_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*@", re.IGNORECASE | re.DOTALL)
+# Also the @ that an input method of East Asia types.
+_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*[@\uff20\ufe6b]", re.IGNORECASE | re.DOTALL)
+# No port, but what is left of a user and a password where the host was forgotten.
+_NO_PORT = re.compile(
+    r"^([a-z][a-z0-9+.-]*://)?[^/\[:]+:(?![0-9]*(?:/|$)).*", re.IGNORECASE | re.DOTALL
+)
 
 
 @frozen
@@ -200,7 +205,8 @@ def masked(key: str | None) -> str | None:
 
 def without_password(url: str) -> str:
     """A URL, or what a proxy is named by, as it may be shown: a host, and a path at most."""
-    return _MORE.sub("***", _ENCODED.sub(r"\1***", _USER.sub(r"\1***@", url)))
+    without_user = _USER.sub(r"\1***@", url)
+    return _MORE.sub("***", _NO_PORT.sub(r"\1***", _ENCODED.sub(r"\1***", without_user)))
 
 
 def key_of(settings: Mapping[str, Setting]) -> str:

@@ -193,6 +193,7 @@ def test_doctor_looks_everywhere_and_shows_no_secret(tmp_path: Path) -> None:
         MODELSLAB_API_KEY=KEY,
         HTTPS_PROXY="http://me:hid/d@en@proxy.example:1",
         ALL_PROXY="me:hidden@proxy.example:2",
+        NO_PROXY="localhost,h:80,2001:db8::/32",
         MODELSLAB_BASE_URL="https://me:hidden@example.com",
     )
     found = json.loads(done.stdout)
@@ -204,6 +205,7 @@ def test_doctor_looks_everywhere_and_shows_no_secret(tmp_path: Path) -> None:
     assert found["proxy"] == {
         "HTTPS_PROXY": "http://***@proxy.example:1",
         "ALL_PROXY": "***@proxy.example:2",
+        "NO_PROXY": "localhost,h:80,2001:db8::/32",
     }
     assert found["settings"]["base_url"]["value"] == "https://***@example.com"
     assert KEY not in done.stdout + done.stderr
@@ -219,9 +221,16 @@ def test_doctor_looks_everywhere_and_shows_no_secret(tmp_path: Path) -> None:
         ("https://example.com/?token=hidden", "https://example.com/***"),
         ("https://me:hidden%40example.com", "https://***"),
         ("https://example.com#hidden", "https://example.com***"),
+        ("https://me:hidden\uff20example.com", "https://***@example.com"),
+        ("https://example.com:hidden", "https://***"),
+        ("https://hidden:hidden/", "https://***"),
+        ("me:hidden", "***"),
+        ("https://me:9hidden", "https://***"),
+        ("https://example.com:8443/v1", "https://example.com:8443/v1"),
+        ("http://[::1]:80", "http://[::1]:80"),
     ],
 )
-def test_t42_a_secret_in_an_origin_is_not_shown(tmp_path: Path, url: str, masked: str) -> None:
+def test_t45_a_secret_in_an_origin_is_not_shown(tmp_path: Path, url: str, masked: str) -> None:
     assert shown(tmp_path, MODELSLAB_BASE_URL=url)["base_url"]["value"] == masked
 
 
