@@ -25,7 +25,7 @@ _WINDOW, _OVERLAP = 256 * 1024, 4 * 1024  # an overlap holds a piece, however of
 _MAX_FOUND = 1_000  # no honest answer repeats a secret so often; looking on would take seconds
 _ESCAPE = re.compile(
     rb"\\u00([0-9a-f]{2})|\\x([0-9a-f]{2})|%u00([0-9a-f]{2})|%([0-9a-f]{2})"
-    rb"|&\#x0{0,5}([0-9a-f]{1,2});?|&\#0{0,5}([0-9]{1,3});?|&(amp|lt|gt|quot|apos);"
+    rb"|&\#x0*([0-9a-f]{1,2});?|&\#0*([0-9]{1,3});?|&(amp|lt|gt|quot|apos);"
     rb"|\\([^a-z0-9])",
     re.IGNORECASE | re.DOTALL,
 )

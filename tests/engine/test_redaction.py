@@ -50,6 +50,8 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "percent as old scripts write it": lambda key: "".join(f"%u{ord(one):04x}" for one in key),
     "HTML": in_html,
     "HTML in decimal": lambda key: "".join(f"&#{ord(one):03};" for one in key),
+    "HTML with zeros": lambda key: "".join(f"&#x{ord(one):09x};" for one in key),
+    "HTML in decimal with zeros": lambda key: "".join(f"&#{ord(one):012};" for one in key),
     "HTML without semicolons": lambda key: "".join(f"&#{ord(one)}" for one in key),
     "HTML in HTML": lambda key: html.escape(in_html(key)),
     "HTML in JSON": lambda key: json.dumps(in_html(key)),
