@@ -207,6 +207,8 @@ def _by_column(columns: list[str], cells: list[str], mark: str) -> dict[str, Any
             f"has {len(cells)} cells, but the header has {len(columns)}; "
             f"a cell that holds {mark!r} needs quotes"
         )
+    if _column(cells[columns.index("prompt")]) == "prompt" and [*map(_column, cells)] == columns:
+        raise Unusable("is the header again, as where tables are put together: remove this line")
     values: dict[str, Any] = {}
     for number, (name, cell) in enumerate(zip(columns, cells, strict=True), 1):
         if name in _OWN:

@@ -129,7 +129,7 @@ def _as_utf8(head: bytes, file: BinaryIO) -> Iterator[bytes]:
 
 
 def decoded(line: Line) -> str:
-    """The text of a line, its end included.
+    """The text of a line, its end included, without the mark of a file that was appended there.
 
     Raises:
         Unusable: it is too long, or not UTF-8, or holds a NUL.
@@ -139,7 +139,7 @@ def decoded(line: Line) -> str:
     if b"\0" in line.data:  # what a power loss leaves of a file that was being written
         raise Unusable("holds the control character '\\x00'")
     try:
-        return line.data.decode()
+        return line.data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         byte = line.data[error.start]
         raise Unusable(

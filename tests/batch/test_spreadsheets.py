@@ -217,6 +217,28 @@ def test_n10_a_name_that_stands_twice_is_refused() -> None:
         assert "twice" in refusals(f"{header}\n{header}\n")[0]
 
 
+@pytest.mark.parametrize(
+    "table",
+    ["prompt\nlo-fi\nprompt\nraga\n", "prompt,mood\nlo-fi,\nPrompt , mood\nraga,\n",
+     "mood;prompt;;\nx;lo-fi\n\ufeffmood;prompt;;\ny;raga\n",
+     'prompt\tid\nlo-fi\ta\n"prompt"\t"id"\nb\tb'],
+)  # fmt: skip
+def test_n13_a_header_that_comes_again_is_not_paid_for(table: str) -> None:
+    rows = read(table)
+    assert [isinstance(row, Row) for row in rows] == [True, False, True]
+    assert "the header again" in str(rows[1])
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [["lo-fi beat\n", "raga"], ["prompt,mood\nlo-fi beat,\n", "raga,x"],
+     ['{"prompt": "lo-fi beat"}\r\n', '{"prompt": "raga"}'], ["# a\nlo-fi beat\n", "# b\nraga"]],
+)  # fmt: skip
+def test_n10_the_mark_of_a_file_that_was_appended_is_no_part_of_its_text(tables: list[str]) -> None:
+    found = requests("".join(f"\ufeff{one}" for one in tables))
+    assert [one.title for one in found] == ["lo-fi beat", "raga"]
+
+
 # What is taken for text
 
 
