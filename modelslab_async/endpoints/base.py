@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from attrs import Attribute, field, fields, frozen
 
 from .._protocol.urls import is_loopback
-from .._protocol.wire_json import check_json, is_small
+from .._protocol.wire_json import MAX_VALUES, check_json, is_small
 from .._protocol.wire_values import MAX_TRACK_ID, MAX_TRACK_ID_LENGTH
 from .._text import shown
 from ..errors import RequestError
@@ -136,6 +136,8 @@ def _short(value: object) -> str:
 def _copied(extra: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(extra, Mapping):
         raise RequestError(f"extra is {shown(extra)}, but must be a mapping", field="extra")
+    if len(extra) > MAX_VALUES:  # before a million names are copied and looked at
+        raise RequestError(f"extra holds over {MAX_VALUES} values", field="extra")
     return dict(extra)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import struct
+from collections import UserDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async import MusicGen, RequestError
+from modelslab_async._protocol.wire_json import MAX_VALUES
 from modelslab_async.endpoints.base import MAX_LINE, MAX_PROMPT, encode, is_light
 from modelslab_async.endpoints.clips import encode_clip
 from modelslab_async.endpoints.media import MAX_CLIP_BYTES, MAX_MEDIA_TEXT
@@ -260,6 +263,17 @@ def test_a_url_of_a_clip_is_no_longer_than_servers_take() -> None:
 @pytest.mark.parametrize("extra", [None, [], ["a"], "a", 5, [("a", 1)]])
 def test_extra_is_a_mapping(extra: Any) -> None:
     assert "but must be a mapping" in str(refusal(extra=extra))
+
+
+def test_n02_extra_of_too_many_names_is_refused_before_one_is_looked_at() -> None:
+    class Endless(UserDict[str, int]):
+        def __len__(self) -> int:
+            return MAX_VALUES + 1
+
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("the names are looked at")
+
+    assert "over 100000 values" in str(refusal(extra=Endless()))
 
 
 @pytest.mark.parametrize(
