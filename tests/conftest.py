@@ -19,6 +19,12 @@ settings.register_profile("nightly", _CALM, max_examples=20_000, print_blob=True
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are processors: tests that wait for a retry use none of them."""
+    processors = os.cpu_count() or 1
+    return processors + processors // 2
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
