@@ -148,7 +148,7 @@ def outage(count: int, last: SubmitUnknown) -> SubmitUnknown:
     )
 
 
-def nothing_arrives(count: int, last: DownloadError) -> IncompleteDownload:
+def nothing_arrives(count: int, last: ModelsLabError) -> IncompleteDownload:
     """The error for files that did not arrive: to pay for more of them would be no use."""
     return IncompleteDownload(
         f"no file arrives: {count} were given up, the last with: {last}. Nothing more is sent. All "

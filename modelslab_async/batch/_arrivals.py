@@ -1,8 +1,9 @@
 """Stop paying while no file arrives. What is paid for stays on the server, and costs nothing more.
 
 A download that fails says so late, after all its links and all its patience. So three signs count,
-each since the last file that arrived: downloads that were given up, those that had trouble and go
-on trying, and jobs that finished meanwhile. Nothing here sends or writes anything.
+each since the last file that arrived: downloads that were given up and jobs that failed, downloads
+that had trouble and go on trying, and jobs that finished meanwhile. Nothing here sends or
+writes anything.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import anyio
 
 from .._policy.error_mapping import nothing_arrives
 from .._policy.queue import backoff
-from ..errors import DownloadError
+from ..errors import ModelsLabError
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -40,7 +41,7 @@ class Arrivals:
         # Whatever starts a stopped batch again and again pays for one file each time at most.
         self._failed_before = missing >= _GIVEN_UP
         self._probes = _MOST_PROBES - 1 if self._failed_before else 0
-        self._given_up: dict[int, DownloadError] = {}
+        self._given_up: dict[int, ModelsLabError] = {}
         self._in_trouble: set[int] = set()
         self._finished: set[int] = set()
         self._over = False
@@ -69,7 +70,7 @@ class Arrivals:
         self._in_trouble.add(row)
         self._tell()
 
-    def gave_up(self, row: int, error: DownloadError) -> None:
+    def gave_up(self, row: int, error: ModelsLabError) -> None:
         """The file of a row did not arrive in this run."""
         self._given_up[row] = error
         self.in_trouble(row)
@@ -92,7 +93,7 @@ class Arrivals:
         self._news.set()
         self._news = anyio.Event()
 
-    async def probe(self) -> DownloadError | None:
+    async def probe(self) -> ModelsLabError | None:
         """Wait until a file has arrived, or one more row may be paid for to find out.
 
         Returns:

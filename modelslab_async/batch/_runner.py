@@ -213,7 +213,8 @@ class Runner:
             if isinstance(error, SubmitUnknown):
                 self._count_unknown(row, error)
             state = (await self._ledger.row(row.seq)).state
-            if isinstance(error, DownloadError) and state is not RowState.PLANNED:
+            no_file = isinstance(error, DownloadError | JobFailed)
+            if no_file and state is not RowState.PLANNED:
                 self._arrivals.gave_up(row.seq, error)
             if state is RowState.REJECTED:  # whoever refuses is there
                 self._unknown = self._tries = 0

@@ -146,6 +146,17 @@ async def test_m05_no_more_is_paid_for_when_no_file_arrives(tmp_path: Path, faul
 
 
 @pytest.mark.parametrize("anyio_backend", SOON)
+async def test_m05_no_more_is_paid_for_when_all_jobs_fail(tmp_path: Path) -> None:
+    async with Sandbox(quick(status="failed")) as box:
+        async with client_of(box) as client:
+            await run_until_stopped(
+                client, pieces(60), tmp_path, IncompleteDownload, "no file arrives"
+            )
+        assert 3 <= len(box.book.debits) <= 25
+        assert set(paid(box).values()) == {1}
+
+
+@pytest.mark.parametrize("anyio_backend", SOON)
 async def test_m05_silent_storage_is_noticed_by_the_jobs_that_finish_meanwhile(
     tmp_path: Path,
 ) -> None:
