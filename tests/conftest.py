@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,6 +18,12 @@ settings.register_profile("change", _CALM, max_examples=500, derandomize=True)
 settings.register_profile("brief", _CALM, max_examples=25, derandomize=True)
 settings.register_profile("nightly", _CALM, max_examples=20_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would every command that a
+# test starts, whatever is sent to it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_auto_num_workers() -> int:
