@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,15 +83,17 @@ async def two_processes(
     tmp_path: Path, kind: str, **settings: Any
 ) -> AsyncIterator[tuple[Sandbox, ModelsLab, WebhookReceiver]]:
     """A client, and the receiver of another process that has the same inbox."""
-    store = Store()
     file = tmp_path / "hooks.sqlite3"
-    mine: Inbox = SqliteInbox(file) if kind == "sqlite" else store
-    theirs: Inbox = SqliteInbox(file) if kind == "sqlite" else store
     scenario = Scenario(generation_seconds=30, eta="absent")
-    async with (
-        Sandbox(scenario=scenario) as box,
-        client_of(box, webhook=receiver_with(mine), **{"poll": LONELY, **settings}) as client,
-    ):
+    async with AsyncExitStack() as stack:
+        mine: Inbox = Store()
+        theirs = mine
+        if kind == "sqlite":
+            mine, theirs = [await stack.enter_async_context(SqliteInbox(file)) for _ in range(2)]
+        box = await stack.enter_async_context(Sandbox(scenario=scenario))
+        client = await stack.enter_async_context(
+            client_of(box, webhook=receiver_with(mine), **{"poll": LONELY, **settings})
+        )
         yield box, client, receiver_with(theirs)
 
 
