@@ -9,11 +9,10 @@ import json
 from typing import Any, Final
 
 from .._protocol.replies import Links
-from .._protocol.urls import fetch_route
+from .._protocol.urls import VOICE_FETCH, fetch_route
 from .._protocol.urls import job_id as trusted_id
 from ..errors import RequestError
 
-FETCH_PATH: Final = "/api/v6/voice/fetch"
 _VERSION: Final = 1
 _ANYWHERE: Final = "https://modelslab.com"
 
@@ -64,7 +63,7 @@ def _checked(handle: Any) -> dict[str, Any]:
     route = fetch_route(_ANYWHERE + handle["path"], _ANYWHERE)
     return {
         "id": own or "",
-        "path": route[0] if route else FETCH_PATH,
+        "path": route[0] if route else VOICE_FETCH,
         "fetch_id": polled,
         "track_id": handle["track_id"],
         "links": links,

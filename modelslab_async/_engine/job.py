@@ -31,9 +31,10 @@ from .._policy.poll import (
     observe,
 )
 from .._protocol.replies import Failed, Failure, Finished, Links, RemoteFile, Ticket
+from .._protocol.urls import VOICE_FETCH
 from ..errors import ModelsLabError
 from .aio import Signal, now, time_limit
-from .handle import FETCH_PATH, write_handle
+from .handle import write_handle
 
 _LAST_QUESTION = 5.0
 
@@ -120,7 +121,7 @@ class Job:
         *,
         id: str,  # noqa: A002  the API's own name
         track_id: int | str | None = None,
-        path: str = FETCH_PATH,
+        path: str = VOICE_FETCH,
         fetch_id: str | None = None,
         links: Links | None = None,
         kind: object = None,

@@ -179,7 +179,7 @@ class Submitter:
             return None
         patience = self._poller.policy.patience
         job_id = await self._deliveries.find(submission.track_id, patience)
-        family = submission.request.FETCH
+        family = submission.request.fetch
         if job_id is None or (family, job_id) in self._known:
             return None
         self._remember(family, job_id)
@@ -254,7 +254,7 @@ class Submitter:
         submission, slot = attempt.submission, attempt.slot
         self._transport.hide(submission.fields.get("webhook"), submission.track_id)
         answer = await self._transport.post(
-            submission.request.ENDPOINT, fields, timeout=self._timeout, paid=True
+            submission.request.path, fields, timeout=self._timeout, paid=True
         )
         outcome, status = await read_beside(
             answer, partial(_outcome, answer, self._origin, tuple(texts(submission.fields)))
@@ -275,7 +275,7 @@ class Submitter:
 
     def _job(self, submission: Submission, reply: Ticket | Finished) -> Job | Unknown:
         job_id = reply.id or ""
-        path, fetch_id = self._route(reply) or (submission.request.FETCH, job_id)
+        path, fetch_id = self._route(reply) or (submission.request.fetch, job_id)
         if (path, job_id) in self._known:
             return Unknown(f"the server named job {job_id} for two submits", job_id)
         self._remember(path, job_id)

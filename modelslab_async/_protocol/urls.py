@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 from modelslab_async.errors import ConfigurationError
 
+VOICE_FETCH: Final = "/api/v6/voice/fetch"
+"""Where jobs are asked about whose ticket names no place."""
+
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ROUTE: Final = re.compile(
     r"(?P<family>/api/(?:v6/voice|v6/whisper|v7/voice|v1/enterprise/voice)/fetch)/"

@@ -19,7 +19,6 @@ import anyio
 from attrs import frozen
 
 from .._engine.aio import now
-from .._engine.handle import FETCH_PATH
 from .._engine.http import NoResponse, Response, read_beside
 from .._engine.session import Session
 from .._policy.error_mapping import cannot_read, no_answer, said_no
@@ -34,6 +33,7 @@ from .._protocol.replies import (
     Ticket,
     read_reply,
 )
+from .._protocol.urls import VOICE_FETCH
 from .._protocol.urls import job_id as trusted_id
 from ..errors import ModelsLabError, RequestError
 from . import _transitions as changes
@@ -232,7 +232,7 @@ class Reconciler:
         """What the API says of a job that we do not know; asked once in the life of this object."""
         if job_id not in self._seen:
             answer = await self._session.transport.post(
-                f"{FETCH_PATH}/{job_id}", {}, timeout=self._session.poller.policy.timeout
+                f"{VOICE_FETCH}/{job_id}", {}, timeout=self._session.poller.policy.timeout
             )
             reply = await read_beside(answer, partial(_read, answer))
             if not isinstance(reply, Finished):

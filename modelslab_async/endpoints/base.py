@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from attrs import Attribute, field, fields, frozen
 
-from .._protocol.urls import is_loopback
+from .._protocol.output import Output
+from .._protocol.urls import VOICE_FETCH, is_loopback
 from .._protocol.wire_json import MAX_VALUES, check_json, is_small
 from .._protocol.wire_values import MAX_TRACK_ID, MAX_TRACK_ID_LENGTH
 from .._text import shown
@@ -174,8 +175,11 @@ class Request:
     ENDPOINT: ClassVar[str]
     """Path of the submit."""
 
-    FETCH: ClassVar[str] = "/api/v6/voice/fetch"
+    FETCH: ClassVar[str] = VOICE_FETCH
     """Path under which a job is asked about when its ticket names none."""
+
+    GIVES: ClassVar[Output] = "audio"
+    """What comes out, which decides when a file is whole and what is refused."""
 
     webhook: str | None = option(str, help="Where the API shall report the end of a job.")
     track_id: int | str | None = option(int, str, help="Your own id for the job.")
@@ -215,6 +219,21 @@ class Request:
         return f"{type(self).__name__}({', '.join(shown_fields)})"
 
     @property
+    def path(self) -> str:
+        """Where it is sent."""
+        return self.ENDPOINT
+
+    @property
+    def fetch(self) -> str:
+        """Where its job is asked about when the ticket names no place."""
+        return self.FETCH
+
+    @property
+    def gives(self) -> Output:
+        """What comes out."""
+        return self.GIVES
+
+    @property
     def title(self) -> str:
         """What to call it: its prompt."""
         return str(getattr(self, "prompt", ""))
@@ -222,7 +241,7 @@ class Request:
     @property
     def kind(self) -> object:
         """What decides how long a generation takes: equal kinds take about equally long."""
-        return (self.ENDPOINT, self.estimate().seconds)
+        return (self.path, self.estimate().seconds)
 
     def estimate(self) -> Estimate:
         """How long the audio and how large the file will be."""
