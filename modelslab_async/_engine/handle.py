@@ -9,12 +9,11 @@ import json
 from typing import Any, Final
 
 from .._protocol.replies import Links
-from .._protocol.urls import VOICE_FETCH, fetch_route
+from .._protocol.urls import VOICE_FETCH, family_and_id
 from .._protocol.urls import job_id as trusted_id
 from ..errors import RequestError
 
 _VERSION: Final = 1
-_ANYWHERE: Final = "https://modelslab.com"
 
 
 def write_handle(*, id: str, track_id: int | str | None, path: str, links: Links) -> str:  # noqa: A002
@@ -53,17 +52,17 @@ def _checked(handle: Any) -> dict[str, Any]:
     """The parts of a handle, each checked again: the text may come from anywhere."""
     if handle["version"] != _VERSION:
         raise ValueError(handle["version"])
-    own, polled = trusted_id(handle["id"]), trusted_id(handle["path"].rpartition("/")[2])
+    own, route = trusted_id(handle["id"]), family_and_id(handle["path"])
     links = Links(**{name: _urls(urls) for name, urls in handle["links"].items()})
     nameless = handle["id"] == "" and links.output  # finished at once: the link is all there is
-    if not nameless and (own is None or polled is None):
+    if not nameless and (own is None or route is None):  # elsewhere, an id is another job's
         raise ValueError("id")
     if not isinstance(handle["track_id"], int | str | None):
         raise TypeError("track_id")
-    route = fetch_route(_ANYWHERE + handle["path"], _ANYWHERE)
+    family, polled = route or (VOICE_FETCH, None)
     return {
         "id": own or "",
-        "path": route[0] if route else VOICE_FETCH,
+        "path": family,
         "fetch_id": polled,
         "track_id": handle["track_id"],
         "links": links,

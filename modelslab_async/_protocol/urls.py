@@ -17,10 +17,30 @@ from modelslab_async.errors import ConfigurationError
 VOICE_FETCH: Final = "/api/v6/voice/fetch"
 """Where jobs are asked about whose ticket names no place."""
 
+FAMILIES: Final = (
+    VOICE_FETCH,
+    "/api/v6/whisper/fetch",  # named by the tickets of speech_to_text
+    "/api/v7/voice/fetch",
+    "/api/v1/enterprise/voice/fetch",
+    "/api/v1/enterprise/voice-cloning/fetch",
+    "/api/v1/enterprise/speech_to_text/fetch",
+    "/api/v1/enterprise/text_to_speech/fetch",
+    # What is no voice, for `RawRequest`; each counts its jobs by itself, as those above do.
+    "/api/v6/images/fetch",
+    "/api/v6/image_editing/fetch",
+    "/api/v6/realtime/fetch",
+    "/api/v6/video/fetch",
+    "/api/v6/deepfake/fetch",
+    "/api/v6/interior/fetch",
+    "/api/v6/3d/fetch",
+    "/api/v7/images/fetch",
+    "/api/v7/video-fusion/fetch",
+)
+"""Paths below which jobs are asked about; nothing else that a ticket or a handle names is."""
+
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ROUTE: Final = re.compile(
-    r"(?P<family>/api/(?:v6/voice|v6/whisper|v7/voice|v1/enterprise/voice)/fetch)/"
-    rf"(?P<id>{_ID.pattern})"
+    rf"(?P<family>{'|'.join(map(re.escape, FAMILIES))})/(?P<id>{_ID.pattern})"
 )
 _AUTHORITY: Final = re.compile(
     r"(?:(?P<name>[a-z0-9_.-]{1,253})|\[(?P<ip>[0-9a-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
@@ -63,7 +83,12 @@ def fetch_route(fetch_result: object, base_url: str) -> tuple[str, str] | None:
             return None
     except ValueError:
         return None
-    match = _ROUTE.fullmatch(urlsplit(fetch_result).path)
+    return family_and_id(urlsplit(fetch_result).path)
+
+
+def family_and_id(path: str) -> tuple[str, str] | None:
+    """The two parts of the path that a job is asked about under; ``None``: it is none."""
+    match = _ROUTE.fullmatch(path)
     return (match["family"], match["id"]) if match else None
 
 

@@ -20,7 +20,7 @@ from modelslab_async._policy.error_mapping import (
 from modelslab_async._policy.poll import Stop
 from modelslab_async._policy.submit import Rejected, Unknown, classify
 from modelslab_async._protocol.replies import Failed, Links, Refused, read_reply
-from modelslab_async._protocol.urls import fetch_route, job_id
+from modelslab_async._protocol.urls import FAMILIES, fetch_route, job_id
 from modelslab_async._protocol.wire_values import number
 
 odd = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
@@ -103,7 +103,6 @@ def test_newer_links_win_and_older_ones_are_not_lost(newer: Links, older: Links)
         assert getattr(merged, name) == (new or old)
 
 
-FAMILIES = ("/api/v6/voice/fetch", "/api/v6/whisper/fetch", "/api/v7/voice/fetch")
 parts = st.sampled_from(FAMILIES) | st.text("/.%\\?#@:ab1-", max_size=9)
 
 

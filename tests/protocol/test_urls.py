@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelslab_async._protocol.urls import api_origin, fetch_route, is_loopback, job_id, origin
+from modelslab_async._protocol.urls import (
+    FAMILIES,
+    api_origin,
+    fetch_route,
+    is_loopback,
+    job_id,
+    origin,
+)
 from modelslab_async._text import folded, safe_text, slug
 from modelslab_async.errors import ConfigurationError
 
@@ -88,12 +95,13 @@ def test_an_id_that_could_walk_a_path_is_no_id(value: object) -> None:
         (f"{BASE}/api/v6/whisper/fetch/330711", ("/api/v6/whisper/fetch", "330711")),
         (f"{BASE}/api/v7/voice/fetch/5", ("/api/v7/voice/fetch", "5")),
         (f"{BASE}/api/v1/enterprise/voice/fetch/5", ("/api/v1/enterprise/voice/fetch", "5")),
+        *((f"{BASE}{family}/5", (family, "5")) for family in FAMILIES),
     ],
 )
 def test_a_fetch_result_of_a_known_family_gives_its_family_and_id(
     url: str, route: tuple[str, str]
 ) -> None:
-    """T03: the four families that the documents and the vendor's clients show."""
+    """T03: the families that the documents and the vendor's clients show."""
     assert fetch_route(url, BASE) == route
 
 
@@ -144,7 +152,7 @@ def test_a_fetch_result_of_a_known_family_gives_its_family_and_id(
         f"{FETCH}/{'x' * 129}",
         f"{FETCH}/{'x' * 3000}",
         f"{BASE}/api/v3/dreambooth/fetch/32798037",
-        f"{BASE}/api/v6/video/fetch/155918900",
+        f"{BASE}/api/v6/poetry/fetch/155918900",
         f"{BASE}/evil/api/v6/voice/fetch/1",
         f"{BASE}/api/v6/voice/fetch/1/api/v6/voice/fetch/2",
         f"{BASE}//api/v6/voice/fetch/1",
