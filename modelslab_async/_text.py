@@ -143,3 +143,23 @@ def decimal_text(value: Decimal) -> str:
     """A decimal in plain digits, all that count and no others."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+_SPANS: Final = ((86_400, "d", 72 * 3600), (3600, "h", 3600), (60, "min", 120), (1, "s", 0))
+_SIZES: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time in the two largest units that it fills: ``90 s``, ``41 h 40 min``."""
+    for index, (size, unit, least) in enumerate(_SPANS[:-1]):
+        smaller, name, _ = _SPANS[index + 1]
+        count, rest = divmod(round(seconds / smaller), size // smaller)
+        if seconds >= least:
+            return f"{count} {unit}" + (f" {rest} {name}" if rest else "")
+    return f"{seconds:.0f} s"
+
+
+def size_text(size: float) -> str:
+    """Bytes in decimal units: ``11.5 MB``, ``19.2 GB``; less than a megabyte is a part of one."""
+    scale, unit = next((one for one in _SIZES if size >= one[0]), _SIZES[-1])
+    return f"{size / scale:.1f} {unit}"

@@ -12,7 +12,7 @@ import click
 
 from modelslab_async import RowState
 
-from .._text import decimal_text, safe_text
+from .._text import decimal_text, duration_text, safe_text, size_text
 from ..batch import Manifest, Plan, Preview, plan_batch, snapshot
 from .batch_preview import preview_as_json, preview_lines, warn_of_comments
 from .connection import on_this_machine
@@ -121,9 +121,11 @@ def _warn_of_misspelled(voice: Output, preview: Preview) -> None:
 def summary(plan: Plan) -> str:
     """What a run would pay for, in one line."""
     price = decimal_text(plan.cost) if plan.limits.priced else "unknown"
-    sizes = f"{plan.seconds:.0f} s of music, about {plan.mb:.1f} MB, price {price}"
+    sizes = (
+        f"{duration_text(plan.seconds)} of music, about {size_text(plan.mb * 1e6)}, price {price}"
+    )
     left = f"; {plural(plan.left, 'row')} left for another run" if plan.left else ""
-    return f"{plural(plan.jobs, 'job')}, {sizes}{_capped(plan.limits)}{left}"
+    return f"{plural(plan.jobs, 'job')}, {sizes}, price {price}{_capped(plan.limits)}{left}"
 
 
 def _capped(limits: Limits) -> str:

@@ -9,7 +9,7 @@ from attrs import define, field, frozen
 
 from modelslab_async import RowState, Succeeded
 
-from .._text import safe_text
+from .._text import duration_text, safe_text, size_text
 from .error_mapping import as_json
 from .output import Output, operand
 from .streams import Region
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _S = RowState
 _SHOWN = 8
-_MB = 1_000_000
 _NO_FILE = (_S.FAILED, _S.REJECTED, _S.OUTPUT_LOST, _S.DETACHED, _S.ABANDONED)
 
 
@@ -62,11 +61,11 @@ class Stats:
         """Everything in one line."""
         parts = [f"{counts[_S.DONE]} of {_wanted(counts)} done"]
         named = {
-            "without a file": sum(counts[state] for state in _NO_FILE),
-            "of unknown fate": counts[_S.AMBIGUOUS],
+            "failed": sum(counts[state] for state in _NO_FILE),
+            "unknown": counts[_S.AMBIGUOUS],
             "in queue": counts[_S.SUBMITTED] + counts[_S.SUBMITTING],
-            "arriving": counts[_S.READY],
-            "to come": counts[_S.PLANNED],
+            "downloading": counts[_S.READY],
+            "waiting": counts[_S.PLANNED],
         }
         parts += [f"{count} {words}" for words, count in named.items() if count]
         return ", ".join(parts) + self._pace(counts)
@@ -74,22 +73,16 @@ class Stats:
     def _pace(self, counts: dict[RowState, int]) -> str:
         open_rows = counts[_S.PLANNED] + counts[_S.SUBMITTED] + counts[_S.SUBMITTING]
         left = self.left(open_rows + counts[_S.READY])
-        size = f"; {self.size / _MB:.1f} MB"
+        size = f"; {size_text(self.size)}"
         cost = "" if self.cost is None else f"; cost {self.cost:.4g}"
         if not left:
             return size + cost
-        a_minute = 60 * self.ended / max(time.monotonic() - self.began, 0.001)
-        return f"; {a_minute:.1f} a minute, about {_span(left)} left{size}{cost}"
+        per_minute = 60 * self.ended / max(time.monotonic() - self.began, 0.001)
+        return f"; {per_minute:.1f} per minute, about {duration_text(left)} left{size}{cost}"
 
 
 def _wanted(counts: dict[RowState, int]) -> int:
     return sum(counts.values()) - counts[_S.SKIPPED]
-
-
-def _span(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 class Reporter(Protocol):
@@ -231,6 +224,6 @@ class Bars:
 
 def _drawn(row: Row) -> tuple[str, float, str]:
     if row.state is _S.READY:
-        return safe_text(row.prompt, 40), 1.0, "arriving"
+        return safe_text(row.prompt, 40), 1.0, "downloading"
     waited = time.time() - (row.accepted_at or row.updated_at)
     return safe_text(row.prompt, 40), 0.0, f"job {row.job_id}, {waited:.0f} s"

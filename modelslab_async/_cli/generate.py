@@ -14,7 +14,7 @@ import click
 from modelslab_async import LimitReached, MusicGen, RequestError
 from modelslab_async.endpoints import known_fields
 
-from .._text import decimal_text, safe_text, slug
+from .._text import decimal_text, duration_text, safe_text, size_text, slug
 from .batch_options import Amount, check_priced, pricing
 from .connection import Connection
 from .error_mapping import NotThere
@@ -280,7 +280,7 @@ def _plan(voice: Output, tracks: Sequence[Track], limits: Limits) -> int:
         voice.give_json({"schema_version": 1, "jobs": len(plans), "price": price, "files": files})
         return 0
     for track, to, seconds, mb in plans:
-        voice.give(f"{to}  {seconds:.0f} s, about {mb:.1f} MB: {track.name}")
+        voice.give(f"{to}  {duration_text(seconds)}, about {size_text(mb * 1e6)}: {track.name}")
     voice.give(_sum(tracks, limits))
     return 0
 
@@ -291,7 +291,7 @@ def _sum(tracks: Sequence[Track], limits: Limits) -> str:
     jobs = plural(len(tracks), "job")
     cost = _cost(tracks, limits)
     price = "unknown" if cost is None else decimal_text(cost)
-    return f"{jobs}, {seconds:.0f} s of music, about {mb:.1f} MB, price {price}"
+    return f"{jobs}, {duration_text(seconds)} of music, about {size_text(mb * 1e6)}, price {price}"
 
 
 def size_of(order: Any) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._text import safe_text
+from .._text import duration_text, safe_text, size_text
 from .error_mapping import NotThere
 from .options import output_options
 from .output import PROGRAM, Output, operand
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from modelslab_async import RowState
     from modelslab_async.batch import Reader, Row, StateSummary
 
-_MB = 1_000_000
 _AGAIN = "{program} resume {place}"
 _FREE = f"{_AGAIN}{{unpaid}}"
 _BRING = f"{_AGAIN} --retry missing{{unpaid}} downloads them again, free"
@@ -139,7 +138,7 @@ def _advice(state: RowState, words: Mapping[str, str]) -> str:
 
 def _line(state: RowState, about: StateSummary, words: Mapping[str, str]) -> str:
     if state == "done":
-        sizes = f"{about.seconds or 0:.0f} s of music, {(about.size or 0) / _MB:.1f} MB"
+        sizes = f"{duration_text(about.seconds or 0)} of music, {size_text(about.size or 0)}"
         return f"{about.rows:>7} {state:<12}{sizes}"
     age = _age(about.first_change)
     return f"{about.rows:>7} {state:<12}for up to {age}; {_advice(state, words)}"
@@ -147,11 +146,7 @@ def _line(state: RowState, about: StateSummary, words: Mapping[str, str]) -> str
 
 def _age(at: float) -> str:
     """How long ago an instant is."""
-    seconds = time.time() - at
-    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
+    return duration_text(max(time.time() - at, 0.0))
 
 
 # --- one row --------------------------------------------------------------------------------------

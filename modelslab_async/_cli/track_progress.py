@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .._text import safe_text
+from .._text import safe_text, size_text
 from .error_mapping import explain
 from .output import Output, fetch_command, operand
 from .streams import Region
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from .bars import Line
 
 _MOST_ROWS = 12
-_MB = 1_000_000
 
 
 def board_of(voice: Output, tracks: Sequence[Track]) -> Reporter:
@@ -29,7 +28,7 @@ def told(saved: SavedFile) -> str:
     """A file in words."""
     seconds = "" if saved.seconds is None else f"{saved.seconds:.1f} s, "
     channels = {1: "mono", 2: "stereo"}.get(saved.channels, f"{saved.channels} channels")
-    return f"{seconds}{saved.sample_rate} Hz, {channels}, {saved.size / _MB:.1f} MB"
+    return f"{seconds}{saved.sample_rate} Hz, {channels}, {size_text(saved.size)}"
 
 
 def warn_of(voice: Output, saved: SavedFile) -> None:
@@ -118,8 +117,8 @@ class Bars:
 def _figures(track: Track, place: int) -> tuple[float, float | None, str]:
     """How much of how much, and in words."""
     if track.state is State.DOWNLOADING:
-        total = "" if track.total is None else f" of {track.total / _MB:.1f}"
-        return track.received, track.total, f"{track.received / _MB:.1f}{total} MB"
+        total = "" if track.total is None else f" of {size_text(track.total)}"
+        return track.received, track.total, f"{size_text(track.received)}{total}"
     if track.job is None:
         return 0, 1, f"number {place} in line"
     snapshot = track.job.snapshot

@@ -80,7 +80,7 @@ def test_a_summary_is_not_repeated_while_nothing_moves(capfd: pytest.CaptureFixt
     for _ in range(2):
         board.tick(ProgressLine(counts, []))
     assert board.interval >= 10
-    assert capfd.readouterr().err == "2 of 5 done, 3 to come; 0.0 MB; cost 1.5\n"
+    assert capfd.readouterr().err == "2 of 5 done, 3 waiting; 0.0 MB; cost 1.5\n"
 
 
 async def test_quiet_says_nothing_and_still_gives_the_paths(tmp_path: Path) -> None:

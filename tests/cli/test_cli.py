@@ -433,7 +433,7 @@ def test_a_dry_run_needs_no_key_and_tells_the_sizes(tmp_path: Path) -> None:
     plain = {"MODELSLAB_ASYNC_GENERATE_MAX_NEW_TOKEN": ""}
     done = command(tmp_path, "generate", "-n", "x", "y", "--duration", "60", **plain)
     assert done.returncode == 0
-    assert "2 jobs, 120 s of music, about 15.4 MB, price unknown" in done.stdout
+    assert "2 jobs, 2 min of music, about 15.4 MB, price unknown" in done.stdout
     as_json = command(tmp_path, "generate", "-n", "x", "--json", "--max-new-token", "500")
     assert json.loads(as_json.stdout)["files"] == [{"path": "x.wav", "seconds": 10.0, "mb": 1.28}]
 

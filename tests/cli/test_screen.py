@@ -164,7 +164,7 @@ def test_no_moving_line_is_wider_than_the_terminal(columns: int, name: str) -> N
 
 
 def test_on_a_narrow_terminal_names_and_bars_go_before_figures() -> None:
-    words = "4 of 12 done, 5 in queue; 10.2 a minute, about 30 s left; 3.2 MB; cost 1.25"
+    words = "4 of 12 done, 5 in queue; 10.2 per minute, about 30 s left; 3.2 MB; cost 1.25"
     rows = [Line("a long name of a track, which says much", 0.5, "job 310815, 12 s")]
     lines = shown(Line("all", 0.3, "4 of 12"), words, rows, (59, 24), colored=True)
     assert " ".join(lines[1:-1]) == words

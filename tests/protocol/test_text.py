@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelslab_async._text import shown
+from modelslab_async._text import duration_text, shown, size_text
 
 
 class Odd:
@@ -50,3 +50,30 @@ def test_a_short_value_is_shown_as_its_repr(value: object) -> None:
 def test_of_a_large_or_odd_value_the_start_is_shown(value: object, start: str) -> None:
     assert shown(value).startswith(start)
     assert len(shown(value)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.4, "0 s"),
+        (119.4, "119 s"),
+        (120, "2 min"),
+        (150, "2 min 30 s"),
+        (3599, "59 min 59 s"),
+        (3600, "1 h"),
+        (5400, "1 h 30 min"),
+        (150_000, "41 h 40 min"),
+        (360_000, "4 d 4 h"),
+    ],
+)
+def test_a_length_of_time_is_shown_in_units_that_people_read(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0.0 MB"), (11_520_000, "11.5 MB"), (19.2e9, "19.2 GB"), (2.5e12, "2.5 TB")],
+)
+def test_a_size_is_shown_in_units_that_people_read(size: float, text: str) -> None:
+    assert size_text(size) == text
