@@ -125,7 +125,7 @@ def summary(plan: Plan) -> str:
         f"{duration_text(plan.seconds)} of music, about {size_text(plan.mb * 1e6)}, price {price}"
     )
     left = f"; {plural(plan.left, 'row')} left for another run" if plan.left else ""
-    return f"{plural(plan.jobs, 'job')}, {sizes}, price {price}{_capped(plan.limits)}{left}"
+    return f"{plural(plan.jobs, 'job')}, {sizes}{_capped(plan.limits)}{left}"
 
 
 def _capped(limits: Limits) -> str:
