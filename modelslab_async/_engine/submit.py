@@ -339,7 +339,7 @@ def _outcome(
         return classify(reply, answer.status), answer.status
 
     if answer.sent:
-        return Unknown(answer.reason, id_in_fragment(answer.fragment)), 0
+        return Unknown(answer.reason, id_in_fragment(answer.fragment, sent)), 0
     return NotSent(answer.reason, answer.permanent, answer.timed_out), 0
 
 

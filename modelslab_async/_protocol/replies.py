@@ -16,7 +16,7 @@ from attrs import Factory, field, frozen
 
 from .._text import safe_text
 from . import wire_values, wording
-from .loose_json import object_in_noise, plain_json
+from .loose_json import is_echo, object_in_noise, plain_json, unwrapped
 from .wire_json import decode_json
 from .wording import Refusal as Refusal
 
@@ -169,16 +169,20 @@ def read_reply(body: bytes, status: int = 200, *, sent: Iterable[str] = ()) -> R
         status: the HTTP status they came with.
         sent: texts of the request, which an answer may quote: their words mean nothing.
     """
-    body = plain_json(body)
+    plain = plain_json(body)
+    body = unwrapped(plain, sent)
     if 300 <= status < 400:
-        return _redirected(body, status)
+        return _redirected(body, status, sent)
+    answer, reason = None, "JSON, but no object"
     try:
         answer = decode_json(body)
     except ValueError as error:
-        return _job_in_noise(body, status) or _read_text(body, status, str(error), sent)
-    if not isinstance(answer, dict):
-        return _read_text(body, status, "JSON, but no object", sent)
-    return _read_object(answer, status, sent)
+        reason = str(error)
+    if isinstance(answer, dict) and not is_echo(body, sent):
+        if body == plain or _word(answer) in _WORDS:
+            return _read_object(answer, status, sent)
+        reason = "JSON in a text, of no known status"
+    return _job_in_noise(body, status, sent) or _read_text(body, status, reason, sent)
 
 
 def with_id(reply: Reply, job_id: str) -> Reply:
@@ -188,28 +192,21 @@ def with_id(reply: Reply, job_id: str) -> Reply:
     return _read_object({**reply.raw, "id": job_id}, reply.status, ())
 
 
-def _job_in_noise(body: bytes, status: int) -> Ticket | Finished | None:
+def _job_in_noise(body: bytes, status: int, sent: Iterable[str]) -> Ticket | Finished | None:
     """The job of an object that a program added something to. Nothing else is believed of it."""
-    answer = object_in_noise(body)
-    reply = None if answer is None else _read_object(answer, status, ())
+    answer = object_in_noise(body, sent)
+    shaped = answer is not None and _word(answer) in _GOOD_WORDS
+    reply = _read_object(answer, status, ()) if answer is not None and shaped else None
     return reply if isinstance(reply, Ticket | Finished) and reply.id else None
 
 
-def _redirected(body: bytes, status: int) -> Unreadable:
+def _redirected(body: bytes, status: int, sent: Iterable[str]) -> Unreadable:
     """Whatever a redirect says beside, somebody else is to be asked, and we do not ask him."""
     return Unreadable(
         reason=f"a redirect (HTTP {status}), which is not followed",
         excerpt=_excerpt(body),
-        id=_named(body),
+        id=wire_values.named_id(body, sent),
     )
-
-
-def _named(body: bytes) -> str | None:
-    try:
-        answer = decode_json(body)
-    except ValueError:
-        return wire_values.id_in_fragment(body)
-    return wire_values.job_id(answer) if isinstance(answer, dict) else None
 
 
 # --- answers that are JSON objects ------------------------------------------------------------
@@ -217,11 +214,16 @@ def _named(body: bytes) -> str | None:
 _FAILED_WORDS = frozenset({"error", "failed"})
 _WAITING_WORDS = frozenset({"processing", "queued"})
 _GOOD_WORDS = _WAITING_WORDS | {"success"}
+_WORDS = _GOOD_WORDS | _FAILED_WORDS
+
+
+def _word(answer: dict[str, Any]) -> str | None:
+    word = answer.get("status")
+    return word.lower() if isinstance(word, str) else None
 
 
 def _read_object(answer: dict[str, Any], status: int, sent: Iterable[str]) -> Reply:
-    word = answer.get("status")
-    word = word.lower() if isinstance(word, str) else None
+    word = _word(answer)
     links = _links(answer)
     common = _common(answer, status)
     # Whoever names a job has one: what an intermediary makes of the HTTP status is its own affair.
@@ -404,7 +406,7 @@ def _is_validation(message: object) -> bool:
 
 
 def _read_text(body: bytes, status: int, reason: str, sent: Iterable[str]) -> Reply:
-    text, named = _excerpt(body), wire_values.id_in_fragment(body)
+    text, named = _excerpt(body), wire_values.id_in_fragment(body, sent)
     if status == 404 and not named:
         return Failed(reason=Failure.NOT_FOUND, message=text, status=status)
     said = wording.plain(body.decode("utf-8", "replace"), sent)

@@ -6,13 +6,14 @@ A value that cannot be used reads as absent; nothing here raises.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from .._text import safe_text
 from .urls import job_id as trusted_id
-from .wire_json import finite
-from .wording import PERIODS, Sentences, texts
+from .wire_json import decode_json, finite
+from .wording import PERIODS, Sentences, is_quoted, quotable, texts
 
 Answer = Mapping[str, Any]
 
@@ -37,14 +38,20 @@ _SHORT_RATE = re.compile(rf"\b{_COUNT} ?rp([smh])\b")
 _PERIODS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _WAIT = re.compile(r"\b(?:wait|again|retry)(?: for| in| after)? (\d{1,5}) ?s(?:ec|\b)")
 _NAMED = re.compile(
-    rb'"(?:id|request_id|taskId)"\s*:\s*(?:(\d{1,19})(?=[\s,}])|"([A-Za-z0-9_-]{1,128})")'
+    rb'"(?:id|request_id|taskId)"\s*:\s*(?:(\d{1,19})(?=[\s,}\\])|"([A-Za-z0-9_-]{1,128})")'
 )
 _JOB_NAMES = frozenset({"id", "taskid", "jobid", "fetchid", "generationid"})
 _ENVELOPES = ("data", "result", "meta", "job")
 _LINKS = ("output", "links", "proxy_links", "future_links", "fetch_result")
-_OBJECT = re.compile(rb"\{\s*\"")
+_OBJECT = re.compile(
+    rb"\{(?:\s|\\{1,7}[nrt])*(\\{0,7}[\"']|&(?:quot|apos|#34|#0?39|#x22|#x27);)", re.IGNORECASE
+)
+"""Where an object begins, and how its names are quoted: in a text, in a page, or by Python."""
+
+_IN_PAGE = re.compile(rb"<(?:pre|code|body)(?:\s[^<>]{0,200})?>\s*(?=\{)", re.IGNORECASE)
 _PAGE = re.compile(rb"<(?:!doctype|html|head|body|script|meta|title)\b", re.IGNORECASE)
 _NAMED_WITHIN = 64 * 1024
+_MOST_NAMED = 16
 
 
 def job_id(answer: Answer) -> str | None:
@@ -73,17 +80,37 @@ def _traces(answer: Answer) -> Iterator[object]:
                 yield value
 
 
-def id_in_fragment(body: bytes) -> str | None:
+def id_in_fragment(body: bytes, sent: Iterable[str] = ()) -> str | None:
     """The id that an object seems to name which is no readable JSON: a hint, never a proof.
 
-    Scripts inside of pages number things too, and are no answer of the API.
+    Scripts inside of pages number things too, and are no answer of the API; what a page shows as
+    its text may be one. What stands in the texts that were ``sent`` is no id.
     """
-    start = _OBJECT.search(body, 0, _NAMED_WITHIN)
-    if start is None or _PAGE.search(body, 0, start.start()):
+    body = body[:_NAMED_WITHIN]
+    start = _OBJECT.search(body)
+    if start is not None and _PAGE.search(body, 0, start.start()):
+        shown = _IN_PAGE.search(body)
+        body = b"" if shown is None else body[shown.end() :].partition(b"<")[0]
+        start = _OBJECT.match(body)
+    if start is None:
         return None
-    found = _NAMED.finditer(body, start.start(), _NAMED_WITHIN)
-    ids = (trusted_id(int(one[1]) if one[1] else one[2].decode()) for one in found)
-    return next((one for one in ids if one), None)
+    # A text inside of the object is quoted once more, and so its names are not taken for others.
+    plain = body[start.start() :].replace(start[1], b"\0").replace(b'"', b"\1")
+    own = quotable(sent)
+    for one in islice(_NAMED.finditer(plain.replace(b"\0", b'"')), _MOST_NAMED):
+        found = trusted_id(int(one[1]) if one[1] else one[2].decode())
+        if found and not is_quoted(one[0].decode(), own):
+            return found
+    return None
+
+
+def named_id(body: bytes, sent: Iterable[str] = ()) -> str | None:
+    """The id that an answer names whose other words are of no use."""
+    try:
+        answer = decode_json(body)
+    except ValueError:
+        answer = None
+    return job_id(answer) if isinstance(answer, dict) else id_in_fragment(body, sent)
 
 
 def track_id(answer: Answer) -> str | None:

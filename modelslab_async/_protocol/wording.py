@@ -27,6 +27,7 @@ _DEPTH: Final = 4
 _MOST: Final = 32 * 1024
 """Characters that are looked at of an answer, and of each text that was sent: some are files."""
 
+_MOST_QUOTABLE: Final = 256 * 1024
 _LONGEST_CUT: Final = 32
 
 _WORD: Final = re.compile(r"\w+")
@@ -59,6 +60,25 @@ def sentences(answer: Mapping[str, Any], sent: Iterable[str] = ()) -> Sentences:
 def plain(text: str, sent: Iterable[str] = ()) -> Sentences:
     """The same of an answer that is one text."""
     return _told([text.strip().strip('"')], sent)
+
+
+def quotable(sent: Iterable[str]) -> str:
+    """The words of these texts in a row, for `is_quoted`."""
+    words = (_WORD.findall(_unescaped(text[:_MOST_QUOTABLE]).casefold()) for text in sent)
+    return " ".join(chain.from_iterable((_GAP, *own) for own in words))
+
+
+def is_quoted(text: str, own: str) -> bool:
+    """Whether an answer, or a part of one, is nothing but words of the request in a row.
+
+    The last word may be cut. One word alone is no quotation: anybody may use it.
+
+    Args:
+        text: of the answer.
+        own: the words of the request, from `quotable`.
+    """
+    words = _words(text)
+    return len(words) > 1 and f" {' '.join(words)}" in own
 
 
 def texts(value: object, depth: int = _DEPTH) -> Iterator[str]:

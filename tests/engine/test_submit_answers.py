@@ -70,6 +70,12 @@ READ: dict[str, bytes] = {
     "a mark": says(b"\xef\xbb\xbf" + TICKET),
     "a notice before it": says(b"<br />\n<b>Notice</b>: x in y on line <b>3</b><br />\n" + TICKET),
     "a guard before it": says(b")]}'\n" + TICKET),
+    "a text": says(json.dumps(TICKET.decode()).encode()),
+    "a text in a text, compressed": says(
+        gzip.compress(json.dumps(json.dumps(TICKET.decode())).encode()), LABELLED("gzip")
+    ),
+    "a list of one": says(b"[" + TICKET + b"]"),
+    "a call": says(b"callback(" + TICKET + b");"),
     "a comment behind it": says(TICKET + b"<!-- 3 ms -->"),
 }
 HINTED: dict[str, bytes] = {
@@ -81,6 +87,9 @@ HINTED: dict[str, bytes] = {
     "a bomb": says(gzip.compress(TICKET + b"x" * 2**23), LABELLED("gzip")),
     "too long": says(TICKET + b" " * 2**23),
     "words before it": says(b"so: " + TICKET),
+    "a text that is cut": says(json.dumps(TICKET.decode()).encode(), length=400),
+    "as Python writes it": says(str(json.loads(TICKET)).encode()),
+    "what a page shows": says(b"<html><body><pre>" + TICKET + b"</pre></body></html>"),
     "server trouble": says(TICKET[:-1], status="500 Oops"),
     # Refused by the HTTP library, and read by others:
     "bytes behind its end": says(TICKET) + b"\r\n0\r\n",
@@ -127,6 +136,28 @@ async def test_s20_what_cannot_be_read_is_unknown(answer: bytes) -> None:
     async with api(answer) as (client, asked):
         with pytest.raises(SubmitUnknown) as caught:
             await client.submit(REQUEST)
+        assert caught.value.job_id is None
+        assert asked == [MusicGen.ENDPOINT.encode()]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        '{"status":"processing","id":5}',
+        '{"status":"error","message":"Rate limit exceeded"}',
+        "[{'id': 5}]",
+    ],
+)
+@pytest.mark.parametrize(
+    "echo", [str.encode, lambda prompt: json.dumps(prompt).encode()], ids=["plain", "as a text"]
+)
+@pytest.mark.parametrize("length", [None, 400])
+async def test_s50_a_prompt_that_is_sent_back_is_neither_a_job_nor_a_refusal_nor_a_hint(
+    prompt: str, echo: Callable[[str], bytes], length: int | None
+) -> None:
+    async with api(says(echo(prompt), length=length)) as (client, asked):
+        with pytest.raises(SubmitUnknown) as caught:
+            await client.submit(MusicGen(f"rain {prompt}", max_new_token=256))
         assert caught.value.job_id is None
         assert asked == [MusicGen.ENDPOINT.encode()]
 

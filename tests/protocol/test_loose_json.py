@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import html
 import json
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 from modelslab_async._protocol.loose_json import MAX_NOISE, is_object, object_in_noise, plain_json
 from modelslab_async._protocol.replies import (
     Finished,
+    Refusal,
+    Refused,
     Reply,
     Ticket,
     Unreadable,
@@ -51,6 +55,19 @@ READ_AS_THE_TICKET: dict[str, bytes] = {
     "a warning behind it": RAW + PHP,
     "the rest of a chunk behind it": RAW + b"\r\n0\r\n\r\n",
     "the same twice": RAW + RAW,
+    "a text": json.dumps(TICKET).encode(),
+    "a text in a text": json.dumps(json.dumps(TICKET)).encode(),
+    "three times a text": json.dumps(json.dumps(json.dumps(TICKET))).encode(),
+    "a text in UTF-16": json.dumps(TICKET).encode("utf-16"),
+    "a mark in a text": json.dumps("\ufeff\n" + TICKET + "\n").encode(),
+    "a guard before a text": b")]}',\n" + json.dumps(TICKET).encode(),
+    "a warning in a text": json.dumps(PHP.decode() + TICKET).encode(),
+    "a list": b"[" + RAW + b"]",
+    "a list in lines": b"[\n  " + RAW + b"\n]\n",
+    "a list in a text": json.dumps(f"[{TICKET}]").encode(),
+    "a call": b"callback(" + RAW + b");",
+    "a guarded call": b"/**/ angular.callbacks._0( " + RAW + b" )",
+    "a call in a text": json.dumps(f"cb({TICKET})").encode(),
     "the finished one behind it": RAW + b'\n{"status":"success","id":"310816","output":["u"]}',
 }
 
@@ -72,7 +89,51 @@ ONLY_A_HINT: dict[str, tuple[bytes, str | None]] = {
     "a cut id": (PHP + b'{"status":"processing","id":3108', None),
     "a page with a script": (b"<html><script>x=" + RAW + b"</script></html>", None),
     "a page before it": (b"<!DOCTYPE html><title>502</title>" + RAW, None),
-    "a list": (b"[" + RAW + b"]", "310816"),
+    "a list of two": (b"[" + RAW + b"," + RAW + b"]", "310816"),
+    "a list that is cut": (b"[" + RAW, "310816"),
+    "a call that is cut": (b"cb(" + RAW, "310816"),
+    "a call and another": (b"cb(" + RAW + b"); cb(1)", "310816"),
+    "a call in a sentence": (b"we call cb(" + RAW + b")", "310816"),
+    "a list of an object of no known status": (b'[{"id":310816}]', "310816"),
+    "a text of no known status": (b'"{\\"id\\":310816}"', "310816"),
+    "a text that is cut": (json.dumps(TICKET).encode()[:-1], "310816"),
+    "a text in a text that is cut": (json.dumps(json.dumps(TICKET)).encode()[:-9], "310816"),
+    "four times a text": (
+        json.dumps(json.dumps(json.dumps(json.dumps(TICKET)))).encode(),
+        "310816",
+    ),
+    "a text in lines that is cut": (
+        json.dumps(json.dumps(json.loads(TICKET), indent=1)).encode()[:-1],
+        "310816",
+    ),
+    "a text with a cut id": (b'"{\\"status\\":\\"processing\\",\\"id\\":3108', None),
+    "an object as Python writes it": (str(json.loads(TICKET)).encode(), "310816"),
+    "an object as Python writes it, in a text": (
+        json.dumps(str(json.loads(TICKET))).encode(),
+        "310816",
+    ),
+    "an id that is text, as Python writes it": (b"{'status': 'queued', 'id': 'a-1'}", "a-1"),
+    "what a page shows": (
+        b"<!DOCTYPE html><html><head><title>1</title></head><body><pre>" + RAW + b"</pre></body>",
+        "310816",
+    ),
+    "what a page shows, escaped": (
+        b"<html><body><pre class=json>\n" + html.escape(TICKET).encode() + b"\n</pre></html>",
+        "310816",
+    ),
+    "what a page without a head shows": (b"<pre>" + RAW + b"</pre>", "310816"),
+    "a page that is nothing else": (b"<html><body>" + RAW + b"</body></html>", "310816"),
+    "numbers with apostrophes": (TICKET.replace('"', "&#39;").encode(), "310816"),
+    "a page with a script behind what it shows": (
+        b'<html><pre>{"a": 1}</pre><script>x=' + RAW + b"</script></html>",
+        None,
+    ),
+    "a page that shows something else": (b"<html><pre>so</pre><b>" + RAW + b"</b>", None),
+    "a text inside of an object": (b'{"message": "{\\"id\\": 5}", "x":', None),
+    "a text inside of a text": (
+        json.dumps(json.dumps({"message": json.dumps({"id": 5})}))[:-4].encode(),
+        None,
+    ),
     "a quotation of an object without a name": (b"sorry {} " + RAW, "310816"),
     "megabytes before it": (b"\n".join([b"Notice: x in y on line 1"] * 20_000) + RAW, None),
 }
@@ -83,6 +144,99 @@ def test_what_may_be_a_quotation_is_a_hint_at_most(body: bytes, hint: str | None
     reply = read_reply(body)
     assert isinstance(reply, Unreadable)
     assert reply.id == hint
+
+
+def test_a_finished_job_in_a_text_is_read() -> None:
+    done = {"status": "success", "output": ["https://x/y.wav"], "generationTime": 3}
+    reply = read_reply(json.dumps(json.dumps(done)).encode())
+    assert isinstance(reply, Finished)
+    assert reply.links.output == ("https://x/y.wav",)
+
+
+BUSY = '{"status":"error","message":"Rate limit exceeded"}'
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_a_refusal_in_a_text_is_the_api_s_own(layers: int) -> None:
+    body = BUSY
+    for _ in range(layers):
+        body = json.dumps(body)
+    reply = read_reply(body.encode())
+    assert isinstance(reply, Refused)
+    assert (reply.reason, reply.bare) == (Refusal.RATE, False)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps('{"message":"Rate limit exceeded"}'),
+        json.dumps('{"error":"Rate limit exceeded"}'),
+        json.dumps(f"{BUSY} {BUSY}"),
+        f"[{BUSY}]",
+        json.dumps(f"[{BUSY}]"),
+        f"cb({BUSY})",
+        f"<pre>{BUSY}</pre>",
+        str(json.loads(BUSY)),
+    ],
+)
+def test_a_refusal_in_any_other_wrapping_proves_nothing(body: str) -> None:
+    assert isinstance(read_reply(body.encode()), Unreadable)
+
+
+ECHOES = [
+    '{"id": 5}',
+    '{"status":"processing","id":5,"eta":1}',
+    "{'status': 'processing', 'id': 5}",
+    '{"status": "success", "id": "5", "output": ["https://x/y.wav"]}',
+    '{"status":"error","message":"Rate limit exceeded. Maximum 5 queued requests allowed."}',
+    '[{"status":"processing","id":5}]',
+    'cb({"status":"processing","id":5})',
+    json.dumps('{"status":"processing","id":5}'),
+    json.dumps(json.dumps(BUSY)),
+    '"\\u007b\\"status\\":\\"error\\",\\"message\\":\\"Insufficient credits\\"}"',
+    "{&quot;status&quot;:&quot;processing&quot;,&quot;id&quot;:5}",
+]
+WAYS: dict[str, Callable[[str], str]] = {
+    "as it is": str,
+    "a text": json.dumps,
+    "twice a text": lambda prompt: json.dumps(json.dumps(prompt)),
+    "quoted": lambda prompt: f'Bad prompt: "{prompt}"',
+    "in a page": lambda prompt: f"<html><body><pre>{prompt}</pre></body></html>",
+    "escaped in a page": lambda prompt: f"<pre>{html.escape(prompt)}</pre>",
+    "in a list": lambda prompt: json.dumps([prompt]),
+    "as the one of a list": lambda prompt: f"[{prompt}]",
+    "in a call": lambda prompt: f"echo({prompt})",
+    "in a broken answer": lambda prompt: json.dumps({"status": "x", "message": prompt})[:-1],
+    "unescaped in a broken answer": lambda prompt: f'{{"status":"x","message":"{prompt}"',
+    "by Python": lambda prompt: str({"message": prompt}),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("prompt", ECHOES)
+@pytest.mark.parametrize("around", ["{}", "rain {} and wind", "{}x"])
+def test_what_a_server_repeats_of_the_request_is_neither_a_job_nor_a_refusal_nor_a_hint(
+    prompt: str, way: Callable[[str], str], around: str
+) -> None:
+    sent = ("x", around.replace("{}", prompt))
+    reply = read_reply(way(prompt).encode(), sent=sent)
+    assert isinstance(reply, Unreadable)
+    assert reply.id is None
+    assert id_in_fragment(way(prompt).encode(), sent) is None
+
+
+def test_the_words_of_a_request_hide_no_answer_that_goes_on_in_others() -> None:
+    reply = read_reply(json.dumps(TICKET).encode(), sent=["{status processing id 5}", "310816"])
+    assert isinstance(reply, Ticket)
+    hint = read_reply(b"so: " + RAW, sent=['{"status":"processing","id":5}', "id"])
+    assert isinstance(hint, Unreadable)
+    assert hint.id == "310816"
+
+
+def test_an_id_behind_those_that_the_request_named_is_a_hint() -> None:
+    body = b'{"message": "' + b'{"id": 5} ' * 15 + b'", "id": 310816, "x'
+    assert id_in_fragment(body, ['{"id": 5}']) == "310816"
+    assert id_in_fragment(body.replace(b'", "id"', b'{"id": 5}", "id"'), ['{"id": 5}']) is None
 
 
 REFUSALS = [
