@@ -65,7 +65,7 @@ def fetch(
         raise click.UsageError("no job is named")
     is_piped = output == STDOUT
     if is_piped:
-        check_stdout(voice, jobs=len(handles), overwrite=overwrite)
+        voice = check_stdout(voice, jobs=len(handles), overwrite=overwrite)
     directory, file = check_place(None if is_piped else output, several=len(handles) > 1)
     if is_piped:
         file = passing_name("track")

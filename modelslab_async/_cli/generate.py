@@ -101,7 +101,7 @@ def generate(
         raise click.UsageError("--sandbox and --base-url exclude each other")
     is_piped = output == STDOUT
     if is_piped:
-        check_stdout(voice, jobs=len(prompts), overwrite=overwrite, dry_run=dry_run)
+        voice = check_stdout(voice, jobs=len(prompts), overwrite=overwrite, dry_run=dry_run)
     directory, file = check_place(
         None if is_piped else output,
         several=len(prompts) > 1,

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
+from attrs import evolve
 
 from .output import Output, fetch_command
 from .streams import send
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
-def check_stdout(voice: Output, *, jobs: int, overwrite: bool, dry_run: bool = False) -> None:
-    """Whether standard output can take a file.
+def check_stdout(voice: Output, *, jobs: int, overwrite: bool, dry_run: bool = False) -> Output:
+    """How to speak while standard output takes a file: JSON that only a setting asks for gives way.
 
     Raises:
         click.UsageError: it cannot.
@@ -34,10 +35,12 @@ def check_stdout(voice: Output, *, jobs: int, overwrite: bool, dry_run: bool = F
         raise click.UsageError(f"-o - takes one file, but there are {jobs} jobs: name a directory")
     if overwrite:
         raise click.UsageError("-o - and --overwrite exclude each other")
-    if voice.json:
+    source = click.get_current_context().get_parameter_source("as_json")
+    if voice.json and source is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("-o - and --json exclude each other: both need standard output")
+    voice = evolve(voice, json=False)
     if dry_run:
-        return
+        return voice
     if sys.__stdout__ is None:
         raise click.UsageError("-o - writes to standard output, and that is closed")
     if sys.stdout.isatty():
@@ -45,6 +48,7 @@ def check_stdout(voice: Output, *, jobs: int, overwrite: bool, dry_run: bool = F
             "-o - writes music to standard output, and that is a terminal: use a pipe, or name "
             "a file"
         )
+    return voice
 
 
 def passing_name(stem: str) -> Path:

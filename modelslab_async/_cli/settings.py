@@ -21,13 +21,14 @@ from modelslab_async import ConfigurationError
 
 from .._protocol.addresses import address_ranges
 from .error_mapping import NoKey
-from .textfiles import decoded, from_stdin, read_text
+from .textfiles import decoded, from_stdin, read_bytes, read_text
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
 PROJECT_FILE = Path(".modelslab/config.toml")
 _BUILT_IN = "built in"
+_LONGEST_KEY = 64 * 1024
 _ENCODED = re.compile(r"^([a-z][a-z0-9+.-]*://)?[^/?#]*%.*", re.IGNORECASE | re.DOTALL)
 _MORE = re.compile(r"[?#].*", re.DOTALL)
 # Also the @ that an input method of East Asia types.
@@ -162,8 +163,10 @@ class Flags:
         if sum(ways) > 1:
             raise click.UsageError("give the key in one way only")
         if self.api_key_file is not None:
-            return read_text(Path(self.api_key_file)).strip()
-        return from_stdin("--api-key-stdin").strip() if self.api_key_stdin else self.api_key
+            return read_text(Path(self.api_key_file), _LONGEST_KEY).strip()
+        if self.api_key_stdin:
+            return from_stdin("--api-key-stdin", _LONGEST_KEY).strip()
+        return self.api_key
 
 
 def read_settings(flags: Flags) -> dict[str, Setting]:
@@ -255,7 +258,7 @@ def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
     if not is_reachable(path):
         return {}
     try:
-        document = tomllib.loads(decoded(path.read_bytes()))
+        document = tomllib.loads(decoded(read_bytes(path)))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -326,7 +329,7 @@ def _profile_key(profile: str) -> Setting:
         return Setting(None, "nowhere")
     path = home / "profiles" / f"{profile}.json"
     try:
-        key = json.loads(decoded(path.read_bytes())).get("apikey")
+        key = json.loads(decoded(read_bytes(path))).get("apikey")
     except (OSError, ValueError, AttributeError):
         key = None
     return Setting(key, str(path)) if isinstance(key, str) and key else Setting(None, "nowhere")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import os
+import select
 import sys
+import time
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,13 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+
+
+LONGEST: Final = 16 * 1024 * 1024
+"""Bytes of any text that is read whole."""
+
+_PATIENCE: Final = 120.0
+"""Seconds until all of a text must be there: a pipe may come from a program that asks a person."""
 
 
 def decoded(data: bytes) -> str:
@@ -45,25 +55,54 @@ def as_meant(argument: str) -> str:
         return argument
 
 
-def read_text(path: Path) -> str:
+def read_bytes(path: Path, longest: int = LONGEST) -> bytes:
+    """All of a file, or of a pipe that ends in time.
+
+    Raises:
+        OSError: it cannot be read, or is longer than that, as devices without an end are.
+    """
+    # A pipe that nobody writes to would be opened, and one that nobody closes be read, for ever.
+    with open(path, "rb", buffering=0, opener=_at_once) as file:
+        ready = select.poll()
+        ready.register(file, select.POLLIN)
+        end = time.monotonic() + _PATIENCE
+        data = bytearray()
+        while len(data) <= longest:
+            if not ready.poll(max(0.0, end - time.monotonic()) * 1000):
+                raise TimeoutError(errno.ETIMEDOUT, f"it does not end within {_PATIENCE:.0f} s")
+            part = file.read(longest + 1 - len(data))
+            if part == b"":
+                return bytes(data)
+            data += part or b""
+    raise OSError(errno.EFBIG, f"it is longer than {longest} bytes")
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def read_text(path: Path, longest: int = LONGEST) -> str:
     """A text file that the user named.
 
     Raises:
-        NotThere: it cannot be read.
+        NotThere: it cannot be read, or is longer than that.
     """
     try:
-        return decoded(path.read_bytes())
+        return decoded(read_bytes(path, longest))
     except OSError as error:
         raise NotThere(f"{path}: {error.strerror}") from None
     except ValueError:
         raise NotThere(f"{path}: not a text file") from None
 
 
-def from_stdin(who: str) -> str:
-    """All of standard input, unless it is a terminal."""
+def from_stdin(who: str, longest: int = LONGEST) -> str:
+    """All of standard input, unless it is a terminal, or longer than that."""
     if sys.stdin.isatty():
         raise click.UsageError(f"{who} reads standard input, and that is a terminal: use a pipe")
+    data = sys.stdin.buffer.read(longest + 1)
+    if len(data) > longest:
+        raise NotThere(f"standard input: it is longer than {longest} bytes")
     try:
-        return decoded(sys.stdin.buffer.read())
+        return decoded(data)
     except ValueError:
         raise NotThere("standard input: not a text file") from None

@@ -46,7 +46,8 @@ def build(values: Mapping[str, Any]) -> Request:
     fields = known_fields(request)
     for name in known:
         if name not in fields:
-            raise RequestError(f"{name} is no field of {request.NAME}", field=name)
+            written = f"{name}_file" if values.get(f"{name}_file") is not None else name
+            raise RequestError(f"{written} is no field of {request.NAME}", field=written)
     for name, field in fields.items():
         if not field.optional and name not in known:
             raise RequestError(f"{name} is missing", field=name)

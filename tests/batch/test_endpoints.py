@@ -59,6 +59,8 @@ def test_the_same_words_for_two_endpoints_are_two_rows() -> None:
         ({"endpoint": "images"}, "endpoint is 'images', but must be one of music_gen, sfx"),
         ({"endpoint": 5}, "endpoint is 5, but must be one of music_gen, sfx"),
         ({"endpoint": "sfx", "max_new_token": 256}, "max_new_token is no field of sfx"),
+        ({"endpoint": "sfx", "init_audio": "aGk="}, "init_audio is no field of sfx"),
+        ({"endpoint": "sfx", "init_audio_file": "a.wav"}, "init_audio_file is no field of sfx"),
         ({"endpoint": "sfx", "duration": 30}, "3 to 15 seconds"),
         ({"endpoint": "sfx", "prompt": None}, "prompt is missing"),
     ],

@@ -149,6 +149,19 @@ async def test_h11_two_prompts_of_standard_input_are_refused_too(
     assert (done.returncode, len(box.book.debits)) == (2, 0)
 
 
+@pytest.mark.parametrize("arguments", [("generate", "rain"), ("fetch", "310815")])
+async def test_h11_json_that_only_the_environment_asks_for_gives_way_to_the_file(
+    arguments: tuple[str, ...], box: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if arguments[0] == "fetch":
+        await against(box, tmp_path, "generate", "rain", "-o", "rain.wav")
+    monkeypatch.setattr(f"{__name__}.environment", partial(environment, MODELSLAB_OUTPUT="json"))
+    code, output, said = await anyio.to_thread.run_sync(
+        partial(taken, box, tmp_path, *arguments, "-o", "-")
+    )
+    assert (code, output) == (0, box.canonical(310815)), said
+
+
 async def test_h11_no_music_goes_to_a_terminal(box: Sandbox, tmp_path: Path) -> None:
     shown = partial(shown_by, tmp_path, "generate", "rain", "-o", "-", environ=reaches(box))
     code, lines = await anyio.to_thread.run_sync(shown)

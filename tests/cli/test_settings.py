@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from modelslab_async import ConfigurationError
+from modelslab_async._cli import settings, textfiles
+from modelslab_async._cli.error_mapping import NotThere
 from modelslab_async.sandbox import Sandbox
 
-from .test_cli import QUICK, against, command, environment, started
+from .test_cli import COMMAND, QUICK, against, command, environment, started
 
 KEY = "a-key-of-nobody-0123456789-tail"
 
@@ -121,6 +126,61 @@ async def test_the_key_comes_from_a_file_or_from_stdin(tmp_path: Path) -> None:
         )
     assert (by_file.returncode, by_stdin.returncode) == (0, 0)
     assert by_file.stdout == by_stdin.stdout
+
+
+def test_a_key_comes_from_a_pipe_as_of_process_substitution(tmp_path: Path) -> None:
+    """As by ``--api-key-file <(pass show modelslab)``, in pieces, and begun late."""
+    script = f'"$@" --api-key-file <(sleep 0.3; printf %s {KEY[:5]}; sleep 0.3; echo {KEY[5:]})'
+    done = subprocess.run(
+        ["/bin/bash", "-c", script, "bash", *COMMAND, "config", "show", "--json"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["settings"]["api_key"]["value"] == f"***{KEY[-4:]}"
+
+
+@pytest.mark.parametrize("option", ["--api-key-file", "--api-key-stdin"])
+def test_a_key_without_an_end_is_refused_in_words(tmp_path: Path, option: str) -> None:
+    named = ["/dev/zero"] if option == "--api-key-file" else []
+    with Path("/dev/zero").open("rb") as endless:
+        done = subprocess.run(
+            [*COMMAND, "config", "show", option, *named],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdin=endless,
+            capture_output=True,
+            text=True,
+        )
+    assert done.returncode == 5
+    assert "it is longer than 65536 bytes" in done.stderr
+
+
+def writes_nothing(path: Path) -> int:
+    return os.open(path, os.O_RDWR)
+
+
+@pytest.mark.parametrize("writer", [None, writes_nothing], ids=["nobody", "a silent one"])
+@pytest.mark.parametrize("name", ["key", ".modelslab/config.toml"])
+def test_a_pipe_that_does_not_end_is_refused_in_words(
+    tmp_path: Path,
+    name: str,
+    writer: Callable[[Path], int] | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(textfiles, "_PATIENCE", 0.01)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    os.mkfifo(path)
+    held = writer(path) if writer is not None else None
+    flags = settings.Flags(api_key_file="key" if name == "key" else None)
+    with pytest.raises((NotThere, ConfigurationError), match="it does not end within"):
+        settings.read_settings(flags)
+    if held is not None:
+        os.close(held)
 
 
 def test_a_key_among_the_arguments_is_warned_about(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_h04_a_configuration_where_we_may_not_go_is_none_and_one_that_fails_is_a
     with monkeypatch.context() as unreachable:
         unreachable.setattr(Path, "stat", refused)
         assert settings._from_file(path) == {}
-    monkeypatch.setattr(Path, "read_bytes", refused)
+    monkeypatch.setattr(settings, "read_bytes", refused)
     with pytest.raises(ConfigurationError, match="cannot be read: Permission denied"):
         settings._from_file(path)
 
