@@ -152,7 +152,7 @@ class ModelsLab:
         """
         session = self._session
         if not isinstance(request, Request):  # a batch takes prompts and mappings, too
-            raise RequestError(f"{shown(request)} is no request; MusicGen(prompt) makes one")
+            raise RequestError(f"{shown(request)} is not a request; MusicGen(prompt) makes one")
         track_id = request.track_id
         if track_id is None:
             track_id = 1 + secrets.randbelow(MAX_TRACK_ID - 1)

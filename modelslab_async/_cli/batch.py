@@ -25,14 +25,12 @@ _ADVICE = (
 
 @click.command(no_args_is_help=True, short_help="Generate music for each row of a manifest.")
 @click.argument("manifest", metavar="FILE|-")
-@click.option(
-    "-o", "--output", metavar="DIR", help="Where to.  [default: prompts-batch for prompts.txt]"
-)
+@click.option("-o", "--output", metavar="DIR", help="Output directory.  [default: prompts-batch]")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["text", "jsonl", "csv"]),
-    help="What FILE is.  [default: by its name, or its first line]",
+    help="Format of FILE.  [default: by its name, or its first line]",
 )
 @waiting
 @output_options

@@ -48,70 +48,69 @@ _PRICES = (
         "--price-per-job",
         type=Amount(),
         allow_from_autoenv=False,
-        help="What you pay for a job, in your currency.  [default: async.price_per_job]",
+        help="Price per job, in your currency.  [default: async.price_per_job]",
     ),
     click.option(
         "--price-per-second",
         type=Amount(),
         allow_from_autoenv=False,
-        help="What you pay for a second of music.  [default: async.price_per_second]",
+        help="Price per second of music.  [default: async.price_per_second]",
     ),
 )
 same_account = click.option(
     "--same-account",
     is_flag=True,
-    help="The key, or the origin, is new; the account that pays is the same.",
+    help="The account is the same, although the key or origin is new.",
 )
 _HOW = (
-    click.option("--template", help="Name of a file.  [default: {seq:05d}-{slug}]"),
+    click.option("--template", help="File name template.  [default: {seq:05d}-{slug}]"),
     restrict_filenames,
     click.option(
         "--limit",
         type=click.IntRange(min=0),
-        help="Jobs that this run may pay for; the other rows stay planned.  0: nothing is paid "
-        "for, what is paid for is finished.",
+        help="Most new jobs of this run; the other rows stay planned.  0: only finish the jobs "
+        "that are paid for.",
     ),
     click.option(
         "--max-jobs-total",
         type=click.IntRange(min=0),
-        help="Jobs that may be paid for in this directory, over all runs.",
+        help="Most jobs to pay for in this directory, over all runs.",
     ),
     click.option(
         "--max-cost",
         type=Amount(),
-        help="What may be paid in this directory, over all runs; needs a price.",
+        help="Most to spend in this directory, over all runs; needs a price.",
     ),
     *_PRICES,
     click.option(
         "--retry",
         multiple=True,
         type=click.Choice(["rejected", "failed", "output_lost", MISSING]),
-        help="Make rows of the manifest (with resume: of DIR) anew that ended so, each as a "
-        "new job that is paid for; "
-        "for output_lost look for the files again, free; for missing download "
-        "files of done rows again that are missing or changed, free.",
+        help="Retry rows of the manifest (with resume: of DIR) that ended this way, each as a "
+        "new, paid job; but output_lost looks for the files again, and missing downloads missing "
+        "or changed files of done rows again, both free.",
     ),
     click.option(
         "--accept-copy",
         is_flag=True,
-        help="DIR was copied or restored: pay for its planned rows from here all the same.",
+        help="DIR is a copy or a restored backup: pay for its planned rows from here anyway.",
     ),
     click.option(
         "--webhook-url",
         metavar="URL",
-        help="Where webhooks reach this run from outside; results are then told, not polled for.",
+        help="Public URL of this run's webhooks; polling becomes the fallback.",
     ),
     click.option(
         "--webhook-port",
         type=click.IntRange(1, 65535),
         allow_from_autoenv=False,
-        help=f"Port of 127.0.0.1 for them; a proxy or tunnel leads there.  [default: {PORT}]",
+        help=f"Local port for webhooks, behind a proxy or tunnel.  [default: {PORT}]",
     ),
     same_account,
     click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no bill."),
-    click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; open no socket."),
+    click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; open no socket."),
     click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs."),
-    click.option("--no-input", is_flag=True, help="Never ask; fail where one would have to."),
+    click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed."),
 )
 _NAMES = (
     *("template", "restrict_filenames", "limit", "max_jobs_total", "max_cost", "retry"),

@@ -60,8 +60,8 @@ def opened_manifest(name: str, form: Format | None) -> Iterator[Manifest]:
     kind = _NO_MANIFESTS.get(path.suffix.lower())
     if kind and form is None:
         raise click.UsageError(
-            f"{name} is {kind} by its name, and its lines would be paid for as prompts: "
-            "say what it is with --format, or name another file"
+            f"{name} looks like {kind}, and each of its lines would be paid for as a prompt: "
+            "pass its --format, or name another file"
         )
     if name != "-" and path.is_char_device():
         raise NotThere(f"{name}: is a device, not a file")
@@ -113,7 +113,7 @@ def _warn_of_misspelled(voice: Output, preview: Preview) -> None:
     if near:
         named = [f"{safe_text(n, 40)} (did you mean {near[n]}?)" for n in [*near][:_MAX_NAMED]]
         voice.warn(
-            f"not sent, only handed through to results.jsonl: {', '.join(named)}"
+            f"not sent, only copied to results.jsonl: {', '.join(named)}"
             + (" and more" if len(near) > _MAX_NAMED else "")
         )
 
@@ -142,7 +142,7 @@ def changes_of(plan: Plan) -> list[str]:
     told = []
     if plan.dropped:
         rows = plural(plan.dropped, "row")
-        told.append(f"{rows} not sent yet and not in the manifest any more: not generated")
+        told.append(f"{rows} not sent yet and no longer in the manifest: not generated")
     if plan.replaced:
         rows = plural(plan.replaced, "row")
         told.append(f"{rows} not sent yet and changed in the manifest: generated as it is now")
@@ -172,7 +172,7 @@ def print_plan(plan: Plan, directory: Path, voice: Output) -> None:
         )
         return
     done = plan.counts.get(RowState.DONE, 0) - plan.missing
-    going = f"{plural(plan.rows, 'row')}, {done} done, {plan.underway} paid for and not done"
+    going = f"{plural(plan.rows, 'row')}, {done} done, {plan.underway} paid for and unfinished"
     voice.give(f"{going}, in {directory}")
     voice.give(summary(plan))
     for line in changes_of(plan):
@@ -185,14 +185,14 @@ def confirm(plan: Plan, how: BatchOptions) -> None:
     """Ask once before several jobs are paid for.
 
     Raises:
-        click.UsageError: nobody can be asked.
+        click.UsageError: there is no terminal to ask on.
         click.ClickException: the answer is no.
     """
     if plan.jobs < 2 or not how.connection.is_live or how.yes:
         return
     if how.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
-            f"{summary(plan)}: say --yes to pay for several jobs without a question"
+            f"{summary(plan)}: pass --yes to pay for several jobs without a question"
         )
-    if not click.confirm(f"{summary(plan)}. Go on?", err=True):
+    if not click.confirm(f"{summary(plan)}. Continue?", err=True):
         raise click.ClickException(f"nothing was sent; {PROGRAM} batch --sandbox costs nothing")

@@ -25,7 +25,7 @@ from .connection import opened
 from .error_mapping import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
 from .generate import plural
-from .output import PROGRAM, Output, operand
+from .output import PROGRAM, STOPPING, Output, operand
 from .signals import run
 from .webhook_listener import PORT, receiving
 
@@ -169,7 +169,7 @@ class _Run:
 
     def _first(self) -> None:
         self._board.close()
-        self._voice.warn("stopping; answers on their way are awaited (again Ctrl-C leaves at once)")
+        self._voice.warn(STOPPING)
 
     def _last_words(self) -> None:
         counts = _counts(self._directory)
@@ -276,6 +276,6 @@ def _end(
         free = "; --retry missing downloads them again, free" if lost else ""
         voice.warn(f"{check.words}{free}")
     if gone:
-        voice.last(f"stopped; {gone} jobs are gone with the sandbox of this run")
+        voice.last(f"stopped; {gone} jobs ended with the sandbox of this run")
     elif again:
         voice.last(f"resume with: {again}")

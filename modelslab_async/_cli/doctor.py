@@ -42,7 +42,7 @@ def doctor(voice: Output, settings: dict[str, Setting]) -> int:
 
     The key is masked, so that the output can go into a bug report.
     """
-    voice.say("looking around, then generating one track on a sandbox")
+    voice.say("checking the installation, then generating one track on a sandbox")
     sections: dict[str, dict[str, Any]] = {
         "versions": _versions(),
         "settings": public(settings),

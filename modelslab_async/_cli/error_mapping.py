@@ -63,7 +63,7 @@ class ErrorMapping:
 
 # The first that fits counts, so a special kind stands above a general one.
 MEANINGS = (
-    ErrorMapping(NoKey, 3, f"without an account: --sandbox, or {PROGRAM} demo"),
+    ErrorMapping(NoKey, 3, f"no account? --sandbox, or {PROGRAM} demo"),
     ErrorMapping(AuthenticationError, 3, f"{PROGRAM} config show says which key was used"),
     ErrorMapping(PermissionDenied, 3),
     ErrorMapping(WrongAccount, 3, "only the key or the origin is new: --same-account"),

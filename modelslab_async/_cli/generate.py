@@ -56,9 +56,9 @@ _TRACK_IDS = 2**53 - 1
 @restrict_filenames
 @request_options(MusicGen)
 @click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no network, no bill.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done; open no connection.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; open no connection.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs.")
-@click.option("--no-input", is_flag=True, help="Never ask; fail where a question would be needed.")
+@click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed.")
 @click.option(
     "--max-cost", type=Amount(), help="Send nothing if all of it costs more; needs a price."
 )
@@ -224,9 +224,7 @@ def _tracks(
         target = str(replacement(file))
         return [Track(safe_text(prompts[0], 60), requests[0], [target], replaces=file)]
     if file and is_taken(file):
-        raise click.UsageError(
-            f"{file} exists and is not overwritten; name another file, or say --overwrite"
-        )
+        raise click.UsageError(f"{file} already exists; name another file, or pass --overwrite")
     claimed: set[str] = set()
     return [
         Track(
@@ -303,9 +301,9 @@ def size_of(order: Any) -> tuple[float, float]:
 def _confirm(tracks: Sequence[Track], limits: Limits, *, no_input: bool) -> None:
     if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
-            f"{_sum(tracks, limits)}: say --yes to pay for several jobs without a question"
+            f"{_sum(tracks, limits)}: pass --yes to pay for several jobs without a question"
         )
-    if not click.confirm(f"{_sum(tracks, limits)}. Go on?", err=True):
+    if not click.confirm(f"{_sum(tracks, limits)}. Continue?", err=True):
         raise click.ClickException(f"nothing was sent; {PROGRAM} generate --sandbox costs nothing")
 
 

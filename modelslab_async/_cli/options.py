@@ -36,7 +36,7 @@ _TALKING = _all(
     click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
     click.option("-q", "--quiet", count=True, help="Warnings and errors only; -qq: errors only."),
     click.option(
-        "-v", "--verbose", count=True, help="The library's log; -vv: with debug and tracebacks."
+        "-v", "--verbose", count=True, help="Show the library's log; -vv: debug log and tracebacks."
     ),
     click.option("--no-color", is_flag=True, help="No colours; NO_COLOR does the same."),
 )
@@ -51,12 +51,12 @@ _ACCOUNT = _all(
     click.option(
         "--api-key",
         allow_from_autoenv=False,
-        help="The API key itself; anybody on this machine can see it.",
+        help="The API key itself; visible to every user of this machine.",
     ),
     click.option(
         "--base-url",
         allow_from_autoenv=False,
-        help="Origin of the API.  [default: MODELSLAB_BASE_URL, or https://modelslab.com]",
+        help="API base URL.  [default: MODELSLAB_BASE_URL, or https://modelslab.com]",
     ),
 )
 
@@ -71,19 +71,19 @@ _WAITING = _all(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         allow_from_autoenv=False,
-        help="Seconds to wait for a job, from its acceptance on.  [default: 900]",
+        help="Seconds to wait for a job once it is accepted.  [default: 900]",
     ),
     click.option(
         "--allow-addresses",
         metavar="RANGE,...",
         allow_from_autoenv=False,
-        help="Download also from these addresses that are not public: 198.18.0.0/15 of a tunnel.",
+        help="Also download from these non-public addresses: 198.18.0.0/15 of a tunnel.",
     ),
 )
 
 
 restrict_filenames = click.option(
-    "--restrict-filenames", is_flag=True, help="Letters of ASCII alone in the names of files."
+    "--restrict-filenames", is_flag=True, help="ASCII file names only."
 )
 
 
@@ -99,7 +99,7 @@ def request_options(request: type[Request]) -> Callable[[Any], Any]:
     ]
     return _all(
         *options,
-        click.option("--extra", metavar="JSON", help="Further fields, as a JSON object."),
+        click.option("--extra", metavar="JSON", help="More request fields, as a JSON object."),
         click.option("--unchecked", is_flag=True, help="Send values beyond the documented bounds."),
     )
 
@@ -160,7 +160,7 @@ def account(command: Command) -> Command:
     ) -> Any:
         if api_key is not None:
             voice.warn(
-                "--api-key shows the key to everybody on this machine; "
+                "--api-key shows the key to every user of this machine; "
                 "use MODELSLAB_API_KEY or --api-key-file"
             )
         flags = Flags(

@@ -16,6 +16,7 @@ from attrs import frozen
 from .streams import write
 
 PROGRAM = "modelslab-async"
+STOPPING = "stopping: waiting for replies to requests already sent (Ctrl-C again to quit now)"
 COMPLETION_VARIABLE = "_MODELSLAB_ASYNC_COMPLETE"
 _PLAIN = ("", "dumb", "unknown")
 

@@ -76,12 +76,12 @@ def pour(voice: Output, track: Track, *, again: bool) -> None:
     try:
         send(path, sys.stdout)
     except BaseException:
-        voice.last(f"standard output was not taken to its end; the whole file is {path}")
+        voice.last(f"standard output was closed early; the complete file is {path}")
         raise
     path.unlink()
     if again and track.job is not None:
         command = fetch_command([track.job.id])
-        voice.say(f"written to standard output; {command} brings it again")
+        voice.say(f"written to standard output; {command} downloads it again")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

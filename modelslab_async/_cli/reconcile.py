@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 @click.command(no_args_is_help=True, short_help="Find jobs that may exist and be paid for.")
 @click.argument("directory", metavar="DIR")
 @click.option(
-    "--adopt", multiple=True, metavar="ROW=ID", help="This job of the account is this row's."
+    "--adopt", multiple=True, metavar="ROW=ID", help="Assign this job of the account to the row."
 )
-@click.option("--abandon", multiple=True, metavar="ROW", help="Give the row up; it gets no file.")
+@click.option("--abandon", multiple=True, metavar="ROW", help="Give up the row; it gets no file.")
 @click.option(
-    "--resubmit", multiple=True, metavar="ROW", help="Plan the row anew: the next run pays AGAIN."
+    "--resubmit", multiple=True, metavar="ROW", help="Plan the row again: the next run pays AGAIN."
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a row may be paid for twice.")
-@click.option("--no-input", is_flag=True, help="Never ask; fail where one would have to.")
+@click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed.")
 @same_account
 @pricing
 @output_options
@@ -81,13 +81,13 @@ def reconcile(
 def _pair(text: str) -> tuple[str, str]:
     row, _, job_id = text.rpartition("=")
     if not row or not job_id:
-        raise click.UsageError(f"--adopt wants ROW=ID, and not {text!r}")
+        raise click.UsageError(f"--adopt takes ROW=ID, not {text!r}")
     return row, job_id
 
 
 def _confirm(rows: Sequence[str], *, no_input: bool) -> None:
     words = f"rows {', '.join(rows)} may be paid for twice"
     if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"{words}: say --yes to plan them anew without a question")
-    if not click.confirm(f"{words}. Plan them anew?", err=True):
+        raise click.UsageError(f"{words}: pass --yes to plan them again without a question")
+    if not click.confirm(f"{words}. Plan them again?", err=True):
         raise click.ClickException("nothing was changed")

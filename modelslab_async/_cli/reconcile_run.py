@@ -64,11 +64,11 @@ def reconciled(
     """Do it all, tell about it, and return the exit code: 0 when no row is ambiguous any more."""
     found = _Found()
     if not is_writable(directory) and not orders:
-        voice.warn(f"{directory} cannot be written to: its rows are only listed")
+        voice.warn(f"{directory} cannot be written to: listing its rows only")
         _list(directory, found)
         return _told(directory, connection, found, limits, voice)
     asks = bool(connection.settings["api_key"].value)
-    voice.say(f"asking {connection.origin}" if asks else "no API key: nothing is asked")
+    voice.say(f"asking {connection.origin}" if asks else "no API key: the account is not asked")
     code = run(_work(directory, connection, orders, found, asks=asks))
     if code:
         return code
@@ -191,7 +191,7 @@ def _tell(found: _Found, limits: Limits, voice: Output) -> None:
         )
     for stranger in found.unmatched:
         words = safe_text(stranger.prompt or "unknown", 60)
-        voice.give(f"job {stranger.id} of the account is no row's; its prompt: {words}")
+        voice.give(f"unmatched job {stranger.id} of the account, prompt: {words}")
 
 
 def _say_how_to_go_on(

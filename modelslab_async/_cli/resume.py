@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .batch_options import BatchOptions
 
 
-@click.command(no_args_is_help=True, short_help="Go on with a batch where it stopped.")
+@click.command(no_args_is_help=True, short_help="Continue a batch where it stopped.")
 @click.argument("directory", metavar="DIR")
 @waiting
 @output_options

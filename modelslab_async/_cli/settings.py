@@ -161,7 +161,7 @@ class Flags:
     def _key(self) -> str | None:
         ways = (self.api_key is not None, self.api_key_file is not None, self.api_key_stdin)
         if sum(ways) > 1:
-            raise click.UsageError("give the key in one way only")
+            raise click.UsageError("pass the key in one way only")
         if self.api_key_file is not None:
             return read_text(Path(self.api_key_file), _LONGEST_KEY).strip()
         if self.api_key_stdin:

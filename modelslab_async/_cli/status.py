@@ -25,25 +25,25 @@ _FREE = f"{_AGAIN}{{unpaid}}"
 _BRING = f"{_AGAIN} --retry missing{{unpaid}} downloads them again, free"
 _ADVICE = {
     "planned": f"not sent yet: {_AGAIN}",
-    "submitting": f"on their way now, or a run died: {_AGAIN} finds out",
-    "submitted": f"in the queue, or left there by a run that stopped: {_FREE} goes on, free",
-    "ready": f"finished and paid for, not on disk yet: {_FREE} brings them, free",
-    "detached": f"not waited for any longer: {_FREE} asks again, free",
+    "submitting": f"being sent now, or interrupted: {_AGAIN} finds out",
+    "submitted": f"in the queue, perhaps since an earlier run: {_FREE} continues, free",
+    "ready": f"finished and paid for, not downloaded yet: {_FREE} downloads them, free",
+    "detached": f"no longer polled: {_FREE} polls again, free",
     "ambiguous": "may exist and be paid for: {program} reconcile {place}",
     "rejected": f"refused, not paid for: {_AGAIN} --retry rejected",
-    "failed": f"the server says so: {_AGAIN} --retry failed pays for new jobs",
-    "output_lost": f"paid for, no link led to it: {_AGAIN} --retry output_lost{{unpaid}}, free",
-    "abandoned": "given up by hand",
-    "skipped": "not sent, and not in the manifest any more; put back there, they are made",
+    "failed": f"the server reports failure: {_AGAIN} --retry failed pays for new jobs",
+    "output_lost": f"paid for, but no link worked: {_AGAIN} --retry output_lost{{unpaid}}, free",
+    "abandoned": "abandoned by the user",
+    "skipped": "not sent, no longer in the manifest; add them again to generate them",
 }
 
 
-@click.command(no_args_is_help=True, short_help="Say what became of the rows of a batch.")
+@click.command(no_args_is_help=True, short_help="Show the state of a batch's rows.")
 @click.argument("directory", metavar="DIR")
 @click.argument("row", metavar="[ROW]", required=False)
 @output_options
 def status(voice: Output, directory: str, row: str | None) -> int:
-    """Say what became of the rows of the batch in DIR; or all about one ROW.
+    """Show the state of the rows of the batch in DIR, or everything about one ROW.
 
     \b
     Examples:

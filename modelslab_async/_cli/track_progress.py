@@ -34,9 +34,9 @@ def told(saved: SavedFile) -> str:
 def warn_of(voice: Output, saved: SavedFile) -> None:
     """Say what is wrong with a file that is kept all the same, for it is paid for."""
     if saved.silent:
-        voice.warn(f"{saved.path} holds nothing but silence")
+        voice.warn(f"{saved.path} contains only silence")
     if saved.integrity == "source_short":
-        voice.warn(f"{saved.path} ends before its own header says, on the server too; listen to it")
+        voice.warn(f"{saved.path} is shorter than its header says, on the server too; listen to it")
 
 
 class Lines:
@@ -120,7 +120,7 @@ def _figures(track: Track, place: int) -> tuple[float, float | None, str]:
         total = "" if track.total is None else f" of {size_text(track.total)}"
         return track.received, track.total, f"{size_text(track.received)}{total}"
     if track.job is None:
-        return 0, 1, f"number {place} in line"
+        return 0, 1, f"waiting, number {place}"
     snapshot = track.job.snapshot
     eta = "" if snapshot.eta is None else f", eta {snapshot.eta:.0f} s"
     return snapshot.elapsed, snapshot.eta, f"{snapshot.elapsed:.0f} s{eta}"
@@ -128,7 +128,7 @@ def _figures(track: Track, place: int) -> tuple[float, float | None, str]:
 
 def _accepted(track: Track) -> str:
     if track.job is None or isinstance(track.order, str):
-        return "asking for the job"
+        return "looking up the job"
     eta = track.job.snapshot.eta
     return f"job {track.job.id} accepted" + ("" if eta is None else f", eta {eta:.0f} s")
 

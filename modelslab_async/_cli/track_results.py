@@ -10,7 +10,7 @@ from attrs import asdict
 
 from .connection import Connection, opened
 from .error_mapping import OK, as_json, error_shape, exit_code_of
-from .output import Output, fetch_command
+from .output import STOPPING, Output, fetch_command
 from .piping import pour
 from .signals import run
 from .track_progress import board_of, hint_of
@@ -44,7 +44,7 @@ def deliver(
 
     def first() -> None:
         board.close()
-        voice.warn("stopping; answers on their way are awaited (again Ctrl-C leaves at once)")
+        voice.warn(STOPPING)
 
     def last_words() -> None:
         if voice.json:
@@ -67,7 +67,7 @@ def deliver(
         voice.warn(note)
     for track in (track for track in tracks if track.is_piped and track.saved):
         if code:
-            voice.last(f"not written to standard output; the whole file is {track.saved[0].path}")
+            voice.last(f"not written to standard output; the file is {track.saved[0].path}")
         else:
             pour(voice, track, again=not connection.sandbox)
     _say_how_to_resume(voice, connection, tracks, arguments, code)
@@ -111,7 +111,7 @@ def _warn_of_unknown(voice: Output, tracks: Sequence[Track]) -> None:
     unknown = [str(track.track_id) for track in tracks if track.is_open and not track.handle]
     if unknown:
         voice.warn(
-            f"left before an answer: jobs with track_id {', '.join(unknown)} may exist and be "
+            f"no reply was received: jobs with track_id {', '.join(unknown)} may exist and be "
             "billed; look in your dashboard before you send them again"
         )
 
@@ -131,7 +131,7 @@ def _say_how_to_resume(
     elif ids:
         text = f"resume with: {command}"
     else:
-        text = "no job is unfinished"
+        text = "no unfinished jobs"
     if (ids or stopped) and not voice.json:
         voice.last(f"stopped; {text}" if stopped and (connection.sandbox or not ids) else text)
     elif stopped:

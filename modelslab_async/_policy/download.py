@@ -81,7 +81,7 @@ class FailureKind(enum.Enum):
     SLOW = "the file comes too slowly"
     CUT = "the file stopped early"
     BUSY = "the host is busy"
-    GONE = "the link leads nowhere"
+    GONE = "the link is dead"
     WRONG = "it is not the audio asked for"
     REFUSED = "the link may not be used"
     ADDRESS = "its address may not be connected to"

@@ -73,7 +73,7 @@ def fit(change: Change, row: Row) -> None:
     """
     check(row.state, change.to, row.id)
     if change.only_from and row.state not in change.only_from:
-        raise LedgerError(f"row {row.id} is {row.state}: this is no way for it to be {change.to}")
+        raise LedgerError(f"row {row.id} is {row.state}: it cannot become {change.to}")
     attempt = change.values.get("attempt")
     if isinstance(attempt, int) and attempt <= row.attempt:
         raise LedgerError(f"row {row.id} has begun attempt {row.attempt} already, not {attempt}")

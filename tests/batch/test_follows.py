@@ -72,7 +72,7 @@ async def test_m09_a_row_with_an_id_takes_its_new_version_and_the_plan_says_so(
         assert (told["jobs"], told["rows"], told["replaced"], told["dropped"]) == (2, 2, 1, 1)
         done = await against(box, tmp_path, "batch", name, "-o", "out", *ALL)
         assert done.returncode == 0, done.stderr
-        assert "1 row not sent yet and not in the manifest any more: not generated" in done.stderr
+        assert "1 row not sent yet and no longer in the manifest: not generated" in done.stderr
         assert "1 row not sent yet and changed in the manifest" in done.stderr
         assert made(box) == ["raga", "waltz"]
         ids = {job.prompt: str(job.track_id) for job in box.book.jobs.values()}
@@ -81,7 +81,7 @@ async def test_m09_a_row_with_an_id_takes_its_new_version_and_the_plan_says_so(
     moods = [json.loads(line)["fields"].get("mood") for line in results]
     assert moods == ["blue", None, None]
     assert states(tmp_path / "out") == {S.DONE: 2, S.SKIPPED: 1}
-    assert "not in the manifest" in command(tmp_path, "status", "out").stdout
+    assert "no longer in the manifest" in command(tmp_path, "status", "out").stdout
 
 
 async def test_m09_what_was_removed_comes_back_with_its_line(tmp_path: Path) -> None:

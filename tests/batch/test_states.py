@@ -146,7 +146,7 @@ def test_an_event_happens_only_to_rows_that_it_can_happen_to(event: str, state: 
 
 def test_a_row_never_leaves_submitting_for_planned_on_request() -> None:
     row = row_in(S.SUBMITTING)
-    with pytest.raises(LedgerError, match="no way"):
+    with pytest.raises(LedgerError, match="cannot become"):
         fit(changes.replanned(row, "pay again"), row)
 
 

@@ -190,7 +190,7 @@ def test_a_dry_run_opens_no_socket_and_tells_what_it_would_come_to(tmp_path: Pat
     plain = command(tmp_path, "batch", rows, "-n", **nowhere)
     assert (plain.returncode, plain.stderr) == (0, "")
     assert plain.stdout.splitlines() == [
-        "3 rows, 0 done, 0 paid for and not done, in rows-batch",
+        "3 rows, 0 done, 0 paid for and unfinished, in rows-batch",
         "3 jobs, 15 s of music, about 2.0 MB, price unknown",
         "manifest: JSONL, one object per line; 3 rows",
         "  00001-waltz.wav  waltz",
@@ -212,7 +212,7 @@ async def test_a_dry_run_of_a_batch_that_has_begun_counts_what_is_left(
         done = command(tmp_path, *arguments, "-n", MODELSLAB_ASYNC_PRICE_PER_SECOND="0.01")
         sizes = "2 jobs, 10 s of music, about 1.3 MB"
         assert done.stdout.splitlines()[:2] == [
-            "3 rows, 1 done, 0 paid for and not done, in out",
+            "3 rows, 1 done, 0 paid for and unfinished, in out",
             f"{sizes}, price 0.1024 (and no more than 1 job in all runs)",
         ]
 

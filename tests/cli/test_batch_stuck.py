@@ -132,7 +132,7 @@ async def test_files_that_no_link_led_to_are_looked_for_again_on_request(tmp_pat
         assert (await against(box, tmp_path, "resume", "out")).returncode == 8
         again = ["resume", "out", "--retry", "output_lost"]
         plan = await against(box, tmp_path, *again, "--dry-run")
-        assert plan.stdout.startswith("1 row, 0 done, 1 paid for and not done, in out\n0 jobs")
+        assert plan.stdout.startswith("1 row, 0 done, 1 paid for and unfinished, in out\n0 jobs")
         done = await against(box, tmp_path, *again)
         assert (done.returncode, done.stdout) == (0, "out/00001-waltz.wav\n"), done.stderr
         assert len(box.book.debits) == 1
@@ -180,7 +180,7 @@ async def test_without_a_key_reconcile_only_lists_with_track_id_time_and_likely_
         adopted = command(tmp_path, "reconcile", "out", "--adopt", "1=310815")
         assert adopted.returncode == 3
     abandoned = command(tmp_path, "reconcile", "out", "--abandon", "1")
-    assert (abandoned.returncode, abandoned.stderr) == (0, "no API key: nothing is asked\n")
+    assert (abandoned.returncode, abandoned.stderr) == (0, "no API key: the account is not asked\n")
     assert command(tmp_path, "resume", "out").returncode == 8
 
 

@@ -145,7 +145,7 @@ def test_several_paid_jobs_are_asked_about_once(tmp_path: Path) -> None:
     assert (code, output) == (1, "")
     question = (
         "2 jobs, 10 s of music, about 1.3 MB, price unknown (and no more than 1 job in all runs). "
-        "Go on? [y/N]"
+        "Continue? [y/N]"
     )
     assert shown.replace("\r\n", "").count(question) == 1
     assert "nothing was sent" in shown
@@ -242,7 +242,7 @@ async def test_the_jobs_of_a_sandbox_of_the_run_are_said_to_be_gone(tmp_path: Pa
         await cli.says("accepted")
         cli.send(signal.SIGINT)
         assert (await cli.ended())[0] == 130
-        assert "gone with the sandbox" in last_line(cli.said)
+        assert "ended with the sandbox" in last_line(cli.said)
     again = command(tmp_path, "resume", "out", "--sandbox")
     assert again.returncode == 2
     assert "another directory" in again.stderr

@@ -141,7 +141,7 @@ async def test_a_taken_file_name_is_refused_before_anything_is_paid(
     (tmp_path / "waltz.wav").write_text("mine")
     done = await against(box, tmp_path, "generate", "waltz", "-o", "waltz.wav")
     assert done.returncode == 2
-    assert "waltz.wav exists" in done.stderr
+    assert "waltz.wav already exists" in done.stderr
     assert (box.book.debits, (tmp_path / "waltz.wav").read_text()) == ([], "mine")
 
 
@@ -286,7 +286,7 @@ async def test_a_file_that_is_short_on_the_server_too_is_warned_of(tmp_path: Pat
     async with Sandbox(short) as box:
         done = await against(box, tmp_path, "generate", "waltz", "-o", "w.wav")
     assert (done.returncode, done.stdout) == (0, "w.wav\n"), done.stderr
-    assert "warning: w.wav ends before its own header says" in done.stderr
+    assert "warning: w.wav is shorter than its header says" in done.stderr
 
 
 @pytest.mark.parametrize("text", ["007", "\u0663", "9" * 5000, "waltz-7"])

@@ -19,7 +19,7 @@ from .test_cli import COMMAND, QUICK, against, environment, reaches
 
 pytestmark = pytest.mark.anyio
 
-NOT_TAKEN = "standard output was not taken to its end; the whole file is "
+NOT_TAKEN = "standard output was closed early; the complete file is "
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def test_h11_standard_output_gets_the_bytes_and_nothing_else(
     )
     assert (code, output) == (0, box.canonical(310815)), said
     assert sorted(tmp_path.iterdir()) == before
-    assert ("fetch 310815 brings it again" in said) == ("-qq" not in arguments)
+    assert ("fetch 310815 downloads it again" in said) == ("-qq" not in arguments)
 
 
 @pytest.mark.parametrize(

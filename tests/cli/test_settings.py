@@ -185,7 +185,7 @@ def test_a_pipe_that_does_not_end_is_refused_in_words(
 
 def test_a_key_among_the_arguments_is_warned_about(tmp_path: Path) -> None:
     done = command(tmp_path, "config", "show", "--api-key", KEY)
-    assert "warning: --api-key shows the key to everybody" in done.stderr
+    assert "warning: --api-key shows the key to every user" in done.stderr
     assert KEY not in done.stdout + done.stderr
 
 

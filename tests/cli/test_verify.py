@@ -104,7 +104,7 @@ async def test_l24_a_dry_run_says_what_would_be_downloaded(box: Sandbox, tmp_pat
     await damaged(box, tmp_path)
     done = command(tmp_path, "resume", "out", "--retry", "missing", "--dry-run")
     assert done.returncode == 0
-    assert done.stdout.startswith("3 rows, 1 done, 2 paid for and not done, in out\n0 jobs,")
+    assert done.stdout.startswith("3 rows, 1 done, 2 paid for and unfinished, in out\n0 jobs,")
     assert len(wavs(tmp_path)) == 2
 
 
