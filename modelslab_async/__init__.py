@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         UnexpectedReply,
         WebhookError,
         WrongAccount,
+        WrongContent,
     )
 
 __version__ = "0.1.0"
@@ -103,6 +104,7 @@ __all__ = [
     "UnexpectedReply",
     "WebhookError",
     "WrongAccount",
+    "WrongContent",
     "__version__",
 ]
 

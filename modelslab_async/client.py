@@ -187,8 +187,9 @@ class ModelsLab:
 
         Args:
             what: a generation with one file, one of its files, or a job, which is waited for.
-            to: a directory, where the file gets the job's id as its name; or, when it ends in
-                .wav, .mp3 or .flac, the file's path. The ending follows what the bytes are.
+            to: a directory, where the file gets the job's id as its name; or, when it ends as
+                such files do (.wav, .mp3 or .flac for audio, .txt or .json for a text), the file's
+                path. The ending follows what the bytes are.
             progress: called with bytes received and bytes expected, or ``None``.
 
         Raises:
@@ -212,6 +213,20 @@ class ModelsLab:
         if isinstance(what, Job):
             what = await what.result()
         return [await self._bring(file, to, None) for file in what.files]
+
+    async def read(self, what: Generation | RemoteFile | Job) -> Any:
+        """The text that a job made, or the value of its JSON, such as a transcript with times.
+
+        Raises:
+            RequestError: it was asked for something else than a text; use `download`.
+            DownloadError: it did not arrive, or is no text. It can be tried again.
+            ModelsLabError: as `Job.result`, when given a job.
+        """
+        if isinstance(what, Job):
+            what = await what.result()
+        if isinstance(what, Generation):
+            what = _only_file(what)
+        return await self._session.read(what)
 
     def batch(
         self,
@@ -367,7 +382,9 @@ class ModelsLab:
         self, file: RemoteFile, to: str | os.PathLike[str], progress: Progress | None
     ) -> SavedFile:
         number = f"-{file.index + 1}" if file.index else ""
-        target = target_of(to, f"{slug(file.job_id or 'track', ascii_only=True)}{number}")
+        target = target_of(
+            to, f"{slug(file.job_id or 'track', ascii_only=True)}{number}", file.gives
+        )
         return await self._session.bring(file, target, progress)
 
     async def _ask(self, what: str, path: str) -> dict[str, Any]:

@@ -22,7 +22,8 @@
     │   └── JobTimeout      (TimeoutError)   we stopped waiting; the job still runs
     ├── DownloadError
     │   ├── IncompleteDownload               the bytes stopped early, on every link
-    │   ├── NotAudio                         the bytes are something else, on every link
+    │   ├── WrongContent                     the bytes are something else, on every link
+    │   │   └── NotAudio                     and audio was asked for
     │   └── OutputLost                       paid for, but no link leads to a file
     ├── WebhookError
     ├── LedgerError
@@ -70,6 +71,7 @@ __all__ = [
     "UnexpectedReply",
     "WebhookError",
     "WrongAccount",
+    "WrongContent",
 ]
 
 _PLAIN = (type(None), bool, int, float, str, bytes)
@@ -257,7 +259,11 @@ class IncompleteDownload(DownloadError):
     """Every link stopped before the whole file had arrived."""
 
 
-class NotAudio(DownloadError):
+class WrongContent(DownloadError):
+    """Every link gave something else than what was asked for."""
+
+
+class NotAudio(WrongContent):
     """Every link gave something that is not the audio that was asked for."""
 
 

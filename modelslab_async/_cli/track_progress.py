@@ -27,6 +27,8 @@ def board_of(voice: Output, tracks: Sequence[Track]) -> Reporter:
 def told(saved: SavedFile) -> str:
     """A file in words."""
     seconds = "" if saved.seconds is None else f"{saved.seconds:.1f} s, "
+    if saved.channels is None:
+        return f"{seconds}{size_text(saved.size)}"
     channels = {1: "mono", 2: "stereo"}.get(saved.channels, f"{saved.channels} channels")
     return f"{seconds}{saved.sample_rate} Hz, {channels}, {size_text(saved.size)}"
 

@@ -33,10 +33,12 @@ from .._policy.download import (
     too_slow,
 )
 from .._policy.error_mapping import no_file
-from .._protocol.audio import HEAD, begins, refusal
+from .._protocol.audio import HEAD
 from .._protocol.encoding import Undecodable, coding_of
+from .._protocol.files import may_hold, refusal
+from .._protocol.output import Judged, Output
 from .._protocol.replies import RemoteFile
-from .._protocol.sound import NotSound, Sound
+from .._protocol.sound import Sound
 from ..errors import DownloadError
 from .aio import in_thread, now
 from .partfile import PartFile
@@ -60,13 +62,11 @@ class SavedFile:
         path: where it is.
         size: bytes.
         sha256: of its bytes, in hex.
-        source_sha256: of the bytes as the server sent them; another one if they were compressed,
-            or if the header was mended.
-        seconds: length of the audio; ``None`` where the format does not tell.
-        sample_rate: Hz.
-        channels: 1 is mono.
+        source_sha256: of the bytes as the server sent them, packed or with a header not mended.
+        seconds: length of the audio or video; ``None`` where the format does not tell.
+        sample_rate, channels: Hz, and 1 for mono; ``None`` for all but audio.
         integrity: what vouches for its being whole.
-        silent: there is nothing but silence in it.
+        silent: it is audio, and there is nothing but silence in it.
     """
 
     path: Path
@@ -74,8 +74,8 @@ class SavedFile:
     sha256: str
     source_sha256: str
     seconds: float | None
-    sample_rate: int
-    channels: int
+    sample_rate: int | None
+    channels: int | None
     integrity: Integrity
     silent: bool
 
@@ -122,7 +122,7 @@ class Downloader:
             DownloadError: it did not arrive, or the disk does not take it.
         """
         if not file.urls:
-            raise no_file(Abort(FailureKind.GONE, "it has no link"), file.job_id, 0)
+            raise no_file(Abort(FailureKind.GONE, "it has no link"), file, 0)
         not_swept = target.directory not in self._swept
         self._swept.add(target.directory)  # once: a directory may hold a hundred thousand files
         part = PartFile(target.used, target.stem, sweep=not_swept)
@@ -152,8 +152,8 @@ class Downloader:
         if self._closed and not self._under_way:
             self._threads.shutdown(wait=False)
 
-    async def leads_to_audio(self, url: str) -> bool:
-        """Whether there is audio behind a link; reads no more than its beginning."""
+    async def leads_to(self, url: str, gives: Output) -> bool:
+        """Whether what was asked for is behind a link; reads no more than its beginning."""
         head = b""
         try:
             async with self._storage.get(url) as body:
@@ -162,7 +162,7 @@ class Downloader:
                         head += data
         except LinkFailed:
             return False
-        return not isinstance(begins(head), str)
+        return may_hold(gives, head)
 
 
 class _Run:
@@ -227,7 +227,7 @@ class _Run:
                 self._file = await self._refresh() or self._file
                 return evolve(transfer, links=len(self._file.urls)), 0
             case Abort():
-                raise no_file(step, self._file.job_id, self._tries)
+                raise no_file(step, self._file, self._tries)
 
     async def _try(self, url: str, transfer: Transfer) -> SavedFile:
         if url.startswith("data:"):
@@ -296,7 +296,7 @@ class _Run:
         while data := await pace.watch(body.read):
             if self._part.size < HEAD:
                 self._head = (self._head if self._part.size else b"") + data
-                _refuse_other(self._head[:HEAD], body.codings)
+                _refuse_other(self._file.gives, self._head[:HEAD], body.codings)
             self._part.add(data)
             self._refuse_over(self._part.size)
             self._report(self._part.size, body.size)
@@ -347,38 +347,38 @@ class _Run:
         self._part.flush()
         source = self._part.sha256
         try:
-            if undo_all(self._part, codings, self._policy.max_bytes) and ending is Ending.CLOSED:
-                ending = Ending.MARKED
+            undone = undo_all(self._part, self._file.gives, codings, self._policy.max_bytes)
+            ending = Ending.MARKED if undone and ending is Ending.CLOSED else ending
         except Undecodable as error:
             return AttemptFailure(FailureKind.CUT if error.cut else FailureKind.WRONG, str(error))
-        sound = self._part.examine()
-        if isinstance(sound, NotSound):
-            return AttemptFailure(FailureKind.WRONG, sound.reason)
+        content = self._part.examine(self._file.gives)
+        if isinstance(content, str):
+            return AttemptFailure(FailureKind.WRONG, content)
         confirmed = any(setback.fingerprint == source for setback in transfer.seen)
-        integrity = integrity_of(sound, ending, confirmed=confirmed)
+        integrity = integrity_of(content, ending, confirmed=confirmed)
         if isinstance(integrity, AttemptFailure):
-            proper = can_be_repeated(sound, ending)
+            proper = can_be_repeated(content, ending)
             return evolve(integrity, fingerprint=source if proper else None)
-        if sound.mended:
-            self._part.mend(sound.mended)
-        return self._described(sound, integrity, source)
+        if content.mended:
+            self._part.mend(content.mended)
+        return self._described(content, integrity, source)
 
     def _forget(self) -> None:
         """What is in the part file is no beginning of the file."""
         self._from = None
 
-    def _described(self, sound: Sound, integrity: Integrity, source: str) -> SavedFile:
+    def _described(self, content: Judged, integrity: Integrity, source: str) -> SavedFile:
         """The file, named after what it is; the name may still be taken."""
         return SavedFile(
-            path=self._target.directory / f"{self._target.stem}{sound.format.extension}",
+            path=self._target.directory / f"{self._target.stem}{content.extension}",
             size=self._part.size,
             sha256=self._part.sha256,
             source_sha256=source,
-            seconds=sound.seconds,
-            sample_rate=sound.sample_rate,
-            channels=sound.channels,
+            seconds=content.seconds,
+            sample_rate=content.sample_rate,
+            channels=content.channels,
             integrity=integrity,
-            silent=self._part.is_silent(),
+            silent=isinstance(content, Sound) and self._part.is_silent(),
         )
 
     def _named(self, saved: SavedFile) -> SavedFile:
@@ -435,9 +435,9 @@ class _Pace:
         return data
 
 
-def _refuse_other(head: bytes, codings: tuple[str, ...]) -> None:
-    """Stop at the first bytes of a page or a text: nothing of it is written."""
-    reason = refusal(head) if len(head) >= 16 else None
+def _refuse_other(gives: Output, head: bytes, codings: tuple[str, ...]) -> None:
+    """Stop at the first bytes of a page, or of anything else: nothing of it is written."""
+    reason = refusal(gives, head) if len(head) >= 16 else None
     if reason and coding_of(head, codings) is None:
         raise LinkFailed(AttemptFailure(FailureKind.WRONG, reason))
 

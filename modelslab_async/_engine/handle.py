@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from .._protocol.output import ENDINGS, Output
 from .._protocol.replies import Links
 from .._protocol.urls import VOICE_FETCH, family_and_id
 from .._protocol.urls import job_id as trusted_id
@@ -16,15 +17,24 @@ from ..errors import RequestError
 _VERSION: Final = 1
 
 
-def write_handle(*, id: str, track_id: int | str | None, path: str, links: Links) -> str:  # noqa: A002
+def write_handle(
+    *,
+    id: str,  # noqa: A002
+    track_id: int | str | None,
+    path: str,
+    links: Links,
+    gives: Output = "audio",
+) -> str:
     """What `read_handle` reads; ``path`` is the whole one that the job is asked about under."""
-    handle = {
+    handle: dict[str, Any] = {
         "version": _VERSION,
         "id": id,
         "track_id": track_id,
         "path": path,
         "links": {"output": links.output, "proxy": links.proxy, "future": links.future},
     }
+    if gives != "audio":
+        handle["gives"] = gives
     return json.dumps(handle)
 
 
@@ -59,6 +69,9 @@ def _checked(handle: Any) -> dict[str, Any]:
         raise ValueError("id")
     if not isinstance(handle["track_id"], int | str | None):
         raise TypeError("track_id")
+    gives = handle.get("gives", "audio")
+    if gives not in ENDINGS:
+        raise ValueError("gives")
     family, polled = route or (VOICE_FETCH, None)
     return {
         "id": own or "",
@@ -66,6 +79,7 @@ def _checked(handle: Any) -> dict[str, Any]:
         "fetch_id": polled,
         "track_id": handle["track_id"],
         "links": links,
+        "gives": gives,
     }
 
 

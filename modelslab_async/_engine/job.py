@@ -30,6 +30,7 @@ from .._policy.poll import (
     next_action,
     observe,
 )
+from .._protocol.output import Output
 from .._protocol.replies import Failed, Failure, Finished, Links, RemoteFile, Ticket
 from .._protocol.urls import VOICE_FETCH
 from ..errors import ModelsLabError
@@ -113,6 +114,7 @@ class Job:
         has_webhook: whether a receiver of ours is told when it ends.
         path: where it is asked about.
         identity: the family of that path, and the id: families count their jobs each by itself.
+        gives: what it was asked for.
     """
 
     def __init__(
@@ -129,6 +131,7 @@ class Job:
         eta: float | None = None,
         has_webhook: bool = False,
         sent: tuple[str, ...] = (),
+        gives: Output = "audio",
     ) -> None:
         self._watcher = watcher
         self.has_webhook = has_webhook
@@ -137,6 +140,7 @@ class Job:
         self.kind = kind
         self.path = f"{path}/{fetch_id or id}"
         self.identity = (path, id)
+        self.gives = gives
         self.ids = frozenset(one for one in (id, fetch_id) if one)
         self.links = links or Links()
         self._loop = watcher.loop
@@ -238,7 +242,13 @@ class Job:
 
     def to_json(self) -> str:
         """A handle for `ModelsLab.job`, in this process or another. It holds no key."""
-        return write_handle(id=self.id, track_id=self.track_id, path=self.path, links=self.links)
+        return write_handle(
+            id=self.id,
+            track_id=self.track_id,
+            path=self.path,
+            links=self.links,
+            gives=self.gives,
+        )
 
     def __await__(self) -> Generator[Any, Any, Generation]:
         return self.result().__await__()
@@ -346,7 +356,7 @@ class Job:
         return Generation(
             id=self.id,
             track_id=self.track_id,
-            files=self.links.files(self.id, self.path),
+            files=self.links.files(self.id, self.path, self.gives),
             generation_time=finished.generation_time,
             audio_time=finished.audio_time,
             waited=self._elapsed,

@@ -15,8 +15,10 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from .._protocol.audio import examine, is_silent
-from .._protocol.sound import NotSound, Piece, Sound
+from .._protocol.audio import is_silent
+from .._protocol.files import examine
+from .._protocol.output import Judged, Output
+from .._protocol.sound import Piece, Sound
 from .filesystem import (
     SCRATCH_BYTES,
     give_back,
@@ -142,15 +144,15 @@ class PartFile:
         self.size = 0
         self._hash = hashlib.sha256()
 
-    def examine(self) -> Sound | NotSound:
-        """What the bytes on disk are."""
+    def examine(self, gives: Output) -> Judged | str:
+        """What the bytes on disk are, or in words why they are not what was asked for."""
         head = self.read_at(0, _HEAD)
 
         def read_at(offset: int, count: int) -> bytes:
             end = offset + count
             return head[offset:end] if end <= len(head) else self.read_at(offset, count)
 
-        return examine(read_at, self.size)
+        return examine(gives, read_at, self.size)
 
     def read_at(self, offset: int, count: int) -> bytes:
         """Some of the bytes on disk; fewer, or none, at their end."""
@@ -228,7 +230,7 @@ class PartFile:
         os.close(fd)
 
 
-def published(target: Path, size: int, sha256: str) -> tuple[Sound, bool] | None:
+def published(target: Path, size: int, sha256: str, gives: Output) -> tuple[Judged, bool] | None:
     """What a file is that has its final name, and whether it is silent; its name is durable then.
 
     Part files of dead processes are removed: this file's may be another link to it. ``None`` if
@@ -241,16 +243,16 @@ def published(target: Path, size: int, sha256: str) -> tuple[Sound, bool] | None
         return None
     fd = open_unfollowed(target)
     try:
-        sound = examine(lambda offset, count: os.pread(fd, count, offset), size)
-        if isinstance(sound, NotSound):
+        content = examine(gives, lambda offset, count: os.pread(fd, count, offset), size)
+        if isinstance(content, str):
             return None
-        silent = _is_silent(fd, size)
+        silent = isinstance(content, Sound) and _is_silent(fd, size)
         sync_file(fd)
     finally:
         os.close(fd)
     _sweep(target.parent)
     sync_directory(target.parent)
-    return sound, silent
+    return content, silent
 
 
 def open_unfollowed(path: Path) -> int:

@@ -22,6 +22,8 @@ from .._policy.poll import (
     is_about,
     pause,
 )
+from .._protocol.inline import with_inline_text
+from .._protocol.output import Output
 from .._protocol.replies import Failed, Failure, Finished, Links, read_reply
 from ..errors import ConfigurationError
 from .aio import Signal, now, runs_on
@@ -47,7 +49,7 @@ class Poller:
         transport: to the API.
         policy: how often to ask.
         timeout: seconds that a job is asked about when nobody says otherwise; ``None``: no limit.
-        probe: whether a link leads to audio.
+        probe: whether a link leads to what a job was asked for.
         spawn: starts a task that the client ends when it closes.
         left_queue: called for a job that is found to have left the account's queue.
     """
@@ -58,7 +60,7 @@ class Poller:
         policy: PollPolicy,
         *,
         timeout: float | None,
-        probe: Callable[[str], Awaitable[bool]],
+        probe: Callable[[str, Output], Awaitable[bool]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         left_queue: Callable[[Job], None],
     ) -> None:
@@ -248,7 +250,7 @@ class Poller:
         await self._turn(job, in_time=in_time)
         asked_at = now()
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
-        news = await read_beside(answer, partial(_news, answer, job.sent))
+        news = await read_beside(answer, partial(_news, answer, job.sent, job.gives))
         if not is_about(news, job.ids):
             news = NoAnswer("the answer is about another job")
         retry_after = answer.retry_after if isinstance(answer, Response) else None
@@ -280,15 +282,16 @@ class Poller:
             case _:
                 return None
         for url in dict.fromkeys(links):
-            if await self._probe(url):
+            if await self._probe(url, job.gives):
                 return Finish(Finished(links=Links(output=(url,))))
         return None
 
 
-def _news(answer: Response | NoResponse, sent: tuple[str, ...]) -> PollResult:
+def _news(answer: Response | NoResponse, sent: tuple[str, ...], gives: Output) -> PollResult:
     match answer:
         case NoResponse():
             return NoAnswer(answer.reason)
         case Response() if 300 <= answer.status < 400:
             return NoAnswer(f"a redirect (HTTP {answer.status}), which is not followed")
-    return read_reply(answer.body, answer.status, sent=sent)
+    reply = read_reply(answer.body, answer.status, sent=sent)
+    return with_inline_text(reply) if gives == "text" else reply

@@ -7,6 +7,10 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+from secrets import token_hex
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self
 
 import anyio
@@ -15,9 +19,11 @@ from attrs import evolve
 from .._policy.download import DownloadPolicy
 from .._policy.poll import Finish, PollPolicy, PollState
 from .._protocol.replies import Finished, RemoteFile
+from .._protocol.text import read_text
 from .._protocol.urls import is_loopback, origin
 from ..endpoints.base import Request
 from ..errors import RequestError
+from .aio import in_thread
 from .download import BeforePublish, Downloader, Progress, SavedFile
 from .handle import read_handle
 from .http import KeyedTransport, Network
@@ -51,6 +57,7 @@ class Session:
         self.submitter: Submitter
         self.downloader: Downloader
         self.deliveries: Deliveries | None = None
+        self._texts: TemporaryDirectory[str] | None = None
 
     @classmethod
     async def open(
@@ -85,7 +92,7 @@ class Session:
             self.transport,
             poll,
             timeout=timeout,
-            probe=self.downloader.leads_to_audio,
+            probe=self.downloader.leads_to,
             spawn=self._spawn,
             left_queue=self._left_queue,
         )
@@ -172,13 +179,32 @@ class Session:
             before_publish=before_publish,
         )
 
+    async def read(self, file: RemoteFile) -> object:
+        """The text, or the JSON, that a job made; it goes the way of all files, to a place of ours.
+
+        Raises:
+            RequestError: it is no text that was asked for.
+            DownloadError: see `Downloader.download`.
+        """
+        if file.gives != "text":
+            raise RequestError(
+                f"job {file.job_id} was asked for {file.gives} and not for a text; download it",
+                field="what",
+            )
+        if self._texts is None:
+            self._texts = await in_thread(partial(TemporaryDirectory, prefix="modelslab-"))
+            self._stack.push_async_callback(in_thread, self._texts.cleanup)
+        target = Target(Path(self._texts.name), token_hex(8), exact=True)
+        saved = await self.bring(file, target)
+        return await in_thread(partial(_taken_out, saved.path))
+
     async def _fresh(self, file: RemoteFile) -> RemoteFile | None:
         """The file with the links that the API names now before those it had."""
         if not file.job_id:
             return None
         job = self._job_of(file)
         await job.refresh()
-        for other in job.links.files(file.job_id):
+        for other in job.links.files(file.job_id, gives=file.gives):
             if other.index == file.index:
                 return evolve(file, urls=tuple(dict.fromkeys((*other.urls, *file.urls))))
         return None
@@ -188,7 +214,9 @@ class Session:
             return self.job(file.job_id)
         family, _, fetch_id = file.path.rpartition("/")
         watched = self.poller.watching(file.job_id, family)
-        return watched or self._taken_up(id=file.job_id, path=family, fetch_id=fetch_id)
+        return watched or self._taken_up(
+            id=file.job_id, path=family, fetch_id=fetch_id, gives=file.gives
+        )
 
     def _taken_up(self, **known: Any) -> Job:
         """A job that was submitted elsewhere, or is finished, to be asked about at once."""
@@ -218,3 +246,10 @@ class Session:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a task of the client broke; please report this", exc_info=error)
+
+
+def _taken_out(path: Path) -> object:
+    """Blocking: what the file says, which is removed."""
+    data = path.read_bytes()
+    path.unlink()
+    return read_text(data)

@@ -22,6 +22,8 @@ from .._policy.error_mapping import may_exist, no_answer, parked, said_no
 from .._policy.poll import Finish, PollState
 from .._policy.queue import MAX_WAIT, backoff
 from .._policy.submit import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
+from .._protocol.inline import with_inline_text
+from .._protocol.output import Output
 from .._protocol.replies import Finished, Pending, Refused, Ticket, read_reply, with_id
 from .._protocol.retry_after import longer
 from .._protocol.urls import fetch_route
@@ -184,7 +186,14 @@ class Submitter:
             return None
         self._remember(family, job_id)
         state = PollState(now(), deadline=self._poller.deadline())
-        job = Job(self._poller, id=job_id, track_id=submission.track_id, path=family, state=state)
+        job = Job(
+            self._poller,
+            id=job_id,
+            track_id=submission.track_id,
+            path=family,
+            gives=submission.request.gives,
+            state=state,
+        )
         await self._poller.ask(job)
         if not isinstance(job.state.news, Finished | Ticket | Pending):
             return None
@@ -257,7 +266,14 @@ class Submitter:
             submission.request.path, fields, timeout=self._timeout, paid=True
         )
         outcome, status = await read_beside(
-            answer, partial(_outcome, answer, self._origin, tuple(texts(submission.fields)))
+            answer,
+            partial(
+                _outcome,
+                answer,
+                self._origin,
+                tuple(texts(submission.fields)),
+                submission.request.gives,
+            ),
         )
         _log.debug("submit of %s: %r", submission.track_id, outcome)
         match outcome:
@@ -301,6 +317,7 @@ class Submitter:
             has_webhook=self._deliveries is not None
             and self._deliveries.has_webhook(submission.fields, submission.track_id),
             sent=tuple(texts(submission.fields)),
+            gives=submission.request.gives,
         )
         _log.info("job %s accepted", job_id, extra={"job_id": job_id, "track_id": job.track_id})
         if isinstance(reply, Finished) and reply.links.output:
@@ -327,10 +344,12 @@ class Submitter:
 
 
 def _outcome(
-    answer: Response | NoResponse, origin: str, sent: tuple[str, ...]
+    answer: Response | NoResponse, origin: str, sent: tuple[str, ...], gives: Output
 ) -> tuple[Outcome, int]:
     if isinstance(answer, Response):
         reply = read_reply(answer.body, answer.status, sent=sent)
+        if gives == "text":
+            reply = with_inline_text(reply)
         route = fetch_route(getattr(reply, "fetch_result", None), origin)
         if route is not None:
             reply = with_id(reply, route[1])

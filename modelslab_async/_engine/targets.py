@@ -7,9 +7,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from .._protocol.sound import AudioFormat
-
-_ENDINGS = frozenset(form.extension for form in AudioFormat)
+from .._protocol.output import ENDINGS, Output
 
 
 @frozen
@@ -34,14 +32,15 @@ class Target:
         return self.through or self.directory
 
 
-def target_of(to: str | os.PathLike[str], stem: str) -> Target:
+def target_of(to: str | os.PathLike[str], stem: str, gives: Output) -> Target:
     """What the caller's ``to`` means.
 
-    A name that ends in .wav, .mp3 or .flac is the file's own path, and the ending gives way to
-    what the bytes are. Anything else is a directory, where the file gets ``stem`` as its name. What
-    is on disk has no say in it: the same call means the same each time, and nothing blocks.
+    A name that ends as such files do (.wav, .mp3 or .flac for audio) is the file's own path, and
+    the ending gives way to what the bytes are. Anything else is a directory, where the file gets
+    ``stem`` as its name. What is on disk has no say in it: the same call means the same each time,
+    and nothing blocks.
     """
     path = Path(to)
-    if path.suffix.lower() in _ENDINGS:
+    if path.suffix.lower() in ENDINGS[gives]:
         return Target(path.parent, path.stem, exact=True)
     return Target(path, stem, exact=False)

@@ -4,32 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from .._protocol.audio import HEAD, begins, refusal, sniff
+from .._protocol.audio import HEAD, begins, sniff
 from .._protocol.encoding import LABELLED_ONLY, MAX_LAYERS, Undecodable, coding_of, undo
+from .._protocol.files import begins_as, refusal
+from .._protocol.output import Output
 from .partfile import PartFile
 
 
-def undo_all(part: PartFile, codings: tuple[str, ...], max_bytes: int) -> bool:
-    """Unpack a file until it begins as a sound does; False if it did from the start.
+def undo_all(part: PartFile, gives: Output, codings: tuple[str, ...], max_bytes: int) -> bool:
+    """Unpack a file until it begins as what was asked for; False if it did from the start.
 
-    Bytes come before labels: what is a sound already is not unpacked, whatever it is said to be.
+    Bytes come before labels: what is that already is not unpacked, whatever it is said to be.
 
     Args:
         part: the file; it stays as it is if this fails.
+        gives: what was asked for.
         codings: what the server says that it is encoded with.
         max_bytes: more than these are not written.
 
     Raises:
-        Undecodable: it is broken, cut, too large, or not a sound inside.
+        Undecodable: it is broken, cut, too large, or something else inside.
     """
     undone = False
     for _ in range(MAX_LAYERS):
         head = part.read_at(0, HEAD)
-        coding = coding_of(head, codings) if isinstance(sniff(head), str) else None
+        coding = None if begins_as(gives, head) else coding_of(head, codings)
         if coding is None:
             break
         try:
-            part.rewrite(_checked(undo(coding, part.read(range(part.size))), max_bytes))
+            part.rewrite(_checked(undo(coding, part.read(range(part.size))), gives, max_bytes))
         except Undecodable:
             if coding not in LABELLED_ONLY or not _is_behind_text(head):
                 raise
@@ -45,14 +48,14 @@ def _is_behind_text(head: bytes) -> bool:
     return not isinstance(found, str) and sniff(head[: found[1]]) in ("text", "empty")
 
 
-def _checked(pieces: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
-    """The pieces, as long as they can be a sound of a size that is allowed."""
+def _checked(pieces: Iterable[bytes], gives: Output, max_bytes: int) -> Iterator[bytes]:
+    """The pieces, as long as they can be what was asked for, of a size that is allowed."""
     head, size = b"", 0
     for piece in pieces:
         size += len(piece)
         if len(head) < HEAD:
             head += piece
-            reason = refusal(head[:HEAD])
+            reason = refusal(gives, head[:HEAD])
             if reason and len(head) >= HEAD and coding_of(head) is None:
                 raise Undecodable(f"packed, and {reason} inside")
         if size > max_bytes:

@@ -10,8 +10,9 @@ from typing import TypeAlias
 
 from attrs import evolve, field, frozen
 
+from .._protocol.output import Judged
 from .._protocol.retry_after import longer
-from .._protocol.sound import AudioFormat, Completeness, Sound
+from .._protocol.sound import Completeness
 from .validators import at_least
 
 _MAX_ROUND_WAIT = 15.0
@@ -64,6 +65,8 @@ class Integrity(enum.StrEnum):
     """Any of these, and the header was written anew, so that other programs read the file."""
     SOURCE_SHORT = "source_short"
     """Two whole transfers gave the same bytes, and they end before the header says so."""
+    ANNOUNCED = "announced"
+    """The announced length alone: what these bytes are cannot be judged here."""
 
 
 class Ending(enum.Enum):
@@ -82,7 +85,7 @@ class FailureKind(enum.Enum):
     CUT = "the file stopped early"
     BUSY = "the host is busy"
     GONE = "the link is dead"
-    WRONG = "it is not the audio asked for"
+    WRONG = "it is not what was asked for"
     REFUSED = "the link may not be used"
     ADDRESS = "its address may not be connected to"
 
@@ -234,7 +237,7 @@ def judge_status(status: int, *, resuming: bool) -> FailureKind | None:
 
 
 def integrity_of(
-    sound: Sound, ending: Ending, *, confirmed: bool = False
+    sound: Judged, ending: Ending, *, confirmed: bool = False
 ) -> Integrity | AttemptFailure:
     """What vouches for a transfer that ended by itself, or why it may not be published.
 
@@ -249,7 +252,7 @@ def integrity_of(
     return found
 
 
-def _vouching(sound: Sound, ending: Ending, confirmed: bool) -> Integrity | AttemptFailure:
+def _vouching(sound: Judged, ending: Ending, confirmed: bool) -> Integrity | AttemptFailure:
     announced = ending is Ending.ANNOUNCED
     if sound.completeness is Completeness.SHORT:
         if announced and confirmed:
@@ -258,15 +261,16 @@ def _vouching(sound: Sound, ending: Ending, confirmed: bool) -> Integrity | Atte
     if sound.completeness is Completeness.EXACT:
         if announced:
             return Integrity.EXACT
-        return Integrity.RIFF if sound.format is AudioFormat.WAV else Integrity.STRUCTURE
+        return Integrity.RIFF if sound.extension == ".wav" else Integrity.STRUCTURE
     if announced:
-        return Integrity.LENGTH
+        unjudged = sound.completeness is Completeness.UNJUDGED
+        return Integrity.ANNOUNCED if unjudged else Integrity.LENGTH
     if confirmed and can_be_repeated(sound, ending):
         return Integrity.REPEATED
     return AttemptFailure(FailureKind.CUT, "nothing says whether the file is whole")
 
 
-def can_be_repeated(sound: Sound, ending: Ending) -> bool:
+def can_be_repeated(sound: Judged, ending: Ending) -> bool:
     """Whether a second transfer of the same bytes proves more than this one.
 
     A connection that closes shows nothing: what cuts it may cut it there again. Whole frames up to

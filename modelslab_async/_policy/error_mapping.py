@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from .._protocol.replies import Failed, Failure, Finished, Refusal, Refused, Reply, Unreadable
+from .._protocol.replies import (
+    Failed,
+    Failure,
+    Finished,
+    Refusal,
+    Refused,
+    RemoteFile,
+    Reply,
+    Unreadable,
+)
 from ..errors import (
     APIError,
     AuthenticationError,
@@ -25,6 +34,7 @@ from ..errors import (
     SubmitUnknown,
     TransportError,
     UnexpectedReply,
+    WrongContent,
 )
 from .download import Abort, FailureKind
 from .poll import Stop
@@ -222,19 +232,21 @@ def stopped(
 
 
 _NO_FILE: dict[FailureKind, type[DownloadError]] = {
-    FailureKind.WRONG: NotAudio,
+    FailureKind.WRONG: WrongContent,
     FailureKind.GONE: OutputLost,
     FailureKind.REFUSED: OutputLost,
     FailureKind.ADDRESS: DownloadError,  # it is not lost: another setting, and it comes
 }
 
 
-def no_file(give_up: Abort, job_id: str, tries: int) -> DownloadError:
+def no_file(give_up: Abort, file: RemoteFile, tries: int) -> DownloadError:
     """The error for a file that no link led to."""
     kind = _NO_FILE.get(give_up.trouble, IncompleteDownload)
+    if kind is WrongContent and file.gives == "audio":
+        kind = NotAudio
     return kind(
-        f"the file of job {job_id or '(unknown)'} did not arrive in {tries} tries: "
+        f"the file of job {file.job_id or '(unknown)'} did not arrive in {tries} tries: "
         f"{give_up.trouble.value} ({give_up.detail}); it is paid for, and downloading again is "
         "free: client.download(client.job(id), to=...)",
-        job_id=job_id or None,
+        job_id=file.job_id or None,
     )

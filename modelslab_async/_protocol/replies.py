@@ -17,6 +17,7 @@ from attrs import Factory, field, frozen
 from .._text import safe_text
 from . import wire_values, wording
 from .loose_json import is_echo, object_in_noise, plain_json, unwrapped
+from .output import Output
 from .wire_json import decode_json
 from .wording import Refusal as Refusal
 
@@ -43,12 +44,14 @@ class RemoteFile:
         job_id: the job that made it.
         index: its place among the files of that job, from 0.
         path: where the API is asked about that job, when it has named a place.
+        gives: what the job was asked for, which decides what may be saved.
     """
 
     urls: tuple[str, ...] = field(repr=_count)
     job_id: str = ""
     index: int = 0
     path: str = field(default="", repr=False)
+    gives: Output = field(default="audio", repr=False)
 
 
 @frozen
@@ -66,7 +69,7 @@ class Links:
             self.output or older.output, self.proxy or older.proxy, self.future or older.future
         )
 
-    def files(self, job_id: str, path: str = "") -> tuple[RemoteFile, ...]:
+    def files(self, job_id: str, path: str = "", gives: Output = "audio") -> tuple[RemoteFile, ...]:
         """One file for each output; where there is none, for each link that may lead to one.
 
         Mirrors that are not as many as the outputs are left out: nobody can say which is whose.
@@ -75,7 +78,7 @@ class Links:
         mirrors = [links for links in (self.proxy, self.future) if len(links) == count]
         rows = zip_longest(self.output, *mirrors)
         return tuple(
-            RemoteFile(tuple(dict.fromkeys(url for url in row if url)), job_id, index, path)
+            RemoteFile(tuple(dict.fromkeys(url for url in row if url)), job_id, index, path, gives)
             for index, row in enumerate(rows)
         )
 

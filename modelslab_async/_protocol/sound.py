@@ -41,6 +41,8 @@ class Completeness(enum.Enum):
     """All that the format promises is there, and more: fine if something else vouches."""
     UNKNOWN = "unknown"
     """The last frame is whole, and nothing says how many there should be."""
+    UNJUDGED = "unjudged"
+    """Bytes of a format that nobody here can judge."""
 
 
 @frozen
@@ -68,6 +70,11 @@ class Sound:
     actual_size: int = field(kw_only=True)
     note: str = field(kw_only=True, default="")
     mended: tuple[Piece, ...] = field(kw_only=True, default=(), repr=False)
+
+    @property
+    def extension(self) -> str:
+        """For its name, with the dot."""
+        return self.format.extension
 
 
 @frozen

@@ -12,20 +12,22 @@ from .._engine.download import SavedFile
 from .._engine.filesystem import UTF8_NAMES, spelled
 from .._engine.partfile import published
 from .._policy.download import Integrity
-from .._protocol.sound import AudioFormat
+from .._protocol.output import ENDINGS
 from ..errors import DownloadError
+from ._records import request_of
 from ._rows import Row
 from ._sqlite.directory import Directory
 from ._states import RowState
 
 
-def standing(directory: Path, stems: Iterable[str]) -> Path | None:
-    """What has a name already that a file may get."""
-    paths = (directory / f"{stem}{form.extension}" for stem in stems for form in AudioFormat)
+def standing(directory: Path, stems: Iterable[str], row: Row) -> Path | None:
+    """What has a name already that the file of a row may get."""
+    gives = request_of(row).gives
+    paths = (directory / f"{stem}{ending}" for stem in stems for ending in ENDINGS[gives])
     return next(filter(os.path.lexists, paths), None)
 
 
-def free_stem(directory: Path, old: str, stem: str) -> str:
+def free_stem(directory: Path, old: str, stem: str, row: Row) -> str:
     """The name for a file that is downloaded again: one that nothing has, without its ending.
 
     No field of a template can hold the ``~``, so no other row of the batch gets such a name.
@@ -34,11 +36,12 @@ def free_stem(directory: Path, old: str, stem: str) -> str:
         directory: where the file goes.
         old: its name in the ledger, without its ending.
         stem: its name by the template.
+        row: whose file it is.
     """
     beside = (f"{stem}~{number}" for number in itertools.count(2))
     olds = [old] if old.isascii() or UTF8_NAMES else []
     names = itertools.chain(olds, [stem], beside)
-    return next(name for name in names if standing(directory, [name]) is None)
+    return next(name for name in names if standing(directory, [name], row) is None)
 
 
 def no_name(row: Row, taken: Path) -> DownloadError:
@@ -81,7 +84,7 @@ def published_before(row: Row, directory: Path, place: Directory) -> SavedFile |
         return None
     path, size, sha256 = row.path or "", row.size or 0, row.sha256 or ""
     try:
-        found = published(place.at(spelled(path)), size, sha256)
+        found = published(place.at(spelled(path)), size, sha256, request_of(row).gives)
     except OSError as error:
         raise DownloadError(
             f"{directory / path} cannot be read: {error.strerror}; it is paid for: look at the "
@@ -90,15 +93,15 @@ def published_before(row: Row, directory: Path, place: Directory) -> SavedFile |
         ) from error
     if found is None:
         return None
-    sound, silent = found
+    content, silent = found
     return SavedFile(
         path=directory / path,
         size=size,
         sha256=sha256,
         source_sha256=row.source_sha256 or sha256,
         seconds=row.seconds,
-        sample_rate=sound.sample_rate,
-        channels=sound.channels,
+        sample_rate=content.sample_rate,
+        channels=content.channels,
         integrity=Integrity(expected),
         silent=silent,
     )

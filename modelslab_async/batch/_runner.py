@@ -341,7 +341,7 @@ class Runner:
         # Another run may have been told otherwise, or have been an earlier version's.
         named = partial(self._name_of, row.seq, row.id, row.prompt, "")
         stems = {named(ascii_only=ascii_only) for ascii_only in (False, True)}
-        return await in_thread(partial(standing, self._ledger.directory, stems))
+        return await in_thread(partial(standing, self._ledger.directory, stems, row))
 
     def _cost(self, row: Row) -> Decimal | None:
         limits = self._purse.limits
@@ -409,7 +409,8 @@ class Runner:
         )
         if row.done_at is not None:  # it had a file: what has the name now is not overwritten
             old = Path(row.path or stem).stem
-            first = await in_thread(partial(free_stem, self._ledger.place.through, old, stem))
+            through = self._ledger.place.through
+            first = await in_thread(partial(free_stem, through, old, stem, row))
 
         async def expect(saved: SavedFile) -> None:
             await self._ledger.expect(row.seq, **about(saved))

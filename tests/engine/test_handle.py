@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modelslab_async import RequestError
 from modelslab_async._engine.handle import read_handle, write_handle
+from modelslab_async._protocol.output import ENDINGS, Output
 from modelslab_async._protocol.replies import Links
 from modelslab_async._protocol.urls import FAMILIES
 
@@ -23,6 +24,7 @@ URLS = st.lists(st.text(), max_size=3).map(tuple)
     fetch_id=IDS,
     family=st.sampled_from(FAMILIES),
     links=st.builds(Links, output=URLS, proxy=URLS, future=URLS),
+    gives=st.sampled_from(sorted(ENDINGS)),
 )
 def test_a_handle_is_read_as_it_was_written(
     id: str,  # noqa: A002
@@ -30,14 +32,18 @@ def test_a_handle_is_read_as_it_was_written(
     fetch_id: str,
     family: str,
     links: Links,
+    gives: Output,
 ) -> None:
-    text = write_handle(id=id, track_id=track_id, path=f"{family}/{fetch_id}", links=links)
+    text = write_handle(
+        id=id, track_id=track_id, path=f"{family}/{fetch_id}", links=links, gives=gives
+    )
     assert read_handle(text) == {
         "id": id,
         "track_id": track_id,
         "path": family,
         "fetch_id": fetch_id,
         "links": links,
+        "gives": gives,
     }
 
 
@@ -70,6 +76,8 @@ def test_the_handle_that_the_next_test_spoils_is_good() -> None:
         json.dumps({**GOOD, "path": "/api/v6/voice/music_gen/1"}),
         json.dumps({**GOOD, "path": "/api/v6/poetry/fetch/1"}),
         json.dumps({**GOOD, "path": "/api/v3/dreambooth/fetch/1"}),
+        json.dumps({**GOOD, "gives": "poetry"}),
+        json.dumps({**GOOD, "gives": []}),
         json.dumps({**GOOD, "links": []}),
         json.dumps({**GOOD, "links": {"x": []}}),
         json.dumps({**GOOD, "links": {"output": "u"}}),

@@ -171,7 +171,7 @@ MUTANTS = (
     planted(
         "published_as_it_came",
         of("engine/test_opens_elsewhere", "d52_a_file_opens_in_libsndfile[bad_list]"),
-        Patch("_engine/download.py", "sound.mended:\n", "not sound.mended:\n"),
+        Patch("_engine/download.py", "content.mended:\n", "not content.mended:\n"),
     ),
     planted(
         "page_saved_as_music",

@@ -33,6 +33,7 @@ from modelslab_async._protocol.replies import (
     Pending,
     Refusal,
     Refused,
+    RemoteFile,
     Unreadable,
 )
 from modelslab_async.errors import (
@@ -56,6 +57,7 @@ from modelslab_async.errors import (
     SubmitUnknown,
     TransportError,
     UnexpectedReply,
+    WrongContent,
 )
 
 
@@ -134,6 +136,7 @@ def test_only_what_costs_nothing_to_try_again_is_retryable() -> None:
         "DownloadError",
         "IncompleteDownload",
         "NotAudio",
+        "WrongContent",
         "OutputLost",
     }
 
@@ -342,7 +345,7 @@ def test_a_file_that_did_not_come_is_paid_for_and_can_be_fetched_again(
         FailureKind.REFUSED: OutputLost,
         FailureKind.ADDRESS: DownloadError,
     }
-    error = no_file(Abort(trouble, "details"), "7", 3)
+    error = no_file(Abort(trouble, "details"), RemoteFile((), "7"), 3)
     assert type(error) is kinds.get(trouble, IncompleteDownload)
     assert isinstance(error, DownloadError)
     assert error.job_id == "7"
@@ -350,7 +353,12 @@ def test_a_file_that_did_not_come_is_paid_for_and_can_be_fetched_again(
     assert "downloading again is free" in str(error)
 
 
+def test_what_is_no_text_is_no_wrong_audio() -> None:
+    error = no_file(Abort(FailureKind.WRONG, "WAV sound"), RemoteFile((), "7", gives="text"), 3)
+    assert type(error) is WrongContent
+
+
 def test_a_file_of_a_job_without_an_id_is_of_an_unknown_job() -> None:
-    error = no_file(Abort(FailureKind.CUT, ""), "", 1)
+    error = no_file(Abort(FailureKind.CUT, ""), RemoteFile(()), 1)
     assert error.job_id is None
     assert "(unknown)" in str(error)

@@ -19,7 +19,7 @@ from modelslab_async._policy.error_mapping import (
 )
 from modelslab_async._policy.poll import Stop
 from modelslab_async._policy.submit import Rejected, Unknown, classify
-from modelslab_async._protocol.replies import Failed, Links, Refused, read_reply
+from modelslab_async._protocol.replies import Failed, Links, Refused, RemoteFile, read_reply
 from modelslab_async._protocol.urls import FAMILIES, fetch_route, job_id
 from modelslab_async._protocol.wire_values import number
 
@@ -74,7 +74,7 @@ def test_whatever_the_api_says_the_error_is_printable_and_short(
 
 @given(st.sampled_from(FailureKind), st.text(max_size=20), st.integers(0, 9))
 def test_a_file_that_is_given_up_is_explained(trouble: FailureKind, job: str, tries: int) -> None:
-    error = no_file(Abort(trouble, "detail"), job, tries)
+    error = no_file(Abort(trouble, "detail"), RemoteFile((), job), tries)
     assert trouble.value in str(error)
     assert error.job_id == (job or None)
 
