@@ -42,7 +42,8 @@ def add_to(receiver: Receiver, app: web.Application, prefix: str) -> None:
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=await answer(receiver, request))
 
-    logging.getLogger("aiohttp.access").addFilter(HIDE_TOKENS)
+    for name in ("aiohttp.access", "aiohttp.server"):  # the second quotes what is no HTTP
+        logging.getLogger(name).addFilter(HIDE_TOKENS)
     app.router.add_route(
         "*", prefix.rstrip("/") + "/{webhook:.*}", handler, expect_handler=_leave_expectation
     )

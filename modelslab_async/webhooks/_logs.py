@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import logging
 import re
+import traceback
 from typing import Final
 
 _TOKEN: Final = re.compile(r"(/[A-Za-z0-9_-]{1,32}/[^\s/\"]+/)[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 
 
-class HideTokens(logging.Filter):
-    """A filter for access logs: webhook paths lose their token, and are written without it.
+# What is quoted of a request that is no HTTP may be broken in the middle of its token.
+_BROKEN: Final = re.compile(r"(?<=/)[A-Za-z0-9_-]+(?=[^A-Za-z0-9_/-])|[A-Za-z0-9_-]{16,}")
 
-    ``logging.getLogger("aiohttp.access").addFilter(HideTokens())``
+
+class HideTokens(logging.Filter):
+    """A filter for logs of a server: webhook paths lose their token, and are written without it.
+
+    ``logging.getLogger("aiohttp.access").addFilter(HideTokens())``, and the same for the log of
+    errors, in which aiohttp quotes requests that it cannot read (``aiohttp.server``, or the
+    ``logger`` of an ``AppRunner``). A traceback with a token is kept as text, without it.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -22,11 +29,24 @@ class HideTokens(logging.Filter):
         for name in ("first_request_line", "request_header"):
             if hasattr(record, name):
                 setattr(record, name, _hidden(getattr(record, name)))
+        _hide_in_traceback(record)
         return True
 
 
 def _hidden(value: object) -> object:
     return _TOKEN.sub(r"\1...", value) if isinstance(value, str) else value
+
+
+def _hide_in_traceback(record: logging.LogRecord) -> None:
+    if not isinstance(record.exc_info, tuple) or record.exc_info[1] is None:
+        return
+    told = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+    error = record.exc_info[1]
+    hidden = _TOKEN.sub(r"\1...", told)
+    if type(error).__module__.startswith("aiohttp.http") and str(error):
+        hidden = hidden.replace(_TOKEN.sub(r"\1...", str(error)), _BROKEN.sub("...", str(error)))
+    if hidden != told:
+        record.exc_text, record.exc_info = hidden, None
 
 
 HIDE_TOKENS: Final = HideTokens()

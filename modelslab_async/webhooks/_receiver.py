@@ -178,7 +178,8 @@ class WebhookReceiver:
     def add_to(self, app: web.Application, prefix: str = "") -> None:
         """Take deliveries in an aiohttp application, below a prefix such as ``/hooks``.
 
-        The log of accesses is told to hide tokens.
+        The logs of accesses and of errors, ``aiohttp.access`` and ``aiohttp.server``, are told to
+        hide tokens: give `HideTokens` to others that you name to aiohttp.
         """
         from . import _aiohttp_app as server  # the other doors need no aiohttp
 

@@ -188,7 +188,7 @@ UNREADABLE = {
     "html": ("<!DOCTYPE html><html></html>", "utf-8"),
     "empty": ("", "utf-8"),
     "text": ("please come back later", "utf-8"),
-    "array": (f"[{TICKET}]", "utf-8"),
+    "array": (f"[{TICKET}, {TICKET}]", "utf-8"),
     "base64": ("eyJzdGF0dXMiOiAicHJvY2Vzc2luZyJ9", "utf-8"),
     "deep": ("[" * 100_000, "utf-8"),
     "two_ids": ('{"status": "processing", "id": 1, "id": 2}', "utf-8"),

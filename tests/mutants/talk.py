@@ -108,8 +108,17 @@ MUTANTS = (
         of("webhooks/test_frameworks", "t24_no_token_is_in_any_log[aiohttp_application]"),
         Patch(
             "webhooks/_aiohttp_app.py",
-            '    logging.getLogger("aiohttp.access").addFilter(HIDE_TOKENS)\n',
-            "",
+            '("aiohttp.access", "aiohttp.server")',
+            '("aiohttp.server",)',
+        ),
+    ),
+    planted(
+        "token_in_the_log_of_what_is_no_http",
+        of("webhooks/test_frameworks", "t24_a_request_that_is_no_http_leaves_no_token_in_any_log"),
+        Patch(
+            "webhooks/_aiohttp_app.py",
+            '("aiohttp.access", "aiohttp.server")',
+            '("aiohttp.access",)',
         ),
     ),
     planted(

@@ -216,7 +216,7 @@ _RESETS = (
 _TICKET = '{"status": "processing", "id": 43730, "eta": 3}'
 _BODIES = {
     "text": ("please come back later", "utf-8"),
-    "array": (f"[{_TICKET}]", "utf-8"),
+    "array": (f"[{_TICKET}, {_TICKET}]", "utf-8"),
     "deep": ("[" * 100_000, "utf-8"),
     "two_ids": ('{"status": "processing", "id": 1, "id": 2}', "utf-8"),
     "long_integer": ('{"status": "processing", "id": ' + "9" * 5000 + "}", "utf-8"),

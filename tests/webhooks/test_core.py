@@ -270,6 +270,29 @@ def test_t24_the_log_filter_hides_tokens_and_leaves_the_rest() -> None:
     assert second.getMessage() == "/hooks/v1/57/... 200"
 
 
+@pytest.mark.parametrize("error", [ValueError("/a"), ValueError(), None])
+def test_t24_the_log_filter_leaves_tracebacks_without_a_token_as_they_are(
+    error: Exception | None,
+) -> None:
+    raised = (type(error), error, None) if error is not None else (None, None, None)
+    record = logging.LogRecord("x", 40, "", 0, "broke", None, raised)
+    assert HideTokens().filter(record)
+    assert record.exc_info is raised
+
+
+def test_t24_the_log_filter_hides_tokens_in_tracebacks() -> None:
+    path = f"/hooks/{Signer(SECRET).path(57)}"
+    try:
+        raise ValueError(path) from OSError(f"POST {path}")
+    except ValueError as error:
+        raised = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("x", 40, "", 0, "broke", None, raised)
+    assert HideTokens().filter(record)
+    shown = logging.Formatter().format(record)
+    assert path.rpartition("/")[2] not in f"{shown} {vars(record)}"
+    assert "ValueError: /hooks/v1/57/...\n" in f"{shown}\n"
+
+
 def test_t23_worthless_requests_are_limited_for_each_address() -> None:
     buckets = Buckets(rate=1.0, burst=2.0, most=2)
     assert [buckets.take("192.0.2.1", 0.0) for _ in range(3)] == [True, True, False]

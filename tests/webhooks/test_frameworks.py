@@ -75,6 +75,14 @@ async def test_a_track_id_of_any_characters_comes_back_whole(house: House, track
     assert [one.track_id for one in house.heard] == [track_id]
 
 
+@pytest.mark.parametrize(
+    "body", [json.dumps(GOOD.decode()).encode(), b"[" + GOOD + b"]"], ids=["text", "list"]
+)
+async def test_a_delivery_in_a_text_or_a_list_is_read(house: House, body: bytes) -> None:
+    assert await house.status(house.target, body) == 200
+    assert [one.job_id for one in house.heard] == ["7"]
+
+
 async def test_a_body_in_chunks_is_read(house: House) -> None:
     assert await house.status(house.target, chunked=True) == 200
     assert len(house.heard) == 1
@@ -111,7 +119,7 @@ BAD_BODIES = {
     "nothing": (b"", 400),
     "no json": (b"status=success&id=7", 400),
     "a page": (b"<html>queue is full</html>", 400),
-    "an array": (b"[" + GOOD + b"]", 400),
+    "an array of two": (b"[" + GOOD + b"," + GOOD + b"]", 400),
     "a number": (b"7", 400),
     "nan": (b"NaN", 400),
     "deep": (b'{"status":"success","id":7,"meta":' + b"[" * 30_000 + b"]" * 30_000 + b"}", 400),
@@ -180,6 +188,28 @@ async def test_t24_no_token_is_in_any_log(house: House, caplog: pytest.LogCaptur
     await house.status(house.target, method="GET")
     token = house.target.rpartition("/")[2]
     assert not [one for one in caplog.records if token in f"{one.getMessage()} {vars(one)}"]
+
+
+@pytest.mark.parametrize("door", DOORS[1:], indirect=True)
+async def test_t24_a_request_that_is_no_http_leaves_no_token_in_any_log(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    target = house.target
+    begun, token = target[:-20], target.rpartition("/")[2]
+    broken: list[tuple[str, str, dict[str, str]]] = [
+        ("P@ST", target, {}),
+        ("POST", f"{target} HTTP/9.x\r\nX: x", {}),
+        ("POST", f"{target}\0", {}),
+        ("POST", f"{begun} {target[-20:]}", {}),
+        ("POST", target, {"Referer": f"{target}\0"}),
+        ("POST", "/", {f"{target} ": "x"}),
+    ]
+    for method, path, headers in broken:
+        assert await house.status(path, b"", method=method, headers=headers) in (400, 404)
+    logged = caplog.text + "".join(f"{one.getMessage()} {vars(one)}" for one in caplog.records)
+    assert token[:-20] not in logged
+    assert token[-20:] not in logged
 
 
 @pytest.mark.parametrize("door", DOORS[1:3], indirect=True)
