@@ -9,26 +9,27 @@ from collections.abc import AsyncIterable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from attrs import evolve, frozen
 
-from ._engine.aio import runs_on, wait_shielded
+from ._arguments import above_zero, at_least, file_of, key_from_environment, request_of, several
+from ._engine.aio import in_thread, runs_on, wait_shielded
 from ._engine.download import Progress, SavedFile
 from ._engine.http import Network, Response, read_beside
 from ._engine.job import Generation, Job
 from ._engine.secret import Secret
 from ._engine.session import Session
-from ._engine.targets import target_of
+from ._engine.targets import check_target, target_of
 from ._policy.download import DownloadPolicy
 from ._policy.error_mapping import cannot_read, no_answer, said_no
 from ._policy.poll import PollPolicy
 from ._protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
 from ._protocol.urls import api_origin
 from ._protocol.wire_values import MAX_TRACK_ID
-from ._text import safe_text, shown, slug
+from ._text import safe_text, slug
 from .endpoints.base import Request
-from .errors import ConfigurationError, DownloadError, RequestError
+from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .batch._batch import Batch
@@ -40,11 +41,9 @@ if TYPE_CHECKING:
     from .webhooks import WebhookReceiver
 
 DEFAULT_BASE_URL = "https://modelslab.com"
-_KEY_NAMES = ("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY")
+_LONGEST_STEM = "x" * 64  # a slug of the job's id, and a number
 
 __all__ = ["Balance", "ModelsLab"]
-
-_Text = TypeVar("_Text", bound=str)
 
 
 @frozen
@@ -93,21 +92,40 @@ class ModelsLab:
         network: Network | None = None,
         webhook: WebhookReceiver | None = None,
     ) -> None:
-        self._secret = Secret(api_key or _key_from_environment())
+        self._secret = Secret(api_key or key_from_environment())
         self._origin = api_origin(
             base_url or os.environ.get("MODELSLAB_BASE_URL") or DEFAULT_BASE_URL
         )
-        self._max_jobs = _at_least("max_jobs", max_jobs)
-        self._max_downloads = _at_least("max_downloads", max_downloads)
+        self._max_jobs = at_least("max_jobs", max_jobs)
+        self._max_downloads = at_least("max_downloads", max_downloads)
         self._poll = poll or PollPolicy()
         self._download = download or DownloadPolicy()
-        self._timeout = None if timeout is None else _above_zero("timeout", timeout)
-        self._submit_timeout = _above_zero("submit_timeout", submit_timeout)
+        self._timeout = None if timeout is None else above_zero("timeout", timeout)
+        self._submit_timeout = above_zero("submit_timeout", submit_timeout)
         self._network = network or Network()
         self._webhook = webhook
         self._opened: Session | None = None
 
     async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        cancelled = await self._closed()
+        if cancelled is not None and error is None:
+            raise cancelled
+
+    async def open(self) -> None:
+        """Open the session, for notebooks and frameworks that cannot use ``async with``.
+
+        Raises:
+            ConfigurationError: it is open already, or a setting cannot be used.
+        """
         if self._opened is not None:
             raise ConfigurationError("this client is open already; make one for each event loop")
         self._opened = await Session.open(
@@ -122,23 +140,25 @@ class ModelsLab:
             network=self._network,
             webhook=self._webhook,
         )
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def close(self) -> None:
+        """Close the session that `open` opened. Replies to requests already sent are awaited."""
+        cancelled = await self._closed()
+        if cancelled is not None:
+            raise cancelled
+
+    async def _closed(self) -> asyncio.CancelledError | None:
         session, self._opened = self._session, None
         closing = asyncio.ensure_future(session.close())
         cancelled = await wait_shielded(closing)
         closing.result()
-        if cancelled is not None and error is None:
-            raise cancelled
+        return cancelled
 
-    async def submit(self, request: Request) -> Job:
+    async def submit(self, request: Request | str, **values: Any) -> Job:
         """Send a request, once a slot is free, and return the job that the API made of it.
+
+        Args:
+            request: what to generate; or a prompt for `MusicGen`, with fields of it as ``values``.
 
         A full queue (429 in any form) is waited out. If the caller is cancelled while the request
         is on its way, the answer is awaited first, and the job is on the ``CancelledError`` as
@@ -150,27 +170,64 @@ class ModelsLab:
             APIError: the API refuses; nothing was accepted.
             TransportError: the API cannot be reached; nothing was sent.
         """
+        return await self._submit(request_of(request, values))
+
+    async def _submit(self, request: Request) -> Job:
         session = self._session
-        if not isinstance(request, Request):  # a batch takes prompts and mappings, too
-            raise RequestError(f"{shown(request)} is not a request; MusicGen(prompt) makes one")
         track_id = request.track_id
         if track_id is None:
             track_id = 1 + secrets.randbelow(MAX_TRACK_ID - 1)
         return await session.submitter.submit(await session.prepare(request, track_id))
 
-    async def generate(self, request: Request, timeout: float | None = None) -> Generation:
-        """Submit, and wait for what comes of it.
+    @overload
+    async def generate(
+        self,
+        request: Request | str,
+        timeout: float | None = None,
+        *,
+        to: None = None,
+        **values: Any,
+    ) -> Generation: ...
+
+    @overload
+    async def generate(
+        self,
+        request: Request | str,
+        timeout: float | None = None,
+        *,
+        to: str | os.PathLike[str],
+        **values: Any,
+    ) -> SavedFile: ...
+
+    async def generate(
+        self,
+        request: Request | str,
+        timeout: float | None = None,
+        *,
+        to: str | os.PathLike[str] | None = None,
+        **values: Any,
+    ) -> Generation | SavedFile:
+        """Submit, wait for what comes of it and, with ``to``, bring the file to disk.
 
         Args:
-            request: what to generate.
+            request: what to generate; or a prompt for `MusicGen`, whose other fields may follow.
             timeout: seconds from the job's acceptance; ``None``: the client's.
+            to: as `download` takes it. Whether a file can go there is checked before anything is
+                sent.
+            values: fields of `MusicGen`, with a prompt only.
 
         Raises:
-            ModelsLabError: as `submit` and `Job.result`.
+            RequestError: the request cannot be sent as it is, or no file can go to ``to``.
+            ModelsLabError: as `submit`, `Job.result` and `download`.
         """
-        job = await self.submit(request)
+        request = request_of(request, values)
+        if to is not None:
+            target = target_of(to, _LONGEST_STEM, request.gives)
+            await in_thread(partial(check_target, target, request.gives))
+        job = await self._submit(request)
         try:
-            return await job.result(timeout)
+            generation = await job.result(timeout)
+            return generation if to is None else await self.download(generation, to)
         except asyncio.CancelledError as cancelled:
             cancelled.job = job.to_json()  # type: ignore[attr-defined]
             cancelled.add_note(f"job {job.id} goes on; client.job({job.id!r}) takes it up again")
@@ -196,11 +253,7 @@ class ModelsLab:
             DownloadError: it did not arrive, or the disk does not take it. It can be tried again.
             ModelsLabError: as `Job.result`, when given a job.
         """
-        if isinstance(what, Job):
-            what = await what.result()
-        if isinstance(what, Generation):
-            what = _only_file(what)
-        return await self._bring(what, to, progress)
+        return await self._bring(await file_of(what), to, progress)
 
     async def download_all(
         self, what: Generation | Job, to: str | os.PathLike[str] = "."
@@ -222,11 +275,7 @@ class ModelsLab:
             DownloadError: it did not arrive, or is no text. It can be tried again.
             ModelsLabError: as `Job.result`, when given a job.
         """
-        if isinstance(what, Job):
-            what = await what.result()
-        if isinstance(what, Generation):
-            what = _only_file(what)
-        return await self._session.read(what)
+        return await self._session.read(await file_of(what))
 
     def batch(
         self,
@@ -288,16 +337,16 @@ class ModelsLab:
 
         room = self._max_jobs + AHEAD
         if max_jobs is not None:  # with so few rows under way, no slot is taken from others
-            room = min(room, _at_least("max_jobs", max_jobs))
+            room = min(room, at_least("max_jobs", max_jobs))
         if max_new_jobs is not None:
-            _at_least("max_new_jobs", max_new_jobs, 0)
+            at_least("max_new_jobs", max_new_jobs, 0)
 
         settings = BatchSettings(
             restrict_filenames=restrict_filenames,
             limits=limits,
             max_new_jobs=max_new_jobs,
-            retry=_several("retry", retry),
-            retry_rows=None if retry_rows is None else _several("retry_rows", retry_rows),
+            retry=several("retry", retry),
+            retry_rows=None if retry_rows is None else several("retry_rows", retry_rows),
             retry_missing=retry_missing,
             confirmed=confirmed,
             accept_copy=accept_copy,
@@ -399,43 +448,3 @@ class ModelsLab:
             case Finished(raw=raw):
                 return raw
         raise cannot_read(what, reply, answer.status)
-
-
-def _key_from_environment() -> str:
-    for name in _KEY_NAMES:
-        if os.environ.get(name, "").strip():
-            return os.environ[name]
-    raise ConfigurationError(
-        "no API key: set MODELSLAB_API_KEY (your ModelsLab dashboard shows it), or pass api_key=; "
-        "without an account, use modelslab_async.sandbox"
-    )
-
-
-def _at_least(name: str, value: Any, least: int = 1) -> int:
-    if type(value) is not int or value < least:
-        raise ConfigurationError(
-            f"{name} is {value!r:.40}, but must be a whole number from {least} on"
-        )
-    return value
-
-
-def _several(name: str, values: Iterable[_Text]) -> frozenset[_Text]:
-    if isinstance(values, str):  # whose letters may be ids of rows, too
-        raise ConfigurationError(f"{name} is {values!s:.40}, but takes several; put it into a list")
-    return frozenset(values)
-
-
-def _above_zero(name: str, seconds: Any) -> float:
-    if type(seconds) not in (int, float) or not seconds > 0:
-        raise ConfigurationError(f"{name} is {seconds!r:.40}, but must be more than 0 seconds")
-    return float(seconds)
-
-
-def _only_file(generation: Generation) -> RemoteFile:
-    if len(generation.files) == 1:
-        return generation.files[0]
-    raise DownloadError(
-        f"job {generation.id} made {len(generation.files)} files; "
-        "name one of generation.files, or use download_all",
-        job_id=generation.id,
-    )

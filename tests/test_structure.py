@@ -28,10 +28,11 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "_protocol": ("_text", "errors"),
     "endpoints": ("_text", "errors", "_protocol"),
     "_policy": ("errors", "_protocol"),
+    "_arguments": ("_text", "errors", "_protocol", "endpoints", "_engine.job"),
     "_engine": ENGINE,
     "webhooks": ("errors", "_protocol", "_engine.aio", "_engine.secret", "_engine.redaction"),
     "batch": ENGINE,
-    "client": (*ENGINE, "batch"),
+    "client": (*ENGINE, "_arguments", "batch"),
     "sandbox": (),
     "_cli": (
         "",

@@ -1,4 +1,4 @@
-"""Where a file shall go. Nothing here touches the disk."""
+"""Where a file shall go, and whether it can go there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from attrs import frozen
 
 from .._protocol.output import ENDINGS, Output
+from ..errors import RequestError
+from .filesystem import make_durably, probe, remove_empty
 
 
 @frozen
@@ -44,3 +46,31 @@ def target_of(to: str | os.PathLike[str], stem: str, gives: Output) -> Target:
     if path.suffix.lower() in ENDINGS[gives]:
         return Target(path.parent, path.stem, exact=True)
     return Target(path, stem, exact=False)
+
+
+def check_target(target: Target, gives: Output) -> None:
+    """Find out before anything is paid whether a file can get there. Blocking.
+
+    Raises:
+        RequestError: it cannot, or another file has its name.
+    """
+    endings = ENDINGS[gives]
+    longest = f"{target.stem}{max(endings, key=len)}"
+    made: list[Path] = []
+    try:
+        if target.exact:
+            for ending in endings:
+                path = target.directory / f"{target.stem}{ending}"
+                if os.path.lexists(path):
+                    raise _refused(f"{path} already exists; name another file")
+        made = make_durably(target.directory)
+        probe(target.directory, longest)
+    except OSError as error:
+        remove_empty(made)
+        raise _refused(
+            f"{target.directory} cannot be written to: {error.strerror}; name another place"
+        ) from error
+
+
+def _refused(why: str) -> RequestError:
+    return RequestError(f"{why}; nothing was sent", field="to")

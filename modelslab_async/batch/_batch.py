@@ -150,6 +150,11 @@ class Batch:
             raise cancelled
 
     def __aiter__(self) -> AsyncIterator[Outcome]:
+        if not hasattr(self, "_receive"):
+            raise ConfigurationError(
+                "the batch is not open: write `async with client.batch(...) as outcomes:`, and "
+                "inside it `async for outcome in outcomes:`"
+            )
         return self
 
     async def __anext__(self) -> Outcome:
