@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .client import Balance, ModelsLab
     from .endpoints.base import Request
     from .endpoints.music import MusicGen
+    from .endpoints.raw import RawRequest
     from .endpoints.sound_effects import SoundEffect
     from .errors import (
         APIError,
@@ -90,6 +91,7 @@ __all__ = [
     "PermissionDenied",
     "PollPolicy",
     "RateLimited",
+    "RawRequest",
     "RemoteFile",
     "Request",
     "RequestError",
@@ -127,6 +129,7 @@ _MODULES = {
     "RemoteFile": "_protocol.replies",
     "Request": "endpoints.base",
     "SavedFile": "_engine.download",
+    "RawRequest": "endpoints.raw",
     "SoundEffect": "endpoints.sound_effects",
 }
 

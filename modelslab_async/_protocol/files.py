@@ -23,7 +23,7 @@ _NAMED = (
     (0, b"PK\3\4", ".zip", "file"),
     (0, b"%PDF-", ".pdf", "file"),
 )
-_WORDS = frozenset({"empty", "zero bytes", "HTML page", "XML", "JSON", "base64 text", "text"})
+_WORDS = frozenset({"empty", "zero bytes", "HTML page", "XML", "JSON", "base64 text"})
 _NO_FILE = frozenset({"empty", "zero bytes", "HTML page"})
 
 
@@ -87,7 +87,8 @@ def refusal(gives: Output, head: bytes) -> str | None:
         is_error = look == "XML" and b"<Error>" in head
         return str(look) if is_error or look in _NO_FILE else None
     if kind in (None, gives) or (gives == "video" and image_extension(head) == ".gif"):
-        return str(look) if look in _WORDS else None
+        is_text = look == "text" and text_refusal(head) is None
+        return str(look) if is_text or look in _WORDS else None
     return f"{look.name} sound" if isinstance(look, AudioFormat) else look
 
 

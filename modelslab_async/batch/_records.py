@@ -21,7 +21,7 @@ from attrs import field, fields, frozen
 from .._protocol.audio import examine_bytes, sniff
 from .._protocol.sound import NotSound
 from .._text import shown
-from ..endpoints import MusicGen, Request
+from ..endpoints import MusicGen, RawRequest, Request, known_fields
 from ..endpoints.base import encode
 from ..endpoints.clips import encode_clip
 from ..endpoints.media import MAX_CLIP_BYTES, base64_text
@@ -88,6 +88,9 @@ def taken(given: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
     Raises:
         RequestError: it is nothing that `Row.given` gives.
     """
+    if given.get(ENDPOINT) == RawRequest.NAME:  # in no manifest: its price is not known
+        own = known_fields(RawRequest)
+        return RawRequest(**{name: given[name] for name in own if name in given}), {}
     clips = {name: Path(given[file]) for file, name in FILES.items() if file in given}
     rest = {name: value for name, value in given.items() if name not in ROW_FIELDS}
     return build({**given, **clips}), rest
@@ -344,9 +347,11 @@ def _payload_hash(request: Request, digests: Mapping[str, str]) -> str:
     media = {name: f"sha256:{digest}" for name, digest in digests.items()}
     wire = encode(request, track_id=0, media=media)
     if not isinstance(request, MusicGen):
-        wire[ENDPOINT] = request.ENDPOINT
+        wire[ENDPOINT] = request.path
     if request.track_id is None:
         del wire["track_id"]
+    if isinstance(request, RawRequest):  # whose fields may have any names
+        wire = {"path": request.path, "gives": request.gives, "fields": wire}
     return hashlib.sha256(canonical(wire)).hexdigest()
 
 

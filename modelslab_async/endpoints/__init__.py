@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .base import Bound, Estimate, Field, Request, known_fields
 from .music import MusicGen
+from .raw import RawRequest
 from .sound_effects import SoundEffect
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Estimate",
     "Field",
     "MusicGen",
+    "RawRequest",
     "Request",
     "SoundEffect",
     "known_fields",

@@ -7,7 +7,7 @@ Nothing here opens a file: a `Path` is only noted, and whoever submits reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -128,18 +128,28 @@ PROMPT = _of(Field(types=(str,), optional=False, longest=MAX_PROMPT))
 """What to generate, for `attrs.field`: by that call, type checkers see that it must be given."""
 
 
+def unsent(kind: type) -> dict[str, Any]:
+    """For `attrs.field`: one that must be given, and is not sent by its name."""
+    return _of(Field(types=(kind,), optional=False, is_sent=False))
+
+
 def _short(value: object) -> str:
     if isinstance(value, str | bytes) and len(value) > 60:
         return f"{shown(value, 40)}...({len(value)} long)"
     return repr(value)
 
 
-def _copied(extra: Mapping[str, Any]) -> dict[str, Any]:
+def copied(what: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of further fields, which ``what`` names in errors."""
     if not isinstance(extra, Mapping):
-        raise RequestError(f"extra is {shown(extra)}, but must be a mapping", field="extra")
+        raise RequestError(f"{what} is {shown(extra)}, but must be a mapping", field=what)
     if len(extra) > MAX_VALUES:  # before a million names are copied and looked at
-        raise RequestError(f"extra holds over {MAX_VALUES} values", field="extra")
+        raise RequestError(f"{what} holds over {MAX_VALUES} values", field=what)
     return dict(extra)
+
+
+def _copied(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return copied("extra", extra)
 
 
 @frozen(kw_only=True)
@@ -198,13 +208,13 @@ class Request:
         known = known_fields(type(self))
         for name, one in known.items():
             value = getattr(self, name)
-            if not one.optional:
+            if not one.optional and one.is_sent:
                 _check_text(name, value)
             if one.is_media and isinstance(value, str):
                 _check_media(name, value, is_base64_said=getattr(self, "base64", None) is True)
         _check_track_id(self.track_id)
         _check_webhook(self.webhook)
-        _check_extra(self.extra, known)
+        check_extra("extra", self.extra, known)
         if not self.unchecked:
             _check_bounds(self, known)
 
@@ -232,6 +242,11 @@ class Request:
     def gives(self) -> Output:
         """What comes out."""
         return self.GIVES
+
+    @property
+    def further(self) -> Mapping[str, Any]:
+        """Fields that are sent as they are, after all others."""
+        return self.extra
 
     @property
     def title(self) -> str:
@@ -270,7 +285,7 @@ def is_light(request: Request) -> bool:
     """Whether a request is encoded in next to no time, and opens no file for it."""
     known = known_fields(type(request))
     sent = [getattr(request, name) for name, one in known.items() if one.is_sent]
-    return not request.local_media() and is_small([*sent, *request.extra.values()])
+    return not request.local_media() and is_small([*sent, *request.further.values()])
 
 
 def encode(
@@ -292,7 +307,9 @@ def encode(
     wire["track_id"] = track_id
     if media:
         wire |= {**media, "base64": True}
-    return dict(request.extra) | {name: value for name, value in wire.items() if value is not None}
+    return dict(request.further) | {
+        name: value for name, value in wire.items() if value is not None
+    }
 
 
 def _check_text(name: str, text: str) -> None:
@@ -376,15 +393,22 @@ def _host(url: str, *schemes: str) -> str:
         return ""
 
 
-def _check_extra(extra: Mapping[str, Any], known: Mapping[str, Field]) -> None:
+def check_extra(what: str, extra: Mapping[str, Any], known: Collection[str]) -> None:
+    """See that further fields are none of their own, hold no key, and can be sent as JSON.
+
+    Raises:
+        RequestError: they are not; ``what`` names them.
+    """
     for name in extra:
+        if type(name) is not str:
+            raise RequestError(f"{what} holds {shown(name)}, but names are text", field=what)
         if name in known or name == "key":
             raise RequestError(
-                f"extra holds {shown(name)}, which is a field of its own"
+                f"{what} holds {shown(name)}, which is a field of its own"
                 + ("; the key is the client's" if name == "key" else f"; pass {name}= instead"),
                 field=str(name),
             )
     try:
         check_json(extra, MAX_MEDIA_TEXT)
     except ValueError as error:
-        raise RequestError(f"extra cannot be sent as JSON: {error}", field="extra") from None
+        raise RequestError(f"{what} cannot be sent as JSON: {error}", field=what) from None

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from attrs import evolve, frozen
 
-from modelslab_async import ModelsLab, NotAudio, Request, WrongContent
+from modelslab_async import ModelsLab, NotAudio, RawRequest, Request, WrongContent
 from modelslab_async._protocol.output import Output
 from modelslab_async.endpoints import Estimate
 
@@ -53,7 +53,7 @@ class Sound(Transcript):
 
 
 def ticket(**more: Any) -> dict[str, Any]:
-    return {"status": "processing", "id": 7, "fetch_result": f"{{url}}{FAMILY}/7", **more}
+    return {"status": "processing", "id": 7, "fetch_result": f"{{url}}{FAMILY}/7"} | more
 
 
 def ends(*output: str, **more: Any) -> dict[str, Any]:
@@ -184,3 +184,37 @@ async def test_a_job_that_the_api_forgot_is_found_where_its_ticket_said(tmp_path
         ModelsLab("k" * 40, base_url=lost.url, poll=policy, download=DOWNLOAD) as client,
     ):
         assert await client.read(await client.generate(Transcript())) == TEXT.decode()
+
+
+PATH = "/api/v6/images/text2img"
+
+
+def image_ticket(**more: Any) -> dict[str, Any]:
+    return ticket(fetch_result="{url}/api/v6/images/fetch/7", **more)
+
+
+async def test_any_other_job_goes_the_way_of_all_jobs(tmp_path: Path) -> None:
+    api = OneJob(image_ticket(), ends("{url}/f/a"), {"/f/a": PNG})
+    request = RawRequest(PATH, {"prompt": "a lake", "samples": 1}, gives="image")
+    async with client_of(api) as client:
+        job = await client.submit(request)
+        assert client.job(job.to_json()) is job
+        saved = await client.download(job, tmp_path / "lake.png")
+    assert saved.path.read_bytes() == PNG
+    (submit, body), (fetch, _) = api.asked
+    assert (submit, fetch) == (PATH, "/api/v6/images/fetch/7")
+    assert body == {
+        "prompt": "a lake",
+        "samples": 1,
+        "track_id": body["track_id"],
+        "key": "k" * 40,
+    }
+
+
+async def test_any_other_job_is_asked_about_in_its_own_family_when_its_ticket_names_none(
+    tmp_path: Path,
+) -> None:
+    api = OneJob({"status": "processing", "id": 7}, ends("{url}/f/a"), {"/f/a": PNG})
+    async with client_of(api) as client:
+        await client.generate(RawRequest(PATH, {}, gives="image"))
+    assert [path for path, _ in api.asked] == [PATH, "/api/v6/images/fetch/7"]

@@ -231,6 +231,7 @@ def test_a_text_is_read_as_what_it_is() -> None:
         (MP4 + box(b"free") * 100_001, (".mp4", LONG)),
         (b"\x1aE\xdf\xa3" + bytes(99), (".webm", UNJUDGED)),
         (bytes(range(1, 30)) * 9, (".bin", UNJUDGED)),
+        (b"\x89" * 99, (".bin", UNJUDGED)),
     ],
 )
 def test_the_boxes_of_a_video_add_up_to_it(data: bytes, expected: tuple[str, Completeness]) -> None:
