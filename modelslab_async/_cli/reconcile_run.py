@@ -129,7 +129,7 @@ async def _look(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _
         return
     for name, job_id in orders.adopt:
         row = await _row(ledger, name)
-        await reconciler.confirm(job_id)
+        await reconciler.confirm(row, job_id)
         await reconciler.adopt(row, job_id)
     await reconciler.run()
     found.unmatched, found.trouble = reconciler.unmatched, reconciler.trouble

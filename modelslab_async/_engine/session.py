@@ -21,6 +21,7 @@ from .._policy.poll import Finish, PollPolicy, PollState
 from .._protocol.replies import Finished, RemoteFile
 from .._protocol.text import read_text
 from .._protocol.urls import is_loopback, origin
+from .._protocol.urls import job_id as trusted_id
 from ..endpoints.base import Request
 from ..errors import RequestError
 from .aio import in_thread
@@ -137,6 +138,18 @@ class Session:
         """
         webhook = None if self.deliveries is None else self.deliveries.url_for(track_id)
         return await prepare(request, track_id, webhook=webhook, clips=self._clips)
+
+    def job_of(self, request: Request, job_id: str) -> Job:
+        """The job of this id, as one that such a request has made.
+
+        Raises:
+            RequestError: it is no id.
+        """
+        own = trusted_id(job_id)
+        if own is None:
+            return self.job(job_id)  # which says so
+        watched = self.poller.watching(own, request.fetch)
+        return watched or self._taken_up(id=own, path=request.fetch, gives=request.gives)
 
     def job(self, handle: str | int) -> Job:
         """The job of an id or a handle: the one that is watched already, or a new `Job`.

@@ -16,9 +16,9 @@ from functools import partial
 from itertools import takewhile
 
 import anyio
-from attrs import frozen
+from attrs import field, frozen
 
-from .._engine.aio import now
+from .._engine.aio import in_thread, now
 from .._engine.http import NoResponse, Response, read_beside
 from .._engine.session import Session
 from .._policy.error_mapping import cannot_read, no_answer, said_no
@@ -39,6 +39,7 @@ from ..errors import ModelsLabError, RequestError
 from . import _transitions as changes
 from ._account import check_account
 from ._ledger import Ledger
+from ._records import request_of
 from ._rows import Row
 from ._sqlite.identity import track_id_of
 from ._sqlite.reader import Reader
@@ -54,11 +55,19 @@ _log = logging.getLogger("modelslab_async.batch")
 
 @frozen
 class UnmatchedJob:
-    """A job of the account that no row knows, and that does not say whose it is."""
+    """A job of the account that no row knows, and that does not say whose it is.
+
+    Attributes:
+        id: its id.
+        track_id: as it was sent, if the API says so.
+        prompt: the same.
+        family: of the path that it was asked about under.
+    """
 
     id: str
     track_id: str | None
     prompt: str | None
+    family: str = field(default=VOICE_FETCH, repr=False)
 
 
 class Reconciler:
@@ -73,7 +82,7 @@ class Reconciler:
     def __init__(self, session: Session, ledger: Ledger) -> None:
         self._session = session
         self._ledger = ledger
-        self._seen: dict[str, UnmatchedJob] = {}
+        self._seen: dict[tuple[str, str], UnmatchedJob] = {}
         self.unmatched: tuple[UnmatchedJob, ...] = ()
         self.adopted: list[int] = []
         self.trouble: ModelsLabError | None = None
@@ -108,7 +117,8 @@ class Reconciler:
             return resolved
         unmatched = []
         enough = _MAX_STRANGERS + len(lost)
-        async with aclosing(self._strangers(await self._floor(), enough)) as found:
+        families = await in_thread(partial(_families, list(lost.values())))
+        async with aclosing(self._strangers(families, enough)) as found:
             async for stranger in found:
                 lost_row = lost.get(stranger.track_id or "")
                 if lost_row is None or _contradicts(stranger, lost_row):
@@ -145,7 +155,7 @@ class Reconciler:
             job_id: of the job.
             sent_as: the job's ``track_id``, if it is known.
         """
-        handle = self._session.job(job_id).to_json()
+        handle = self._session.job_of(request_of(row), job_id).to_json()
         found = changes.accepted(row.seq, job_id, handle)
         if row.state is RowState.PLANNED:
             await self._ledger.take_over(row, sent_as or row.track_id or "", found)
@@ -154,13 +164,13 @@ class Reconciler:
         self.adopted.append(row.seq)
         _log.info("row %s: its job is %s", row.id, job_id, extra={"job_id": job_id})
 
-    async def confirm(self, job_id: str) -> None:
-        """See that the API knows a job, before a person's word for it is believed.
+    async def confirm(self, row: Row, job_id: str) -> None:
+        """See that the API knows a job of a row, before a person's word for it is believed.
 
         Raises:
             RequestError: it says nothing of such a job.
         """
-        job = self._session.job(job_id)
+        job = self._session.job_of(request_of(row), job_id)
         await self._session.poller.ask(job)
         match job.state.news:
             case Finished() | Ticket() | Pending() | Failed(reason=Failure.FAILED):
@@ -176,29 +186,38 @@ class Reconciler:
         if self._session.deliveries is None:
             return False
         for job_id in await self._session.deliveries.named(track_id):
-            if await self._ledger.read(partial(_unknown, [job_id])):
-                stranger = await self._confirmed(job_id)
+            family = request_of(row).fetch
+            if await self._ledger.read(partial(_unknown, [job_id], family)):
+                stranger = await self._confirmed(row, job_id)
                 if stranger is not None and not _is_of_another(stranger, row, track_id):
                     await self.adopt(row, job_id, sent_as=track_id)
                     return True
         return False
 
-    async def _confirmed(self, job_id: str) -> UnmatchedJob | None:
+    async def _confirmed(self, row: Row, job_id: str) -> UnmatchedJob | None:
         """What the API says of a job that a webhook has named; ``None``: nothing good."""
-        job = self._session.job(job_id)
+        job = self._session.job_of(request_of(row), job_id)
         await self._session.poller.ask(job)
         news = job.state.news
         if not isinstance(news, Finished | Ticket | Pending):
             return None
         return UnmatchedJob(job_id, news.track_id, _prompt(news.raw.get("meta")))
 
-    async def _floor(self) -> int:
-        """Ids count upwards: a job lost now has a higher one than jobs accepted before it left."""
-        is_copy = self._ledger.in_doubt
-        return await self._ledger.read(lambda reader: reader.floor(is_copy=is_copy))
+    async def _floor(self, families: frozenset[str]) -> int:
+        """Ids count upwards: a job lost now has a higher one than jobs accepted before it left.
 
-    async def _strangers(self, floor: int, enough: int) -> AsyncGenerator[UnmatchedJob, None]:
+        Each family counts by itself, and the account's list does not say which an id is of.
+        """
+        if len(families) != 1:
+            return 0
+        (family,), is_copy = families, self._ledger.in_doubt
+        return await self._ledger.read(lambda reader: reader.floor(is_copy=is_copy, family=family))
+
+    async def _strangers(
+        self, families: frozenset[str], enough: int
+    ) -> AsyncGenerator[UnmatchedJob, None]:
         """Jobs of the account that no row knows, newest first."""
+        floor = await self._floor(families)
         seen: set[str] = set()
         found = 0
         for page in range(1, _MAX_PAGES + 1):
@@ -207,8 +226,10 @@ class Reconciler:
             if not newer:
                 return
             seen.update(newer)
-            for job_id in await self._ledger.read(partial(_unknown, newer)):
-                yield await self._asked(job_id)
+            # The list does not say which family an id is of: one that any row has is left out.
+            for job_id in await self._ledger.read(partial(_unknown, newer, None)):
+                for family in sorted(families):
+                    yield await self._asked(job_id, family)
                 found += 1
             if len(newer) < len(ids):
                 return
@@ -228,19 +249,19 @@ class Reconciler:
             return []
         return ids
 
-    async def _asked(self, job_id: str) -> UnmatchedJob:
+    async def _asked(self, job_id: str, family: str) -> UnmatchedJob:
         """What the API says of a job that we do not know; asked once in the life of this object."""
-        if job_id not in self._seen:
+        if (family, job_id) not in self._seen:
             answer = await self._session.transport.post(
-                f"{VOICE_FETCH}/{job_id}", {}, timeout=self._session.poller.policy.timeout
+                f"{family}/{job_id}", {}, timeout=self._session.poller.policy.timeout
             )
             reply = await read_beside(answer, partial(_read, answer))
             if not isinstance(reply, Finished):
-                return UnmatchedJob(job_id, None, None)
-            self._seen[job_id] = UnmatchedJob(
-                job_id, reply.track_id, _prompt(reply.raw.get("meta"))
+                return UnmatchedJob(job_id, None, None, family)
+            self._seen[(family, job_id)] = UnmatchedJob(
+                job_id, reply.track_id, _prompt(reply.raw.get("meta")), family
             )
-        return self._seen[job_id]
+        return self._seen[(family, job_id)]
 
 
 def _read(answer: Response | NoResponse) -> Reply | None:
@@ -263,9 +284,14 @@ def _listed(answer: Response | NoResponse) -> list[str] | ModelsLabError:
     return cannot_read(what, reply, answer.status)
 
 
-def _unknown(job_ids: list[str], reader: Reader) -> list[str]:
+def _unknown(job_ids: list[str], family: str | None, reader: Reader) -> list[str]:
     """Those that no row has; asked together, as each question is a trip to the ledger's thread."""
-    return [job_id for job_id in job_ids if reader.with_job_id(job_id) is None]
+    return [job_id for job_id in job_ids if reader.with_job_id(job_id, family) is None]
+
+
+def _families(rows: list[Row]) -> frozenset[str]:
+    """Where the jobs of these rows are asked about."""
+    return frozenset(request_of(row).fetch for row in rows)
 
 
 def _is_above(floor: int, job_id: str) -> bool:
@@ -278,6 +304,8 @@ def _is_of_another(stranger: UnmatchedJob, row: Row, track_id: str) -> bool:
 
 def _contradicts(stranger: UnmatchedJob, row: Row) -> bool:
     """A `track_id` of the caller's own may have been used before, for something else."""
+    if stranger.family != request_of(row).fetch:
+        return True
     own = "track_id" in json.loads(row.request)
     return own and stranger.prompt is not None and stranger.prompt != row.prompt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -195,6 +196,18 @@ def storable(value: Storable) -> Storable:
     if isinstance(value, int):
         return max(min(value, _LARGEST), -_LARGEST - 1)
     return value
+
+
+def family_of(handle: str | None) -> str:
+    """The family that the job of a handle is of: its path without the id. Empty: it names none.
+
+    Families count their jobs each by itself, so that this and the id are what names a job.
+    """
+    try:
+        path = json.loads(handle or "")["path"]
+    except (ValueError, TypeError, KeyError):
+        return ""
+    return path.rpartition("/")[0] if isinstance(path, str) else ""
 
 
 def message(text: str) -> str:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from modelslab_async._engine.handle import write_handle
+from modelslab_async._protocol.replies import Links
 from modelslab_async.batch import _transitions as changes
 from modelslab_async.batch._ledger import Ledger
 from modelslab_async.batch._rows import PlannedRow
-from modelslab_async.batch._sqlite.reader import LEDGER_NAME
+from modelslab_async.batch._sqlite.reader import LEDGER_NAME, Reader
+from modelslab_async.batch._sqlite.schema import VERSION
 from modelslab_async.batch._sqlite.store import Store
 from modelslab_async.batch._states import RowState
 from modelslab_async.errors import LedgerError
@@ -264,3 +269,51 @@ async def test_a_row_does_not_show_its_request_by_accident(tmp_path: Path) -> No
     async with Ledger(tmp_path) as ledger:
         await ledger.plan(planned(1))
         assert "sitar" not in repr(await ledger.row(1))
+
+
+def handle_of(job_id: str, family: str) -> str:
+    return write_handle(id=job_id, track_id=1, path=f"{family}/{job_id}", links=Links())
+
+
+async def test_s35_two_families_may_give_one_id_to_two_rows_and_one_family_may_not(
+    tmp_path: Path,
+) -> None:
+    voice, images = "/api/v6/voice/fetch", "/api/v6/images/fetch"
+    async with Ledger(tmp_path) as ledger:
+        await ledger.plan(planned(3))
+        for seq, family in ((1, voice), (2, images), (3, images)):
+            await ledger.write(changes.intent(seq, seq, 1))
+            await ledger.write(changes.accepted(seq, "7", handle_of("7", family)))
+        states = [row.state for row in await ledger.page()]
+        assert states == [RowState.SUBMITTED, RowState.SUBMITTED, RowState.AMBIGUOUS]
+        for family in (voice, images, "/api/v6/video/fetch"):
+            found = await ledger.read(partial(_row_of, family))
+            assert found == {voice: 1, images: 2}.get(family)
+
+
+def _row_of(family: str, reader: Reader) -> int | None:
+    row = reader.with_job_id("7", family)
+    return None if row is None else row.seq
+
+
+async def test_a_ledger_of_before_the_families_is_read_as_it_is_and_brought_up_to_date(
+    tmp_path: Path,
+) -> None:
+    async with Ledger(tmp_path) as ledger:
+        await ledger.plan(planned(2))
+        await ledger.write(changes.intent(1, 1, 1))
+        await ledger.write(changes.accepted(1, "7", handle_of("7", "/api/v6/voice/fetch")))
+    with contextlib.closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db:
+        db.executescript(
+            "DROP INDEX one_row_a_job; ALTER TABLE rows DROP COLUMN family;"
+            "PRAGMA user_version = 2;"
+            "CREATE UNIQUE INDEX one_row_a_job ON rows (job_id) WHERE job_id IS NOT NULL"
+        )
+    with Reader.open(tmp_path) as reader:
+        assert reader.row(1).job_id == "7"
+    async with Ledger(tmp_path) as ledger:
+        await ledger.write(changes.intent(2, 2, 1))
+        await ledger.write(changes.accepted(2, "7", handle_of("7", "/api/v6/images/fetch")))
+        assert [row.job_id for row in await ledger.page()] == ["7", "7"]
+    with contextlib.closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (VERSION,)

@@ -22,7 +22,7 @@ from .._rows import COLUMNS, ErrorSummary, Row, StateSummary, Step, StoredFile, 
 from .._states import RowState
 from .._transitions import ELSEWHERE
 from .directory import LOCK_NAME
-from .schema import VERSION, version_of
+from .schema import version_of
 
 LEDGER_NAME: Final = "ledger.sqlite3"
 _TRIES: Final = 5
@@ -50,7 +50,7 @@ SELECT seq, id, coalesce(path, ''), coalesce(size, -1), coalesce(sha256, '') FRO
 WHERE state = 'done' AND seq > ? ORDER BY seq LIMIT ?
 """
 _FLOOR: Final = """
-SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND (
+SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND family = :family AND (
     SELECT max(n) FROM transitions WHERE row = seq
     AND old IN ('submitting', 'ambiguous') AND new IN ('submitted', 'ready')
 ) < (
@@ -64,7 +64,7 @@ SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND (
 # Another copy went on after all that this one knows, but for what was found of it since. Nothing
 # is a floor where this one, too, has answers that are lost: they may be older.
 _FLOOR_OF_A_COPY: Final = """
-SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*'
+SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND family = :family
 AND NOT EXISTS (SELECT 1 FROM rows WHERE state = 'ambiguous')
 AND NOT EXISTS (SELECT 1 FROM transitions WHERE row = seq AND note LIKE :elsewhere)
 """
@@ -128,7 +128,7 @@ class Reader:
             db, copy = _opened(path)
             reader = cls(db, copy)
             undo.callback(reader.close)
-            if _version(db) != VERSION:  # an empty file: its process was killed at the start
+            if not _version(db):  # an empty file: its process was killed at the start
                 raise LedgerError(f"there is no batch in {directory}: its {LEDGER_NAME} is empty")
             undo.pop_all()
         return reader
@@ -175,8 +175,10 @@ class Reader:
         """The ``seq`` of the last row, 0 while there is none."""
         return int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
 
-    def with_job_id(self, job_id: str) -> Row | None:
-        """The row that has a job."""
+    def with_job_id(self, job_id: str, family: str | None = None) -> Row | None:
+        """The row that has a job; ``family``: of the path that it is asked about under."""
+        if family is not None:
+            return self._one("job_id = ? AND family = ?", job_id, family)
         return self._one("job_id = ?", job_id)
 
     def page(
@@ -253,13 +255,13 @@ class Reader:
             return ()
         return tuple(ErrorSummary(*found) for found in self.db.execute(_ERRORS, (state,)))
 
-    def floor(self, *, is_copy: bool) -> int:
-        """The highest job id of those accepted before the first lost submit left, or 0.
+    def floor(self, *, is_copy: bool, family: str) -> int:
+        """The highest job id of a family accepted before the first lost submit left, or 0.
 
         Before is what comes earlier in the ledger's history: the time of day may jump.
         """
         query = _FLOOR_OF_A_COPY if is_copy else _FLOOR
-        values = {"elsewhere": f"{ELSEWHERE}%"}
+        values = {"elsewhere": f"{ELSEWHERE}%", "family": family}
         return int(self.db.execute(query, values).fetchone()[0] or 0)
 
     def batch(self) -> tuple[str, int]:
@@ -267,8 +269,8 @@ class Reader:
         uuid, openings = self.db.execute("SELECT uuid, openings FROM batch").fetchone()
         return str(uuid), int(openings)
 
-    def _one(self, condition: str, value: int | str) -> Row | None:
-        record = self.db.execute(_ALL + condition, (storable(value),)).fetchone()
+    def _one(self, condition: str, *values: int | str) -> Row | None:
+        record = self.db.execute(_ALL + condition, [*map(storable, values)]).fetchone()
         return None if record is None else Row(*record)
 
 

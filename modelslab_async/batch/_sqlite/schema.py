@@ -1,4 +1,4 @@
-"""The tables of a ledger. No release has written an older version, so none is brought up to date.
+"""The tables of a ledger, and what brings one of an older version up to date.
 
 The views are for people: ``sqlite3 ledger.sqlite3 'select * from row_status'``.
 """
@@ -9,6 +9,7 @@ import sqlite3
 from typing import Final
 
 from ...errors import LedgerError
+from .._rows import family_of
 
 APPLICATION_ID: Final = 0x4D4C4247  # "MLBG"
 
@@ -26,6 +27,7 @@ CREATE TABLE rows (
     cost TEXT,
     job_id TEXT,
     handle TEXT,
+    family TEXT NOT NULL DEFAULT '',
     prompt TEXT NOT NULL,
     path TEXT,
     sha256 TEXT,
@@ -98,10 +100,15 @@ SELECT 0, seq, id, '', 'planned', {_iso("planned_at", "at")}, '', NULL FROM rows
 ORDER BY 1
 """  # noqa: S608 - made of constants
 
+
+_ONE_ROW_A_JOB = """
+CREATE UNIQUE INDEX one_row_a_job ON rows (job_id, family) WHERE job_id IS NOT NULL
+"""
+
 _STATEMENTS: Final = (
     _BATCH,
     _ROWS,
-    "CREATE UNIQUE INDEX one_row_a_job ON rows (job_id) WHERE job_id IS NOT NULL",
+    _ONE_ROW_A_JOB,
     "CREATE INDEX rows_by_state ON rows (state)",
     _TRANSITIONS,
     "CREATE INDEX transitions_by_row ON transitions (row)",
@@ -110,7 +117,9 @@ _STATEMENTS: Final = (
     _HISTORY,
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
-VERSION: Final = 2
+VERSION: Final = 3
+_OLDEST: Final = 2
+"""In this version, jobs of two families could not have one id. It is read as it is."""
 
 
 def version_of(db: sqlite3.Connection) -> int:
@@ -129,7 +138,7 @@ def version_of(db: sqlite3.Connection) -> int:
             f"the ledger has schema version {version}, and this program knows {VERSION}: it was "
             "written by a newer version of this program; use that one"
         )
-    if 0 < version < VERSION:
+    if 0 < version < _OLDEST:
         raise LedgerError(
             f"the ledger has schema version {version}, and this program knows {VERSION}: it was "
             "written by an older version of this program; finish the batch with that one"
@@ -137,8 +146,22 @@ def version_of(db: sqlite3.Connection) -> int:
     return version
 
 
-def create(db: sqlite3.Connection) -> None:
-    """Make the tables in an empty file. Runs inside the caller's transaction."""
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring an older ledger up to date. Runs inside the caller's transaction."""
+    db.execute("ALTER TABLE rows ADD COLUMN family TEXT NOT NULL DEFAULT ''")
+    handles = db.execute("SELECT seq, handle FROM rows WHERE handle IS NOT NULL")
+    families = [(family_of(handle), seq) for seq, handle in handles]
+    db.executemany("UPDATE rows SET family = ? WHERE seq = ?", families)
+    db.execute("DROP INDEX one_row_a_job")
+    db.execute(_ONE_ROW_A_JOB)
+    db.execute("UPDATE batch SET version = ?", (VERSION,))
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def create(db: sqlite3.Connection, uuid: str, now: float) -> None:
+    """Make the tables of a new batch in an empty file. Runs inside the caller's transaction."""
     for statement in _STATEMENTS:
         db.execute(statement)
+    query = "INSERT INTO batch (uuid, created_at, version) VALUES (?, ?, ?)"
+    db.execute(query, (uuid, now, VERSION))
     db.execute(f"PRAGMA user_version = {VERSION}")

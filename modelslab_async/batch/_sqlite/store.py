@@ -26,6 +26,7 @@ from .._rows import (
     PlannedRow,
     Row,
     Storable,
+    family_of,
     own_track_id,
     request_text,
     storable,
@@ -37,7 +38,7 @@ from .files import Files
 from .identity import IDENTITY, is_in_doubt
 from .location import Lock, leave_lock, make_directory
 from .reader import DAMAGED, Reader, explained
-from .schema import VERSION, create, version_of
+from .schema import VERSION, create, migrate, version_of
 
 _ORPHANS: Final = 500
 _SETTINGS: Final = (
@@ -346,8 +347,8 @@ class Store(Reader):
         return len(others)
 
     def _holder(self, change: Change) -> Row | None:
-        job_id = change.values.get("job_id")
-        holder = self.with_job_id(str(job_id)) if job_id is not None else None
+        job_id, handle = change.values.get("job_id"), str(change.values.get("handle"))
+        holder = self.with_job_id(str(job_id), family_of(handle)) if job_id is not None else None
         return None if holder is None or holder.seq == change.row else holder
 
     def _write(self, change: Change, row: Row) -> Row:
@@ -355,10 +356,11 @@ class Store(Reader):
         stamps = dict.fromkeys((*change.stamps, "updated_at"), now)
         given = {**change.values, "state": change.to.value, **stamps}
         values: dict[str, Any] = {name: storable(value) for name, value in given.items()}
-        names = ", ".join(f"{name} = ?" for name in values)
+        written = values | ({"family": family_of(values["handle"])} if "handle" in values else {})
+        names = ", ".join(f"{name} = ?" for name in written)
         query = f"UPDATE rows SET {names} WHERE seq = ?"  # noqa: S608 - Change checks the names
         try:
-            self.db.execute(query, (*values.values(), row.seq))
+            self.db.execute(query, (*written.values(), row.seq))
         except sqlite3.IntegrityError as error:
             raise LedgerError(f"row {row.id} cannot be {change.to}: {error}") from error
         # The price of the day: what is paid, or may be, counts at it ever after.
@@ -420,9 +422,9 @@ def _begin(db: sqlite3.Connection, lock: Lock, now: float) -> None:
     db.execute("BEGIN IMMEDIATE")
     version = version_of(db)
     if version == 0:
-        create(db)
-        query = "INSERT INTO batch (uuid, created_at, version) VALUES (?, ?, ?)"
-        db.execute(query, (str(uuid.uuid4()), now, VERSION))
+        create(db, str(uuid.uuid4()), now)
+    elif version < VERSION:
+        migrate(db)
     lock.check(Reader(db).batch()[0])
     db.execute("COMMIT")
 
