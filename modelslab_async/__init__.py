@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .batch._limits import Limits
     from .batch._outcomes import Failed, Succeeded
     from .batch._states import RowState
-    from .client import Balance, ModelsLab
+    from .client import Balance, ModelsLab, Voice
     from .endpoints.base import Request
     from .endpoints.music import MusicGen
     from .endpoints.raw import RawRequest
@@ -104,6 +104,7 @@ __all__ = [
     "Succeeded",
     "TransportError",
     "UnexpectedReply",
+    "Voice",
     "WebhookError",
     "WrongAccount",
     "WrongContent",
@@ -116,6 +117,7 @@ _MODULES = {
     "RowState": "batch._states",
     "Succeeded": "batch._outcomes",
     "Balance": "client",
+    "Voice": "client",
     "DownloadPolicy": "_policy.download",
     "Generation": "_engine.job",
     "Integrity": "_policy.download",

@@ -11,23 +11,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from ._arguments import above_zero, at_least, file_of, key_from_environment, request_of, several
 from ._engine.aio import in_thread, runs_on, wait_shielded
 from ._engine.download import Progress, SavedFile
-from ._engine.http import Network, Response, read_beside
+from ._engine.http import Network
 from ._engine.job import Generation, Job
 from ._engine.secret import Secret
 from ._engine.session import Session
 from ._engine.targets import check_target, target_of
+from ._one_shots import Balance, OneShots, Voice
 from ._policy.download import DownloadPolicy
-from ._policy.error_mapping import cannot_read, no_answer, said_no
 from ._policy.poll import PollPolicy
-from ._protocol.replies import Failed, Finished, Refused, RemoteFile, read_reply
+from ._protocol.replies import RemoteFile
 from ._protocol.urls import api_origin
 from ._protocol.wire_values import MAX_TRACK_ID
-from ._text import safe_text, slug
+from ._text import slug
 from .endpoints.base import Request
 from .errors import ConfigurationError
 
@@ -43,18 +43,10 @@ if TYPE_CHECKING:
 DEFAULT_BASE_URL = "https://modelslab.com"
 _LONGEST_STEM = "x" * 64  # a slug of the job's id, and a number
 
-__all__ = ["Balance", "ModelsLab"]
+__all__ = ["Balance", "ModelsLab", "Voice"]
 
 
-@frozen
-class Balance:
-    """What is in the account's wallet, in its own currency."""
-
-    amount: float
-    currency: str
-
-
-class ModelsLab:
+class ModelsLab(OneShots):
     """A session with the ModelsLab music API. Use it with ``async with``, again if you like.
 
     Args:
@@ -380,29 +372,6 @@ class ModelsLab:
         """
         return self._open_session.poller.watched
 
-    async def balance(self) -> Balance:
-        """What is left in the wallet (``POST /api/wallet_balance``).
-
-        Raises:
-            APIError, TransportError, UnexpectedReply: no balance to be had.
-        """
-        data = (await self._ask("balance", "/api/wallet_balance")).get("data")
-        if not isinstance(data, dict) or not isinstance(data.get("balance"), int | float):
-            raise cannot_read("balance", read_reply(b"{}"), 200)
-        return Balance(float(data["balance"]), safe_text(data.get("currency", ""), 8))
-
-    async def queue_depth(self) -> int:
-        """Requests in the account's queue now (``request_count``; 30 questions a minute).
-
-        Raises:
-            APIError, TransportError, UnexpectedReply: no count to be had.
-        """
-        path = "/api/v6/processing/request_count"
-        count = (await self._ask("queue depth", path)).get("processing_count")
-        if not isinstance(count, int):
-            raise cannot_read("queue depth", read_reply(b"{}"), 200)
-        return count
-
     def __repr__(self) -> str:
         state = "closed" if self._opened is None else "open"
         return f"<ModelsLab {self._origin} {state}, {self._max_jobs} jobs at once>"
@@ -435,16 +404,3 @@ class ModelsLab:
             to, f"{slug(file.job_id or 'track', ascii_only=True)}{number}", file.gives
         )
         return await self._session.bring(file, target, progress)
-
-    async def _ask(self, what: str, path: str) -> dict[str, Any]:
-        """A question that costs nothing, about the account."""
-        answer = await self._session.transport.post(path, {}, timeout=self._poll.timeout)
-        if not isinstance(answer, Response):
-            raise no_answer(what, answer.reason, timed_out=answer.timed_out)
-        reply = await read_beside(answer, partial(read_reply, answer.body, answer.status))
-        match reply:
-            case Refused() | Failed():
-                raise said_no(what, reply, answer.status)
-            case Finished(raw=raw):
-                return raw
-        raise cannot_read(what, reply, answer.status)

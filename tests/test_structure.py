@@ -32,7 +32,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "_engine": ENGINE,
     "webhooks": ("errors", "_protocol", "_engine.aio", "_engine.secret", "_engine.redaction"),
     "batch": ENGINE,
-    "client": (*ENGINE, "_arguments", "batch"),
+    "_one_shots": ENGINE,
+    "client": (*ENGINE, "_arguments", "_one_shots", "batch"),
     "sandbox": (),
     "_cli": (
         "",

@@ -87,17 +87,27 @@ def _body(submission: Submission) -> Encoded:
     return Encoded(encode_json(submission.fields))
 
 
+async def media_text(field: str, clip: Path | bytes) -> str:
+    """A local clip as it is sent beside any request.
+
+    Raises:
+        RequestError: it cannot be read, or is not what the API takes.
+    """
+    return await in_thread(partial(_text_of, field, clip, unchecked=False))
+
+
 def _encoded(request: Request) -> dict[str, str]:
     """Blocking: the local files as they are sent, by the names of their fields."""
     return {
-        field: encode_clip(
-            field,
-            clip if isinstance(clip, bytes) else _read(field, clip),
-            name="" if isinstance(clip, bytes) else clip.name,
-            unchecked=request.unchecked,
-        )
+        field: _text_of(field, clip, unchecked=request.unchecked)
         for field, clip in request.local_media().items()
     }
+
+
+def _text_of(field: str, clip: Path | bytes, *, unchecked: bool) -> str:
+    if isinstance(clip, bytes):
+        return encode_clip(field, clip, unchecked=unchecked)
+    return encode_clip(field, _read(field, clip), name=clip.name, unchecked=unchecked)
 
 
 def _read(field: str, path: Path) -> bytes:

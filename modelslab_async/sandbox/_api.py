@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._general import AccountEndpoints
     from ._generation import Generation
+    from ._voices import VoiceEndpoints
 
 Handler = Callable[[RequestContext], Awaitable[Answer]]
 
@@ -37,6 +38,7 @@ class Api:
     _clock: Clock
     _generation: Generation
     _desk: AccountEndpoints
+    _voices: VoiceEndpoints
     _stage: Callable[[str], ActiveScenario]
     _routes: dict[str, tuple[str, Handler]] = field(init=False)
 
@@ -48,6 +50,9 @@ class Api:
             "/api/assets_generated": ("assets", desk.assets),
             "/api/v6/assets_generated": ("assets", desk.assets),
             "/api/v6/base64_to_url": ("upload", desk.upload),
+            "/api/v6/voice/voice_list": ("voices", self._voices.list),
+            "/api/v6/voice/voice_upload": ("voice_upload", self._voices.add),
+            "/api/v6/voice/base64_to_url": ("upload", self._voices.to_url),
         }
 
     async def handle(self, x: RequestContext, path: str) -> Answer | None:

@@ -16,6 +16,8 @@ Where = Literal[
     "balance",
     "request_count",
     "assets",
+    "voices",
+    "voice_upload",
     "upload",
     "download",
     "webhook",

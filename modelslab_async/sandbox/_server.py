@@ -30,6 +30,7 @@ from ._loading import ScenarioError, load_scenario
 from ._scenario import Scenario
 from ._storage import Storage
 from ._tickets import Tickets
+from ._voices import VoiceEndpoints
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -221,7 +222,8 @@ class Sandbox:
         )
         generation = Generation(self._account, tickets, self._clock, storage, deliveries)
         desk = AccountEndpoints(self._account, tickets, self._clock, storage)
-        api = Api(self.key, self._account, self._clock, generation, desk, self._stage)
+        voices = VoiceEndpoints(storage)
+        api = Api(self.key, self._account, self._clock, generation, desk, voices, self._stage)
         self._handles: dict[str, Handle] = {
             "api": with_window(api.handle, lambda: self.book, self.canonical),
             "storage": storage.handle,
