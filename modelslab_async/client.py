@@ -222,7 +222,9 @@ class ModelsLab(OneShots):
             return generation if to is None else await self.download(generation, to)
         except asyncio.CancelledError as cancelled:
             cancelled.job = job.to_json()  # type: ignore[attr-defined]
-            cancelled.add_note(f"job {job.id} goes on; client.job({job.id!r}) takes it up again")
+            cancelled.add_note(
+                f"job {job.id} goes on; client.job({job.short_handle!r}) takes it up again"
+            )
             raise
 
     async def download(

@@ -35,7 +35,7 @@ from .._protocol.replies import Failed, Failure, Finished, Links, RemoteFile, Ti
 from .._protocol.urls import VOICE_FETCH
 from ..errors import ModelsLabError
 from .aio import Signal, now, time_limit
-from .handle import write_handle
+from .handle import short_handle, write_handle
 
 _LAST_QUESTION = 5.0
 
@@ -250,6 +250,11 @@ class Job:
             gives=self.gives,
         )
 
+    @property
+    def short_handle(self) -> str:
+        """A handle without links, for messages: the id, if that is enough."""
+        return short_handle(self.id, self.path, self.gives)
+
     def __await__(self) -> Generator[Any, Any, Generation]:
         return self.result().__await__()
 
@@ -370,6 +375,7 @@ class Job:
             stop,
             job=self.to_json(),
             job_id=self.id,
+            known_as=self.short_handle,
             track_id=self.track_id,
             waited=self._elapsed,
             last=describe(self.state.news),

@@ -96,7 +96,8 @@ class Poller:
             raise ConfigurationError(
                 f"job {job.id} belongs to a client on another event loop, where it goes on: wait "
                 "for it there (asyncio.run_coroutine_threadsafe(job.result(), loop) does so from "
-                f"a thread), or open a client here and resume with client.job({job.id!r})",
+                "a thread), or open a client here and resume with "
+                f"client.job({job.short_handle!r})",
                 job=job.to_json(),
                 job_id=job.id,
                 track_id=job.track_id,
@@ -104,7 +105,7 @@ class Poller:
         if self._closed:
             raise ConfigurationError(
                 f"the client of job {job.id} was closed; the job goes on: "
-                f"open a client and resume with client.job({job.id!r})",
+                f"open a client and resume with client.job({job.short_handle!r})",
                 job=job.to_json(),
                 job_id=job.id,
                 track_id=job.track_id,

@@ -119,7 +119,7 @@ class Session:
             _log.warning(
                 "job %s is not finished; it keeps running: client.job(%r) takes it up again",
                 job.id,
-                job.id,
+                job.short_handle,
                 extra={"job_id": job.id, "track_id": job.track_id},
             )
         await asyncio.sleep(0)  # a task that is cancelled before its first step cleans up nothing

@@ -32,6 +32,7 @@ from .._protocol.wire_values import id_in_fragment
 from .._protocol.wording import texts
 from ..errors import ConfigurationError, ModelsLabError
 from .aio import now, wait_shielded
+from .handle import short_handle
 from .http import KeyedTransport, NoResponse, Response, read_beside
 from .job import Job
 from .poll import Poller
@@ -144,7 +145,7 @@ class Submitter:
                 result = await self._recover_unknown(submission, result, journal)
             if isinstance(result.outcome, Job):
                 return result.outcome
-            error = _error(result, submission.track_id)
+            error = _error(result, submission)
             if error is not None:
                 raise error
             if isinstance(result.outcome, NotSent):
@@ -170,7 +171,7 @@ class Submitter:
         except ConfigurationError:  # the client closes: there is nobody to confirm it any more
             return unknown
         except asyncio.CancelledError as cancelled:
-            _note(cancelled, str(_error(unknown, submission.track_id)), submission.track_id)
+            _note(cancelled, str(_error(unknown, submission)), submission.track_id)
             raise
 
     async def _job_from_webhook(
@@ -224,7 +225,7 @@ class Submitter:
         self._spawn(self._attempt(attempt, answered)).add_done_callback(ended)
         cancelled = await wait_shielded(answered)
         if cancelled is not None:
-            _tell(cancelled, answered, attempt.submission.track_id)
+            _tell(cancelled, answered, attempt.submission)
             raise cancelled
         return answered.result()
 
@@ -362,11 +363,13 @@ def _outcome(
     return NotSent(answer.reason, answer.permanent, answer.timed_out), 0
 
 
-def _error(result: _Result, track_id: int | str) -> ModelsLabError | None:
+def _error(result: _Result, submission: Submission) -> ModelsLabError | None:
     """The error for an attempt after which there is no other; ``None``: try again."""
+    request, track_id = submission.request, submission.track_id
     match result.outcome:
         case Unknown(reason, hint):
-            return may_exist(reason, track_id, hint)
+            known_as = hint and short_handle(hint, f"{request.fetch}/{hint}", request.gives)
+            return may_exist(reason, track_id, hint, known_as)
         case Rejected(reply):
             return said_no("submit", reply, result.status, track_id=track_id)
         case Busy(reply) if (reply.retry_after or 0.0) > MAX_WAIT and reply.maximum is None:
@@ -381,19 +384,20 @@ def _unreachable(outcome: NotSent, track_id: int | str) -> ModelsLabError:
 
 
 def _tell(
-    cancelled: asyncio.CancelledError, answered: asyncio.Future[_Result], track_id: int | str
+    cancelled: asyncio.CancelledError, answered: asyncio.Future[_Result], submission: Submission
 ) -> None:
     """Put on a cancellation what would be lost with it: the job that was paid for meanwhile."""
     error = answered.exception()
     if error is None and isinstance(job := answered.result().outcome, Job):
         cancelled.job = job.to_json()  # type: ignore[attr-defined]
-        text = f"job {job.id} was accepted while its caller was cancelled; client.job({job.id!r})"
+        text = f"job {job.id} was accepted while its caller was cancelled; "
+        text += f"client.job({job.short_handle!r})"
     else:
-        error = error or _error(answered.result(), track_id)
+        error = error or _error(answered.result(), submission)
         if error is None:
             return
         text = str(error)
-    _note(cancelled, text, track_id)
+    _note(cancelled, text, submission.track_id)
 
 
 def _note(cancelled: asyncio.CancelledError, text: str, track_id: int | str) -> None:

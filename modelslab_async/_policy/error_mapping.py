@@ -82,13 +82,14 @@ def said_no(
     *,
     job: str | None = None,
     job_id: str | None = None,
+    known_as: str | None = None,
     track_id: int | str | None = None,
 ) -> APIError:
     """The error for an answer that turns a request away."""
     kind, remedy = _kind(reply)
     named = job_id or reply.id
     if job is not None:
-        remedy = _ABOUT_A_JOB.format(job_id)
+        remedy = _ABOUT_A_JOB.format(known_as)
     elif named is not None:
         remedy = f"the answer names job {named}: see in your wallet whether it was billed"
     message = f"{what}: {reply.message or 'refused without a reason'} (HTTP {status}); {remedy}"
@@ -137,9 +138,19 @@ def cannot_read(what: str, reply: Reply, status: int) -> UnexpectedReply:
     )
 
 
-def may_exist(reason: str, track_id: int | str, hint: str | None) -> SubmitUnknown:
-    """The error for a submit that may have made a job which we do not know."""
-    named = f" (a broken answer named id {hint}: try client.job({hint!r}))" if hint else ""
+def may_exist(
+    reason: str, track_id: int | str, hint: str | None, known_as: str | None = None
+) -> SubmitUnknown:
+    """The error for a submit that may have made a job which we do not know.
+
+    Args:
+        reason: why it is not known.
+        track_id: of the request.
+        hint: the id of a job that a broken answer seems to name.
+        known_as: what `ModelsLab.job` takes for that one, if the id is not enough.
+    """
+    job = known_as or hint
+    named = f" (a broken answer named id {hint}: try client.job({job!r}))" if hint else ""
     return SubmitUnknown(
         f"a job may exist and be billed, with track_id {track_id}: {reason}{named}; "
         "look for it in your ModelsLab dashboard before you send the request again",
@@ -169,7 +180,14 @@ def nothing_arrives(count: int, last: ModelsLabError) -> IncompleteDownload:
 
 
 def stopped(
-    stop: Stop, *, job: str, job_id: str, track_id: int | str | None, waited: float, last: str
+    stop: Stop,
+    *,
+    job: str,
+    job_id: str,
+    known_as: str,
+    track_id: int | str | None,
+    waited: float,
+    last: str,
 ) -> ModelsLabError:
     """The error for a job that will not be waited for any longer.
 
@@ -177,6 +195,7 @@ def stopped(
         stop: why.
         job: its handle.
         job_id: its id.
+        known_as: what `ModelsLab.job` takes for it.
         track_id: its track_id.
         waited: seconds since it was accepted.
         last: what the last poll brought, in words; empty when it was a plain "processing".
@@ -186,7 +205,7 @@ def stopped(
             return JobTimeout(
                 f"job {job_id} is still processing after {waited:.0f} s"
                 + (f" (last answer: {last})" if last else "")
-                + f"; it keeps running: resume with client.job({job_id!r})",
+                + f"; it keeps running: resume with client.job({known_as!r})",
                 job=job,
                 job_id=job_id,
                 track_id=track_id,
@@ -195,7 +214,7 @@ def stopped(
             return NotFound(
                 f"job {job_id}: the API does not know it any more "
                 f"({reply.message or 'it gives no reason'}); it may still appear: "
-                f"ask again later with client.job({job_id!r})",
+                f"ask again later with client.job({known_as!r})",
                 status_code=reply.status,
                 server_message=reply.message,
                 job=job,
@@ -218,12 +237,13 @@ def stopped(
                 reply.status,
                 job=job,
                 job_id=job_id,
+                known_as=known_as,
                 track_id=track_id,
             )
         case Finished():
             return OutputLost(
                 f"job {job_id} is finished, but the API names no file; it is paid for: ask again "
-                f"later with client.job({job_id!r}), then ModelsLab support",
+                f"later with client.job({known_as!r}), then ModelsLab support",
                 job=job,
                 job_id=job_id,
                 track_id=track_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -12,7 +13,15 @@ from typing import Any, ClassVar
 import pytest
 from attrs import evolve, frozen
 
-from modelslab_async import ModelsLab, NotAudio, RawRequest, Request, WrongContent
+from modelslab_async import (
+    JobTimeout,
+    ModelsLab,
+    NotAudio,
+    RawRequest,
+    Request,
+    SubmitUnknown,
+    WrongContent,
+)
 from modelslab_async._protocol.output import Output
 from modelslab_async.endpoints import Estimate
 
@@ -218,3 +227,24 @@ async def test_any_other_job_is_asked_about_in_its_own_family_when_its_ticket_na
     async with client_of(api) as client:
         await client.generate(RawRequest(PATH, {}, gives="image"))
     assert [path for path, _ in api.asked] == [PATH, "/api/v6/images/fetch/7"]
+
+
+async def test_advice_names_a_job_so_that_it_is_found_in_its_family_and_read_as_its_kind() -> None:
+    api = OneJob(image_ticket(), {"status": "processing"}, {"/f/a": PNG})
+    async with client_of(api) as client:
+        job = await client.submit(RawRequest(PATH, {}, gives="image"))
+        with pytest.raises(JobTimeout, match=r"resume with client\.job\('(.*)'\)") as caught:
+            await job.result(timeout=0.05)
+        found = re.search(r"client\.job\('(.*)'\)", str(caught.value))
+        assert found
+        assert client.job(found[1]) is job
+    async with serving(api), ModelsLab("k" * 40, base_url=api.url) as another:
+        again = another.job(found[1])
+        assert (again.identity, again.gives) == (("/api/v6/images/fetch", "7"), "image")
+
+
+async def test_a_hint_at_a_lost_job_names_its_family_too() -> None:
+    api = OneJob({"meta": {"id": 7}})
+    async with client_of(api) as client:
+        with pytest.raises(SubmitUnknown, match=r"/api/v6/images/fetch/7.*image"):
+            await client.submit(RawRequest(PATH, {}, gives="image"))

@@ -103,7 +103,9 @@ def _is_in_bounds(state: PollState, action: Action) -> None:
                     read_link(url, allow_loopback=False)
         case Stop(reply):
             assert reply is not None, "nobody set a deadline"
-            _is_told(stopped(action, job="", job_id="7", track_id=1, waited=1.0, last=""))
+            _is_told(
+                stopped(action, job="", job_id="7", known_as="7", track_id=1, waited=1.0, last="")
+            )
 
 
 _SIGNER = Signer({"v2": "0123456789abcdef", "v1": b"fedcba9876543210"})

@@ -176,8 +176,8 @@ MUTANTS = (
         ),
         Patch(
             "_engine/submit.py",
-            "attempt.submission.track_id)\n            raise cancelled\n",
-            "attempt.submission.track_id)\n",
+            "attempt.submission)\n            raise cancelled\n",
+            "attempt.submission)\n",
         ),
     ),
     planted(

@@ -262,7 +262,15 @@ def test_an_outage_names_the_last_submit_and_says_that_none_is_sent_again() -> N
 
 
 def end(reply: Failed | Refused | Finished | None, last: str = "") -> ModelsLabError:
-    return stopped(Stop(reply), job='{"id": "7"}', job_id="7", track_id=17, waited=300.2, last=last)
+    return stopped(
+        Stop(reply),
+        job='{"id": "7"}',
+        job_id="7",
+        known_as="7",
+        track_id=17,
+        waited=300.2,
+        last=last,
+    )
 
 
 @pytest.mark.parametrize(

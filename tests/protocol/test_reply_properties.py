@@ -66,7 +66,9 @@ def test_whatever_the_api_says_the_error_is_printable_and_short(
             errors.append(may_exist(reason, 17, hint))
     if isinstance(reply, Refused | Failed):
         stop = Stop(reply)
-        errors.append(stopped(stop, job="", job_id="7", track_id=1, waited=3.0, last="x"))
+        errors.append(
+            stopped(stop, job="", job_id="7", known_as="7", track_id=1, waited=3.0, last="x")
+        )
     for error in errors:
         assert str(error).isprintable()
         assert len(str(error)) < 1500
