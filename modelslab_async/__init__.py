@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._engine.download import SavedFile
+    from ._engine.events import EventKind, JobEvent
     from ._engine.http import Network
     from ._engine.job import Generation, Job, JobSnapshot, JobStatus
     from ._policy.download import DownloadPolicy, Integrity
@@ -65,6 +66,7 @@ __all__ = [
     "ConfigurationError",
     "DownloadError",
     "DownloadPolicy",
+    "EventKind",
     "Failed",
     "Generation",
     "IncompleteDownload",
@@ -72,6 +74,7 @@ __all__ = [
     "Integrity",
     "Job",
     "JobError",
+    "JobEvent",
     "JobFailed",
     "JobSnapshot",
     "JobStatus",
@@ -119,9 +122,11 @@ _MODULES = {
     "Balance": "client",
     "Voice": "client",
     "DownloadPolicy": "_policy.download",
+    "EventKind": "_engine.events",
     "Generation": "_engine.job",
     "Integrity": "_policy.download",
     "Job": "_engine.job",
+    "JobEvent": "_engine.events",
     "JobSnapshot": "_engine.job",
     "JobStatus": "_engine.job",
     "ModelsLab": "client",

@@ -16,6 +16,7 @@ from attrs import evolve
 from ._arguments import above_zero, at_least, file_of, key_from_environment, request_of, several
 from ._engine.aio import in_thread, runs_on, wait_shielded
 from ._engine.download import Progress, SavedFile
+from ._engine.events import Observer
 from ._engine.http import Network
 from ._engine.job import Generation, Job
 from ._engine.secret import Secret
@@ -65,6 +66,7 @@ class ModelsLab(OneShots):
         network: your own connector or proxy.
         webhook: a receiver that is reachable from outside: completion then arrives by webhook. Jobs
             are polled as without one until a delivery has arrived; then only when overdue.
+        observer: is called with each `JobEvent`, on the event loop: for displays and telemetry.
 
     Raises:
         ConfigurationError: no key, or a setting that cannot be used.
@@ -83,11 +85,11 @@ class ModelsLab(OneShots):
         submit_timeout: float = 180.0,
         network: Network | None = None,
         webhook: WebhookReceiver | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._secret = Secret(api_key or key_from_environment())
-        self._origin = api_origin(
-            base_url or os.environ.get("MODELSLAB_BASE_URL") or DEFAULT_BASE_URL
-        )
+        url = base_url or os.environ.get("MODELSLAB_BASE_URL") or DEFAULT_BASE_URL
+        self._origin = api_origin(url)
         self._max_jobs = at_least("max_jobs", max_jobs)
         self._max_downloads = at_least("max_downloads", max_downloads)
         self._poll = poll or PollPolicy()
@@ -96,6 +98,7 @@ class ModelsLab(OneShots):
         self._submit_timeout = above_zero("submit_timeout", submit_timeout)
         self._network = network or Network()
         self._webhook = webhook
+        self._observer = observer
         self._opened: Session | None = None
 
     async def __aenter__(self) -> Self:
@@ -131,6 +134,7 @@ class ModelsLab(OneShots):
             submit_timeout=self._submit_timeout,
             network=self._network,
             webhook=self._webhook,
+            observer=self._observer,
         )
 
     async def close(self) -> None:
@@ -149,12 +153,12 @@ class ModelsLab(OneShots):
     async def submit(self, request: Request | str, **values: Any) -> Job:
         """Send a request, once a slot is free, and return the job that the API made of it.
 
-        Args:
-            request: what to generate; or a prompt for `MusicGen`, with fields of it as ``values``.
-
         A full queue (429 in any form) is waited out. If the caller is cancelled while the request
         is on its way, the answer is awaited first, and the job is on the ``CancelledError`` as
         ``.job``, in a note of it, in the log, and in `jobs`.
+
+        Args:
+            request: what to generate; or a prompt for `MusicGen`, with fields of it as ``values``.
 
         Raises:
             RequestError: the request cannot be sent as it is.
@@ -162,10 +166,7 @@ class ModelsLab(OneShots):
             APIError: the API refuses; nothing was accepted.
             TransportError: the API cannot be reached; nothing was sent.
         """
-        return await self._submit(request_of(request, values))
-
-    async def _submit(self, request: Request) -> Job:
-        session = self._session
+        request, session = request_of(request, values), self._session
         track_id = request.track_id
         if track_id is None:
             track_id = 1 + secrets.randbelow(MAX_TRACK_ID - 1)
@@ -202,11 +203,10 @@ class ModelsLab(OneShots):
         """Submit, wait for what comes of it and, with ``to``, bring the file to disk.
 
         Args:
-            request: what to generate; or a prompt for `MusicGen`, whose other fields may follow.
+            request: what to generate; or a prompt for `MusicGen`, with fields of it as ``values``.
             timeout: seconds from the job's acceptance; ``None``: the client's.
             to: as `download` takes it. Whether a file can go there is checked before anything is
                 sent.
-            values: fields of `MusicGen`, with a prompt only.
 
         Raises:
             RequestError: the request cannot be sent as it is, or no file can go to ``to``.
@@ -216,7 +216,7 @@ class ModelsLab(OneShots):
         if to is not None:
             target = target_of(to, _LONGEST_STEM, request.gives)
             await in_thread(partial(check_target, target, request.gives))
-        job = await self._submit(request)
+        job = await self.submit(request)
         try:
             generation = await job.result(timeout)
             return generation if to is None else await self.download(generation, to)

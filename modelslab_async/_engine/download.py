@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 from attrs import evolve, frozen
@@ -32,15 +33,17 @@ from .._policy.download import (
     next_step,
     too_slow,
 )
-from .._policy.error_mapping import no_file
+from .._policy.error_mapping import cannot_write, no_file
 from .._protocol.audio import HEAD
 from .._protocol.encoding import Undecodable, coding_of
 from .._protocol.files import may_hold, refusal
 from .._protocol.output import Judged, Output
 from .._protocol.replies import RemoteFile
 from .._protocol.sound import Sound
+from .._text import safe_text
 from ..errors import DownloadError
 from .aio import in_thread, now
+from .events import EventKind, Events, JobEvent
 from .partfile import PartFile
 from .storage import OTHER_VERSION, Body, LinkFailed, Storage
 from .targets import Target
@@ -87,9 +90,13 @@ class Downloader:
         storage: where the links are followed.
         policy: how hard to try.
         max_downloads: how many at once.
+        events: where each step is reported.
     """
 
-    def __init__(self, storage: Storage, policy: DownloadPolicy, max_downloads: int) -> None:
+    def __init__(
+        self, storage: Storage, policy: DownloadPolicy, max_downloads: int, events: Events
+    ) -> None:
+        self._events = events
         self._storage = storage
         self._policy = policy
         self._places = asyncio.Semaphore(max_downloads)
@@ -135,7 +142,7 @@ class Downloader:
                     )
                     return await run.run()
                 except OSError as error:
-                    raise _disk(error, file, target.directory) from error
+                    raise cannot_write(error.strerror, file, target.directory) from error
                 finally:
                     if part.is_open:
                         await in_thread(part.discard, self._threads)
@@ -179,6 +186,7 @@ class _Run:
         in_trouble: Callable[[], None] | None,
         before_publish: BeforePublish | None,
     ) -> None:
+        self._events = downloader._events
         self._storage = downloader._storage
         self._policy = downloader._policy
         self._threads = downloader._threads
@@ -199,28 +207,28 @@ class _Run:
         link = 0
         while True:
             self._tries += 1
+            self._emit(EventKind.DOWNLOADING)
             try:
-                return await self._try(self._file.urls[link], transfer)
+                saved = await self._try(self._file.urls[link], transfer)
+                self._emit(EventKind.SAVED)
+                return saved
             except LinkFailed as failed:
                 setback = failed.setback
             if self._in_trouble is not None and not setback.progressed:
                 self._in_trouble()
             if setback.trouble is FailureKind.WRONG:
                 self._forget()
-            _log.info(
-                "job %s: try %d: %s (%s)",
-                self._file.job_id,
-                self._tries,
-                setback.trouble.value,
-                setback.detail,
-                extra={"job_id": self._file.job_id},
-            )
             transfer, link = await self._next(transfer, setback)
+
+    def _emit(self, kind: EventKind, **details: Any) -> None:
+        self._events.emit(JobEvent(kind=kind, job_id=self._file.job_id, **details))
 
     async def _next(self, transfer: Transfer, setback: AttemptFailure) -> tuple[Transfer, int]:
         transfer, step = next_step(transfer, setback, now(), self._policy)
         match step:
             case Get(link, delay):
+                reason = f"download: {setback.trouble.value} ({setback.detail})"
+                self._emit(EventKind.WAITING, reason=safe_text(reason), seconds=delay)
                 await anyio.sleep(delay)
                 return transfer, link
             case Refresh():
@@ -440,11 +448,3 @@ def _refuse_other(gives: Output, head: bytes, codings: tuple[str, ...]) -> None:
     reason = refusal(gives, head) if len(head) >= 16 else None
     if reason and coding_of(head, codings) is None:
         raise LinkFailed(AttemptFailure(FailureKind.WRONG, reason))
-
-
-def _disk(error: OSError, file: RemoteFile, directory: Path) -> DownloadError:
-    return DownloadError(
-        f"the file of job {file.job_id} cannot be written to {directory}: {error.strerror}; "
-        "it is paid for and stays on the server: make room, then download it again, free",
-        job_id=file.job_id or None,
-    )

@@ -19,14 +19,17 @@ from .._policy.poll import (
     PollPolicy,
     PollResult,
     Stop,
+    describe,
     is_about,
     pause,
 )
 from .._protocol.inline import with_inline_text
 from .._protocol.output import Output
 from .._protocol.replies import Failed, Failure, Finished, Links, read_reply
+from .._text import safe_text
 from ..errors import ConfigurationError
 from .aio import Signal, now, runs_on
+from .events import EventKind, Events, JobEvent
 from .http import KeyedTransport, NoResponse, Response, read_beside
 from .job import Job, JobStatus
 
@@ -52,6 +55,7 @@ class Poller:
         probe: whether a link leads to what a job was asked for.
         spawn: starts a task that the client ends when it closes.
         left_queue: called for a job that is found to have left the account's queue.
+        events: where each step is reported.
     """
 
     def __init__(
@@ -63,6 +67,7 @@ class Poller:
         probe: Callable[[str, Output], Awaitable[bool]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         left_queue: Callable[[Job], None],
+        events: Events,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.policy = policy
@@ -72,6 +77,7 @@ class Poller:
         self._probe = probe
         self._spawn = spawn
         self._left_queue = left_queue
+        self._events = events
         self.begun = Signal()
         """Rings for each job that is watched from now on."""
         self.trusts_webhooks = False
@@ -177,6 +183,10 @@ class Poller:
                 self._by_track.pop(str(job.track_id), None)
             if job.ending is None:  # the client closes: whoever still waits is told so
                 job.end(Stop(None))
+            if job.status is JobStatus.SUCCESS:
+                self._report(EventKind.FINISHED, job)
+            else:
+                self._report(EventKind.FAILED, job, reason=safe_text(job.snapshot.message))
             if job.was_queued and job.status in (JobStatus.SUCCESS, JobStatus.FAILED):
                 self._left_queue(job)
 
@@ -263,6 +273,15 @@ class Poller:
             self._learn(job, asked_at, told=told)
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
             job.end(await self._found_behind(job, action) or action)
+        elif isinstance(news, NoAnswer):
+            wait = action.delay if isinstance(action, PollAfter) else None
+            reason = f"no answer to a poll ({news.reason})"
+            self._report(EventKind.WAITING, job, reason=safe_text(reason), seconds=wait)
+        else:
+            self._report(EventKind.POLLED, job, reason=safe_text(describe(news)))
+
+    def _report(self, kind: EventKind, job: Job, **details: Any) -> None:
+        self._events.emit(JobEvent(kind=kind, track_id=job.track_id, job_id=job.id, **details))
 
     async def _turn(self, job: Job, *, in_time: bool) -> None:
         """Wait for a time to ask; one that was given before a pause began is given again."""

@@ -73,6 +73,13 @@ class Slots:
         """Places in use now."""
         return self._taken
 
+    def wait(self) -> tuple[str, float | None]:
+        """Why a refused submit waits, and for how many seconds, if that is known."""
+        seconds = max(0.0, self._pace.next_at() - now())
+        if self._pace.is_rate:
+            return "rate limited by the API", seconds
+        return f"the account's queue is full ({self._taken} of {self._pace.limit} ours)", seconds
+
     @property
     def parked(self) -> float | None:
         """Seconds for which the server wants nothing, if it is more than anyone sleeps through."""

@@ -26,6 +26,7 @@ from ..endpoints.base import Request
 from ..errors import RequestError
 from .aio import in_thread
 from .download import BeforePublish, Downloader, Progress, SavedFile
+from .events import Events, Observer
 from .handle import read_handle
 from .http import KeyedTransport, Network
 from .job import Job
@@ -74,6 +75,7 @@ class Session:
         submit_timeout: float,
         network: Network,
         webhook: WebhookReceiver | None,
+        observer: Observer | None,
     ) -> Self:
         """Open the connections of a client; see `ModelsLab` for what the settings mean."""
         self = cls()
@@ -87,7 +89,8 @@ class Session:
         self.slots = slots = slots_of((base_url, secret.fingerprint))
         slots.join(max_jobs)
         self._stack.callback(slots.leave, max_jobs)
-        self.downloader = Downloader(storage, download, max_downloads)
+        events = Events(observer)
+        self.downloader = Downloader(storage, download, max_downloads, events)
         self._stack.callback(self.downloader.close)
         self.poller = Poller(
             self.transport,
@@ -96,6 +99,7 @@ class Session:
             probe=self.downloader.leads_to,
             spawn=self._spawn,
             left_queue=self._left_queue,
+            events=events,
         )
         if webhook is not None:
             webhook.hide(secret)
@@ -109,6 +113,7 @@ class Session:
             timeout=submit_timeout,
             deliveries=self.deliveries,
             spawn=self._spawn,
+            events=events,
         )
         return self
 

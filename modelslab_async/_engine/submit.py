@@ -30,8 +30,10 @@ from .._protocol.urls import fetch_route
 from .._protocol.wire_json import Encoded
 from .._protocol.wire_values import id_in_fragment
 from .._protocol.wording import texts
+from .._text import safe_text
 from ..errors import ConfigurationError, ModelsLabError
 from .aio import now, wait_shielded
+from .events import EventKind, Events, JobEvent
 from .handle import short_handle
 from .http import KeyedTransport, NoResponse, Response, read_beside
 from .job import Job
@@ -92,6 +94,7 @@ class Submitter:
         timeout: seconds for one submit; a server that generates while we wait may take minutes.
         deliveries: of a webhook receiver, if there is one.
         spawn: starts a task; the client waits for it before it closes.
+        events: where each step is reported.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class Submitter:
         timeout: float,
         deliveries: Deliveries | None,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        events: Events,
     ) -> None:
         self._transport = transport
         self._origin = origin
@@ -112,6 +116,7 @@ class Submitter:
         self._timeout = timeout
         self._deliveries = deliveries
         self._spawn = spawn
+        self._events = events
         self._known: dict[tuple[str, str], None] = {}
         self._sending: set[asyncio.Future[_Result]] = set()
         self._closed = False
@@ -153,13 +158,8 @@ class Submitter:
                 if unsent == _MAX_UNSENT_TRIES:
                     raise _unreachable(result.outcome, submission.track_id)
                 delay = backoff(unsent - 1, random.random())
-                _log.info(
-                    "submit of %s was not sent (%s); next try in %.0f s",
-                    submission.track_id,
-                    result.outcome.reason,
-                    delay,
-                    extra={"track_id": submission.track_id},
-                )
+                reason = f"cannot reach the API ({result.outcome.reason})"
+                self._waits(submission, reason, delay)
                 await anyio.sleep(delay)
 
     async def _recover_unknown(
@@ -263,6 +263,7 @@ class Submitter:
     async def _post(self, attempt: _Attempt, fields: Encoded) -> _Result:
         submission, slot = attempt.submission, attempt.slot
         self._transport.hide(submission.fields.get("webhook"), submission.track_id)
+        self._events.emit(JobEvent(kind=EventKind.SUBMITTING, track_id=submission.track_id))
         answer = await self._transport.post(
             submission.request.path, fields, timeout=self._timeout, paid=True
         )
@@ -285,6 +286,7 @@ class Submitter:
                     retry_after=reply.retry_after,
                     interval=reply.interval,
                 )
+                self._waits(submission, *self._slots.wait())
             case Accepted(reply):
                 self._slots.accepted()
                 return _Result(self._job(submission, reply), status)
@@ -320,10 +322,22 @@ class Submitter:
             sent=tuple(texts(submission.fields)),
             gives=submission.request.gives,
         )
-        _log.info("job %s accepted", job_id, extra={"job_id": job_id, "track_id": job.track_id})
+        accepted = JobEvent(
+            kind=EventKind.ACCEPTED, track_id=job.track_id, job_id=job_id, seconds=eta
+        )
+        self._events.emit(accepted)
         if isinstance(reply, Finished) and reply.links.output:
             job.end(Finish(reply))
         return job
+
+    def _waits(self, submission: Submission, reason: str, seconds: float | None) -> None:
+        waiting = JobEvent(
+            kind=EventKind.WAITING,
+            track_id=submission.track_id,
+            reason=safe_text(reason),
+            seconds=seconds,
+        )
+        self._events.emit(waiting)
 
     def _route(self, reply: Ticket | Finished) -> tuple[str, str] | None:
         """Where the ticket says to ask, if it says so in a way that can be trusted with the key."""

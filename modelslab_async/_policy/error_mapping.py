@@ -270,3 +270,12 @@ def no_file(give_up: Abort, file: RemoteFile, tries: int) -> DownloadError:
         "free: client.download(client.job(id), to=...)",
         job_id=file.job_id or None,
     )
+
+
+def cannot_write(reason: str | None, file: RemoteFile, directory: object) -> DownloadError:
+    """The error for a file that the disk does not take."""
+    return DownloadError(
+        f"the file of job {file.job_id} cannot be written to {directory}: {reason}; "
+        "it is paid for and stays on the server: make room, then download it again, free",
+        job_id=file.job_id or None,
+    )

@@ -55,6 +55,11 @@ class ConcurrencyLimit:
         """The pace of a client that has not been refused yet."""
         return cls(ceiling=max_jobs, limit=max_jobs, asked=max_jobs)
 
+    @property
+    def is_rate(self) -> bool:
+        """Whether the last refusal named a rate, and not a depth."""
+        return self._interval > 0
+
     def next_at(self) -> float:
         """The earliest time at which a submit may leave, if there is a slot for it."""
         return min(self.not_before, self.freed_from) if self.freed else self.not_before

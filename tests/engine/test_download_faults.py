@@ -153,7 +153,7 @@ FOR_EVER = {
     "d12_gzip_cut": (on("gzip_cut"), IncompleteDownload, "gzip data stop early"),
     "d13_empty": (on("empty"), NotAudio, "not what was asked for"),
     "d14_html": (on("html"), NotAudio, "HTML"),
-    "d19_gone": (on("xml", status=410), OutputLost, "leads nowhere"),
+    "d19_gone": (on("xml", status=410), OutputLost, "is dead"),
     "d20_busy": (on("edge"), IncompleteDownload, "busy"),
     "d21_forbidden": (on("redirect", location="ftp://x/"), OutputLost, "may not be used"),
 }
@@ -396,7 +396,7 @@ async def test_d19_a_file_whose_links_stay_dead_is_lost_and_the_api_was_asked_on
     scenario = done(*faults, temp_link_seconds=60.0)
     async with track(tmp_path, scenario, evolve(SHORT, temp=True), policy=NO_PATIENCE) as it:
         it.box.advance(61)
-        with pytest.raises(OutputLost, match="leads nowhere"):
+        with pytest.raises(OutputLost, match="is dead"):
             await it.save()
         assert it.box.book.count("api", "/api/v6/voice/fetch/") == 1
         assert names(tmp_path) == []
@@ -767,15 +767,15 @@ async def test_a_progress_that_raises_costs_a_log_line_and_not_the_file(
     assert "not called again" in caplog.text
 
 
-async def test_each_failed_try_is_logged_with_its_job(
+async def test_why_a_download_waits_is_logged_with_its_job(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "modelslab_async.download")
+    caplog.set_level(logging.INFO, "modelslab_async.events")
     async with track(tmp_path, done(on("html"))) as it:
         await it.save()
-        records = [r for r in caplog.records if r.name == "modelslab_async.download"]
-        assert [record.__dict__["job_id"] for record in records] == [it.made.id]
-        assert "try 1" in caplog.text
+        waits = [r for r in caplog.records if "waiting" in r.getMessage()]
+        assert [record.__dict__["job_id"] for record in waits] == [it.made.id]
+        assert "not what was asked for" in caplog.text
 
 
 async def test_more_downloads_than_places_wait_their_turn(tmp_path: Path) -> None:

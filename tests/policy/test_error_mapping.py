@@ -15,6 +15,7 @@ from modelslab_async import errors
 from modelslab_async._policy.download import Abort, FailureKind
 from modelslab_async._policy.error_mapping import (
     cannot_read,
+    cannot_write,
     may_exist,
     no_answer,
     no_file,
@@ -370,3 +371,11 @@ def test_a_file_of_a_job_without_an_id_is_of_an_unknown_job() -> None:
     error = no_file(Abort(FailureKind.CUT, ""), RemoteFile(()), 1)
     assert error.job_id is None
     assert "(unknown)" in str(error)
+
+
+@pytest.mark.parametrize("job_id", ["7", ""])
+def test_a_file_that_the_disk_does_not_take_is_named_and_not_lost(job_id: str) -> None:
+    error = cannot_write("No space left on device", RemoteFile((), job_id), "out")
+    assert (error.job_id, type(error)) == (job_id or None, DownloadError)
+    assert "No space left" in str(error)
+    assert "free" in str(error)

@@ -1,0 +1,90 @@
+"""One observer is told each step of each job, and why nothing moves."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from modelslab_async import EventKind, JobEvent, JobFailed
+from modelslab_async.sandbox import Fault, Sandbox, Scenario
+
+from ..support.batches import quick
+from ..support.quick import client_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def events_of(scenario: Scenario, tmp_path: Path) -> list[JobEvent]:
+    seen: list[JobEvent] = []
+    async with Sandbox(scenario) as box, client_of(box, observer=seen.append) as client:
+        with suppress(JobFailed):
+            await client.generate("waltz", to=tmp_path / "waltz.wav")
+    return seen
+
+
+def kinds(events: list[JobEvent]) -> list[str]:
+    """Without what depends on how often was asked."""
+    return [one.kind.value for one in events if one.kind is not EventKind.POLLED]
+
+
+async def test_the_steps_of_a_job_come_in_their_order(tmp_path: Path) -> None:
+    seen = await events_of(quick(), tmp_path)
+    assert kinds(seen) == ["submitting", "accepted", "finished", "downloading", "saved"]
+    assert len({one.job_id for one in seen[1:]}) == 1
+    assert seen[0].track_id == seen[1].track_id is not None
+
+
+async def test_a_full_queue_is_named_with_the_seconds_until_the_next_try(tmp_path: Path) -> None:
+    full = Scenario(taken_slots=5, taken_seconds=0.5, retry_after=1)
+    waits = [one for one in await events_of(full, tmp_path) if one.kind is EventKind.WAITING]
+    assert "queue is full" in waits[0].reason
+    assert waits[0].seconds is not None
+    assert 0 < waits[0].seconds <= 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(on="fetch", kind="reset"), "no answer to a poll"),
+        (Fault(on="download", kind="html"), "download"),
+    ],
+)
+async def test_what_keeps_a_job_waiting_is_said(fault: Fault, reason: str, tmp_path: Path) -> None:
+    seen = await events_of(quick(fault), tmp_path)
+    assert any(reason in one.reason for one in seen if one.kind is EventKind.WAITING)
+    assert kinds(seen)[-1] == "saved"
+
+
+async def test_a_job_that_fails_is_told_with_the_reason_of_the_server(tmp_path: Path) -> None:
+    seen = await events_of(quick(failure_probability=1), tmp_path)
+    assert seen[-1].kind is EventKind.FAILED
+    assert seen[-1].reason
+
+
+async def test_an_observer_that_raises_costs_no_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = 0
+
+    def broken(event: JobEvent) -> None:
+        nonlocal calls
+        calls += 1
+        raise RuntimeError(event.kind)
+
+    async with Sandbox(quick()) as box, client_of(box, observer=broken) as client:
+        saved = await client.generate("waltz", to=tmp_path / "waltz.wav")
+    assert saved.size
+    assert calls == 1
+    assert "observer raised" in caplog.text
+
+
+async def test_the_log_has_the_same_events(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "modelslab_async.events")
+    seen = await events_of(quick(), tmp_path)
+    logged = [one.getMessage() for one in caplog.records if one.name == "modelslab_async.events"]
+    assert logged == [str(one) for one in seen if one.kind is not EventKind.POLLED]
