@@ -113,8 +113,11 @@ class Limits:
         )
 
     def price_of(self, request: Request) -> Decimal | None:
-        """What a request will cost; ``None``: no price is known."""
-        return self.cost(request.estimate().seconds) if self.priced else None
+        """What a request will cost; ``None``: no price is known, or none by what is known of it."""
+        estimate = request.estimate()
+        if not self.priced or (self.price_per_second and not estimate.is_known):
+            return None
+        return self.cost(estimate.seconds)
 
     def over(self, earlier: Limits) -> Limits:
         """These limits, and where they say nothing, those of an earlier run."""
@@ -195,8 +198,8 @@ class Budget:
         """A job that was counted has proved not to exist."""
         self.paid(cost, -1)
 
-    def refusal(self, cost: Decimal) -> LimitReached | None:
-        """Why one more job of this cost may not be paid for, if so."""
+    def refusal(self, cost: Decimal | None) -> LimitReached | None:
+        """Why one more job of this cost may not be paid for, if so; ``None``: it is not known."""
         limits = self.limits
         if limits.max_jobs_total is not None and self.jobs >= limits.max_jobs_total:
             return LimitReached(
@@ -207,8 +210,15 @@ class Budget:
             return LimitReached(
                 "this run has sent as many jobs as it may pay for; run the batch again to go on"
             )
+        if limits.max_cost is None:
+            return None
+        if cost is None:
+            return LimitReached(
+                "the cost of the next job cannot be told: price_per_second says nothing of a job "
+                "whose length is not known; give price_per_job alone, or lift max_cost"
+            )
         total = _EXACT.add(self.cost, cost)
-        if limits.max_cost is not None and total > limits.max_cost:
+        if total > limits.max_cost:
             return LimitReached(
                 f"the next job would bring the cost to {decimal_text(total)}, and max_cost is "
                 f"{decimal_text(limits.max_cost)}; raise it and run the batch again to go on"

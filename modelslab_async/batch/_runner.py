@@ -169,12 +169,12 @@ class Runner:
             # Here, and not where the row is sent: rows leave in their order.
             taken = await self._standing(row)
             if taken is None:  # else it is not sent, and counts for no limit
-                cost = self._cost(row) or Decimal(0)
+                cost = self._cost(row)
                 refusal = self._purse.refusal(cost)
                 if refusal is not None:
                     self.stop(refusal)
                     return
-                self._purse.paid(cost)
+                self._purse.paid(cost or Decimal(0))
             self._turns.came(row.seq)
             await self._start(group, row, taken)
 

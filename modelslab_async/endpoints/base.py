@@ -159,10 +159,12 @@ class Estimate:
     Attributes:
         seconds: of audio.
         megabytes: size of the file, in millions of bytes.
+        is_known: whether the request tells; if not, a price per second says nothing of it.
     """
 
     seconds: Decimal
     megabytes: float
+    is_known: bool = True
 
 
 @frozen(repr=False, kw_only=True)

@@ -80,7 +80,7 @@ class RawRequest(Request):
 
     def estimate(self) -> Estimate:
         """Nothing is known of it."""
-        return Estimate(seconds=Decimal(0), megabytes=0.0)
+        return Estimate(seconds=Decimal(0), megabytes=0.0, is_known=False)
 
 
 def _check_path(path: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelslab_async import ModelsLab, MusicGen, RawRequest, Succeeded
+from modelslab_async import LimitReached, Limits, ModelsLab, MusicGen, RawRequest, Succeeded
 from modelslab_async.batch import Reader
 
 from ..protocol.test_files import PNG, WORDS
@@ -88,3 +88,29 @@ async def test_requests_that_differ_in_what_they_give_or_where_they_go_are_diffe
     with Reader.open(tmp_path) as reader:
         hashes = [row.payload_hash for row in reader.each()]
     assert len(set(hashes)) == len(requests)
+
+
+@pytest.mark.parametrize(
+    ("prices", "is_sent"),
+    [
+        ({"price_per_job": "0.1"}, True),
+        ({"price_per_second": "0.1"}, False),
+        ({"price_per_job": "0.1", "price_per_second": "0.1"}, False),
+    ],
+)
+async def test_m11_a_limited_cost_that_cannot_be_told_is_not_paid(
+    tmp_path: Path, prices: dict[str, Any], is_sent: bool
+) -> None:
+    api = OneJob(TICKET, DONE, {"/f/a": PNG})
+    limits = Limits(max_cost="1", **prices)
+    async with serving(api), client_of(api) as client:
+        batch = client.batch([LAKE], directory=tmp_path, limits=limits)
+        if is_sent:
+            async with batch as outcomes:
+                assert len([outcome async for outcome in outcomes]) == 1
+        else:
+            with pytest.raises(LimitReached, match="cannot be told"):
+                async with batch as outcomes:
+                    assert not [outcome async for outcome in outcomes]
+    assert (PATH in [path for path, _ in api.asked]) == is_sent
+    assert len([path for path, _ in api.asked if path == PATH]) == int(is_sent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import batches, disk, keys, money, talk, waits
+from . import batches, disk, keys, money, outputs, talk, waits
 from .mutant import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
@@ -14,4 +14,5 @@ MUTANTS: Final[tuple[Mutant, ...]] = (
     *batches.MUTANTS,
     *waits.MUTANTS,
     *talk.MUTANTS,
+    *outputs.MUTANTS,
 )

@@ -1,0 +1,82 @@
+"""Bugs by which something else is taken for what was asked for, or a job for another's."""
+
+from __future__ import annotations
+
+from .mutant import Patch, of, planted
+
+_FAMILIES = "s35_two_families_may_give_one_id_to_two_rows_and_one_family_may_not"
+
+MUTANTS = (
+    planted(
+        "page_saved_as_a_text",
+        of(
+            "protocol/test_files",
+            "a_page_and_an_error_of_the_storage_are_never_what_was_asked_for[text]",
+        ),
+        Patch("_protocol/text.py", '"zero bytes", "HTML page")', '"zero bytes")'),
+    ),
+    planted(
+        "error_saved_as_a_text",
+        of("protocol/test_files", "what_is_no_text_of_a_job_is_refused"),
+        Patch("_protocol/text.py", 'return "JSON of an error" if _is_error(value) else', "return"),
+    ),
+    planted(
+        "sound_saved_as_an_image",
+        of("protocol/test_files", "what_was_asked_for_decides"),
+        Patch("_protocol/files.py", "    if kind in (None, gives) or", "    if True or"),
+    ),
+    planted(
+        "video_without_its_index_is_whole",
+        of("protocol/test_files", "the_boxes_of_a_video_add_up_to_it"),
+        Patch("_protocol/video.py", ' or b"moov" not in names', ""),
+    ),
+    planted(
+        "unjudged_bytes_are_verified",
+        of("engine/test_outputs", "each_kind_is_saved_under_the_ending_of_its_content"),
+        Patch(
+            "_policy/download.py",
+            "return Integrity.ANNOUNCED if unjudged else Integrity.LENGTH",
+            "return Integrity.LENGTH",
+        ),
+    ),
+    planted(
+        "handle_of_an_unknown_family_is_mapped",
+        of("engine/test_handle", "what_is_no_handle_is_refused"),
+        Patch(
+            "_engine/handle.py",
+            "if not nameless and (own is None or route is None):",
+            "if not nameless and own is None:",
+        ),
+    ),
+    planted(
+        "ledger_takes_an_id_for_a_job",
+        of("batch/test_ledger", _FAMILIES),
+        Patch(
+            "batch/_sqlite/store.py",
+            "self.with_job_id(str(job_id), family_of(handle))",
+            "self.with_job_id(str(job_id))",
+        ),
+    ),
+    planted(
+        "raw_path_is_not_checked",
+        of("endpoints/test_raw", "a_path_that_is_none_of_a_job_is_refused"),
+        Patch("endpoints/raw.py", "        _check_path(self.path)\n", ""),
+    ),
+    planted(
+        "cost_that_nobody_knows_is_nothing",
+        of("batch/test_raw", "m11_a_limited_cost_that_cannot_be_told_is_not_paid"),
+        Patch(
+            "batch/_limits.py",
+            "if not self.priced or (self.price_per_second and not estimate.is_known):",
+            "if not self.priced:",
+        ),
+    ),
+    planted(
+        "lost_upload_is_called_free_to_repeat",
+        of(
+            "engine/test_one_shots",
+            "an_upload_whose_answer_is_lost_is_sent_once_and_says_that_it_may_be_made",
+        ),
+        Patch("_one_shots.py", "if unknown and answer.sent:", "if unknown and not answer.sent:"),
+    ),
+)
