@@ -14,8 +14,12 @@ from .error_mapping import as_json
 from .output import Output, operand
 from .streams import Region
 from .track_progress import told, warn_of
+from .waiting import Waits
+from .waiting import told as wait_told
 
 if TYPE_CHECKING:
+    from modelslab_async import JobEvent
+
     from ..batch import Outcome, Reader, Row
 
 _S = RowState
@@ -90,6 +94,7 @@ class Reporter(Protocol):
 
     interval: float
     tally: Stats
+    waits: Waits
 
     def ended(self, row: Row, outcome: Outcome) -> None:
         """A row came to an end."""
@@ -137,6 +142,7 @@ class Lines:
         self._voice = voice
         self._last = ""
         self.tally = Stats()
+        self.waits = Waits(lambda event: voice.say(wait_told(event)))
 
     def ended(self, row: Row, outcome: Outcome) -> None:
         """Say how."""
@@ -164,6 +170,7 @@ class Events:
     def __init__(self, voice: Output) -> None:
         self._voice = voice
         self.tally = Stats()
+        self.waits = Waits(self._waiting)
 
     def ended(self, row: Row, outcome: Outcome) -> None:
         """Give the row, and its file or its error."""
@@ -184,6 +191,10 @@ class Events:
     def close(self) -> None:
         """Nothing is open."""
 
+    def _waiting(self, event: JobEvent) -> None:
+        details = {"job_id": event.job_id or None, "reason": event.reason, "seconds": event.seconds}
+        self._give("waiting", None if event.track_id is None else f"{event.track_id}", **details)
+
     def _give(self, event: str, track_id: str | None, **rest: Any) -> None:
         self._voice.give_json({"schema_version": 1, "event": event, "track_id": track_id, **rest})
 
@@ -196,6 +207,7 @@ class Bars:
     def __init__(self, voice: Output) -> None:
         self._voice = voice
         self.tally = Stats()
+        self.waits = Waits(lambda event: None)
         self._region = Region()
         self._closed = False
 
@@ -213,7 +225,7 @@ class Bars:
         done, total = seen.counts[_S.DONE], _wanted(seen.counts)
         whole = Line("all", done / max(total, 1), f"{done} of {total}")
         rows = [Line(*_drawn(row)) for row in seen.flying]
-        words = self.tally.words(seen.counts)
+        words = "; ".join(filter(None, (self.tally.words(seen.counts), self.waits.words)))
         self._region.draw(shown(whole, words, rows, self._region.size, colored=self._voice.colored))
 
     def close(self) -> None:

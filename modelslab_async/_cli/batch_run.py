@@ -139,7 +139,7 @@ class _Run:
         how = self._how
         async with (
             _receiver(self._directory, how) as receiver,
-            opened(how.connection, receiver) as client,
+            opened(how.connection, receiver, self._board.waits.observe) as client,
             client.batch(
                 None,
                 directory=self._directory,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from .._protocol.urls import api_origin, is_loopback, origin
 from .settings import Setting, key_of
 
 if TYPE_CHECKING:
-    from modelslab_async import ModelsLab, PollPolicy
+    from modelslab_async import JobEvent, ModelsLab, PollPolicy
     from modelslab_async.webhooks import WebhookReceiver
 
 
@@ -82,7 +82,9 @@ def on_this_machine(base_url: str) -> bool:
 
 @asynccontextmanager
 async def opened(
-    connection: Connection, webhook: WebhookReceiver | None = None
+    connection: Connection,
+    webhook: WebhookReceiver | None = None,
+    observer: Callable[[JobEvent], None] | None = None,
 ) -> AsyncIterator[ModelsLab]:
     """An open client, which is told of its jobs by the receiver if there is one."""
     from modelslab_async import ModelsLab, Network
@@ -92,6 +94,7 @@ async def opened(
         "max_jobs": settings["max_jobs"].value,
         "timeout": settings["timeout"].value,
         "webhook": webhook,
+        "observer": observer,
     }
     async with AsyncExitStack() as stack:
         # Proxies are taken from the environment, and none stands before this machine.

@@ -10,6 +10,8 @@ from .error_mapping import explain
 from .output import Output, fetch_command, operand
 from .streams import Region
 from .tracks import Reporter, State, Track
+from .waiting import Waits
+from .waiting import told as wait_told
 
 if TYPE_CHECKING:
     from modelslab_async import SavedFile
@@ -49,6 +51,7 @@ class Lines:
     def __init__(self, voice: Output, tracks: Sequence[Track]) -> None:
         self._voice = voice
         self._tracks = tracks
+        self.waits = Waits(lambda event: voice.say(wait_told(event)))
 
     def changed(self, track: Track) -> None:
         """Say what the track has come to."""
@@ -75,6 +78,7 @@ class Bars:
     def __init__(self, voice: Output, tracks: Sequence[Track]) -> None:
         self._voice = voice
         self._tracks = tracks
+        self.waits = Waits(lambda event: None)
         self._region = Region()
         self._closed = False
         self.tick()
@@ -93,10 +97,9 @@ class Bars:
 
         done = _count(self._tracks, State.SAVED)
         whole = Line("all", done / max(len(self._tracks), 1), f"{done} of {len(self._tracks)}")
+        words = "; ".join(filter(None, (summary(self._tracks), self.waits.words)))
         size = self._region.size
-        self._region.draw(
-            shown(whole, summary(self._tracks), self._rows(), size, colored=self._voice.colored)
-        )
+        self._region.draw(shown(whole, words, self._rows(), size, colored=self._voice.colored))
 
     def close(self) -> None:
         """Take the bars away."""

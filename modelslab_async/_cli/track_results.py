@@ -78,7 +78,7 @@ async def _work(
     connection: Connection, tracks: Sequence[Track], board: Reporter, keep: Keep | None
 ) -> int:
     try:
-        async with opened(connection) as client:
+        async with opened(connection, observer=board.waits.observe) as client:
             await bring_all(client, tracks, board, keep)
     finally:
         board.close()

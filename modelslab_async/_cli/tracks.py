@@ -26,6 +26,8 @@ from .naming import bare, is_taken
 if TYPE_CHECKING:
     from modelslab_async import Job, ModelsLab, MusicGen, RemoteFile, SavedFile
 
+    from .waiting import Waits
+
 
 Keep = Callable[[str], None]
 
@@ -90,6 +92,7 @@ class Reporter(Protocol):
     """Whoever shows the tracks."""
 
     interval: float
+    waits: Waits
 
     def changed(self, track: Track) -> None:
         """A track has got further."""

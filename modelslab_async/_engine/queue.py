@@ -78,7 +78,7 @@ class Slots:
         seconds = max(0.0, self._pace.next_at() - now())
         if self._pace.is_rate:
             return "rate limited by the API", seconds
-        return f"the account's queue is full ({self._taken} of {self._pace.limit} ours)", seconds
+        return f"the account's queue is full (limit {self._pace.limit})", seconds
 
     @property
     def parked(self) -> float | None:

@@ -9,7 +9,9 @@ import signal
 import subprocess
 from pathlib import Path
 
+import anyio
 import pytest
+from attrs import evolve
 
 from modelslab_async import RowState
 from modelslab_async._cli import commands
@@ -18,7 +20,8 @@ from modelslab_async._cli.output import Output
 from modelslab_async.sandbox import Sandbox, Scenario
 
 from ..support.manifests import last_line, manifest
-from .test_cli import COMMAND, QUICK, against, command, environment, started, wavs
+from ..support.screens import on_screen
+from .test_cli import COMMAND, QUICK, against, command, environment, reaches, started, wavs
 from .test_stopping import ENDLESS, SLOW_ANSWER, running, until
 from .test_talk import KEY, on_a_terminal
 
@@ -246,3 +249,41 @@ async def test_the_jobs_of_a_sandbox_of_the_run_are_said_to_be_gone(tmp_path: Pa
     again = command(tmp_path, "resume", "out", "--sandbox")
     assert again.returncode == 2
     assert "another directory" in again.stderr
+
+
+# --- why nothing moves ----------------------------------------------------------------------------
+
+FULL = evolve(QUICK, taken_slots=5, taken_seconds=1.5, retry_after=2)
+
+
+async def test_a_full_queue_is_named_once_and_without_being_asked(tmp_path: Path) -> None:
+    async with Sandbox(FULL) as box:
+        done = await against(box, tmp_path, "batch", manifest(tmp_path, "waltz", "polka"))
+    assert done.returncode == 0
+    assert done.stderr.count("the account's queue is full (limit 5), next try in 2 s") == 1
+
+
+async def test_a_full_queue_is_an_event(tmp_path: Path) -> None:
+    async with Sandbox(FULL) as box:
+        done = await against(box, tmp_path, "batch", manifest(tmp_path, "waltz"), "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    (waiting,) = [event for event in events if event["event"] == "waiting"]
+    assert waiting["reason"] == "the account's queue is full (limit 5)"
+    assert waiting["track_id"] == events[-2]["track_id"]
+
+
+@pytest.mark.parametrize("name", ["batch", "generate"])
+async def test_a_full_queue_is_on_the_screen_while_it_is_full(name: str, tmp_path: Path) -> None:
+    async with Sandbox(FULL) as box:
+        asked = [manifest(tmp_path, "waltz")] if name == "batch" else ["waltz"]
+
+        def watch() -> int:
+            arguments = (name, *asked, "-o", "out/")
+            with on_screen(tmp_path, *arguments, environ=reaches(box)) as (terminal, process):
+                terminal.until(lambda lines: "queue is full" in " ".join(lines))
+                while terminal.read():
+                    pass
+                assert "queue is full" not in " ".join(terminal.lines())
+                return process.wait()
+
+        assert await anyio.to_thread.run_sync(watch) == 0
