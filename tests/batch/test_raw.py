@@ -114,3 +114,22 @@ async def test_m11_a_limited_cost_that_cannot_be_told_is_not_paid(
                     assert not [outcome async for outcome in outcomes]
     assert (PATH in [path for path, _ in api.asked]) == is_sent
     assert len([path for path, _ in api.asked if path == PATH]) == int(is_sent)
+
+
+async def test_l25_a_lost_job_is_found_in_its_own_family_and_not_by_its_number_in_another(
+    tmp_path: Path,
+) -> None:
+    """A job of the same number, and of the same track_id, in another family is not this row's."""
+    lost = OneJob({"meta": {}})
+    await run(lost, tmp_path, LAKE)
+    (track_id,) = [body["track_id"] for path, body in lost.asked if path == PATH]
+    found = OneJob({"status": "success", "data": [{"id": 7}]}, DONE | {"track_id": track_id})
+    found.files = {"/f/a": PNG}
+    [outcome] = await run(found, tmp_path)
+    assert isinstance(outcome, Succeeded)
+    asked = {path for path, _ in found.asked}
+    assert "/api/v6/images/fetch/7" in asked
+    assert not asked & {PATH, "/api/v6/voice/fetch/7"}
+    with Reader.open(tmp_path) as reader:
+        handle = json.loads(reader.row(1).handle or "")
+    assert (handle["path"], handle["gives"]) == ("/api/v6/images/fetch/7", "image")

@@ -29,6 +29,10 @@ STORAGE = b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>'
 OUTPUTS: tuple[Output, ...] = get_args(Output)
 
 
+def brief(value: object) -> str:
+    return str(value)[:30]
+
+
 def judged(gives: Output, data: bytes) -> Judged | str:
     return examine(gives, lambda offset, count: data[offset : offset + count], len(data))
 
@@ -139,6 +143,7 @@ def test_a_file_of_any_kind_may_be_anything_that_is_no_error() -> None:
         (b"plain text, long enough to be seen", "text"),
         (b'{"a": 1}', "JSON"),
     ],
+    ids=brief,
 )
 def test_a_refusal_names_what_came_instead(data: bytes, reason: str) -> None:
     for gives in OUTPUTS[:4]:
@@ -168,7 +173,7 @@ def test_a_refusal_names_what_came_instead(data: bytes, reason: str) -> None:
         (b'["' + b"a" * 2_000_000, (".json", SHORT)),
         (b"[" * 100_000 + b"]", (".txt", STREAMING)),
     ],
-    ids=lambda value: str(value)[:30],
+    ids=brief,
 )
 def test_a_text_says_how_far_it_vouches_for_itself(
     data: bytes, expected: tuple[str, Completeness]
@@ -195,6 +200,7 @@ def test_a_text_says_how_far_it_vouches_for_itself(
         b"hello" * 2000 + b"\0",
         b"hello" * 2000 + b"\xff",
     ],
+    ids=brief,
 )
 def test_what_is_no_text_of_a_job_is_refused(data: bytes) -> None:
     assert isinstance(judged("text", data), str)
@@ -233,6 +239,7 @@ def test_a_text_is_read_as_what_it_is() -> None:
         (bytes(range(1, 30)) * 9, (".bin", UNJUDGED)),
         (b"\x89" * 99, (".bin", UNJUDGED)),
     ],
+    ids=brief,
 )
 def test_the_boxes_of_a_video_add_up_to_it(data: bytes, expected: tuple[str, Completeness]) -> None:
     assert content("video", data) == expected
@@ -248,6 +255,7 @@ def test_the_boxes_of_a_video_add_up_to_it(data: bytes, expected: tuple[str, Com
         (box(b"trak", bytes(90)), None),
         (b"", None),
     ],
+    ids=brief,
 )
 def test_a_video_says_how_long_it_is(moov: bytes, seconds: float | None) -> None:
     found = judged("video", FTYP + box(b"moov", moov) + box(b"mdat"))
@@ -289,6 +297,7 @@ def test_a_block_that_no_gif_has_ends_it_too_soon() -> None:
         ("file", b"o cube\nv 1 2 3\n", (".txt", STREAMING)),
         ("file", b"<?xml version='1.0'?><COLLADA/>", (".bin", UNJUDGED)),
     ],
+    ids=brief,
 )
 def test_what_cannot_be_judged_is_never_called_whole(
     gives: Output, data: bytes, expected: tuple[str, Completeness]
