@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._policy.download import DownloadPolicy, Integrity
     from ._policy.poll import PollPolicy
     from ._protocol.replies import RemoteFile
+    from ._sync import generate_sync
     from .batch._limits import Limits
     from .batch._outcomes import Failed, Succeeded
     from .batch._states import RowState
@@ -112,6 +113,7 @@ __all__ = [
     "WrongAccount",
     "WrongContent",
     "__version__",
+    "generate_sync",
 ]
 
 _MODULES = {
@@ -119,6 +121,7 @@ _MODULES = {
     "Limits": "batch._limits",
     "RowState": "batch._states",
     "Succeeded": "batch._outcomes",
+    "generate_sync": "_sync",
     "Balance": "client",
     "Voice": "client",
     "DownloadPolicy": "_policy.download",

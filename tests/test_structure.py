@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "batch": ENGINE,
     "_one_shots": ENGINE,
     "client": (*ENGINE, "_arguments", "_one_shots", "batch"),
+    "_sync": ("client", "endpoints", "errors", "_engine.download"),
     "sandbox": (),
     "_cli": (
         "",
@@ -50,7 +51,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "_protocol.urls",
     ),
     "__main__": ("_cli",),
-    "": (*ENGINE, "batch", "client"),  # names all that is public, and loads it when it is used
+    "": (
+        *ENGINE,
+        "_sync",
+        "batch",
+        "client",
+    ),  # loads what is public when it is used
 }
 
 

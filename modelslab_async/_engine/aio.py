@@ -10,12 +10,29 @@ from typing import Generic, TypeVar
 
 import anyio
 
+from ..errors import ConfigurationError
+
 T = TypeVar("T")
 
 
 def now() -> float:
     """The time of the running event loop, in seconds: the one clock that waits are measured by."""
     return asyncio.get_running_loop().time()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The event loop that runs here.
+
+    Raises:
+        ConfigurationError: none does: this may be trio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "modelslab_async needs asyncio, and no asyncio event loop runs here; from trio, run it "
+            "in a thread: await trio.to_thread.run_sync(lambda: asyncio.run(main()))"
+        ) from None
 
 
 def runs_on(loop: asyncio.AbstractEventLoop) -> bool:

@@ -24,7 +24,7 @@ from .._protocol.urls import is_loopback, origin
 from .._protocol.urls import job_id as trusted_id
 from ..endpoints.base import Request
 from ..errors import RequestError
-from .aio import in_thread
+from .aio import in_thread, running_loop
 from .download import BeforePublish, Downloader, Progress, SavedFile
 from .events import Events, Observer
 from .handle import read_handle
@@ -49,7 +49,7 @@ class Session:
     """An open client: its connections, its tasks, and its share of the account's slots."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
+        self.loop = running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._clips = anyio.CapacityLimiter(2)
         self._stack = AsyncExitStack()

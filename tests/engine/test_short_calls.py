@@ -7,8 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio import to_thread
 
-from modelslab_async import ConfigurationError, ModelsLab, MusicGen, RequestError, SavedFile
+from modelslab_async import (
+    ConfigurationError,
+    ModelsLab,
+    MusicGen,
+    RequestError,
+    SavedFile,
+    generate_sync,
+)
 from modelslab_async.sandbox import Sandbox
 
 from ..support.batches import quick
@@ -80,3 +88,22 @@ async def test_a_batch_that_is_not_open_says_what_to_write(tmp_path: Path) -> No
             async for _ in client.batch(["waltz"], directory=tmp_path / "out"):
                 pass
         assert not (tmp_path / "out").exists()
+
+
+def test_without_asyncio_one_sentence_says_what_is_needed() -> None:
+    opening = ModelsLab("key-for-a-test-0123456789").open()
+    with pytest.raises(ConfigurationError, match="needs asyncio"):
+        opening.send(None)  # as another event loop would
+
+
+async def test_a_script_without_an_event_loop_gets_its_file_in_one_call(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box:
+        saved = await to_thread.run_sync(
+            lambda: generate_sync(
+                "waltz", duration=30, to=tmp_path / "w.wav", api_key=box.key, base_url=box.url
+            )
+        )
+        assert saved.path.read_bytes() == box.canonical(*box.book.jobs)
+        with pytest.raises(ConfigurationError, match="would block the event loop"):
+            generate_sync("waltz", to=tmp_path / "v.wav", api_key=box.key, base_url=box.url)
+        assert len(box.book.debits) == 1
