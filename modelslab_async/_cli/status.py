@@ -9,20 +9,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from attrs import frozen
 
 from .._text import duration_text, safe_text, size_text
 from .error_mapping import NotThere
 from .options import output_options
 from .output import PROGRAM, Output, operand
 from .resume import check_batch
+from .streams import Region
 
 if TYPE_CHECKING:
     from modelslab_async import RowState
-    from modelslab_async.batch import Reader, Row, StateSummary
+    from modelslab_async.batch import Reader, Row, Runner, StateSummary
+
+    from .file_check import FileCheck
 
 _AGAIN = "{program} resume {place}"
 _FREE = f"{_AGAIN}{{unpaid}}"
 _BRING = f"{_AGAIN} --retry missing{{unpaid}} downloads them again, free"
+_WATCH = 2.0
+_WATCH_ELSEWHERE = 10.0
+"""Seconds between two looks, on a terminal and where each stays to be read."""
+
 _ADVICE = {
     "planned": f"not sent yet: {_AGAIN}",
     "submitting": f"being sent now, or interrupted: {_AGAIN} finds out",
@@ -41,28 +49,32 @@ _ADVICE = {
 @click.command(no_args_is_help=True, short_help="Show the state of a batch's rows.")
 @click.argument("directory", metavar="DIR")
 @click.argument("row", metavar="[ROW]", required=False)
+@click.option("--watch", is_flag=True, help="Show it again and again while a run works on it.")
 @output_options
-def status(voice: Output, directory: str, row: str | None) -> int:
+def status(voice: Output, directory: str, row: str | None, watch: bool) -> int:
     """Show the state of the rows of the batch in DIR, or everything about one ROW.
 
     \b
     Examples:
       modelslab-async status music/
       modelslab-async status music/ 17
+      modelslab-async status music/ --watch
       modelslab-async status music/ --json
 
     \b
     A ROW is its own id, or its number. This changes nothing and opens no
-    connection, and works beside a run. Exit code 8: files of done rows are
+    connection, and works beside a run, whose pace it shows. Exit code 8: files of done rows are
     missing, or their size has changed; `verify` reads their contents, too.
     """
     from modelslab_async.batch import Reader
 
     place = Path(directory)
     check_batch(place)
+    if row is None:
+        return watched(place, voice) if watch else _show(overview_of(place), voice)
+    if watch:
+        raise click.UsageError("--watch shows all rows: leave ROW out")
     with Reader.open(place) as reader:
-        if row is None:
-            return _overview(reader, place, voice)
         _history(reader, row_of(reader, row), voice)
     return 0
 
@@ -87,35 +99,136 @@ def row_of(reader: Reader, name: str) -> Row:
 # --- all rows -------------------------------------------------------------------------------------
 
 
-def _overview(reader: Reader, place: Path, voice: Output) -> int:
+@frozen
+class Overview:
+    """What the ledger, and the files beside it, say at one instant.
+
+    Attributes:
+        runner: the process that works on the batch now; ``None``: none does.
+        rate: rows per second that ended lately; ``None``: unknown.
+        left: rows that have not come to an end.
+        words: for the advice: the command, the directory, and what keeps a run from paying.
+    """
+
+    summary: dict[RowState, StateSummary]
+    check: FileCheck
+    runner: Runner | None
+    rate: float | None
+    left: int
+    words: Mapping[str, str]
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return sum(about.rows for about in self.summary.values())
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until all rows have ended, at this rate."""
+        return self.left / self.rate if self.rate else None
+
+    def advice(self, state: RowState) -> str:
+        """What to do about rows in a state; nothing while somebody works on them."""
+        return "" if self.runner else _ADVICE.get(state, "").format_map(self.words)
+
+    @property
+    def advice_on_files(self) -> str:
+        """What to do about files that are missing or changed."""
+        return _BRING.format_map(self.words) if self.check.lost and not self.runner else ""
+
+    def lines(self) -> list[str]:
+        """For people."""
+        last = max((about.last_change for about in self.summary.values()), default=time.time())
+        lines = [f"{self.rows} rows, last change {_age(last)} ago"]
+        if self.runner is not None:
+            lines.append(f"pid {self.runner.pid or 'unknown'} works on it{self._pace}")
+        for state, about in self.summary.items():
+            lines.append(_line(state, about, self.advice(state)))
+            for error in about.errors:
+                example = f"row {error.first_row}: {safe_text(error.example, 300)}"
+                kind = error.kind or "of no known kind"
+                lines.append(f"        {error.rows} {kind}, such as {example}")
+        if self.check.kinds:
+            lines.append("; ".join(filter(None, (self.check.words, self.advice_on_files))))
+        return lines
+
+    @property
+    def _pace(self) -> str:
+        if not self.rate or self.seconds_left is None:
+            return ""
+        left = duration_text(self.seconds_left)
+        return f": {60 * self.rate:.1f} rows per minute, about {left} left"
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs; times are seconds."""
+        running = None
+        if self.runner is not None:
+            per_minute = None if self.rate is None else 60 * self.rate
+            running = {
+                "pid": self.runner.pid,
+                "host": self.runner.host,
+                "rows_per_minute": per_minute,
+                "seconds_left": self.seconds_left,
+            }
+        states = {
+            state: _as_json(about, self.advice(state)) for state, about in self.summary.items()
+        }
+        files = {**self.check.as_json(), "advice": self.advice_on_files}
+        return {
+            "schema_version": 1,
+            "rows": self.rows,
+            "running": running,
+            "states": states,
+            "files": files,
+        }
+
+
+def overview_of(place: Path) -> Overview:
+    """Look at a batch as it is now."""
+    from modelslab_async.batch import Reader, runner_of, settled
+
     from .file_check import quick_check, unpaid
 
-    summary, check = reader.summary(), quick_check(place)
+    with Reader.open(place) as reader:
+        summary, rate = reader.summary(), reader.rate()
     words = {
         "program": PROGRAM,
         "place": shlex.quote(operand(place)),
         "unpaid": unpaid(summary),
     }
-    advice = _BRING.format_map(words) if check.lost else ""
-    total = sum(about.rows for about in summary.values())
+    left = sum(about.rows for state, about in summary.items() if not settled(state))
+    return Overview(summary, quick_check(place), runner_of(place), rate, left, words)
+
+
+def _show(seen: Overview, voice: Output) -> int:
     if voice.json:
-        states = {state: _as_json(state, about, words) for state, about in summary.items()}
-        files = {**check.as_json(), "advice": advice}
-        voice.give_json({"schema_version": 1, "rows": total, "states": states, "files": files})
-        return check.exit_code
-    last = max((about.last_change for about in summary.values()), default=time.time())
-    voice.give(f"{total} rows, last change {_age(last)} ago")
-    for state, about in summary.items():
-        voice.give(_line(state, about, words))
-        for error in about.errors:
-            example = f"row {error.first_row}: {safe_text(error.example, 300)}"
-            voice.give(f"        {error.rows} {error.kind or 'without a kind'}, such as {example}")
-    if check.kinds:
-        voice.give("; ".join(filter(None, (check.words, advice))))
-    return check.exit_code
+        voice.give_json(seen.as_json())
+    else:
+        for line in seen.lines():
+            voice.give(line)
+    return seen.check.exit_code
 
 
-def _as_json(state: RowState, about: StateSummary, words: Mapping[str, str]) -> dict[str, Any]:
+def watched(place: Path, voice: Output) -> int:
+    """Show a batch while a run works on it: in place on a terminal, again and again elsewhere."""
+    from rich.cells import set_cell_size
+
+    region = Region() if voice.animated else None
+    try:
+        while (seen := overview_of(place)).runner is not None:
+            if region is None:
+                _show(seen, voice)
+            else:
+                columns, most = region.size
+                region.draw([set_cell_size(line, columns).rstrip() for line in seen.lines()][:most])
+            time.sleep(_WATCH if region else _WATCH_ELSEWHERE)
+    finally:
+        if region is not None:
+            region.close()
+    return _show(seen, voice)
+
+
+def _as_json(about: StateSummary, advice: str) -> dict[str, Any]:
     """One state for programs; ages are seconds."""
     now = time.time()
     return {
@@ -124,7 +237,7 @@ def _as_json(state: RowState, about: StateSummary, words: Mapping[str, str]) -> 
         "latest": now - about.last_change,
         "size": about.size,
         "seconds": about.seconds,
-        "advice": _advice(state, words),
+        "advice": advice,
         "errors": [
             {"kind": e.kind, "rows": e.rows, "first_row": e.first_row, "example": e.example}
             for e in about.errors
@@ -132,16 +245,12 @@ def _as_json(state: RowState, about: StateSummary, words: Mapping[str, str]) -> 
     }
 
 
-def _advice(state: RowState, words: Mapping[str, str]) -> str:
-    return _ADVICE.get(state, "").format_map(words)
-
-
-def _line(state: RowState, about: StateSummary, words: Mapping[str, str]) -> str:
+def _line(state: RowState, about: StateSummary, advice: str) -> str:
     if state == "done":
         sizes = f"{duration_text(about.seconds or 0)} of music, {size_text(about.size or 0)}"
         return f"{about.rows:>7} {state:<12}{sizes}"
     age = _age(about.first_change)
-    return f"{about.rows:>7} {state:<12}for up to {age}; {_advice(state, words)}"
+    return f"{about.rows:>7} {state:<12}" + "; ".join(filter(None, (f"for up to {age}", advice)))
 
 
 def _age(at: float) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ._reconcile import Reconciler, UnmatchedJob
     from ._records import request_of
     from ._rows import ErrorSummary, PlannedRow, Row, StateSummary, Step, StoredFile
-    from ._sqlite.reader import Reader, holds_batch, is_writable
+    from ._sqlite.reader import Reader, Runner, holds_batch, is_writable, runner_of
     from ._states import RowState, settled
     from ._verify import FaultKind, FileFault, verify_batch
 
@@ -49,6 +49,7 @@ __all__ = [
     "Reconciler",
     "Row",
     "RowState",
+    "Runner",
     "StateSummary",
     "Step",
     "StoredFile",
@@ -60,6 +61,7 @@ __all__ = [
     "is_writable",
     "plan_batch",
     "request_of",
+    "runner_of",
     "settled",
     "snapshot",
     "verify_batch",
@@ -76,7 +78,7 @@ _MODULES = {
     "_records": ("request_of",),
     "_reconcile": ("Reconciler", "UnmatchedJob"),
     "_rows": ("ErrorSummary", "PlannedRow", "Row", "StateSummary", "Step", "StoredFile"),
-    "_sqlite.reader": ("Reader", "holds_batch", "is_writable"),
+    "_sqlite.reader": ("Reader", "Runner", "holds_batch", "is_writable", "runner_of"),
     "_states": ("RowState", "settled"),
     "_verify": ("FaultKind", "FileFault", "verify_batch"),
 }

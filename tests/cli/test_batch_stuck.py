@@ -9,13 +9,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
-from modelslab_async import Failed
+from modelslab_async import Failed, RowState
+from modelslab_async._cli.file_check import FileCheck
+from modelslab_async._cli.status import Overview
+from modelslab_async.batch import Runner, StateSummary
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..support.manifests import last_line, manifest, row
 from ..support.quick import SOON_GIVEN_UP, client_of
+from ..support.screens import on_screen
 from .test_cli import QUICK, against, command, started_against, wavs
 from .test_stopping import ENDLESS, running, until
 
@@ -239,3 +244,65 @@ async def test_only_resubmit_with_a_yes_pays_again(tmp_path: Path) -> None:
 def test_code_2_for_wrong_usage(tmp_path: Path, arguments: list[str]) -> None:
     done = command(tmp_path, "reconcile", *(["out", *arguments] if arguments else []))
     assert done.returncode == 2
+
+
+# --- status beside a run --------------------------------------------------------------------------
+
+
+async def test_status_beside_a_run_shows_who_works_and_advises_nothing(tmp_path: Path) -> None:
+    rows = manifest(tmp_path, "waltz", "raga")
+    async with (
+        Sandbox(ENDLESS) as box,
+        running(box, tmp_path, "batch", rows, "-o", "out", "-v") as cli,
+    ):
+        await cli.says("accepted")
+        seen = command(tmp_path, "status", "out")
+        about = found(tmp_path)
+        cli.send(signal.SIGINT)
+        await cli.ended()
+        after = command(tmp_path, "status", "out")
+    assert "works on it" in seen.stdout
+    assert "resume" not in seen.stdout
+    assert isinstance(about["running"]["pid"], int)
+    assert all(not state["advice"] for state in about["states"].values())
+    assert "works on it" not in after.stdout
+    assert "modelslab-async resume out" in after.stdout
+
+
+def test_the_pace_of_a_run_and_the_time_left_are_shown() -> None:
+    summary = {
+        RowState.DONE: StateSummary(50, 0.0, 0.0, 10, 5.0, ()),
+        RowState.PLANNED: StateSummary(100, 0.0, 0.0, None, None, ()),
+    }
+    seen = Overview(summary, FileCheck(), Runner(17, "host"), 0.5, 100, {})
+    assert seen.lines()[1] == "pid 17 works on it: 30.0 rows per minute, about 3 min 20 s left"
+    running = seen.as_json()["running"]
+    assert (running["rows_per_minute"], running["seconds_left"]) == (30, 200)
+
+
+async def test_watch_follows_a_run_to_its_end_on_the_screen(tmp_path: Path) -> None:
+    rows = manifest(tmp_path, "waltz", "raga")
+    async with (
+        Sandbox(ENDLESS) as box,
+        running(box, tmp_path, "batch", rows, "-o", "out", "-v") as cli,
+    ):
+        await cli.says("accepted")
+
+        def watch() -> int:
+            with on_screen(tmp_path, "status", "out", "--watch") as (terminal, process):
+                terminal.until(lambda lines: any("works on it" in line for line in lines))
+                cli.send(signal.SIGKILL)
+                while terminal.read():
+                    pass
+                assert "works on it" not in "\n".join(terminal.lines())
+                assert "modelslab-async resume out" in "".join(terminal.lines())
+                return process.wait()
+
+        assert await anyio.to_thread.run_sync(watch) == 0
+        await cli.ended()
+
+
+def test_one_row_is_not_watched(tmp_path: Path) -> None:
+    done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "--sandbox", "-o", "out")
+    assert done.returncode == 0
+    assert command(tmp_path, "status", "out", "1", "--watch").returncode == 2

@@ -334,3 +334,11 @@ def test_another_setting_keeps_what_the_server_made_of_the_pace() -> None:
 def test_another_setting_keeps_slots_that_were_taken_away() -> None:
     pace = refused(ConcurrencyLimit.of(8)).asking(20)
     assert (pace.limit, pace.ceiling) == (4, 20)
+
+
+@pytest.mark.parametrize("interval", [None, 2.0])
+def test_a_refusal_that_names_a_rate_is_told_from_a_full_queue(interval: float | None) -> None:
+    limit = ConcurrencyLimit.of(5).refused(
+        maximum=None, retry_after=2.0, interval=interval, sent_at=0.0, now=0.0, draw=0.5
+    )
+    assert limit.is_rate == (interval is not None)

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
 
+from attrs import frozen
+
+from ..._text import safe_text
 from ...errors import LedgerError
 from .._rows import COLUMNS, ErrorSummary, Row, StateSummary, Step, StoredFile, storable
 from .._states import RowState
@@ -250,6 +255,18 @@ class Reader:
             for state, rows, first, last, size, seconds in self.db.execute(_SUMMARY)
         }
 
+    def rate(self, window: float = 600.0) -> float | None:
+        """Rows per second that ended lately; ``None`` while none has.
+
+        Args:
+            window: seconds to look back.
+        """
+        query = "SELECT count(done_at), min(submitted_at) FROM rows WHERE done_at >= ?"
+        done, begun = self.db.execute(query, (time.time() - window,)).fetchone()
+        if not done:
+            return None
+        return float(done / max(min(time.time() - begun, window), 1.0))
+
     def _errors(self, state: str) -> tuple[ErrorSummary, ...]:
         if state == RowState.DONE:
             return ()
@@ -291,6 +308,32 @@ def holds_batch(directory: Path) -> bool:
 def is_writable(directory: Path) -> bool:
     """Whether the ledger of a directory can be worked on, and not only be looked at."""
     return os.access(directory, os.W_OK | os.X_OK) and os.access(directory / LEDGER_NAME, os.W_OK)
+
+
+@frozen
+class Runner:
+    """The process that works on a directory.
+
+    Attributes:
+        pid: its number on its machine; ``None``: it has not said so yet.
+        host: name of that machine, printable.
+    """
+
+    pid: int | None
+    host: str
+
+
+def runner_of(directory: Path) -> Runner | None:
+    """The process of this machine that works on a directory now, if there is one."""
+    if not _is_worked_on(directory / LEDGER_NAME):
+        return None
+    try:
+        about = json.loads((directory / LOCK_NAME).read_bytes()[:8192])
+    except (OSError, ValueError):  # it is being written
+        about = {}
+    known = about if isinstance(about, dict) else {}
+    pid = known.get("pid")
+    return Runner(pid if isinstance(pid, int) else None, safe_text(known.get("host", ""), 80))
 
 
 def _version(db: sqlite3.Connection) -> int:
