@@ -24,7 +24,20 @@ if TYPE_CHECKING:
     from .endpoints.base import Request
     from .endpoints.music import MusicGen
     from .endpoints.raw import RawRequest
+    from .endpoints.songs import LyricsGenerator, SongGenerator
     from .endpoints.sound_effects import SoundEffect
+    from .endpoints.speech import SpeechToText, TextToAudio, TextToSpeech, VoiceDesign
+    from .endpoints.v7 import (
+        CreateDubbingV7,
+        MusicGenV7,
+        SongExtenderV7,
+        SongInpaintV7,
+        SoundGenerationV7,
+        SpeechToSpeechV7,
+        SpeechToTextV7,
+        TextToSpeechV7,
+    )
+    from .endpoints.voices import CreateDubbing, VocalIsolator, VoiceCover, VoiceToVoice
     from .errors import (
         APIError,
         AuthenticationError,
@@ -65,6 +78,8 @@ __all__ = [
     "BadRequest",
     "Balance",
     "ConfigurationError",
+    "CreateDubbing",
+    "CreateDubbingV7",
     "DownloadError",
     "DownloadPolicy",
     "EventKind",
@@ -85,9 +100,11 @@ __all__ = [
     "LedgerMoved",
     "LimitReached",
     "Limits",
+    "LyricsGenerator",
     "ModelsLab",
     "ModelsLabError",
     "MusicGen",
+    "MusicGenV7",
     "Network",
     "NotAudio",
     "NotFound",
@@ -103,12 +120,26 @@ __all__ = [
     "RowState",
     "SavedFile",
     "ServerError",
+    "SongExtenderV7",
+    "SongGenerator",
+    "SongInpaintV7",
     "SoundEffect",
+    "SoundGenerationV7",
+    "SpeechToSpeechV7",
+    "SpeechToText",
+    "SpeechToTextV7",
     "SubmitUnknown",
     "Succeeded",
+    "TextToAudio",
+    "TextToSpeech",
+    "TextToSpeechV7",
     "TransportError",
     "UnexpectedReply",
+    "VocalIsolator",
     "Voice",
+    "VoiceCover",
+    "VoiceDesign",
+    "VoiceToVoice",
     "WebhookError",
     "WrongAccount",
     "WrongContent",
@@ -117,6 +148,24 @@ __all__ = [
 ]
 
 _MODULES = {
+    "TextToSpeechV7": "endpoints.v7",
+    "SpeechToTextV7": "endpoints.v7",
+    "SpeechToSpeechV7": "endpoints.v7",
+    "SoundGenerationV7": "endpoints.v7",
+    "SongInpaintV7": "endpoints.v7",
+    "SongExtenderV7": "endpoints.v7",
+    "MusicGenV7": "endpoints.v7",
+    "CreateDubbingV7": "endpoints.v7",
+    "VoiceToVoice": "endpoints.voices",
+    "VoiceCover": "endpoints.voices",
+    "VocalIsolator": "endpoints.voices",
+    "CreateDubbing": "endpoints.voices",
+    "VoiceDesign": "endpoints.speech",
+    "TextToSpeech": "endpoints.speech",
+    "TextToAudio": "endpoints.speech",
+    "SpeechToText": "endpoints.speech",
+    "SongGenerator": "endpoints.songs",
+    "LyricsGenerator": "endpoints.songs",
     "Failed": "batch._outcomes",
     "Limits": "batch._limits",
     "RowState": "batch._states",

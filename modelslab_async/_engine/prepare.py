@@ -11,8 +11,9 @@ import anyio
 from attrs import evolve, field, frozen
 
 from .._protocol.wire_json import Encoded, encode_json
-from ..endpoints.base import Request, encode, is_light
+from ..endpoints.base import Request, encode, is_light, known_fields
 from ..endpoints.clips import encode_clip
+from ..endpoints.fields import SHORT_SOUND, Clip
 from ..endpoints.media import MAX_CLIP_BYTES
 from ..errors import RequestError
 from .aio import in_thread
@@ -98,16 +99,18 @@ async def media_text(field: str, clip: Path | bytes) -> str:
 
 def _encoded(request: Request) -> dict[str, str]:
     """Blocking: the local files as they are sent, by the names of their fields."""
+    known = known_fields(type(request))
     return {
-        field: _text_of(field, clip, unchecked=request.unchecked)
-        for field, clip in request.local_media().items()
+        field: _text_of(field, media, known[field].clip, unchecked=request.unchecked)
+        for field, media in request.local_media().items()
     }
 
 
-def _text_of(field: str, clip: Path | bytes, *, unchecked: bool) -> str:
-    if isinstance(clip, bytes):
-        return encode_clip(field, clip, unchecked=unchecked)
-    return encode_clip(field, _read(field, clip), name=clip.name, unchecked=unchecked)
+def _text_of(field: str, media: Path | bytes, clip: Clip = SHORT_SOUND, *, unchecked: bool) -> str:
+    if isinstance(media, bytes):
+        return encode_clip(field, media, clip=clip, unchecked=unchecked)
+    data = _read(field, media)
+    return encode_clip(field, data, clip=clip, name=media.name, unchecked=unchecked)
 
 
 def _read(field: str, path: Path) -> bytes:

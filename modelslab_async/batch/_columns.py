@@ -20,6 +20,7 @@ from ._strict import FIELDS, ROW_FIELDS
 _MARKS: Final = ",;\t|"
 _OWN: Final = ROW_FIELDS | {"key"}
 _TELLING: Final = _OWN - {"prompt", "id", "key", "extra", "temp", "base64", "unchecked"}
+_NEEDED: Final = frozenset(("prompt", "endpoint"))
 _NEAR: Final = 0.8
 _MAX_COLUMNS: Final = 50
 _MAX_NAME: Final = 12
@@ -27,6 +28,7 @@ _AROUND: Final = " \t\r\n\xa0\ufeff\u200b\"'“”„«»:"  # what may stand ar
 
 # 30.0 and 30,0 are 30 to everybody; 1.000 is 1 to some and 1000 to others.
 _WHOLE: Final = re.compile(r"(-?[0-9]{1,18})(?:[.,]0{1,2})?")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,9}(?:\.[0-9]{1,9}|,[0-9]{1,2})")
 _TRUE: Final = ["true", "yes", "1", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar"]
 _FALSE: Final = ["false", "no", "0", "falsch", "faux", "falso", "onwaar"]
 _TRUTH: Final = dict.fromkeys(_TRUE, True) | dict.fromkeys(_FALSE, False)
@@ -43,8 +45,8 @@ def declared(line: str) -> str | None:
 
 
 def delimiter(header: str) -> str | None:
-    """What parts the columns of a header that has a column ``prompt``."""
-    return next((mark for mark in _MARKS if "prompt" in _names(header, mark)), None)
+    """What parts the columns of a header that has a column ``prompt`` or ``endpoint``."""
+    return next((mark for mark in _MARKS if not _NEEDED.isdisjoint(_names(header, mark))), None)
 
 
 def misses_prompt(line: str) -> bool:
@@ -189,7 +191,7 @@ def _columns(header: list[str]) -> list[str]:
     columns = [_column(cell) for cell in header]
     while columns and not columns[-1]:
         columns.pop()
-    if "prompt" not in columns:
+    if _NEEDED.isdisjoint(columns):
         named = ", ".join(shown(name, 40) for name in columns[:20])
         raise Unusable(f"there is no column prompt, but {named:.200}")
     once(filter(None, columns))
@@ -207,7 +209,7 @@ def _by_column(columns: list[str], cells: list[str], mark: str) -> dict[str, Any
             f"has {len(cells)} cells, but the header has {len(columns)}; "
             f"a cell that holds {mark!r} needs quotes"
         )
-    if _column(cells[columns.index("prompt")]) == "prompt" and [*map(_column, cells)] == columns:
+    if [*map(_column, cells)] == columns:
         raise Unusable("is the header again, as where tables are put together: remove this line")
     values: dict[str, Any] = {}
     for number, (name, cell) in enumerate(zip(columns, cells, strict=True), 1):
@@ -248,12 +250,22 @@ def _track_id(cell: str) -> int | str:
 
 
 def _reader(known: Field) -> Callable[[str], Any]:
+    if bool in known.types and known.choices:  # one endpoint's is a flag, another's one of a few
+        return lambda cell: _truth(_word(cell))
     return _word if known.choices else _BY_TYPES.get(known.types, str.strip)
+
+
+def _number(cell: str) -> int | float | str:
+    """A number with a point or a decimal comma; 1,000 is one to some and a thousand to others."""
+    whole = _whole(cell)
+    found = _DECIMAL.fullmatch(cell.strip()) if isinstance(whole, str) else None
+    return float(found[0].replace(",", ".")) if found else whole
 
 
 _BY_TYPES: Final[dict[tuple[type, ...], Callable[[str], Any]]] = {
     (int,): _whole,
     (bool,): _truth,
+    (int, float): _number,
     (int, str): _track_id,
 }
 _READERS: Final[dict[str, Callable[[str], Any]]] = {

@@ -23,12 +23,13 @@ from .._protocol.sound import NotSound
 from .._text import shown
 from ..endpoints import MusicGen, RawRequest, Request, known_fields
 from ..endpoints.base import encode
-from ..endpoints.clips import encode_clip
+from ..endpoints.clips import encode_clip, why_no_video
+from ..endpoints.fields import Clip
 from ..endpoints.media import MAX_CLIP_BYTES, base64_text
 from ..errors import ConfigurationError, RequestError
 from . import _rows
 from ._lines import BadRow, Given
-from ._strict import ENDPOINT, FILES, ROW_FIELDS, build, canonical
+from ._strict import ENDPOINT, FILES, ROW_FIELDS, build, canonical, request_class
 
 _ID_LENGTH: Final = 12
 _MAX_ID: Final = 191
@@ -77,7 +78,9 @@ class Row:
             if isinstance(clip, Path):
                 values[f"{name}_file"] = str(clip.absolute())
             else:
-                values |= {name: base64_text(clip), "base64": True}
+                values |= {name: base64_text(clip)}
+                if "base64" in known_fields(type(request)):
+                    values["base64"] = True
         endpoint = {} if isinstance(request, MusicGen) else {ENDPOINT: request.NAME}
         return {"id": self.id, **self.fields, **endpoint, **values}
 
@@ -91,9 +94,13 @@ def taken(given: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
     if given.get(ENDPOINT) == RawRequest.NAME:  # in no manifest: its price is not known
         own = known_fields(RawRequest)
         return RawRequest(**{name: given[name] for name in own if name in given}), {}
+    request = request_class(given.get(ENDPOINT))
     clips = {name: Path(given[file]) for file, name in FILES.items() if file in given}
-    rest = {name: value for name, value in given.items() if name not in ROW_FIELDS}
-    return build({**given, **clips}), rest
+    # A field of an endpoint that was not there when the row was planned is one of its own.
+    taken = {*known_fields(request), *(f"{name}_file" for name in clips), ENDPOINT, "id"}
+    values = {name: value for name, value in given.items() if name in taken}
+    rest = {name: value for name, value in given.items() if name not in taken}
+    return build({**values, **clips}), rest
 
 
 def decoded(request: str) -> tuple[Request, dict[str, Any]]:
@@ -258,12 +265,13 @@ class Rows:
     def _digests(self, request: Request, named: bool) -> dict[str, str]:
         """SHA-256 of each local file, once it has shown that it can be sent."""
         digests = {}
-        for name, clip in request.local_media().items():
-            if isinstance(clip, bytes):
-                encode_clip(name, clip, unchecked=request.unchecked)
-                digests[name] = hashlib.sha256(clip).hexdigest()
+        for name, media in request.local_media().items():
+            clip = known_fields(type(request))[name].clip
+            if isinstance(media, bytes):
+                encode_clip(name, media, clip=clip, unchecked=request.unchecked)
+                digests[name] = hashlib.sha256(media).hexdigest()
             else:
-                digests[name] = self._digest(name, clip, request.unchecked, named)
+                digests[name] = self._digest(name, media, clip, request.unchecked, named)
         return digests
 
 
@@ -288,25 +296,29 @@ def _is_inside(name: str, folder: Path) -> bool:
     return path.is_relative_to(folder.resolve())
 
 
-def _refuse_other(field_name: str, name: str, data: bytes) -> None:
+def _refuse_other(field_name: str, name: str, data: bytes, clip: Clip) -> None:
     """Not even `unchecked` lets a manifest send any other file of this machine.
 
     A sound behind something else would do for a download; here nothing may stand before it.
     """
-    sound, kind = examine_bytes(data), sniff(data[:512])
-    reason = kind if isinstance(kind, str) else isinstance(sound, NotSound) and sound.reason
+    if clip.is_video:
+        what, reason = "no video", why_no_video(data)
+    else:
+        sound, kind = examine_bytes(data), sniff(data[:512])
+        no_sound = sound.reason if isinstance(sound, NotSound) else ""
+        what, reason = "not audio", kind if isinstance(kind, str) else no_sound
     if reason:
         raise RequestError(
-            f"{field_name}_file {name!r} is not audio: {reason}", field=f"{field_name}_file"
+            f"{field_name}_file {name!r} is {what}: {reason}", field=f"{field_name}_file"
         )
 
 
-def _digest(field_name: str, path: Path, unchecked: bool, named: bool) -> str:
+def _digest(field_name: str, path: Path, clip: Clip, unchecked: bool, named: bool) -> str:
     """SHA-256 of a clip, once it has shown that it is one."""
     data = _bytes_of(field_name, path)
     if named:
-        _refuse_other(field_name, path.name, data)
-    encode_clip(field_name, data, name=path.name, unchecked=unchecked)
+        _refuse_other(field_name, path.name, data, clip)
+    encode_clip(field_name, data, clip=clip, name=path.name, unchecked=unchecked)
     return hashlib.sha256(data).hexdigest()
 
 

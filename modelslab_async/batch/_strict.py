@@ -10,16 +10,29 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_origin
 
 import cattrs
+from attrs import evolve
 
 from .._protocol.wire_json import encode_json
 from .._text import shown
-from ..endpoints import REQUESTS, MusicGen, Request, known_fields
+from ..endpoints import REQUESTS, Field, MusicGen, Request, known_fields
 from ..errors import RequestError
 
-FIELDS: Final = {
-    name: known for one in REQUESTS.values() for name, known in known_fields(one).items()
-}
-"""The fields of all requests. Where two have one of the same name, its types are the same."""
+
+def _fields() -> dict[str, Field]:
+    found: dict[str, Field] = {}
+    for request in REQUESTS.values():
+        for name, known in known_fields(request).items():
+            other = found.setdefault(name, known)
+            found[name] = evolve(
+                other,
+                types=tuple(dict.fromkeys((*other.types, *known.types))),
+                choices=tuple(dict.fromkeys((*other.choices, *known.choices))),
+            )
+    return found
+
+
+FIELDS: Final = _fields()
+"""The fields of all requests; where two have one of the same name, with the types of both."""
 
 FILES: Final = {f"{name}_file": name for name, known in FIELDS.items() if known.is_media}
 """The fields that name files on this machine, and the field that each stands for."""
@@ -42,7 +55,7 @@ def build(values: Mapping[str, Any]) -> Request:
         RequestError: what is wrong with it; all wrong types together.
     """
     known = {n: v for n, v in values.items() if n in FIELDS and v is not None}
-    request = _request_class(values.get(ENDPOINT))
+    request = request_class(values.get(ENDPOINT))
     fields = known_fields(request)
     for name in known:
         if name not in fields:
@@ -57,7 +70,12 @@ def build(values: Mapping[str, Any]) -> Request:
         raise RequestError("; ".join(_reasons(error))) from None
 
 
-def _request_class(name: object) -> type[Request]:
+def request_class(name: object) -> type[Request]:
+    """The class that a row's field ``endpoint`` names.
+
+    Raises:
+        RequestError: there is no such one.
+    """
     if name is None:
         return MusicGen
     if isinstance(name, str) and name in REQUESTS:
@@ -91,6 +109,9 @@ def _converter() -> cattrs.Converter:
     text = _exactly("text", str)
     converter.register_structure_hook(str, text)
     converter.register_structure_hook(int, _exactly("a whole number", int))
+    for kind in (int | float, int | float | None):
+        converter.register_structure_hook(kind, _exactly("a number", int, float))
+    converter.register_structure_hook(str | Path | bytes, _exactly("text", str, Path, bytes))
     converter.register_structure_hook(bool, _exactly("true or false", bool))
     converter.register_structure_hook(
         int | str | None, _exactly("a whole number or text", int, str)

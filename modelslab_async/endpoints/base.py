@@ -7,13 +7,13 @@ Nothing here opens a file: a `Path` is only noted, and whoever submits reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from attrs import Attribute, field, fields, frozen
+from attrs import field, fields, frozen
 
 from .._protocol.output import Output
 from .._protocol.urls import VOICE_FETCH, is_loopback
@@ -21,122 +21,11 @@ from .._protocol.wire_json import MAX_VALUES, check_json, is_small
 from .._protocol.wire_values import MAX_TRACK_ID, MAX_TRACK_ID_LENGTH
 from .._text import shown
 from ..errors import RequestError
+from .fields import FIELD, MAX_LINE, Field, flag, option
 from .media import MAX_MEDIA_TEXT, is_base64, out_of_bounds
 
-MAX_PROMPT = 16 * 1024 * 1024
-"""Characters; no limit is documented, and so many are checked without the event loop noticing."""
-
-MAX_LINE = 8192
-"""Characters of any other text, URLs included: servers take no longer ones in a request line."""
-
-_FIELD = "modelslab_async.field"
-
-
-@frozen
-class Bound:
-    """One documented bound: what is allowed, in words too, and who says so."""
-
-    allowed: Callable[[Any], bool]
-    words: str
-    source: str
-
-
-def between(low: float, high: float, words: str, source: str) -> Bound:
-    """A number from ``low`` to ``high``, both included."""
-    return Bound(lambda value: low <= value <= high, words, source)
-
-
-@frozen(kw_only=True)
-class Field:
-    """What is known of one field of a request.
-
-    Attributes:
-        types: exactly these: `True` is no int here, and 3.0 is not 3.
-        help: what it is for, as the command line says it; empty where it has no option.
-        optional: whether it may be left out.
-        longest: the most characters of text.
-        bound: what the documents allow.
-        choices: the texts that the documents allow.
-        is_media: whether it takes a URL, base64 text or a local file.
-        is_sent: whether it is sent by its own name.
-    """
-
-    types: tuple[type, ...]
-    help: str = ""
-    optional: bool = True
-    longest: int = MAX_LINE
-    bound: Bound | None = None
-    choices: tuple[str, ...] = ()
-    is_media: bool = False
-    is_sent: bool = True
-
-
-def option(*types: type, help: str = "", **known: Any) -> Any:  # noqa: A002 - as `Field` has it
-    """A field that may be left out: ``None`` means that it is not sent."""
-    return _field(Field(types=types, help=help, **known), default=None, kw_only=True)
-
-
-def choice(*choices: str, source: str, help: str = "") -> Any:  # noqa: A002 - as `Field` has it
-    """One of the texts that the documents name."""
-    bound = Bound(lambda value: value in choices, f"one of {', '.join(choices)}", source)
-    return option(str, help=help, bound=bound, choices=choices)
-
-
-def media(help: str) -> Any:  # noqa: A002 - as `Field` has it
-    """A URL or base64 text as ``str``, a local file as ``pathlib.Path`` or ``bytes``."""
-    known = Field(types=(str, Path, bytes), help=help, longest=MAX_MEDIA_TEXT, is_media=True)
-    return _field(known, default=None, kw_only=True, repr=_short)
-
-
-def _field(known: Field, **settings: Any) -> Any:
-    return field(**_of(known), **settings)
-
-
-def _of(known: Field) -> dict[str, Any]:
-    """What attrs is told about a field."""
-    return {"metadata": {_FIELD: known}, "validator": _check_type}
-
-
-def _check_type(_: Any, attribute: Attribute[Any], value: Any) -> None:
-    """First of all: whatever else is checked costs time by the length."""
-    known: Field = attribute.metadata[_FIELD]
-    if value is None and known.optional:
-        return
-    if type(value) in known.types or (Path in known.types and isinstance(value, Path)):
-        _check_size(attribute.name, value, known.longest)
-        return
-    names = " or ".join(one.__name__ for one in known.types)
-    raise RequestError(
-        f"{attribute.name} is {shown(value)}, but must be {names}",
-        field=attribute.name,
-        value=value,
-    )
-
-
-def _check_size(name: str, value: object, longest: int) -> None:
-    if isinstance(value, str) and len(value) > longest:
-        raise RequestError(
-            f"{name} has {len(value)} characters, but may have {longest} at most; shorten it",
-            field=name,
-            value=value[:80],
-        )
-    if isinstance(value, int) and value.bit_length() > 63:
-        raise RequestError(f"{name} is {shown(value)}, but must be below 2**63", field=name)
-
-
-PROMPT = _of(Field(types=(str,), optional=False, longest=MAX_PROMPT))
-"""What to generate, for `attrs.field`: by that call, type checkers see that it must be given."""
-
-
-def unsent(kind: type) -> dict[str, Any]:
-    """For `attrs.field`: one that must be given, and is not sent by its name."""
-    return _of(Field(types=(kind,), optional=False, is_sent=False))
-
-
-def _short(value: object) -> str:
-    if isinstance(value, str | bytes) and len(value) > 60:
-        return f"{shown(value, 40)}...({len(value)} long)"
-    return repr(value)
+_LEAST_BASE64 = 256
+"""Characters; where no field says what media are, shorter text is rather a forgotten path."""
 
 
 def copied(what: str, extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,11 +49,18 @@ class Estimate:
         seconds: of audio.
         megabytes: size of the file, in millions of bytes.
         is_known: whether the request tells; if not, a price per second says nothing of it.
+        characters: to be spoken.
     """
 
     seconds: Decimal
     megabytes: float
     is_known: bool = True
+    characters: int = 0
+
+
+def of_unknown_length(megabytes: float) -> Estimate:
+    """What comes of a recording, whose length nobody here knows."""
+    return Estimate(seconds=Decimal(0), megabytes=megabytes, is_known=False)
 
 
 @frozen(repr=False, kw_only=True)
@@ -176,6 +72,7 @@ class Request:
         track_id: your own id, echoed by the server; one is made when you give none.
         extra: further fields, sent as they are.
         unchecked: send values beyond the documented bounds.
+        enterprise: send it to its twin on the account's own servers.
 
     Raises:
         RequestError: a value is of the wrong type or out of bounds; names field, bound and source.
@@ -193,6 +90,9 @@ class Request:
     GIVES: ClassVar[Output] = "audio"
     """What comes out, which decides when a file is whole and what is refused."""
 
+    ENTERPRISE: ClassVar[str] = ""
+    """Path of its twin on an account's own servers, whose jobs are asked about beside it."""
+
     webhook: str | None = option(str, help="Where the API shall report the end of a job.")
     track_id: int | str | None = option(int, str, help="Your own id for the job.")
     extra: Mapping[str, Any] = field(
@@ -200,20 +100,20 @@ class Request:
         kw_only=True,
         converter=_copied,
         hash=False,
-        metadata={_FIELD: Field(types=(dict,), is_sent=False)},
+        metadata={FIELD: Field(types=(dict,), is_sent=False)},
     )
-    unchecked: bool = field(
-        default=False, kw_only=True, metadata={_FIELD: Field(types=(bool,), is_sent=False)}
-    )
+    unchecked: bool = flag()
+    enterprise: bool = flag()
 
     def __attrs_post_init__(self) -> None:
         known = known_fields(type(self))
         for name, one in known.items():
             value = getattr(self, name)
-            if not one.optional and one.is_sent:
+            if not one.optional and one.is_sent and isinstance(value, str):
                 _check_text(name, value)
-            if one.is_media and isinstance(value, str):
-                _check_media(name, value, is_base64_said=getattr(self, "base64", None) is True)
+        _check_media(self, known)
+        if self.enterprise and not self.ENTERPRISE:
+            raise RequestError(f"{self.NAME} has no enterprise twin", field="enterprise")
         _check_track_id(self.track_id)
         _check_webhook(self.webhook)
         check_extra("extra", self.extra, known)
@@ -226,19 +126,19 @@ class Request:
             f"{one.name}={(one.repr if callable(one.repr) else shown)(getattr(self, one.name))}"
             for one in sorted(fields(type(self)), key=lambda one: one.kw_only)
             if one.name not in ("webhook", "unchecked")
-            and getattr(self, one.name) not in (None, {})
+            and getattr(self, one.name) not in (one.default, {})
         ]
         return f"{type(self).__name__}({', '.join(shown_fields)})"
 
     @property
     def path(self) -> str:
         """Where it is sent."""
-        return self.ENDPOINT
+        return self.ENTERPRISE if self.enterprise else self.ENDPOINT
 
     @property
     def fetch(self) -> str:
         """Where its job is asked about when the ticket names no place."""
-        return self.FETCH
+        return f"{self.path.rpartition('/')[0]}/fetch" if self.enterprise else self.FETCH
 
     @property
     def gives(self) -> Output:
@@ -252,13 +152,21 @@ class Request:
 
     @property
     def title(self) -> str:
-        """What to call it: its prompt."""
-        return str(getattr(self, "prompt", ""))
+        """What to call it: its prompt, or else the name of what it is made from."""
+        for name in ("prompt", "caption", "lyrics"):
+            if words := getattr(self, name, None):
+                return str(words)
+        sent = [
+            getattr(self, name) for name, one in known_fields(type(self)).items() if one.is_media
+        ]
+        return next(filter(None, map(_name_of, sent)), self.NAME)
 
     @property
     def kind(self) -> object:
         """What decides how long a generation takes: equal kinds take about equally long."""
-        return (self.path, self.estimate().seconds)
+        estimate = self.estimate()
+        seconds = round(estimate.seconds, -1) if estimate.characters else estimate.seconds
+        return (self.path, seconds)
 
     def estimate(self) -> Estimate:
         """How long the audio and how large the file will be."""
@@ -279,7 +187,7 @@ _KNOWN: dict[type[Request], Mapping[str, Field]] = {}
 def known_fields(request: type[Request]) -> Mapping[str, Field]:
     """What is known of each field of a class, by name."""
     if request not in _KNOWN:
-        _KNOWN[request] = {one.name: one.metadata[_FIELD] for one in fields(request)}
+        _KNOWN[request] = {one.name: one.metadata[FIELD] for one in fields(request)}
     return _KNOWN[request]
 
 
@@ -302,13 +210,13 @@ def encode(
     """
     local = request.local_media()
     wire = {
-        name: getattr(request, name)
+        known.wire or name: getattr(request, name)
         for name, known in known_fields(type(request)).items()
         if known.is_sent and name not in local
     }
     wire["track_id"] = track_id
     if media:
-        wire |= {**media, "base64": True}
+        wire |= {**media, **({"base64": True} if "base64" in wire else {})}
     return dict(request.further) | {
         name: value for name, value in wire.items() if value is not None
     }
@@ -354,7 +262,27 @@ def _check_track_id(track_id: int | str | None) -> None:
     )
 
 
-def _check_media(name: str, text: str, *, is_base64_said: bool) -> None:
+def _check_media(request: Request, known: Mapping[str, Field]) -> None:
+    """All media of a request have one form: it says only once whether they are base64 text."""
+    is_flagged = getattr(request, "base64", None) is True
+    media = {
+        n: v for n, one in known.items() if one.is_media and (v := getattr(request, n)) is not None
+    }
+    texts = {name: text for name, text in media.items() if isinstance(text, str)}
+    for name, text in texts.items():
+        takes_files = Path in known[name].types
+        if not takes_files or "base64" in known:
+            _check_media_text(name, text, is_base64_said=is_flagged, takes_files=takes_files)
+        elif not (len(text) >= _LEAST_BASE64 and is_base64(text)):
+            _check_media_text(name, text, is_base64_said=False, takes_files=True)
+    if texts and len(texts) < len(media) and "base64" in known and not is_flagged:
+        raise RequestError(
+            f"{' and '.join(media)} must have one form: give both as URLs, or both as files",
+            field=next(iter(texts)),
+        )
+
+
+def _check_media_text(name: str, text: str, *, is_base64_said: bool, takes_files: bool) -> None:
     if is_base64_said:
         if is_base64(text):
             return
@@ -367,11 +295,22 @@ def _check_media(name: str, text: str, *, is_base64_said: bool) -> None:
     if len(text) <= MAX_LINE and _host(text, "http", "https"):
         return
     raise RequestError(
-        f"{name} is text, but no http(s) URL; pass base64=True if it is base64 text, "
-        "or a pathlib.Path to send a local file",
+        f"{name} is text, but no http(s) URL; "
+        + (
+            "pass base64=True if it is base64 text, or a pathlib.Path to send a local file"
+            if takes_files
+            else "this endpoint takes nothing else: client.base64_to_url() makes one of a file"
+        ),
         field=name,
         value=text[:80],
     )
+
+
+def _name_of(media: object) -> str:
+    """The name of a file, or of the end of a URL, without its ending."""
+    if isinstance(media, str) and _host(media, "http", "https"):
+        return PurePosixPath(unquote(urlsplit(media).path)).stem
+    return media.stem if isinstance(media, Path) else ""
 
 
 def _check_webhook(webhook: str | None) -> None:

@@ -9,7 +9,8 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from .base import PROMPT, Estimate, Request, between, choice, media, option
+from .base import Estimate, Request
+from .fields import PROMPT, SHORT_SOUND, between, choice, media, option
 from .media import megabytes
 
 _OLD_PAGE = "ModelsLab docs, music-gen page of 2025"
@@ -49,9 +50,12 @@ class MusicGen(Request):
 
     NAME: ClassVar[str] = "music_gen"
     ENDPOINT: ClassVar[str] = "/api/v6/voice/music_gen"
+    ENTERPRISE: ClassVar[str] = "/api/v1/enterprise/voice/music_gen"
 
     prompt: str = field(**PROMPT)
-    init_audio: str | Path | bytes | None = media("URL, or base64 text, of a clip to go on from.")
+    init_audio: str | Path | bytes | None = media(
+        "URL, or base64 text, of a clip to go on from.", SHORT_SOUND
+    )
     sampling_rate: int | None = option(
         int,
         help="Hz, at least 10000.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, ClassVar
 
 from attrs import field, frozen
@@ -13,7 +12,8 @@ from .._protocol.output import ENDINGS, Output
 from .._protocol.urls import FAMILIES
 from .._text import shown
 from ..errors import RequestError
-from .base import Estimate, Request, check_extra, copied, unsent
+from .base import Estimate, Request, check_extra, copied, of_unknown_length
+from .fields import must
 
 _PATH = re.compile(r"/api(?:/[A-Za-z0-9_-]{1,64}){2,6}")
 _NO_JOBS = frozenset({"fetch", "voice_list", "voice_upload", "base64_to_url"}) | frozenset(
@@ -47,9 +47,9 @@ class RawRequest(Request):
 
     NAME: ClassVar[str] = "raw"
 
-    path: str = field(**unsent(str))
-    fields: Mapping[str, Any] = field(converter=_copied, hash=False, **unsent(dict))
-    gives: Output = field(kw_only=True, **unsent(str))
+    path: str = field(**must(str, is_sent=False))
+    fields: Mapping[str, Any] = field(converter=_copied, hash=False, **must(dict, is_sent=False))
+    gives: Output = field(kw_only=True, **must(str, is_sent=False))
 
     def __attrs_post_init__(self) -> None:
         _check_path(self.path)
@@ -80,7 +80,7 @@ class RawRequest(Request):
 
     def estimate(self) -> Estimate:
         """Nothing is known of it."""
-        return Estimate(seconds=Decimal(0), megabytes=0.0, is_known=False)
+        return of_unknown_length(0.0)
 
 
 def _check_path(path: str) -> None:

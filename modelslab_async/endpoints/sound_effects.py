@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from attrs import field, frozen
 
-from .base import PROMPT, Estimate, Request, between, choice, option
+from .base import Estimate, Request
+from .fields import PROMPT, between, choice, option
 from .media import megabytes
 
 _PAGE = "ModelsLab docs, sfx page"
@@ -37,6 +38,7 @@ class SoundEffect(Request):
 
     NAME: ClassVar[str] = "sfx"
     ENDPOINT: ClassVar[str] = "/api/v6/voice/sfx"
+    ENTERPRISE: ClassVar[str] = "/api/v1/enterprise/voice/sfx"
 
     prompt: str = field(**PROMPT)
     duration: int | None = option(

@@ -9,13 +9,22 @@ from typing import Any
 
 import pytest
 
-from modelslab_async import Limits, MusicGen, SoundEffect
+from modelslab_async import (
+    Limits,
+    MusicGen,
+    Request,
+    SoundEffect,
+    TextToAudio,
+    TextToSpeech,
+    VoiceCover,
+)
 from modelslab_async.batch import Manifest, plan_batch
 from modelslab_async.batch._lines import BadRow
-from modelslab_async.batch._manifest import RequestLike, read_manifest
-from modelslab_async.batch._records import Row
+from modelslab_async.batch._manifest import RequestLike, from_sequence, read_manifest
+from modelslab_async.batch._records import Row, taken
 from modelslab_async.sandbox import Sandbox
 
+from ..support.all_endpoints import SAMPLES
 from ..support.batches import quick, run
 from ..support.quick import client_of
 
@@ -113,3 +122,37 @@ async def test_rows_of_two_endpoints_are_paid_for_once_each_by_their_own_length(
         async with client.batch(None, directory=tmp_path) as batch:
             costs = [row.cost async for row in batch.ledger.each()]
     assert sorted(costs, key=str) == ["3", "4", "5.12"]
+
+
+def test_a_manifest_of_rows_without_a_prompt_names_their_endpoints() -> None:
+    rows = read(
+        "endpoint,init_audio,model_id,speed,emotion\n"
+        'voice_cover,https://a.example/x.wav,cover-1,"1,5",HAPPY\n'
+    )
+    assert [row.request for row in rows if isinstance(row, Row)] == [
+        VoiceCover("https://a.example/x.wav", model_id="cover-1", speed=1.5, emotion="happy")
+    ]
+
+
+def test_a_column_is_read_as_each_rows_endpoint_needs_it() -> None:
+    header = "endpoint,prompt,voice_id,language,emotion,speed\n"
+    rows = read(
+        f"{header}text_to_speech,hi,tara,Hindi,yes,2\ntext_to_audio,hi,tara,english,sad,0.75\n"
+    )
+    assert [row.request for row in rows if isinstance(row, Row)] == [
+        TextToSpeech("hi", voice_id="tara", language="hindi", emotion=True, speed=2),
+        TextToAudio("hi", voice_id="tara", language="english", emotion="sad", speed=0.75),
+    ]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.NAME)
+def test_a_request_of_any_endpoint_is_read_again_as_it_was_kept(sample: Request) -> None:
+    row = next(iter(from_sequence([sample])))
+    assert isinstance(row, Row)
+    assert taken(row.given()) == (sample, {})
+
+
+def test_what_became_a_field_of_another_endpoint_stays_what_a_kept_row_says_besides() -> None:
+    """Ledgers were written before there was an endpoint with a language."""
+    kept = {"id": "a", "prompt": "waltz", "language": "en", "seed": 3}
+    assert taken(kept) == (MusicGen("waltz"), {"language": "en", "seed": 3})

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from modelslab_async import MusicGen, RequestError
 from modelslab_async._protocol.wire_json import MAX_VALUES
-from modelslab_async.endpoints.base import MAX_LINE, MAX_PROMPT, encode, is_light
+from modelslab_async.endpoints import known_fields
+from modelslab_async.endpoints.base import encode, is_light
 from modelslab_async.endpoints.clips import encode_clip
+from modelslab_async.endpoints.fields import MAX_LINE, MAX_PROMPT
 from modelslab_async.endpoints.media import MAX_CLIP_BYTES, MAX_MEDIA_TEXT
 from modelslab_async.sandbox._audio.codecs import flac
 
@@ -374,6 +376,7 @@ def wav(seconds: float, rate: int = 8000) -> bytes:
     return struct.pack("<4sI4s", b"RIFF", 4 + len(head) + len(sound), b"WAVE") + head + sound
 
 
+BOUNDS = known_fields(MusicGen)["init_audio"].clip
 MP3 = (b"\xff\xfb\x90\x64" + b"\x55" * 413) * 10
 FLAC = flac(tracks.wav(9000))
 
@@ -392,7 +395,7 @@ FLAC = flac(tracks.wav(9000))
     ],
 )
 def test_a_clip_is_sent_when_its_bytes_agree_with_its_name(data: bytes, name: str) -> None:
-    assert base64.b64decode(encode_clip("init_audio", data, name=name)) == data
+    assert base64.b64decode(encode_clip("init_audio", data, clip=BOUNDS, name=name)) == data
 
 
 @pytest.mark.parametrize(
@@ -409,14 +412,19 @@ def test_a_clip_is_sent_when_its_bytes_agree_with_its_name(data: bytes, name: st
 )
 def test_a_clip_that_the_api_would_not_take_is_refused(data: bytes, name: str, words: str) -> None:
     with pytest.raises(RequestError) as caught:
-        encode_clip("init_audio", data, name=name)
+        encode_clip("init_audio", data, clip=BOUNDS, name=name)
     assert caught.value.field == "init_audio"
     assert words in str(caught.value)
     assert "unchecked=True" in str(caught.value)
-    assert base64.b64decode(encode_clip("init_audio", data, name=name, unchecked=True)) == data
+    assert (
+        base64.b64decode(encode_clip("init_audio", data, clip=BOUNDS, name=name, unchecked=True))
+        == data
+    )
 
 
 @pytest.mark.parametrize("unchecked", [False, True])
 def test_a_file_that_was_not_read_to_its_end_is_never_sent(unchecked: bool) -> None:
     with pytest.raises(RequestError, match="is over 32 MiB; send a clip"):
-        encode_clip("init_audio", bytes(MAX_CLIP_BYTES + 1), name="a.wav", unchecked=unchecked)
+        encode_clip(
+            "init_audio", bytes(MAX_CLIP_BYTES + 1), clip=BOUNDS, name="a.wav", unchecked=unchecked
+        )
