@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, Future
 from contextlib import asynccontextmanager
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import anyio
 
@@ -81,6 +81,39 @@ def _wake(turn: asyncio.Future[None]) -> None:
 
 _TICKS = 8
 _LONGEST_TICK = 1.0
+_STOPPED = 2.0  # a tick that is so much too late was not held up by work
+GRACE = 0.25
+"""Seconds to read what came while the loop stood still."""
+
+
+class RunningClock:
+    """Like `now`, but time for which this process was stopped does not count.
+
+    A context manager: it ticks meanwhile, by which a stop is noticed.
+    """
+
+    def __enter__(self) -> Self:
+        self._stopped = 0.0
+        self._due = now()
+        self._tick()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return now() - self._stopped - self._late()
+
+    def _late(self) -> float:
+        late = now() - self._due
+        return late if late > _STOPPED else 0.0
+
+    def _tick(self) -> None:
+        self._stopped += self._late()
+        loop = asyncio.get_running_loop()
+        self._due = loop.time() + _LONGEST_TICK
+        self._timer = loop.call_at(self._due, self._tick)
 
 
 @asynccontextmanager

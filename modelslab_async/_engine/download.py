@@ -42,7 +42,7 @@ from .._protocol.replies import RemoteFile
 from .._protocol.sound import Sound
 from .._text import safe_text
 from ..errors import DownloadError
-from .aio import in_thread, now
+from .aio import RunningClock, in_thread
 from .events import EventKind, Events, JobEvent
 from .partfile import PartFile
 from .storage import OTHER_VERSION, Body, LinkFailed, Storage
@@ -140,7 +140,8 @@ class Downloader:
                     run = _Run(
                         self, file, target, part, refresh, progress, in_trouble, before_publish
                     )
-                    return await run.run()
+                    with run.clock:
+                        return await run.run()
                 except OSError as error:
                     raise cannot_write(error.strerror, file, target.directory) from error
                 finally:
@@ -165,7 +166,7 @@ class Downloader:
         try:
             async with self._storage.get(url) as body:
                 with anyio.move_on_after(self._policy.timeout):
-                    while len(head) < HEAD and (data := await body.read()):
+                    while len(head) < HEAD and (data := await body.read(self._policy.timeout)):
                         head += data
         except LinkFailed:
             return False
@@ -201,9 +202,10 @@ class _Run:
         self._head = b""
         self._furthest = 0
         self._tries = 0
+        self.clock = RunningClock()
 
     async def run(self) -> SavedFile:
-        transfer = Transfer(links=len(self._file.urls), last_progress=now())
+        transfer = Transfer(links=len(self._file.urls), last_progress=self.clock())
         link = 0
         while True:
             self._tries += 1
@@ -224,7 +226,7 @@ class _Run:
         self._events.emit(JobEvent(kind=kind, job_id=self._file.job_id, **details))
 
     async def _next(self, transfer: Transfer, setback: AttemptFailure) -> tuple[Transfer, int]:
-        transfer, step = next_step(transfer, setback, now(), self._policy)
+        transfer, step = next_step(transfer, setback, self.clock(), self._policy)
         match step:
             case Get(link, delay):
                 reason = f"download: {setback.trouble.value} ({setback.detail})"
@@ -300,8 +302,9 @@ class _Run:
 
     async def _write_all(self, body: Body) -> None:
         """All of the body; what then is still held in memory is for the next step to write."""
-        pace = _Pace(self._policy, None if body.size is None else body.size - body.offset)
-        while data := await pace.watch(body.read):
+        size = None if body.size is None else body.size - body.offset
+        pace = _Pace(self._policy, size, self.clock)
+        while data := await pace.watch(body):
             if self._part.size < HEAD:
                 self._head = (self._head if self._part.size else b"") + data
                 _refuse_other(self._file.gives, self._head[:HEAD], body.codings)
@@ -412,22 +415,18 @@ class _Run:
 class _Pace:
     """Abandons a link that drips: in one stretch of its time, or over all of it."""
 
-    def __init__(self, policy: DownloadPolicy, size: int | None) -> None:
+    def __init__(self, policy: DownloadPolicy, size: int | None, clock: RunningClock) -> None:
         self._policy = policy
         self._size = size
-        self._began = self._since = now()
+        self._now = clock
+        self._began = self._since = clock()
         self._bytes = self._received = 0
 
-    async def watch(self, read: Callable[[], Awaitable[bytes]]) -> bytes:
-        asked = now()
-        data = await read()
-        # The connection gives up after `timeout`: what is beyond is time that we stood still.
-        stood_still = max(0.0, now() - asked - self._policy.timeout)
-        self._began += stood_still
-        self._since += stood_still
+    async def watch(self, body: Body) -> bytes:
+        data = await body.read(self._policy.timeout)
         self._bytes += len(data)
         self._received += len(data)
-        elapsed = now() - self._since
+        elapsed = self._now() - self._since
         if elapsed >= self._policy.timeout:
             if self._bytes < self._policy.min_rate * elapsed:
                 raise LinkFailed(
@@ -435,9 +434,9 @@ class _Pace:
                         FailureKind.SLOW, f"under {self._policy.min_rate:g} bytes/s (min_rate)"
                     )
                 )
-            self._since, self._bytes = now(), 0
+            self._since, self._bytes = self._now(), 0
         left = None if self._size is None else self._size - self._received
-        slow = too_slow(self._received, left, now() - self._began, self._policy)
+        slow = too_slow(self._received, left, self._now() - self._began, self._policy)
         if slow is not None and data:
             raise LinkFailed(AttemptFailure(FailureKind.SLOW, slow))
         return data

@@ -29,7 +29,7 @@ from .._protocol.urls import is_loopback, origin
 from .._protocol.wire_json import Encoded, encode_json
 from .._text import safe_text
 from ..errors import ConfigurationError
-from .aio import in_thread, lacks_thread, time_limit
+from .aio import GRACE, in_thread, lacks_thread, time_limit
 from .overheard import body_of, listen, overheard
 from .redaction import Tokens
 from .secret import Secret
@@ -43,7 +43,6 @@ _MAX_HEADER_BYTES = 64 * 1024
 _MAX_HEADERS = 512
 _FRAGMENT = 64 * 1024
 _CONNECT_TIMEOUT = 30.0
-_GRACE = 0.25  # to read an answer that came while the loop stood still
 # Bytes of an answer that the event loop reads by itself, in 20 ms at worst; 64 KiB take 40 ms.
 _SHORT = 16 * 1024
 _FIRST_PIECE = 4096
@@ -250,7 +249,7 @@ class KeyedTransport:
         silence = None
         try:
             async with (
-                time_limit(timeout, grace=_GRACE),
+                time_limit(timeout, grace=GRACE),
                 session.post(
                     self._origin + path,
                     data=_KeyedPayload(self._secret, rest),

@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-import anyio
 from attrs import define, field, frozen
 from yarl import URL
 
@@ -28,7 +27,7 @@ from .._protocol.links import Link, LinkRefused, address_refused, read_link, red
 from .._protocol.retry_after import retry_after
 from .._protocol.versions import is_same_version, strong_validator
 from ..errors import ConfigurationError
-from .aio import lacks_thread
+from .aio import GRACE, lacks_thread, time_limit
 from .http import Network, describe, has_two_lengths, through
 
 _READ_BUFFER = 1024 * 1024
@@ -83,14 +82,18 @@ class Body:
     codings: tuple[str, ...] = ()
     marks_end: bool = False
 
-    async def read(self) -> bytes:
+    async def read(self, seconds: float) -> bytes:
         """Some more bytes; none at the end.
 
+        Args:
+            seconds: of running time for them to come.
+
         Raises:
-            LinkFailed: the rest does not come.
+            LinkFailed: they do not come.
         """
         try:
-            return await self._stream.readany()
+            async with time_limit(seconds, grace=GRACE):
+                return await self._stream.readany()
         except (aiohttp.ClientError, OSError) as error:
             failure = LinkFailed(_setback(error))
         raise failure
@@ -186,14 +189,12 @@ class Storage:
         _attempt.set(attempt)
         timeout = self._policy.timeout
         try:
-            with anyio.fail_after(2 * timeout):  # to connect, and for headers that only drip
+            async with time_limit(timeout, grace=GRACE):
                 return await session.get(
                     _as_spelled(link),
                     headers=headers,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(
-                        total=None, sock_connect=timeout, sock_read=timeout
-                    ),
+                    timeout=aiohttp.ClientTimeout(total=None),
                     **through(proxy),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:

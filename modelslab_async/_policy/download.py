@@ -33,7 +33,7 @@ class DownloadPolicy:
         patience: seconds without a new byte after which a file is given up. Links of a finished
             job answer 404 for a while (CDN lag), sometimes for minutes.
         first_wait: seconds after the first round over all links; doubles up to 15.
-        timeout: seconds for connecting, and for the first byte of an answer.
+        timeout: seconds for connecting and the head of an answer, and then for more of its body.
         min_rate: bytes per second; a link that is slower for ``timeout`` is abandoned for the
             next. So is one that would take over 240 times ``timeout`` (two hours) for the whole
             file, or that announces no size and is under four times this rate for ten times

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modelslab_async import JobTimeout, MusicGen, PollPolicy, SubmitUnknown
+from modelslab_async import DownloadPolicy, JobTimeout, MusicGen, PollPolicy, SubmitUnknown
 from modelslab_async._engine.aio import time_limit
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..simulation.loop import VirtualLoop
 from ..support.fastloop import virtual
 from ..support.quick import client_of
+from ..support.tracks import Host, done, says, track, wav
 
 pytestmark = pytest.mark.anyio
 
@@ -104,6 +108,90 @@ async def test_x12_after_a_stop_jobs_are_not_asked_about_all_at_once() -> None:
         path = "/api/v6/voice/fetch"
         times = [one.time for one in box.book.requests if one.path.startswith(path)]
         assert len([at for at in times if 0 <= at - begun < 0.5]) <= 3
+
+
+DOWNLOADS = """
+import asyncio, sys
+from modelslab_async import DownloadPolicy, ModelsLab, RemoteFile
+
+async def main():
+    policy = DownloadPolicy(timeout=2, patience=2)
+    async with ModelsLab("no-key", base_url="http://127.0.0.1:9", download=policy) as client:
+        await client.download(RemoteFile((sys.argv[1],), "4711"), sys.argv[2])
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("sent_before", [0, 20], ids=["nothing", "half_a_head"])
+async def test_x24_a_real_process_that_is_stopped_reads_what_came_meanwhile(
+    sent_before: int, tmp_path: Path
+) -> None:
+    whole = wav()
+    answer = says(whole)
+    waits, rest = asyncio.Event(), asyncio.Event()
+
+    async def in_two(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer[:sent_before])
+        await writer.drain()
+        waits.set()
+        await rest.wait()
+        writer.write(answer[sent_before:])
+        await writer.drain()
+
+    async with Host(in_two, says(b"", status="404 Not Found")) as host:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", DOWNLOADS, f"{host.url}/a.wav", f"{tmp_path}/")
+        )
+        await waits.wait()
+        process.send_signal(signal.SIGSTOP)
+        rest.set()
+        await asyncio.sleep(3)  # longer than all limits of the process
+        process.send_signal(signal.SIGCONT)
+        assert await process.wait() == 0
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [whole]
+
+
+LATE = {
+    "before_the_head": Fault(on="download", kind="delay", seconds=320.0),
+    "in_the_body": Fault(on="download", kind="drip", seconds=320.0, at=120_000),
+    "dripping": Fault(on="download", kind="drip", seconds=1.0, at=4096),
+}
+
+
+@pytest.mark.parametrize("after", [0.5, 5.0, 19.0])
+@pytest.mark.parametrize("fault", LATE.values(), ids=list(LATE))
+async def test_x24_a_download_whose_process_is_stopped_is_one_download(
+    fault: Fault, after: float, tmp_path: Path
+) -> None:
+    async with track(tmp_path, done(fault), policy=DownloadPolicy()) as made:
+        stopping = asyncio.create_task(stop(300, after=after))
+        saved = await made.save()
+        assert saved.path.read_bytes() == made.whole
+        assert (made.statuses(), made.statuses("mirror")) == ([200], [])
+        await stopping
+
+
+@pytest.mark.parametrize("after", [0.1, 10, 100])
+async def test_x24_patience_with_dead_links_is_for_as_long_as_the_process_runs(
+    after: float, tmp_path: Path
+) -> None:
+    lag = done(cdn_lag_seconds=400, cdn_lag_on="both")
+    async with track(tmp_path, lag, policy=DownloadPolicy()) as made:
+        stopping = asyncio.create_task(stop(300, after=after))
+        assert (await made.save()).path.read_bytes() == made.whole
+        await stopping
+
+
+@pytest.mark.parametrize("fault", [LATE["before_the_head"], LATE["in_the_body"]])
+async def test_d04_a_silent_link_of_a_process_that_runs_is_left_when_its_time_is_over(
+    fault: Fault, tmp_path: Path
+) -> None:
+    async with track(tmp_path, done(fault), policy=DownloadPolicy(timeout=30)) as made:
+        begun = now()
+        assert (await made.save()).path.read_bytes() == made.whole
+        assert 30 <= now() - begun < 32
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, 0.001, 1.0, 90.0])

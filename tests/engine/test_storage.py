@@ -77,7 +77,7 @@ async def failure_of(storage: Storage, url: str) -> AttemptFailure:
     """Why this link gives nothing."""
     with pytest.raises(LinkFailed) as caught:
         async with storage.get(url) as body:
-            await body.read()
+            await body.read(5)
     return caught.value.setback
 
 

@@ -134,8 +134,8 @@ MUTANTS = (
         of("engine/test_download_faults", "d40_a_jump_of_the_wall_clock_changes_nothing"),
         Patch(
             "_engine/aio.py",
-            "    return asyncio.get_running_loop().time()\n",
-            "    import time\n\n    return time.time()\n",
+            "        return now() - self._stopped - self._late()\n",
+            "        import time\n\n        return time.time()\n",
         ),
     ),
     planted(
@@ -145,6 +145,27 @@ MUTANTS = (
             "x24_a_submit_whose_process_is_stopped_keeps_the_rest_of_its_time[20]",
         ),
         Patch("_engine/aio.py", "min(left, seconds / _TICKS, _LONGEST_TICK)", "left"),
+    ),
+    planted(
+        "patience_ends_for_a_stopped_process",
+        of(
+            "engine/test_stopped",
+            "x24_patience_with_dead_links_is_for_as_long_as_the_process_runs[10]",
+        ),
+        Patch("_engine/aio.py", "late if late > _STOPPED else 0.0", "0.0"),
+    ),
+    planted(
+        "a_link_is_left_for_a_stopped_process",
+        of(
+            "engine/test_stopped",
+            "x24_a_download_whose_process_is_stopped_is_one_download[in_the_body-5.0]",
+        ),
+        Patch(
+            "_engine/storage.py",
+            "time_limit(seconds, grace=GRACE):",
+            "asyncio.timeout(seconds):",
+        ),
+        Patch("_engine/storage.py", "import re\n", "import asyncio\nimport re\n"),
     ),
     planted(
         "jobs_time_out_for_a_stopped_process",
@@ -175,7 +196,7 @@ MUTANTS = (
         of("batch/test_planted", "s16_an_answer_that_drips_ends_with_the_time_for_all_of_it"),
         Patch(
             "_engine/http.py",
-            "                time_limit(timeout, grace=_GRACE),\n",
+            "                time_limit(timeout, grace=GRACE),\n",
             "                time_limit(1e9),\n",
         ),
         Patch(
@@ -187,7 +208,7 @@ MUTANTS = (
     planted(
         "no_time_for_the_resolver",
         of("batch/test_planted", "d09_a_resolver_that_never_answers_is_not_waited_for"),
-        Patch("_engine/storage.py", "anyio.fail_after(2 * timeout)", "anyio.fail_after(None)"),
+        Patch("_engine/storage.py", "time_limit(timeout, grace=GRACE)", "time_limit(1e9)"),
     ),
     planted(
         "deadline_beats_what_is_terminal",
