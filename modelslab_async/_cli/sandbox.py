@@ -23,18 +23,36 @@ if TYPE_CHECKING:
     allow_from_autoenv=False,  # a service of that name brings tcp://10.0.0.1:80 into containers
     help="Of the API; 0: a free one.",
 )
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    allow_from_autoenv=False,
+    help="Name that clients reach it by, such as containers; opens all interfaces.",
+)
+@click.option("--key", allow_from_autoenv=False, help="API key that it takes.  [default: made up]")
+@click.option("--webhooks-anywhere", is_flag=True, help="Post webhooks to other machines, too.")
 @click.option("--scenario", metavar="FILE|NAME", default="clean", help="How it behaves.")
 @click.option("--slots", type=click.IntRange(min=1), default=5, help="Jobs that its queue holds.")
 @click.option("--seed", type=int, default=0, help="What is random is the same for the same seed.")
 @output_options
-def sandbox(voice: Output, port: int, scenario: str, slots: int, seed: int) -> int:
-    """Serve a sandbox of the API on 127.0.0.1 until Ctrl-C.
+def sandbox(
+    voice: Output,
+    port: int,
+    host: str,
+    key: str | None,
+    webhooks_anywhere: bool,
+    scenario: str,
+    slots: int,
+    seed: int,
+) -> int:
+    """Serve a sandbox of the API on this machine until Ctrl-C.
 
     \b
     Examples:
       modelslab-async sandbox
       modelslab-async sandbox --port 8765 --scenario flaky --slots 10
       modelslab-async sandbox --scenario my.json
+      modelslab-async sandbox --host host.docker.internal --key test-key
 
     \b
     It prints the two lines that lead every ModelsLab client to it. A scenario is a
@@ -48,7 +66,15 @@ def sandbox(voice: Output, port: int, scenario: str, slots: int, seed: int) -> i
         behaviour = load_scenario(_source(scenario))
     except ScenarioError as error:
         raise click.BadParameter(str(error), param_hint="--scenario") from None
-    box = Sandbox(behaviour, slots=slots, seed=seed, port=port)
+    box = Sandbox(
+        behaviour,
+        slots=slots,
+        key=key,
+        seed=seed,
+        port=port,
+        host=host,
+        webhooks_anywhere=webhooks_anywhere,
+    )
     try:
         return run(_serve(box, voice))
     except OSError as error:

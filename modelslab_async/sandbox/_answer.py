@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve, field, frozen
 
+from ._php import php_numbers
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,8 +36,10 @@ class Answer:
 
 def dump(document: object, *, style: str = "php") -> bytes:
     r"""Return JSON as PHP writes it (`\/`, `\uXXXX`), or as everybody else does."""
-    text = json.dumps(document, separators=(",", ":"))
-    return (text.replace("/", "\\/") if style == "php" else text).encode()
+    if style != "php":
+        return json.dumps(document, separators=(",", ":")).encode()
+    text = json.dumps(php_numbers(document), separators=(",", ":"))
+    return text.replace("/", "\\/").encode()
 
 
 def json_answer(document: Mapping[str, Any], *, status: int = 200, style: str = "php") -> Answer:

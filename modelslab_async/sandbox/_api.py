@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from ._generation import Generation
     from ._voices import VoiceEndpoints
 
+CORS = {"Access-Control-Allow-Origin": "*"}
+"""On every answer, as Laravel sends it for ``api/*`` when nothing else is configured."""
+
+_PREFLIGHT = {"Access-Control-Allow-Methods": "POST, GET", "Access-Control-Allow-Headers": "*"}
+
 Handler = Callable[[RequestContext], Awaitable[Answer]]
 
 
@@ -57,6 +62,9 @@ class Api:
 
     async def handle(self, x: RequestContext, path: str) -> Answer | None:
         """Return the answer, or None when a fault has used up the connection."""
+        if x.record.method == "OPTIONS" and "Access-Control-Request-Method" in x.request.headers:
+            await x.read()
+            return Answer(204, b"", _PREFLIGHT)
         if path in ENDPOINTS:
             return await self._submit(x)
         if path in self._routes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field, frozen
 
 from ._answer import Answer, json_answer
+from ._php import read_json, with_booleans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +78,9 @@ class RequestContext:
         """Read the whole body, and note whether the key is in it."""
         if not self.request.body_exists:
             return
+        if self.request.headers.get("Expect", "").lower() == "100-continue":
+            await self.request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.request.writer.output_size = 0  # this was no part of the answer
         parts, size = [], 0
         while part := await self._read_some():
             size += len(part)
@@ -96,13 +99,13 @@ class RequestContext:
 
     def parse(self) -> bool:
         """Read the body as a JSON object into `document`; say whether it is one."""
-        try:
-            found = json.loads(self.body or b"null")
-        except (ValueError, RecursionError):
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if self.scenario.checks_content_type and kind != "application/json":
             return False
+        found = read_json(self.body)
         if not isinstance(found, dict):
             return False
-        self.document = found
+        self.document = with_booleans(found)
         return True
 
     def json(self, document: Mapping[str, Any], *, status: int = 200) -> Answer:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from random import Random
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from attrs import define, field
 
 from ._account import Account, Delivery, Job
+from ._addresses import is_loopback
 from ._answer import dump
 from ._shapes import delivery, still_running
 
@@ -33,6 +35,7 @@ class Deliveries:
     _tickets: Tickets
     _clock: Clock
     _seed: int
+    _anywhere: bool
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
     _session: aiohttp.ClientSession | None = field(default=None, init=False)
 
@@ -81,6 +84,9 @@ class Deliveries:
     async def _post(self, job: Job, payload: bytes) -> None:
         record = Delivery(job.id, str(job.webhook), self._clock.now(), payload)
         self._account.book.webhooks.append(record)
+        if not (self._anywhere or _is_here(record.url)):
+            record.error = "not sent: webhooks_anywhere allows other machines than this"
+            return
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
             self._session = aiohttp.ClientSession(timeout=timeout)
@@ -108,3 +114,10 @@ class Deliveries:
             document |= fault.fields or {}
             document = {n: v for n, v in document.items() if n not in fault.without}
         return dump(document, style=scenario.json_style)
+
+
+def _is_here(url: str) -> bool:
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False

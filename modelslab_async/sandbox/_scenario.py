@@ -134,7 +134,8 @@ class Scenario:
         queue_full, retry_after: how a full queue is told; None leaves the hint out.
         spam_filter_seconds: an identical body within so many seconds is refused with HTTP 200.
         echo_key: the server repeats the caller's key in messages and `meta`.
-        json_style: PHP's escapes and yes/no, or plain JSON.
+        json_style: PHP's escapes, numbers and yes/no, or plain JSON.
+        checks_content_type: a body that is not said to be JSON is refused.
 
     Files
         wav: container of the served file; `box.canonical` follows it.
@@ -190,6 +191,7 @@ class Scenario:
     spam_filter_seconds: float = field(default=0.0, validator=_SECONDS)
     echo_key: bool = field(default=False, validator=_SWITCH)
     json_style: JsonStyle = field(default="php", validator=_among(JsonStyle))
+    checks_content_type: bool = field(default=False, validator=_SWITCH)
 
     wav: Wav = field(default="pcm16", validator=_among(Wav))
     cdn_lag_seconds: float = field(default=0.0, validator=_SECONDS)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from aiohttp import web
 
 from ._account import Account, AccountBook, RequestRecord
+from ._addresses import is_loopback
 from ._answer import Answer, json_answer, text_answer
-from ._api import Api
+from ._api import CORS, Api
 from ._clock import Clock
 from ._context import ActiveScenario, BodyTooLargeError, Origins, RequestContext, reset_connection
 from ._deliveries import Deliveries
@@ -77,7 +78,10 @@ class Sandbox:
         key: the account's API key; None makes one up.
         seed: what is drawn from it is the same in every run.
         port: of the API; 0 takes a free one. The other hosts always take free ones.
+        host: by which clients reach it, such as a name that containers know this machine by. Any
+            but a loopback address opens it on all interfaces of this machine.
         balance: dollars in the wallet.
+        webhooks_anywhere: post webhooks to other machines, too.
 
     Raises:
         ModuleNotFoundError: on entering: NumPy or soundfile, the extra ``sandbox``, is missing.
@@ -101,7 +105,9 @@ class Sandbox:
         key: str | None = None,
         seed: int = 0,
         port: int = 0,
+        host: str = "127.0.0.1",
         balance: float = 1000.0,
+        webhooks_anywhere: bool = False,
     ) -> None:
         if slots < 1:
             raise ValueError(f"an account has at least one slot, not {slots}")
@@ -109,6 +115,8 @@ class Sandbox:
         self.seed = seed
         self.slots = slots
         self._port = port
+        self._host = host
+        self._webhooks_anywhere = webhooks_anywhere
         self._first = (
             scenario if isinstance(scenario, Scenario) else load_scenario(scenario or "clean")
         )
@@ -214,7 +222,9 @@ class Sandbox:
 
     def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
         tickets = Tickets(self.seed, self._origins, self._studio)
-        deliveries = Deliveries(self._account, tickets, self._clock, self.seed)
+        deliveries = Deliveries(
+            self._account, tickets, self._clock, self.seed, self._webhooks_anywhere
+        )
         self._deliveries = deliveries
         stack.push_async_callback(deliveries.close)
         storage = Storage(
@@ -242,9 +252,10 @@ class Sandbox:
 
         loop = asyncio.get_running_loop()
         port = self._port if host == "api" else 0
-        listener = await loop.create_server(connect, "127.0.0.1", port, backlog=BACKLOG)
+        address = "127.0.0.1" if is_loopback(self._host) else "0.0.0.0"  # noqa: S104 - asked for
+        listener = await loop.create_server(connect, address, port, backlog=BACKLOG)
         stack.push_async_callback(_take_down, listener, server)
-        return f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        return f"http://{self._host}:{listener.sockets[0].getsockname()[1]}"
 
     def _opened(self, host: str) -> tuple[int, bool]:
         """Number a new connection, and say whether it is to be torn down at once."""
@@ -269,7 +280,8 @@ class Sandbox:
         if answer is None:
             return web.Response()
         x.record.status = answer.status
-        return web.Response(status=answer.status, body=answer.body, headers=answer.headers)
+        headers = {**answer.headers, **(CORS if host == "api" else {})}
+        return web.Response(status=answer.status, body=answer.body, headers=headers)
 
     def _exchange(self, host: str, request: web.BaseRequest) -> RequestContext:
         key = self._key_bytes

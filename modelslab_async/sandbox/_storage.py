@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 UPLOAD_LIFE_SECONDS = 86_400.0
 _FIRST_UPLOAD = 900_000
+_ENDINGS = {
+    "audio/wav": "wav",
+    "audio/x-wav": "wav",
+    "audio/mpeg": "mp3",
+    "audio/mp3": "mp3",
+    "audio/flac": "flac",
+    "audio/ogg": "ogg",
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "video/mp4": "mp4",
+}
 _OTHER_ETAG = '"00000000000000000000000000000000"'
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)", re.ASCII)
 
@@ -58,9 +70,11 @@ class Storage:
         """Keep bytes for a day; return an id and the URL."""
         number = _FIRST_UPLOAD + len(self._uploads)
         digest = hashlib.sha256(b"%d" % number + body).hexdigest()[:32]
-        path = f"/temp/{digest}.{content_type.rpartition('/')[2] or 'bin'}"
+        ending = _ENDINGS.get(content_type, "bin")
+        path = f"/temp/{digest}.{ending}"
         expires = self._clock.now() + UPLOAD_LIFE_SECONDS
-        self._uploads[path] = _Upload(stored(body, content_type), expires)
+        served_as = content_type if content_type in _ENDINGS else "application/octet-stream"
+        self._uploads[path] = _Upload(stored(body, served_as), expires)
         return number, self._origin + path
 
     async def handle(self, x: RequestContext, path: str) -> Answer | None:

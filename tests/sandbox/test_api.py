@@ -99,7 +99,7 @@ async def test_a_synchronous_submit_answers_with_the_file() -> None:
         ({"prompt": None}, "prompt is required"),
         ({"prompt": 5}, "prompt must be a string"),
         ({"temp": "no"}, "The temp field must be true or false"),
-        ({"base64": 1}, "The base64 field must be true or false"),
+        ({"base64": 2}, "The base64 field must be true or false"),
         ({"max_new_token": 255}, "The max_new_token must be between 256 and 1024"),
         ({"max_new_token": 256.0}, "The max_new_token field must be an integer"),
         ({"sampling_rate": True}, "The sampling_rate field must be an integer"),
