@@ -12,12 +12,12 @@ from .balance import balance
 from .batch import batch
 from .completion import completion
 from .config import config
+from .console import PROGRAM
 from .demo import demo
 from .doctor import doctor
 from .error_mapping import run_command
 from .fetch import fetch
 from .generate import generate
-from .output import PROGRAM
 from .reconcile import reconcile
 from .resume import resume
 from .sandbox import sandbox

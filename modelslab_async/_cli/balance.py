@@ -8,8 +8,8 @@ import click
 
 from .._text import safe_text
 from .connection import Connection
+from .console import Console
 from .options import account, output_options
-from .output import Output
 
 if TYPE_CHECKING:
     from .settings import Setting
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--sandbox", is_flag=True, help="Ask a sandbox: no key, no network.")
 @output_options
 @account
-def balance(voice: Output, settings: dict[str, Setting], sandbox: bool) -> int:
+def balance(console: Console, settings: dict[str, Setting], sandbox: bool) -> int:
     """Show what is left in the account's wallet.
 
     \b
@@ -29,14 +29,16 @@ def balance(voice: Output, settings: dict[str, Setting], sandbox: bool) -> int:
     """
     connection = Connection(settings=settings, sandbox=sandbox)
     connection.check()
-    voice.say(f"asking {connection.origin}")
+    console.info(f"asking {connection.origin}")
     from .track_results import ask
 
     found = ask(connection, lambda client: client.balance())
     if isinstance(found, int):
         return found
-    if voice.json:
-        voice.give_json({"schema_version": 1, "amount": found.amount, "currency": found.currency})
+    if console.json:
+        console.print_json(
+            {"schema_version": 1, "amount": found.amount, "currency": found.currency}
+        )
     else:
-        voice.give(f"{found.amount:.2f} {safe_text(found.currency)}".rstrip())
+        console.print(f"{found.amount:.2f} {safe_text(found.currency)}".rstrip())
     return 0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from .batch_options import batch_options
+from .console import Console
 from .naming import check_writable
 from .options import account, output_options, waiting
-from .output import Output
 
 if TYPE_CHECKING:
     from ..batch import Format, Plan
@@ -37,7 +37,7 @@ _ADVICE = (
 @account
 @batch_options
 def batch(
-    voice: Output, how: BatchOptions, manifest: str, output: str | None, form: Format | None
+    console: Console, options: BatchOptions, manifest: str, output: str | None, form: Format | None
 ) -> int:
     """Generate music for each row of FILE: text, JSONL or CSV; - is standard input.
 
@@ -61,11 +61,11 @@ def batch(
     from .batch_run import run_batch
 
     directory = _place(manifest, output)
-    check_writable(directory, warn=voice.warn if how.dry_run else None, advice=_ADVICE)
+    check_writable(directory, warn=console.warn if options.dry_run else None, advice=_ADVICE)
     with opened_manifest(manifest, form) as rows:
-        plan = make_plan(directory, rows, how, voice)
-        _warn_of_strange(voice, plan, directory)
-        return run_batch(directory, how, voice, plan, rows.planned())
+        plan = make_plan(directory, rows, options, console)
+        _warn_of_strange(console, plan, directory)
+        return run_batch(directory, options, console, plan, rows.planned())
 
 
 def _place(manifest: str, output: str | None) -> Path:
@@ -76,10 +76,10 @@ def _place(manifest: str, output: str | None) -> Path:
     return Path(f"{Path(manifest).stem}-batch")
 
 
-def _warn_of_strange(voice: Output, plan: Plan, directory: Path) -> None:
+def _warn_of_strange(console: Console, plan: Plan, directory: Path) -> None:
     others = plan.unlisted - plan.dropped - plan.skipped
     if others:
-        voice.warn(
+        console.warn(
             f"{directory} holds {others} rows that are not in this manifest; "
             "what is paid for of them is finished"
         )

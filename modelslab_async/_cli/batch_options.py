@@ -12,8 +12,8 @@ import click
 from attrs import field, frozen
 
 from .connection import Connection
+from .console import PROGRAM, operand
 from .options import Command, restrict_filenames
-from .output import PROGRAM, operand
 from .webhook_listener import PORT
 
 if TYPE_CHECKING:
@@ -284,9 +284,9 @@ def batch_options(command: Command) -> Command:
     def with_how(settings: dict[str, Setting], sandbox: bool, **rest: Any) -> Any:
         connection = Connection(settings=settings, sandbox=sandbox)
         values = {name: rest.pop(name) for name in _NAMES}
-        how = BatchOptions(connection=connection, **values)
-        how.check()
-        return command(how=how, **rest)
+        options = BatchOptions(connection=connection, **values)
+        options.check()
+        return command(options=options, **rest)
 
     decorated: Any = with_how
     for option in reversed(_HOW):

@@ -16,9 +16,9 @@ from .._text import decimal_text, duration_text, safe_text, size_text
 from ..batch import Manifest, Plan, Preview, plan_batch, snapshot
 from .batch_preview import preview_as_json, preview_lines, warn_of_comments
 from .connection import on_this_machine
+from .console import PROGRAM, Console
 from .error_mapping import NotThere
 from .generate import plural
-from .output import PROGRAM, Output
 
 if TYPE_CHECKING:
     from modelslab_async import Limits
@@ -74,7 +74,9 @@ def opened_manifest(name: str, form: Format | None) -> Iterator[Manifest]:
         yield Manifest(file, form, None if name == "-" else path.parent)
 
 
-def make_plan(directory: Path, manifest: Manifest | None, how: BatchOptions, voice: Output) -> Plan:
+def make_plan(
+    directory: Path, manifest: Manifest | None, options: BatchOptions, console: Console
+) -> Plan:
     """What a run would do in this directory; warns of what looks wrong.
 
     Raises:
@@ -84,23 +86,23 @@ def make_plan(directory: Path, manifest: Manifest | None, how: BatchOptions, voi
     plan = plan_batch(
         directory,
         manifest,
-        limits=how.limits(directory),
-        max_new_jobs=how.limit,
-        retry=how.retried,
-        retry_missing=how.retries_missing,
-        template=how.template,
-        restrict_filenames=how.restrict_filenames,
+        limits=options.limits(directory),
+        max_new_jobs=options.limit,
+        retry=options.retried,
+        retry_missing=options.retries_missing,
+        template=options.template,
+        restrict_filenames=options.restrict_filenames,
     )
     if plan.preview is not None:
-        _warn_of_misspelled(voice, plan.preview)
-        warn_of_comments(plan.preview, voice)
-    if how.connection.sandbox and plan.paid_at and not on_this_machine(plan.paid_at):
+        _warn_of_misspelled(console, plan.preview)
+        warn_of_comments(plan.preview, console)
+    if options.connection.sandbox and plan.paid_at and not on_this_machine(plan.paid_at):
         raise click.UsageError(
             f"{directory} holds a batch of {plan.paid_at}, and files of a sandbox would be mixed "
             "with its own: name another directory"
         )
-    asks = plan.underway or (how.retries_missing and plan.counts.get(RowState.DONE))
-    if how.connection.sandbox and asks:
+    asks = plan.underway or (options.retries_missing and plan.counts.get(RowState.DONE))
+    if options.connection.sandbox and asks:
         raise click.UsageError(
             f"{directory} holds jobs of an earlier sandbox or of the API, which the sandbox "
             "of this run does not know: name another directory"
@@ -108,11 +110,11 @@ def make_plan(directory: Path, manifest: Manifest | None, how: BatchOptions, voi
     return plan
 
 
-def _warn_of_misspelled(voice: Output, preview: Preview) -> None:
+def _warn_of_misspelled(console: Console, preview: Preview) -> None:
     near = preview.misspelled
     if near:
         named = [f"{safe_text(n, 40)} (did you mean {near[n]}?)" for n in [*near][:_MAX_NAMED]]
-        voice.warn(
+        console.warn(
             f"not sent, only copied to results.jsonl: {', '.join(named)}"
             + (" and more" if len(near) > _MAX_NAMED else "")
         )
@@ -149,10 +151,10 @@ def changes_of(plan: Plan) -> list[str]:
     return told
 
 
-def print_plan(plan: Plan, directory: Path, voice: Output) -> None:
+def print_plan(plan: Plan, directory: Path, console: Console) -> None:
     """Print a plan, as data."""
-    if voice.json:
-        voice.give_json(
+    if console.json:
+        console.print_json(
             {
                 "schema_version": 1,
                 "event": "plan",
@@ -173,24 +175,24 @@ def print_plan(plan: Plan, directory: Path, voice: Output) -> None:
         return
     done = plan.counts.get(RowState.DONE, 0) - plan.missing
     going = f"{plural(plan.rows, 'row')}, {done} done, {plan.underway} paid for and unfinished"
-    voice.give(f"{going}, in {directory}")
-    voice.give(summary(plan))
+    console.print(f"{going}, in {directory}")
+    console.print(summary(plan))
     for line in changes_of(plan):
-        voice.give(line)
+        console.print(line)
     for line in preview_lines(plan.preview) if plan.preview else ():
-        voice.give(line)
+        console.print(line)
 
 
-def confirm(plan: Plan, how: BatchOptions) -> None:
+def confirm(plan: Plan, options: BatchOptions) -> None:
     """Ask once before several jobs are paid for.
 
     Raises:
         click.UsageError: there is no terminal to ask on.
         click.ClickException: the answer is no.
     """
-    if plan.jobs < 2 or not how.connection.is_live or how.yes:
+    if plan.jobs < 2 or not options.connection.is_live or options.yes:
         return
-    if how.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if options.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(
             f"{summary(plan)}: pass --yes to pay for several jobs without a question"
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .._text import safe_text
+from .console import Console
 from .generate import plural
-from .output import Output
 
 if TYPE_CHECKING:
     from ..batch import Preview
@@ -36,11 +36,11 @@ def _summary(preview: Preview) -> str:
     )
 
 
-def warn_of_comments(preview: Preview, voice: Output) -> None:
+def warn_of_comments(preview: Preview, console: Console) -> None:
     """Say which lines were taken for comments that may be prompts."""
     reading = preview.reading
     if reading.hashtags:
-        voice.warn(
+        console.warn(
             f"skipped as {plural(reading.hashtags, 'comment')}: lines that begin with #, "
             f"such as {safe_text(reading.hashtag, 40)!r}; a prompt that begins with # is "
             "written \\#"

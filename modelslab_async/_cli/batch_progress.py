@@ -10,8 +10,8 @@ from attrs import define, field, frozen
 from modelslab_async import RowState, Succeeded
 
 from .._text import duration_text, safe_text, size_text
+from .console import Console, operand
 from .error_mapping import as_json
-from .output import Output, operand
 from .streams import Region
 from .track_progress import told, warn_of
 from .waiting import Waits
@@ -93,7 +93,7 @@ class Reporter(Protocol):
     """Whoever shows a batch."""
 
     interval: float
-    tally: Stats
+    stats: Stats
     waits: Waits
 
     def ended(self, row: Row, outcome: Outcome) -> None:
@@ -106,31 +106,31 @@ class Reporter(Protocol):
         """Nothing more will come."""
 
 
-def board_of(voice: Output) -> Reporter:
+def reporter_of(console: Console) -> Reporter:
     """The right board for the options, and for where stderr leads."""
-    if voice.json:
-        return Events(voice)
-    return Bars(voice) if voice.animated else Lines(voice)
+    if console.json:
+        return Events(console)
+    return Bars(console) if console.animated else Lines(console)
 
 
 def _name(row: Row) -> str:
     return f"row {row.seq}" + ("" if row.id == str(row.seq) else f" ({safe_text(row.id, 40)})")
 
 
-def _tell(voice: Output, row: Row, outcome: Outcome) -> None:
+def _tell(console: Console, row: Row, outcome: Outcome) -> None:
     """Paths go to stdout, errors to stderr."""
     if not isinstance(outcome, Succeeded):
-        voice.fail(f"{_name(row)}: {outcome.error}")
+        console.error(f"{_name(row)}: {outcome.error}")
         return
     for saved in outcome.saved:
-        warn_of(voice, saved)
-        voice.give(operand(saved.path))
+        warn_of(console, saved)
+        console.print(operand(saved.path))
 
 
-def _counted(tally: Stats, outcome: Outcome) -> None:
-    tally.ended += 1
+def _counted(stats: Stats, outcome: Outcome) -> None:
+    stats.ended += 1
     if isinstance(outcome, Succeeded):
-        tally.size += sum(saved.size for saved in outcome.saved)
+        stats.size += sum(saved.size for saved in outcome.saved)
 
 
 class Lines:
@@ -138,24 +138,24 @@ class Lines:
 
     interval = 10.0
 
-    def __init__(self, voice: Output) -> None:
-        self._voice = voice
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._last = ""
-        self.tally = Stats()
-        self.waits = Waits(lambda event: voice.say(wait_told(event)))
+        self.stats = Stats()
+        self.waits = Waits(lambda event: console.info(wait_told(event)))
 
     def ended(self, row: Row, outcome: Outcome) -> None:
         """Say how."""
-        _counted(self.tally, outcome)
+        _counted(self.stats, outcome)
         if isinstance(outcome, Succeeded):
-            self._voice.say(f"{_name(row)}: saved, {', '.join(map(told, outcome.saved))}")
-        _tell(self._voice, row, outcome)
+            self._console.info(f"{_name(row)}: saved, {', '.join(map(told, outcome.saved))}")
+        _tell(self._console, row, outcome)
 
     def tick(self, seen: ProgressLine) -> None:
         """Say how far the batch is, if it has moved."""
         state = f"{seen.counts}"
         if state != self._last:
-            self._voice.say(self.tally.words(seen.counts))
+            self._console.info(self.stats.words(seen.counts))
         self._last = state
 
     def close(self) -> None:
@@ -167,14 +167,14 @@ class Events:
 
     interval = 10.0
 
-    def __init__(self, voice: Output) -> None:
-        self._voice = voice
-        self.tally = Stats()
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.stats = Stats()
         self.waits = Waits(self._waiting)
 
     def ended(self, row: Row, outcome: Outcome) -> None:
         """Give the row, and its file or its error."""
-        _counted(self.tally, outcome)
+        _counted(self.stats, outcome)
         known = {"row": row.seq, "id": row.id, "job_id": row.job_id, "state": row.state.value}
         if isinstance(outcome, Succeeded):
             paths = [str(saved.path) for saved in outcome.saved]
@@ -186,7 +186,7 @@ class Events:
     def tick(self, seen: ProgressLine) -> None:
         """Give the figures."""
         counts = {state.value: count for state, count in seen.counts.items()}
-        self._give("progress", None, counts=counts, size=self.tally.size, cost=self.tally.cost)
+        self._give("progress", None, counts=counts, size=self.stats.size, cost=self.stats.cost)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -196,7 +196,9 @@ class Events:
         self._give("waiting", None if event.track_id is None else f"{event.track_id}", **details)
 
     def _give(self, event: str, track_id: str | None, **rest: Any) -> None:
-        self._voice.give_json({"schema_version": 1, "event": event, "track_id": track_id, **rest})
+        self._console.print_json(
+            {"schema_version": 1, "event": event, "track_id": track_id, **rest}
+        )
 
 
 class Bars:
@@ -204,17 +206,17 @@ class Bars:
 
     interval = 0.25
 
-    def __init__(self, voice: Output) -> None:
-        self._voice = voice
-        self.tally = Stats()
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self.stats = Stats()
         self.waits = Waits(lambda event: None)
         self._region = Region()
         self._closed = False
 
     def ended(self, row: Row, outcome: Outcome) -> None:
         """Print what is final; the bars show the rest."""
-        _counted(self.tally, outcome)
-        _tell(self._voice, row, outcome)
+        _counted(self.stats, outcome)
+        _tell(self._console, row, outcome)
 
     def tick(self, seen: ProgressLine) -> None:
         """Draw everything as it is now."""
@@ -225,8 +227,10 @@ class Bars:
         done, total = seen.counts[_S.DONE], _wanted(seen.counts)
         whole = Line("all", done / max(total, 1), f"{done} of {total}")
         rows = [Line(*_drawn(row)) for row in seen.flying]
-        words = "; ".join(filter(None, (self.tally.words(seen.counts), self.waits.words)))
-        self._region.draw(shown(whole, words, rows, self._region.size, colored=self._voice.colored))
+        words = "; ".join(filter(None, (self.stats.words(seen.counts), self.waits.words)))
+        self._region.draw(
+            shown(whole, words, rows, self._region.size, colored=self._console.colored)
+        )
 
     def close(self) -> None:
         """Take the bars away."""

@@ -20,12 +20,12 @@ from ..batch import Ledger, Plan, Reader, holds_batch, settled
 from .batch_options import BatchOptions
 from .batch_plan import changes_of, confirm, make_plan, print_plan, summary
 from .batch_preview import preview_lines
-from .batch_progress import Reporter, board_of, look
+from .batch_progress import Reporter, look, reporter_of
 from .connection import opened
+from .console import PROGRAM, STOPPING, Console, operand
 from .error_mapping import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
 from .generate import plural
-from .output import PROGRAM, STOPPING, Output, operand
 from .signals import run
 from .webhook_listener import PORT, receiving
 
@@ -40,62 +40,69 @@ Counts = dict[RowState, int]
 
 
 def run_batch(
-    directory: Path, how: BatchOptions, voice: Output, plan: Plan, rows: Iterable[PlannedRow] = ()
+    directory: Path,
+    options: BatchOptions,
+    console: Console,
+    plan: Plan,
+    rows: Iterable[PlannedRow] = (),
 ) -> int:
     """Do what the plan says, after a question if it needs one, and return the exit code."""
-    if how.dry_run:
-        print_plan(plan, directory, voice)
+    if options.dry_run:
+        print_plan(plan, directory, console)
         return OK
     for line in changes_of(plan):
-        voice.warn(line)
-    if not (plan.jobs or plan.left or plan.underway or how.retries_missing):
+        console.warn(line)
+    if not (plan.jobs or plan.left or plan.underway or options.retries_missing):
         if plan.dropped:  # or the next `resume` would pay for them
             anyio.run(_plan, directory, rows)
-        return _over(directory, voice, how, plan)
-    how.connection.check()
+        return _over(directory, console, options, plan)
+    options.connection.check()
     for line in preview_lines(plan.preview) if plan.preview and plan.added else ():
-        voice.say(line)
-    confirm(plan, how)
-    voice.say(
-        f"{plural(plan.rows, 'row')} in {directory}, with {how.connection.origin}: {summary(plan)}"
-    )
-    if how.retries_missing:  # of a large batch that takes its time
+        console.info(line)
+    confirm(plan, options)
+    rows_there = f"{plural(plan.rows, 'row')} in {directory}"
+    console.info(f"{rows_there}, with {options.connection.origin}: {summary(plan)}")
+    if options.retries_missing:  # of a large batch that takes its time
         done = plural(plan.counts.get(RowState.DONE, 0), "done row")
-        voice.say(f"reading the files of {done} first")
-    how = evolve(how, connection=evolve(how.connection, seed=_attempts(directory)))
-    run = _Run(directory, how, voice, plan)
+        console.info(f"reading the files of {done} first")
+    options = evolve(options, connection=evolve(options.connection, seed=_attempts(directory)))
+    run = _Run(directory, options, console, plan)
     code = run.code(rows if plan.alters else ())
-    if not isinstance(run.stopped, LedgerCopied) or not _is_accepted(how):
+    if not isinstance(run.stopped, LedgerCopied) or not _is_accepted(options):
         return code
-    left = make_plan(directory, None, how, voice)  # less than before what the account's list named
-    return _Run(directory, evolve(how, accept_copy=True), voice, left).code(())
+    left = make_plan(
+        directory, None, options, console
+    )  # less than before what the account's list named
+    return _Run(directory, evolve(options, accept_copy=True), console, left).code(())
 
 
-def _is_accepted(how: BatchOptions) -> bool:
+def _is_accepted(options: BatchOptions) -> bool:
     """Ask whether a copied directory is to be worked on, when the account's list was asked."""
-    if how.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if options.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     return click.confirm("Pay for the planned rows from this copy?", err=True)
 
 
-def _over(directory: Path, voice: Output, how: BatchOptions, plan: Plan) -> int:
+def _over(directory: Path, console: Console, options: BatchOptions, plan: Plan) -> int:
     counts, check = _counts(directory), quick_check(directory)
     if not check.kinds:
-        voice.say(f"nothing to do: {counts[RowState.DONE]} of {plan.rows} rows are done")
+        console.info(f"nothing to do: {counts[RowState.DONE]} of {plan.rows} rows are done")
     code = _code_of(counts, check)
-    _end(voice, counts, check, code, directory, how)
+    _end(console, counts, check, code, directory, options)
     return code
 
 
 class _Run:
     """One run of one batch."""
 
-    def __init__(self, directory: Path, how: BatchOptions, voice: Output, plan: Plan) -> None:
+    def __init__(
+        self, directory: Path, options: BatchOptions, console: Console, plan: Plan
+    ) -> None:
         self._directory = directory
         self._plan = plan
-        self._how = how
-        self._voice = voice
-        self._board = board_of(voice)
+        self._options = options
+        self._console = console
+        self._reporter = reporter_of(console)
         self.stopped: ModelsLabError | None = None
         self._counts: Counts | None = None
 
@@ -107,17 +114,17 @@ class _Run:
             self._last_words()
             raise
         finally:
-            self._board.close()
+            self._reporter.close()
         counts = self._counts or _counts(self._directory)
         place = self._left_in()
         check = FileCheck() if signalled or place is None else quick_check(place)
         code = signalled or (
             meaning_of(self.stopped).exit_code if self.stopped else _code_of(counts, check)
         )
-        if not self._voice.json:
-            self._voice.say(self._board.tally.words(counts))
+        if not self._console.json:
+            self._console.info(self._reporter.stats.words(counts))
         self._explain(code)
-        _end(self._voice, counts, check, code, place, self._how)
+        _end(self._console, counts, check, code, place, self._options)
         return code
 
     def _left_in(self) -> Path | None:
@@ -136,31 +143,31 @@ class _Run:
     async def _steps(self, rows: Iterable[PlannedRow]) -> None:
         if rows:
             await _plan(self._directory, rows)
-        how = self._how
+        options = self._options
         async with (
-            _receiver(self._directory, how) as receiver,
-            opened(how.connection, receiver, self._board.waits.observe) as client,
+            _receiver(self._directory, options) as receiver,
+            opened(options.connection, receiver, self._reporter.waits.observe) as client,
             client.batch(
                 None,
                 directory=self._directory,
-                template=how.template,
-                restrict_filenames=how.restrict_filenames,
+                template=options.template,
+                restrict_filenames=options.restrict_filenames,
                 limits=self._plan.limits,
-                max_new_jobs=how.limit,
+                max_new_jobs=options.limit,
                 confirmed=self._plan.selection.fingerprint,
                 # Each sandbox has a key and a port of its own, and all are the same nobody's.
-                same_account=how.same_account or how.connection.sandbox,
-                retry=how.retried,
+                same_account=options.same_account or options.connection.sandbox,
+                retry=options.retried,
                 retry_rows=self._plan.retried,
-                retry_missing=how.retries_missing,
-                accept_copy=how.accept_copy,
+                retry_missing=options.retries_missing,
+                accept_copy=options.accept_copy,
             ) as outcomes,
             anyio.create_task_group() as group,
         ):
-            group.start_soon(_tick, outcomes, self._board)
+            group.start_soon(_tick, outcomes, self._reporter)
             try:
                 async for outcome in outcomes:
-                    self._board.ended(await outcomes.ledger.row(outcome.row), outcome)
+                    self._reporter.ended(await outcomes.ledger.row(outcome.row), outcome)
             except ModelsLabError as error:
                 self.stopped = error
             # Looked up while the ledger is open: whoever opens it to read leaves files beside it.
@@ -168,32 +175,32 @@ class _Run:
             group.cancel_scope.cancel()
 
     def _first(self) -> None:
-        self._board.close()
-        self._voice.warn(STOPPING)
+        self._reporter.close()
+        self._console.warn(STOPPING)
 
     def _last_words(self) -> None:
         counts = _counts(self._directory)
-        _end(self._voice, counts, FileCheck(), None, self._directory, self._how)
+        _end(self._console, counts, FileCheck(), None, self._directory, self._options)
 
     def _explain(self, code: int) -> None:
         """Why the run stopped before its end, if it did."""
         place = self._left_in()
-        again = "" if place is None else self._how.again(place)
+        again = "" if place is None else self._options.again(place)
         if self.stopped is None:
-            if code > 128 and self._voice.json:
-                self._voice.fail_json(error_shape("stopped", "stopped by a signal", again, code))
-        elif self._voice.json:
-            self._voice.fail_json(as_json(self.stopped, hint=again))
+            if code > 128 and self._console.json:
+                self._console.error_json(error_shape("stopped", "stopped by a signal", again, code))
+        elif self._console.json:
+            self._console.error_json(as_json(self.stopped, hint=again))
         else:
-            explain(self._voice, self.stopped)
+            explain(self._console, self.stopped)
 
 
 def _receiver(
-    directory: Path, how: BatchOptions
+    directory: Path, options: BatchOptions
 ) -> AbstractAsyncContextManager[WebhookReceiver] | AbstractAsyncContextManager[None]:
-    if how.webhook_url is None:
+    if options.webhook_url is None:
         return nullcontext()
-    return receiving(directory, how.webhook_url, how.webhook_port or PORT)
+    return receiving(directory, options.webhook_url, options.webhook_port or PORT)
 
 
 async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:
@@ -204,12 +211,14 @@ async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:
         raise LedgerError("the manifest has changed since it was checked; run again")
 
 
-async def _tick(outcomes: Batch, board: Reporter) -> None:
+async def _tick(outcomes: Batch, reporter: Reporter) -> None:
     with suppress(LedgerError, sqlite3.Error):  # the run meets the same trouble, and says so
         while True:
-            await anyio.sleep(board.interval)
-            board.tally.cost = float(outcomes.purse.cost) if outcomes.purse.limits.priced else None
-            board.tick(await outcomes.ledger.read(look))
+            await anyio.sleep(reporter.interval)
+            reporter.stats.cost = (
+                float(outcomes.purse.cost) if outcomes.purse.limits.priced else None
+            )
+            reporter.tick(await outcomes.ledger.read(look))
 
 
 # --- what is left ---------------------------------------------------------------------------------
@@ -243,39 +252,39 @@ def unfinished(counts: Counts) -> int:
 
 
 def _end(
-    voice: Output,
+    console: Console,
     counts: Counts,
     check: FileCheck,
     code: int | None,
     directory: Path | None,
-    how: BatchOptions,
+    options: BatchOptions,
 ) -> None:
     """The last words of a run: what it left, and the command that goes on."""
     left = unfinished(counts)
-    gone = left - counts[RowState.PLANNED] if how.connection.sandbox else 0
-    lost = 0 if how.connection.sandbox else check.lost  # a sandbox has its files while it runs
+    gone = left - counts[RowState.PLANNED] if options.connection.sandbox else 0
+    lost = 0 if options.connection.sandbox else check.lost  # a sandbox has its files while it runs
     again = ""
     if directory is not None and (left or lost) and not gone:
-        again = how.again(directory, missing=bool(lost))
-    if voice.json:
+        again = options.again(directory, missing=bool(lost))
+    if console.json:
         named = {state.value: count for state, count in counts.items()}
         ended = {"exit_code": code, "counts": named, "files": check.as_json()}
         event = {"schema_version": 1, "event": "ended", "track_id": None}
-        voice.give_json({**event, **ended, "resume": again or None})
+        console.print_json({**event, **ended, "resume": again or None})
         return
     if directory is None:
         return
-    if counts[RowState.AMBIGUOUS] and not how.connection.sandbox:
+    if counts[RowState.AMBIGUOUS] and not options.connection.sandbox:
         told = shlex.join([PROGRAM, "reconcile", operand(directory)])
-        voice.warn(f"{counts[RowState.AMBIGUOUS]} jobs may exist and be paid for; see {told}")
+        console.warn(f"{counts[RowState.AMBIGUOUS]} jobs may exist and be paid for; see {told}")
     missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED] - left
     if missing:
         told = shlex.join([PROGRAM, "status", operand(directory)])
-        voice.warn(f"{missing} rows have no file; {told} says why")
+        console.warn(f"{missing} rows have no file; {told} says why")
     if check.kinds:
         free = "; --retry missing downloads them again, free" if lost else ""
-        voice.warn(f"{check.words}{free}")
+        console.warn(f"{check.words}{free}")
     if gone:
-        voice.last(f"stopped; {gone} jobs ended with the sandbox of this run")
+        console.always(f"stopped; {gone} jobs ended with the sandbox of this run")
     elif again:
-        voice.last(f"resume with: {again}")
+        console.always(f"resume with: {again}")

@@ -12,7 +12,7 @@ from click.shell_completion import (
     get_completion_class,
 )
 
-from .output import COMPLETION_VARIABLE, PROGRAM
+from .console import COMPLETION_VARIABLE, PROGRAM
 
 _POWERSHELL = """\
 Register-ArgumentCompleter -Native -CommandName %(prog_name)s -ScriptBlock {

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .._text import safe_text
+from .console import Console
 from .options import account, output_options, waiting
-from .output import Output
 from .settings import masked, without_password
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def config() -> None:
 @waiting
 @output_options
 @account
-def show(voice: Output, settings: dict[str, Setting]) -> int:
+def show(console: Console, settings: dict[str, Setting]) -> int:
     """Show every setting and where it comes from; the key is masked.
 
     \b
@@ -45,11 +45,11 @@ def show(voice: Output, settings: dict[str, Setting]) -> int:
     user's config.toml, built in.
     """
     shown = public(settings)
-    if voice.json:
-        voice.give_json({"schema_version": 1, "settings": shown})
+    if console.json:
+        console.print_json({"schema_version": 1, "settings": shown})
         return 0
     for name, about in shown.items():
-        voice.give(f"{name} = {safe_text(about['value'])}  ({about['origin']})")
+        console.print(f"{name} = {safe_text(about['value'])}  ({about['origin']})")
     return 0
 
 

@@ -10,9 +10,9 @@ import click
 
 from .._text import slug
 from .connection import Connection
+from .console import PROGRAM, Console
 from .naming import check_writable
 from .options import output_options
-from .output import PROGRAM, Output
 from .settings import built_in
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _PLAYERS = ("afplay", "ffplay", "mpv", "paplay", "aplay", "play", "xdg-open")
 @click.command(short_help="Hear music now: no account, no network.")
 @click.option("-o", "--output", metavar="DIR", default="modelslab-demo", help="Where to.")
 @output_options
-def demo(voice: Output, output: str) -> int:
+def demo(console: Console, output: str) -> int:
     """Generate six tracks on this machine: no account, no network, no question.
 
     \b
@@ -44,16 +44,16 @@ def demo(voice: Output, output: str) -> int:
     A sandbox of the API is started, and the six jobs go through everything that a real one goes
     through. The music is made by the sandbox, not by ModelsLab.
     """
-    voice.say("six tracks from a sandbox on this machine (no account, no network)")
+    console.info("six tracks from a sandbox on this machine (no account, no network)")
     from .track_results import deliver
 
     directory = Path(output)
     check_writable(directory)
     tracks = [_track(prompt, directory) for prompt in PROMPTS]
     connection = Connection(settings=built_in(), sandbox=True)
-    code = deliver(connection, tracks, voice)
+    code = deliver(connection, tracks, console)
     if code == 0:
-        _what_next(voice, [saved.path for track in tracks for saved in track.saved])
+        _what_next(console, [saved.path for track in tracks for saved in track.saved])
     return code
 
 
@@ -68,10 +68,10 @@ def _track(prompt: str, directory: Path) -> Track:
     return Track(name, request, [str(directory / f"{slug(name)}.wav")])
 
 
-def _what_next(voice: Output, paths: list[Path]) -> None:
+def _what_next(console: Console, paths: list[Path]) -> None:
     player = next((name for name in _PLAYERS if shutil.which(name)), None)
     play = f"{player} {paths[0]}" if player else f"open {paths[0]} in any player"
-    voice.say(f"\nListen:   {play}")
-    voice.say(f'Your own: {PROGRAM} generate --sandbox "sitar, tabla" -o sitar.wav')
-    voice.say("For real: export MODELSLAB_API_KEY=... (your ModelsLab dashboard shows it), then")
-    voice.say(f'          {PROGRAM} generate "rock music from the 90s" -o rock.wav')
+    console.info(f"\nListen:   {play}")
+    console.info(f'Your own: {PROGRAM} generate --sandbox "sitar, tabla" -o sitar.wav')
+    console.info("For real: export MODELSLAB_API_KEY=... (your ModelsLab dashboard shows it), then")
+    console.info(f'          {PROGRAM} generate "rock music from the 90s" -o rock.wav')

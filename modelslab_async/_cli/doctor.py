@@ -17,8 +17,8 @@ from .._engine.filesystem import probe
 from .._text import safe_text
 from .config import public
 from .connection import Connection
+from .console import Console
 from .options import account, output_options
-from .output import Output
 from .settings import PROJECT_FILE, built_in, is_reachable, user_files, without_password
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _PROXY_NAMES = (*_URLS, "NO_PROXY", "SSL_CERT_FILE")
 @click.command(short_help="Check this installation.")
 @output_options
 @account
-def doctor(voice: Output, settings: dict[str, Setting]) -> int:
+def doctor(console: Console, settings: dict[str, Setting]) -> int:
     """Check this installation, and generate one track on a sandbox as a test.
 
     \b
@@ -42,7 +42,7 @@ def doctor(voice: Output, settings: dict[str, Setting]) -> int:
 
     The key is masked, so that the output can go into a bug report.
     """
-    voice.say("checking the installation, then generating one track on a sandbox")
+    console.info("checking the installation, then generating one track on a sandbox")
     sections: dict[str, dict[str, Any]] = {
         "versions": _versions(),
         "settings": public(settings),
@@ -52,10 +52,10 @@ def doctor(voice: Output, settings: dict[str, Setting]) -> int:
         "self_test": _self_test(),
     }
     healthy = bool(sections["output"]["ok"] and sections["self_test"]["ok"])
-    if voice.json:
-        voice.give_json({"schema_version": 1, "healthy": healthy, **sections})
+    if console.json:
+        console.print_json({"schema_version": 1, "healthy": healthy, **sections})
     else:
-        _print(voice, sections)
+        _print(console, sections)
     return 0 if healthy else 1
 
 
@@ -121,11 +121,11 @@ def _self_test() -> dict[str, Any]:
     return {"ok": True, "seconds": saved.seconds, "bytes": saved.size, "integrity": saved.integrity}
 
 
-def _print(voice: Output, sections: dict[str, dict[str, Any]]) -> None:
+def _print(console: Console, sections: dict[str, dict[str, Any]]) -> None:
     for title, section in sections.items():
-        voice.give(title.replace("_", " "))
+        console.print(title.replace("_", " "))
         for name, value in section.items():
             shown = f"{value['value']} ({value['origin']})" if isinstance(value, dict) else value
-            voice.give(f"  {name}: {safe_text(shown)}")
+            console.print(f"  {name}: {safe_text(shown)}")
         if not section:
-            voice.give("  none")
+            console.print("  none")

@@ -32,7 +32,7 @@ from modelslab_async import (
 )
 
 from .._text import safe_text
-from .output import COMPLETION_VARIABLE, PROGRAM, Output, json_by_default
+from .console import COMPLETION_VARIABLE, PROGRAM, Console, json_by_default
 from .streams import silence, unwritten
 
 OK, OTHER, USAGE, SOME_FAILED, LEFT_OVER = 0, 1, 2, 8, 9
@@ -97,16 +97,16 @@ def exit_code_of(errors: Iterable[Exception], *, asked: int) -> int:
     return codes[0] if len(codes) == asked and len(set(codes)) == 1 else SOME_FAILED
 
 
-def explain(voice: Output, error: Exception, hint: str = "") -> None:
+def explain(console: Console, error: Exception, hint: str = "") -> None:
     """Say what went wrong, as text or as JSON. ``hint`` is better than the table's."""
     meaning = meaning_of(error)
     hint = hint or meaning.hint
-    if voice.json:
-        voice.fail_json(as_json(error, hint=hint))
+    if console.json:
+        console.error_json(as_json(error, hint=hint))
     else:
-        voice.fail(str(error), hint)
-    if voice.verbose >= 2:
-        voice.last("".join(traceback.format_exception(error)).rstrip())
+        console.error(str(error), hint)
+    if console.verbose >= 2:
+        console.always("".join(traceback.format_exception(error)).rstrip())
 
 
 def as_json(error: Exception, *, hint: str = "") -> dict[str, Any]:
@@ -139,7 +139,7 @@ def error_shape(
 def run_command(commands: click.Group, arguments: list[str]) -> int:
     """Run a command. Whatever happens becomes an exit code, and no more text than needed."""
     _open_closed_streams()
-    voice = _voice_of(arguments)
+    console = _voice_of(arguments)
     try:
         code = _run(commands, arguments)
         sys.stdout.flush()
@@ -148,9 +148,9 @@ def run_command(commands: click.Group, arguments: list[str]) -> int:
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        return _misused(voice, error)
+        return _misused(console, error)
     except ModelsLabError as error:
-        explain(voice, error)
+        explain(console, error)
         return meaning_of(error).exit_code
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
@@ -158,11 +158,11 @@ def run_command(commands: click.Group, arguments: list[str]) -> int:
         silence(sys.stdout)
         return _BROKEN_PIPE
     except OSError as error:
-        return _refused(voice, error)
+        return _refused(console, error)
     except ModuleNotFoundError as error:  # an extra is not installed; the error names it
-        return _misused(voice, click.UsageError(str(error)))
+        return _misused(console, click.UsageError(str(error)))
     except Exception as error:  # noqa: BLE001  the last line of defence: a bug, and we say so
-        return _bug(voice, error)
+        return _bug(console, error)
     return code
 
 
@@ -185,48 +185,48 @@ def _open_closed_streams() -> None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  as long as we run
 
 
-def _voice_of(arguments: list[str]) -> Output:
+def _voice_of(arguments: list[str]) -> Console:
     """How to speak before, or in spite of, the parsing of the arguments."""
     verbose = 2 if "-vv" in arguments else 0
-    return Output(
+    return Console(
         json="--json" in arguments or json_by_default(),
         verbose=verbose,
         no_color="--no-color" in arguments,
     )
 
 
-def _misused(voice: Output, error: click.ClickException) -> int:
+def _misused(console: Console, error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        voice.last(error.format_message())
+        console.always(error.format_message())
         return error.exit_code
     hint = f"{context.command_path} --help" if context else ""
-    if voice.json:
+    if console.json:
         code = _FORM.sub("_", type(error).__name__).lower()
-        voice.fail_json(error_shape(code, error.format_message(), hint, error.exit_code))
+        console.error_json(error_shape(code, error.format_message(), hint, error.exit_code))
         return error.exit_code
     if context is not None:
-        voice.last(context.get_usage())
-    voice.fail(error.format_message(), hint)
+        console.always(context.get_usage())
+    console.error(error.format_message(), hint)
     return error.exit_code
 
 
-def _refused(voice: Output, error: OSError) -> int:
+def _refused(console: Console, error: OSError) -> int:
     """The system gives no access to what was named, or takes no output."""
     if error.filename is not None:
-        return _misused(voice, NotThere(f"{safe_text(error.filename, 200)}: {error.strerror}"))
+        return _misused(console, NotThere(f"{safe_text(error.filename, 200)}: {error.strerror}"))
     if error.errno not in _OUTPUT:
-        return _bug(voice, error)
+        return _bug(console, error)
     silence(sys.stdout)
-    return _misused(voice, click.ClickException(f"stdout cannot be written: {error.strerror}"))
+    return _misused(console, click.ClickException(f"stdout cannot be written: {error.strerror}"))
 
 
-def _bug(voice: Output, error: Exception) -> int:
-    if voice.json:
-        voice.fail_json(as_json(error, hint="this is a bug: please report it"))
+def _bug(console: Console, error: Exception) -> int:
+    if console.json:
+        console.error_json(as_json(error, hint="this is a bug: please report it"))
         return OTHER
-    voice.last("".join(traceback.format_exception(error)).rstrip())
-    voice.fail(
+    console.always("".join(traceback.format_exception(error)).rstrip())
+    console.error(
         f"this is a bug in {PROGRAM}, not in what you did",
         f"please report it with the lines above and what {PROGRAM} doctor --json prints",
     )

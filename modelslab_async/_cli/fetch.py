@@ -11,9 +11,9 @@ import click
 
 from .._text import safe_text
 from .connection import Connection
+from .console import Console
 from .naming import check_place, place_again, replacement
 from .options import account, output_options, waiting
-from .output import Output
 from .piping import STDOUT, check_stdout, passing_name
 from .textfiles import from_stdin, read_text
 
@@ -39,7 +39,7 @@ _PATIENCE = 30.0
 @output_options
 @account
 def fetch(
-    voice: Output,
+    console: Console,
     settings: dict[str, Setting],
     jobs: tuple[str, ...],
     output: str | None,
@@ -65,13 +65,13 @@ def fetch(
         raise click.UsageError("no job is named")
     is_piped = output == STDOUT
     if is_piped:
-        voice = check_stdout(voice, jobs=len(handles), overwrite=overwrite)
+        console = check_stdout(console, jobs=len(handles), overwrite=overwrite)
     directory, file = check_place(None if is_piped else output, several=len(handles) > 1)
     if is_piped:
         file = passing_name("track")
     connection = Connection(settings=settings, poll=PollPolicy(patience=_PATIENCE))
     connection.check()
-    voice.say(f"asking {connection.origin}")
+    console.info(f"asking {connection.origin}")
     from .track_results import deliver
     from .tracks import Track
 
@@ -81,7 +81,7 @@ def fetch(
         Track(_name(handle), handle, [target], replaces=replaced, is_piped=is_piped)
         for handle in handles
     ]
-    return deliver(connection, tracks, voice, again=place_again(output, overwrite=overwrite))
+    return deliver(connection, tracks, console, again=place_again(output, overwrite=overwrite))
 
 
 def _handles(job: str) -> Sequence[str]:

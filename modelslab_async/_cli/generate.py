@@ -17,6 +17,7 @@ from modelslab_async.endpoints import known_fields
 from .._text import decimal_text, duration_text, safe_text, size_text, slug
 from .batch_options import Amount, check_priced, pricing
 from .connection import Connection
+from .console import PROGRAM, Console
 from .error_mapping import NotThere
 from .naming import (
     check_place,
@@ -30,7 +31,6 @@ from .naming import (
     spells_all_scripts,
 )
 from .options import account, output_options, request_options, restrict_filenames, waiting
-from .output import PROGRAM, Output
 from .piping import STDOUT, check_stdout, passing_name
 from .textfiles import as_meant, from_stdin
 
@@ -67,7 +67,7 @@ _TRACK_IDS = 2**53 - 1
 @output_options
 @account
 def generate(
-    voice: Output,
+    console: Console,
     settings: dict[str, Setting],
     prompts: tuple[str, ...],
     output: str | None,
@@ -101,11 +101,11 @@ def generate(
         raise click.UsageError("--sandbox and --base-url exclude each other")
     is_piped = output == STDOUT
     if is_piped:
-        voice = check_stdout(voice, jobs=len(prompts), overwrite=overwrite, dry_run=dry_run)
+        console = check_stdout(console, jobs=len(prompts), overwrite=overwrite, dry_run=dry_run)
     directory, file = check_place(
         None if is_piped else output,
         several=len(prompts) > 1,
-        warn=voice.warn if dry_run else None,
+        warn=console.warn if dry_run else None,
     )
     source = click.get_current_context().get_parameter_source("output_format")
     fields["output_format"] = format_for(
@@ -122,24 +122,24 @@ def generate(
     excess = _excess(tracks, limits)
     if dry_run:
         if excess:
-            voice.warn(excess)
-        return _plan(voice, tracks, limits)
+            console.warn(excess)
+        return _plan(console, tracks, limits)
     if excess:
         raise LimitReached(excess)
     connection.check()
     if len(tracks) > 1 and connection.is_live and not yes:
         _confirm(tracks, limits, no_input=no_input)
     check_publishing(directory, longest_name(file))
-    voice.say(f"{plural(len(tracks), 'track')} with {connection.origin}")
+    console.info(f"{plural(len(tracks), 'track')} with {connection.origin}")
     from .kept_ids import KeptIds
     from .track_results import deliver
 
     kept = None
     if not sandbox:  # the jobs of a sandbox end with it
         kept = KeptIds(directory, tracks)
-        voice.say(f"the ids of the jobs are in {kept.path} until their files are saved")
+        console.info(f"the ids of the jobs are in {kept.path} until their files are saved")
     again = place_again(output, overwrite=overwrite)
-    return deliver(connection, tracks, voice, again=again, kept=kept)
+    return deliver(connection, tracks, console, again=again, kept=kept)
 
 
 def _from_stdin() -> tuple[str, ...]:
@@ -266,20 +266,22 @@ def _excess(tracks: Sequence[Track], limits: Limits) -> str | None:
     )
 
 
-def _plan(voice: Output, tracks: Sequence[Track], limits: Limits) -> int:
+def _plan(console: Console, tracks: Sequence[Track], limits: Limits) -> int:
     plans = [
         (track, STDOUT if track.is_piped else next(iter(track.targets)), *size_of(track.order))
         for track in tracks
     ]
-    if voice.json:
+    if console.json:
         files = [{"path": to, "seconds": seconds, "mb": mb} for _, to, seconds, mb in plans]
         cost = _cost(tracks, limits)
         price = None if cost is None else float(cost)
-        voice.give_json({"schema_version": 1, "jobs": len(plans), "price": price, "files": files})
+        console.print_json(
+            {"schema_version": 1, "jobs": len(plans), "price": price, "files": files}
+        )
         return 0
     for track, to, seconds, mb in plans:
-        voice.give(f"{to}  {duration_text(seconds)}, about {size_text(mb * 1e6)}: {track.name}")
-    voice.give(_sum(tracks, limits))
+        console.print(f"{to}  {duration_text(seconds)}, about {size_text(mb * 1e6)}: {track.name}")
+    console.print(_sum(tracks, limits))
     return 0
 
 

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from modelslab_async.endpoints import Field, Request, known_fields
 
-from .output import Output, json_by_default
+from .console import Console, json_by_default
 from .settings import Flags, read_settings
 from .streams import LogStream
 
@@ -117,17 +117,17 @@ def _field_options(name: str, known: Field) -> Iterator[Callable[[Any], Any]]:
 
 
 def output_options(command: Command) -> Command:
-    """Options about what is said; the command gets ``voice``."""
+    """Options about what is said; the command gets ``console``."""
 
     @functools.wraps(command)
     def talk(
         as_json: bool, quiet: int, verbose: int, no_color: bool, **rest: Any
     ) -> Any:  # click passes them by these names
-        voice = Output(
+        console = Console(
             json=as_json or json_by_default(), quiet=quiet, verbose=verbose, no_color=no_color
         )
         _log_to_stderr(verbose)
-        return command(voice=voice, **rest)
+        return command(console=console, **rest)
 
     decorated: Command = _TALKING(talk)
     return decorated
@@ -150,7 +150,7 @@ def account(command: Command) -> Command:
         api_key_file: str | None,
         api_key_stdin: bool,
         base_url: str | None,
-        voice: Output,
+        console: Console,
         max_jobs: int | None = None,
         timeout: float | None = None,
         allow_addresses: str | None = None,
@@ -159,7 +159,7 @@ def account(command: Command) -> Command:
         **rest: Any,
     ) -> Any:
         if api_key is not None:
-            voice.warn(
+            console.warn(
                 "--api-key shows the key to every user of this machine; "
                 "use MODELSLAB_API_KEY or --api-key-file"
             )
@@ -175,8 +175,8 @@ def account(command: Command) -> Command:
             price_per_second=price_per_second,
         )
         settings = read_settings(flags)
-        voice = evolve(voice, json=voice.json or settings["output"].value == "json")
-        return command(voice=voice, settings=settings, **rest)
+        console = evolve(console, json=console.json or settings["output"].value == "json")
+        return command(console=console, settings=settings, **rest)
 
     decorated: Command = _ACCOUNT(with_flags)
     return decorated

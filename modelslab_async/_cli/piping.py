@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 from attrs import evolve
 
-from .output import Output, fetch_command
+from .console import Console, fetch_command
 from .streams import send
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 STDOUT = "-"
 
 
-def check_stdout(voice: Output, *, jobs: int, overwrite: bool, dry_run: bool = False) -> Output:
+def check_stdout(console: Console, *, jobs: int, overwrite: bool, dry_run: bool = False) -> Console:
     """How to speak while standard output takes a file: JSON that only a setting asks for gives way.
 
     Raises:
@@ -36,11 +36,11 @@ def check_stdout(voice: Output, *, jobs: int, overwrite: bool, dry_run: bool = F
     if overwrite:
         raise click.UsageError("-o - and --overwrite exclude each other")
     source = click.get_current_context().get_parameter_source("as_json")
-    if voice.json and source is not click.core.ParameterSource.DEFAULT:
+    if console.json and source is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("-o - and --json exclude each other: both need standard output")
-    voice = evolve(voice, json=False)
+    console = evolve(console, json=False)
     if dry_run:
-        return voice
+        return console
     if sys.__stdout__ is None:
         raise click.UsageError("-o - writes to standard output, and that is closed")
     if sys.stdout.isatty():
@@ -48,7 +48,7 @@ def check_stdout(voice: Output, *, jobs: int, overwrite: bool, dry_run: bool = F
             "-o - writes music to standard output, and that is a terminal: use a pipe, or name "
             "a file"
         )
-    return voice
+    return console
 
 
 def passing_name(stem: str) -> Path:
@@ -56,11 +56,11 @@ def passing_name(stem: str) -> Path:
     return Path(f"{stem}-{secrets.token_hex(4)}.wav")
 
 
-def pour(voice: Output, track: Track, *, again: bool) -> None:
+def pour(console: Console, track: Track, *, again: bool) -> None:
     """Write the file of a track to standard output, and remove it when all of it is there.
 
     Args:
-        voice: says where the file is if it stays.
+        console: says where the file is if it stays.
         track: that is saved.
         again: its job can be fetched again.
 
@@ -69,19 +69,19 @@ def pour(voice: Output, track: Track, *, again: bool) -> None:
     """
     path, *others = (saved.path for saved in track.saved)
     for other in others:
-        voice.last(f"the job made another file: {other}")
+        console.always(f"the job made another file: {other}")
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup stays in force
             signal.signal(number, _leave)
     try:
         send(path, sys.stdout)
     except BaseException:
-        voice.last(f"standard output was closed early; the complete file is {path}")
+        console.always(f"standard output was closed early; the complete file is {path}")
         raise
     path.unlink()
     if again and track.job is not None:
         command = fetch_command([track.job.id])
-        voice.say(f"written to standard output; {command} downloads it again")
+        console.info(f"written to standard output; {command} downloads it again")
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

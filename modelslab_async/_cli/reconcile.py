@@ -11,8 +11,8 @@ import click
 
 from .batch_options import limits_of, pricing, same_account
 from .connection import Connection
+from .console import Console
 from .options import account, output_options
-from .output import Output
 from .resume import check_batch
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @output_options
 @account
 def reconcile(
-    voice: Output,
+    console: Console,
     settings: dict[str, Setting],
     directory: str,
     adopt: tuple[str, ...],
@@ -75,7 +75,7 @@ def reconcile(
         resubmit=list(resubmit),
         same_account=same_account,
     )
-    return reconciled(place, connection, orders, limits_of(settings, place), voice)
+    return reconciled(place, connection, orders, limits_of(settings, place), console)
 
 
 def _pair(text: str) -> tuple[str, str]:

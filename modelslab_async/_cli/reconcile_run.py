@@ -16,8 +16,8 @@ from .._text import decimal_text, safe_text
 from ..batch import Ledger, Reader, is_writable, request_of
 from .batch_run import unfinished
 from .connection import Connection, opened
+from .console import PROGRAM, Console, operand
 from .error_mapping import OK, SOME_FAILED, explain, meaning_of
-from .output import PROGRAM, Output, operand
 from .signals import run
 from .status import instant, row_of
 
@@ -59,20 +59,20 @@ def reconciled(
     connection: Connection,
     orders: Orders,
     limits: Limits,
-    voice: Output,
+    console: Console,
 ) -> int:
     """Do it all, tell about it, and return the exit code: 0 when no row is ambiguous any more."""
     found = _Found()
     if not is_writable(directory) and not orders:
-        voice.warn(f"{directory} cannot be written to: listing its rows only")
+        console.warn(f"{directory} cannot be written to: listing its rows only")
         _list(directory, found)
-        return _told(directory, connection, found, limits, voice)
+        return _told(directory, connection, found, limits, console)
     asks = bool(connection.settings["api_key"].value)
-    voice.say(f"asking {connection.origin}" if asks else "no API key: the account is not asked")
+    console.info(f"asking {connection.origin}" if asks else "no API key: the account is not asked")
     code = run(_work(directory, connection, orders, found, asks=asks))
     if code:
         return code
-    return _told(directory, connection, found, limits, voice)
+    return _told(directory, connection, found, limits, console)
 
 
 def _list(directory: Path, found: _Found) -> None:
@@ -82,15 +82,15 @@ def _list(directory: Path, found: _Found) -> None:
 
 
 def _told(
-    directory: Path, connection: Connection, found: _Found, limits: Limits, voice: Output
+    directory: Path, connection: Connection, found: _Found, limits: Limits, console: Console
 ) -> int:
     if found.trouble:
-        explain(voice, found.trouble)
-    if voice.json:
-        voice.give_json(_report(found, limits))
+        explain(console, found.trouble)
+    if console.json:
+        console.print_json(_report(found, limits))
     else:
-        _tell(found, limits, voice)
-        _say_how_to_go_on(directory, connection, found, voice)
+        _tell(found, limits, console)
+        _say_how_to_go_on(directory, connection, found, console)
     if found.trouble:
         return meaning_of(found.trouble).exit_code
     return SOME_FAILED if found.left else OK
@@ -177,31 +177,31 @@ def _about(row: Row) -> dict[str, Any]:
     }
 
 
-def _tell(found: _Found, limits: Limits, voice: Output) -> None:
+def _tell(found: _Found, limits: Limits, console: Console) -> None:
     for row in found.resolved:
         job = f", job {row.job_id}" if row.state is RowState.SUBMITTED else ""
-        voice.give(f"row {row.seq} ({safe_text(row.id, 40)}): {row.state.value}{job}")
+        console.print(f"row {row.seq} ({safe_text(row.id, 40)}): {row.state.value}{job}")
     for row in found.left:
         cost = _cost(row, limits)
         price = "unknown" if cost is None else decimal_text(cost)
-        voice.give(
+        console.print(
             f"row {row.seq} ({safe_text(row.id, 40)}): ambiguous, track_id {row.track_id}, sent "
             f"{instant(row.submitted_at or row.updated_at)}, likely cost {price}: "
             f"{safe_text(row.prompt, 60)}"
         )
     for stranger in found.unmatched:
         words = safe_text(stranger.prompt or "unknown", 60)
-        voice.give(f"unmatched job {stranger.id} of the account, prompt: {words}")
+        console.print(f"unmatched job {stranger.id} of the account, prompt: {words}")
 
 
 def _say_how_to_go_on(
-    directory: Path, connection: Connection, found: _Found, voice: Output
+    directory: Path, connection: Connection, found: _Found, console: Console
 ) -> None:
     if found.left:
-        voice.warn(
+        console.warn(
             f"{len(found.left)} rows may have a job that is paid for: look for their track_id in "
             "your dashboard, then --adopt ROW=ID, --abandon ROW, or --resubmit ROW to pay again"
         )
     if found.unfinished:
         words = [PROGRAM, "resume", operand(directory), *connection.arguments]
-        voice.last(f"resume with: {shlex.join(words)}")
+        console.always(f"resume with: {shlex.join(words)}")

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from .batch_options import batch_options
+from .console import Console
 from .error_mapping import NotThere
 from .options import account, output_options, waiting
-from .output import Output
 
 if TYPE_CHECKING:
     from .batch_options import BatchOptions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @output_options
 @account
 @batch_options
-def resume(voice: Output, how: BatchOptions, directory: str) -> int:
+def resume(console: Console, options: BatchOptions, directory: str) -> int:
     """Go on with the batch in DIR where it stopped; no manifest is needed.
 
     \b
@@ -43,7 +43,7 @@ def resume(voice: Output, how: BatchOptions, directory: str) -> int:
 
     place = Path(directory)
     check_batch(place)
-    return run_batch(place, how, voice, make_plan(place, None, how, voice))
+    return run_batch(place, options, console, make_plan(place, None, options, console))
 
 
 def check_batch(directory: Path) -> None:

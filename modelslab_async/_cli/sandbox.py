@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .console import PROGRAM, Console
 from .options import output_options
-from .output import PROGRAM, Output
 from .textfiles import read_text
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=0, help="What is random is the same for the same seed.")
 @output_options
 def sandbox(
-    voice: Output,
+    console: Console,
     port: int,
     host: str,
     key: str | None,
@@ -76,7 +76,7 @@ def sandbox(
         webhooks_anywhere=webhooks_anywhere,
     )
     try:
-        return run(_serve(box, voice))
+        return run(_serve(box, console))
     except OSError as error:
         raise click.ClickException(f"port {port} cannot be used: {error.strerror}") from None
 
@@ -86,15 +86,15 @@ def _source(scenario: str) -> str:
     return read_text(path) if path.suffix or path.is_file() else scenario
 
 
-async def _serve(box: Sandbox, voice: Output) -> int:
+async def _serve(box: Sandbox, console: Console) -> int:
     import anyio
 
     async with box:
-        if voice.json:
-            voice.give_json({"schema_version": 1, "url": box.url, "key": box.key})
+        if console.json:
+            console.print_json({"schema_version": 1, "url": box.url, "key": box.key})
         else:
-            voice.give(f"export MODELSLAB_BASE_URL={box.url}")
-            voice.give(f"export MODELSLAB_API_KEY={box.key}")
-        voice.say(f"serving until Ctrl-C; paste these lines elsewhere, then: {PROGRAM} balance")
+            console.print(f"export MODELSLAB_BASE_URL={box.url}")
+            console.print(f"export MODELSLAB_API_KEY={box.key}")
+        console.info(f"serving until Ctrl-C; paste these lines elsewhere, then: {PROGRAM} balance")
         await anyio.sleep_forever()
     return 0

@@ -12,9 +12,9 @@ import click
 from attrs import frozen
 
 from .._text import duration_text, safe_text, size_text
+from .console import PROGRAM, Console, operand
 from .error_mapping import NotThere
 from .options import output_options
-from .output import PROGRAM, Output, operand
 from .resume import check_batch
 from .streams import Region
 
@@ -51,7 +51,7 @@ _ADVICE = {
 @click.argument("row", metavar="[ROW]", required=False)
 @click.option("--watch", is_flag=True, help="Show it again and again while a run works on it.")
 @output_options
-def status(voice: Output, directory: str, row: str | None, watch: bool) -> int:
+def status(console: Console, directory: str, row: str | None, watch: bool) -> int:
     """Show the state of the rows of the batch in DIR, or everything about one ROW.
 
     \b
@@ -71,11 +71,11 @@ def status(voice: Output, directory: str, row: str | None, watch: bool) -> int:
     place = Path(directory)
     check_batch(place)
     if row is None:
-        return watched(place, voice) if watch else _show(overview_of(place), voice)
+        return watched(place, console) if watch else _show(overview_of(place), console)
     if watch:
         raise click.UsageError("--watch shows all rows: leave ROW out")
     with Reader.open(place) as reader:
-        _history(reader, row_of(reader, row), voice)
+        _history(reader, row_of(reader, row), console)
     return 0
 
 
@@ -200,24 +200,24 @@ def overview_of(place: Path) -> Overview:
     return Overview(summary, quick_check(place), runner_of(place), rate, left, words)
 
 
-def _show(seen: Overview, voice: Output) -> int:
-    if voice.json:
-        voice.give_json(seen.as_json())
+def _show(seen: Overview, console: Console) -> int:
+    if console.json:
+        console.print_json(seen.as_json())
     else:
         for line in seen.lines():
-            voice.give(line)
+            console.print(line)
     return seen.check.exit_code
 
 
-def watched(place: Path, voice: Output) -> int:
+def watched(place: Path, console: Console) -> int:
     """Show a batch while a run works on it: in place on a terminal, again and again elsewhere."""
     from rich.cells import set_cell_size
 
-    region = Region() if voice.animated else None
+    region = Region() if console.animated else None
     try:
         while (seen := overview_of(place)).runner is not None:
             if region is None:
-                _show(seen, voice)
+                _show(seen, console)
             else:
                 columns, most = region.size
                 region.draw([set_cell_size(line, columns).rstrip() for line in seen.lines()][:most])
@@ -225,7 +225,7 @@ def watched(place: Path, voice: Output) -> int:
     finally:
         if region is not None:
             region.close()
-    return _show(seen, voice)
+    return _show(seen, console)
 
 
 def _as_json(about: StateSummary, advice: str) -> dict[str, Any]:
@@ -261,24 +261,24 @@ def _age(at: float) -> str:
 # --- one row --------------------------------------------------------------------------------------
 
 
-def _history(reader: Reader, row: Row, voice: Output) -> None:
+def _history(reader: Reader, row: Row, console: Console) -> None:
     from attrs import asdict
 
     steps = [asdict(step) for step in reader.history(row.seq)]
     known = asdict(row)
     del known["handle"], known["request"]  # links that open a file, and what may be megabytes
-    if voice.json:
+    if console.json:
         history = [
             {"at": s["at"], "old": s["old"], "new": s["new"], "note": s["note"]} for s in steps
         ]
-        voice.give_json({"schema_version": 1, "row": known, "history": history})
+        console.print_json({"schema_version": 1, "row": known, "history": history})
         return
     for name, value in known.items():
         if value is not None:
-            voice.give(f"{name} = {_value(name, value)}")
+            console.print(f"{name} = {_value(name, value)}")
     for step in steps:
         note = f"  {safe_text(step['note'], 300)}" if step["note"] else ""
-        voice.give(f"{instant(step['at'])}  {step['old']} -> {step['new']}{note}")
+        console.print(f"{instant(step['at'])}  {step['old']} -> {step['new']}{note}")
 
 
 def _value(name: str, value: Any) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .._text import safe_text, size_text
+from .console import Console, fetch_command, operand
 from .error_mapping import explain
-from .output import Output, fetch_command, operand
 from .streams import Region
 from .tracks import Reporter, State, Track
 from .waiting import Waits
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 _MOST_ROWS = 12
 
 
-def board_of(voice: Output, tracks: Sequence[Track]) -> Reporter:
+def reporter_of(console: Console, tracks: Sequence[Track]) -> Reporter:
     """The right board for where stderr leads."""
-    return Bars(voice, tracks) if voice.animated else Lines(voice, tracks)
+    return Bars(console, tracks) if console.animated else Lines(console, tracks)
 
 
 def told(saved: SavedFile) -> str:
@@ -35,12 +35,14 @@ def told(saved: SavedFile) -> str:
     return f"{seconds}{saved.sample_rate} Hz, {channels}, {size_text(saved.size)}"
 
 
-def warn_of(voice: Output, saved: SavedFile) -> None:
+def warn_of(console: Console, saved: SavedFile) -> None:
     """Say what is wrong with a file that is kept all the same, for it is paid for."""
     if saved.silent:
-        voice.warn(f"{saved.path} contains only silence")
+        console.warn(f"{saved.path} contains only silence")
     if saved.integrity == "source_short":
-        voice.warn(f"{saved.path} is shorter than its header says, on the server too; listen to it")
+        console.warn(
+            f"{saved.path} is shorter than its header says, on the server too; listen to it"
+        )
 
 
 class Lines:
@@ -48,23 +50,23 @@ class Lines:
 
     interval = 10.0
 
-    def __init__(self, voice: Output, tracks: Sequence[Track]) -> None:
-        self._voice = voice
+    def __init__(self, console: Console, tracks: Sequence[Track]) -> None:
+        self._console = console
         self._tracks = tracks
-        self.waits = Waits(lambda event: voice.say(wait_told(event)))
+        self.waits = Waits(lambda event: console.info(wait_told(event)))
 
     def changed(self, track: Track) -> None:
         """Say what the track has come to."""
         if track.state is State.GENERATING:
-            self._voice.say(f"{track.name}: {_accepted(track)}")
+            self._console.info(f"{track.name}: {_accepted(track)}")
         elif track.state is State.DOWNLOADING:
-            self._voice.say(f"{track.name}: finished, downloading")
+            self._console.info(f"{track.name}: finished, downloading")
         else:
-            settled(self._voice, track)
+            settled(self._console, track)
 
     def tick(self) -> None:
         """Say how far all of them are."""
-        self._voice.say(summary(self._tracks))
+        self._console.info(summary(self._tracks))
 
     def close(self) -> None:
         """Nothing is open."""
@@ -75,8 +77,8 @@ class Bars:
 
     interval = 0.1
 
-    def __init__(self, voice: Output, tracks: Sequence[Track]) -> None:
-        self._voice = voice
+    def __init__(self, console: Console, tracks: Sequence[Track]) -> None:
+        self._console = console
         self._tracks = tracks
         self.waits = Waits(lambda event: None)
         self._region = Region()
@@ -86,7 +88,7 @@ class Bars:
     def changed(self, track: Track) -> None:
         """Print what is final; the bars show the rest."""
         if track.state in (State.SAVED, State.FAILED):
-            settled(self._voice, track)
+            settled(self._console, track)
             self.tick()
 
     def tick(self) -> None:
@@ -99,7 +101,7 @@ class Bars:
         whole = Line("all", done / max(len(self._tracks), 1), f"{done} of {len(self._tracks)}")
         words = "; ".join(filter(None, (summary(self._tracks), self.waits.words)))
         size = self._region.size
-        self._region.draw(shown(whole, words, self._rows(), size, colored=self._voice.colored))
+        self._region.draw(shown(whole, words, self._rows(), size, colored=self._console.colored))
 
     def close(self) -> None:
         """Take the bars away."""
@@ -138,15 +140,15 @@ def _accepted(track: Track) -> str:
     return f"job {track.job.id} accepted" + ("" if eta is None else f", eta {eta:.0f} s")
 
 
-def settled(voice: Output, track: Track) -> None:
+def settled(console: Console, track: Track) -> None:
     """Say how a track ended; its path goes to stdout, unless its bytes do."""
     if track.error is not None:
-        explain(voice, track.error, hint_of(track))
+        explain(console, track.error, hint_of(track))
     for saved in track.saved:
-        voice.say(f"{track.name}: saved, {told(saved)}")
-        warn_of(voice, saved)
-        if not voice.json and not track.is_piped:
-            voice.give(operand(saved.path))
+        console.info(f"{track.name}: saved, {told(saved)}")
+        warn_of(console, saved)
+        if not console.json and not track.is_piped:
+            console.print(operand(saved.path))
 
 
 def hint_of(track: Track) -> str:

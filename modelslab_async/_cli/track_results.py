@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict
 
 from .connection import Connection, opened
+from .console import STOPPING, Console, fetch_command
 from .error_mapping import OK, as_json, error_shape, exit_code_of
-from .output import STOPPING, Output, fetch_command
 from .piping import pour
 from .signals import run
-from .track_progress import board_of, hint_of
+from .track_progress import hint_of, reporter_of
 from .tracks import Keep, Reporter, Track, bring_all
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def deliver(
     connection: Connection,
     tracks: Sequence[Track],
-    voice: Output,
+    console: Console,
     *,
     again: Sequence[str] = (),
     kept: KeptIds | None = None,
@@ -35,62 +35,62 @@ def deliver(
     Args:
         connection: to what.
         tracks: which.
-        voice: how to tell.
+        console: how to tell.
         again: arguments, beside the ids, for the command that goes on with what is unfinished.
         kept: where the jobs are written down until they are over.
     """
-    board = board_of(voice, tracks)
+    reporter = reporter_of(console, tracks)
     arguments = (*again, *connection.arguments)
 
     def first() -> None:
-        board.close()
-        voice.warn(STOPPING)
+        reporter.close()
+        console.warn(STOPPING)
 
     def last_words() -> None:
-        if voice.json:
-            voice.give_json(report(tracks))
-        _warn_of_unknown(voice, tracks)
-        _say_how_to_resume(voice, connection, tracks, arguments, OK)
+        if console.json:
+            console.print_json(report(tracks))
+        _warn_of_unknown(console, tracks)
+        _say_how_to_resume(console, connection, tracks, arguments, OK)
 
     try:
-        keep = partial(_keep, voice, kept) if kept else None
-        work = _work(connection, tracks, board, keep)
+        keep = partial(_keep, console, kept) if kept else None
+        work = _work(connection, tracks, reporter, keep)
         code = run(work, first=first, last_words=last_words)
     except Exception:  # a bug of ours must not cost anybody a job
-        _say_how_to_resume(voice, connection, tracks, arguments, OK)
+        _say_how_to_resume(console, connection, tracks, arguments, OK)
         raise
     if kept:
         kept.close()
-    if voice.json:
-        voice.give_json(report(tracks))
+    if console.json:
+        console.print_json(report(tracks))
     for note in (note for track in tracks if not track.handle for note in track.notes):
-        voice.warn(note)
+        console.warn(note)
     for track in (track for track in tracks if track.is_piped and track.saved):
         if code:
-            voice.last(f"not written to standard output; the file is {track.saved[0].path}")
+            console.always(f"not written to standard output; the file is {track.saved[0].path}")
         else:
-            pour(voice, track, again=not connection.sandbox)
-    _say_how_to_resume(voice, connection, tracks, arguments, code)
+            pour(console, track, again=not connection.sandbox)
+    _say_how_to_resume(console, connection, tracks, arguments, code)
     return code or exit_code_of([t.error for t in tracks if t.error], asked=len(tracks))
 
 
 async def _work(
-    connection: Connection, tracks: Sequence[Track], board: Reporter, keep: Keep | None
+    connection: Connection, tracks: Sequence[Track], reporter: Reporter, keep: Keep | None
 ) -> int:
     try:
-        async with opened(connection, observer=board.waits.observe) as client:
-            await bring_all(client, tracks, board, keep)
+        async with opened(connection, observer=reporter.waits.observe) as client:
+            await bring_all(client, tracks, reporter, keep)
     finally:
-        board.close()
+        reporter.close()
     return 0
 
 
-def _keep(voice: Output, kept: KeptIds, handle: str) -> None:
+def _keep(console: Console, kept: KeptIds, handle: str) -> None:
     """The job is paid for and goes on, whether or not it can be written down."""
     try:
         kept.add(handle)
     except OSError as error:
-        voice.warn(f"{kept.path} cannot be written: {error.strerror}")
+        console.warn(f"{kept.path} cannot be written: {error.strerror}")
 
 
 def ask(connection: Connection, question: Callable[[ModelsLab], Awaitable[Any]]) -> Any:
@@ -106,18 +106,18 @@ def ask(connection: Connection, question: Callable[[ModelsLab], Awaitable[Any]])
     return answers[0] if answers else code
 
 
-def _warn_of_unknown(voice: Output, tracks: Sequence[Track]) -> None:
+def _warn_of_unknown(console: Console, tracks: Sequence[Track]) -> None:
     """Requests whose answers were not awaited may have made jobs that nobody knows."""
     unknown = [str(track.track_id) for track in tracks if track.is_open and not track.handle]
     if unknown:
-        voice.warn(
+        console.warn(
             f"no reply was received: jobs with track_id {', '.join(unknown)} may exist and be "
             "billed; look in your dashboard before you send them again"
         )
 
 
 def _say_how_to_resume(
-    voice: Output,
+    console: Console,
     connection: Connection,
     tracks: Sequence[Track],
     arguments: Sequence[str],
@@ -132,10 +132,10 @@ def _say_how_to_resume(
         text = f"resume with: {command}"
     else:
         text = "no unfinished jobs"
-    if (ids or stopped) and not voice.json:
-        voice.last(f"stopped; {text}" if stopped and (connection.sandbox or not ids) else text)
+    if (ids or stopped) and not console.json:
+        console.always(f"stopped; {text}" if stopped and (connection.sandbox or not ids) else text)
     elif stopped:
-        voice.fail_json(error_shape("stopped", text, command if ids else "", stopped))
+        console.error_json(error_shape("stopped", text, command if ids else "", stopped))
 
 
 def report(tracks: Sequence[Track]) -> dict[str, Any]:

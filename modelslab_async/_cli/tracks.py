@@ -105,7 +105,7 @@ class Reporter(Protocol):
 
 
 async def bring_all(
-    client: ModelsLab, tracks: Sequence[Track], board: Reporter, keep: Keep | None = None
+    client: ModelsLab, tracks: Sequence[Track], reporter: Reporter, keep: Keep | None = None
 ) -> None:
     """Bring every track to disk; what fails stands in the track.
 
@@ -116,22 +116,22 @@ async def bring_all(
         keep: writes down the handle of each job that is accepted; called in a thread.
     """
     async with anyio.create_task_group() as group:
-        group.start_soon(_tick, board)
+        group.start_soon(_tick, reporter)
         async with anyio.create_task_group() as work:
             for track in tracks:
-                work.start_soon(_bring, client, track, board, keep)
+                work.start_soon(_bring, client, track, reporter, keep)
         group.cancel_scope.cancel()
 
 
-async def _tick(board: Reporter) -> None:
+async def _tick(reporter: Reporter) -> None:
     while True:
-        await anyio.sleep(board.interval)
-        board.tick()
+        await anyio.sleep(reporter.interval)
+        reporter.tick()
 
 
-async def _bring(client: ModelsLab, track: Track, board: Reporter, keep: Keep | None) -> None:
+async def _bring(client: ModelsLab, track: Track, reporter: Reporter, keep: Keep | None) -> None:
     try:
-        await _steps(client, track, board, keep)
+        await _steps(client, track, reporter, keep)
     except asyncio.CancelledError as cancelled:
         late, track.handle = track.handle is None, getattr(cancelled, "job", track.handle)
         track.notes += getattr(cancelled, "__notes__", [])
@@ -140,32 +140,32 @@ async def _bring(client: ModelsLab, track: Track, board: Reporter, keep: Keep | 
         raise
     except ModelsLabError as error:
         track.error = error
-        _reach(track, State.FAILED, board)
+        _reach(track, State.FAILED, reporter)
 
 
-async def _steps(client: ModelsLab, track: Track, board: Reporter, keep: Keep | None) -> None:
+async def _steps(client: ModelsLab, track: Track, reporter: Reporter, keep: Keep | None) -> None:
     order = track.order
     track.job = client.job(order) if isinstance(order, str) else await client.submit(order)
     track.handle = track.job.to_json()
     if keep is not None:
         await in_thread(partial(keep, track.handle))
-    _reach(track, State.GENERATING, board)
+    _reach(track, State.GENERATING, reporter)
     if isinstance(order, str):
         await track.job.refresh()  # most are finished by now
     generation = await track.job.result()
     track.links = tuple(url for file in generation.files for url in file.urls)
-    _reach(track, State.DOWNLOADING, board)
+    _reach(track, State.DOWNLOADING, reporter)
     for file in generation.files:
         saved = await _save(client, track, file)
         if track.replaces is not None and not track.saved:
             saved = await in_thread(partial(_replace, saved, track.replaces))
         track.saved.append(saved)
-    _reach(track, State.SAVED, board)
+    _reach(track, State.SAVED, reporter)
 
 
-def _reach(track: Track, state: State, board: Reporter) -> None:
+def _reach(track: Track, state: State, reporter: Reporter) -> None:
     track.state = state
-    board.changed(track)
+    reporter.changed(track)
 
 
 async def _save(client: ModelsLab, track: Track, file: RemoteFile) -> SavedFile:

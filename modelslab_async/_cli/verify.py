@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from .console import PROGRAM, Console, operand
 from .options import output_options
-from .output import PROGRAM, Output, operand
 from .resume import check_batch
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _INTERVAL: Final = 10.0
 @click.command(no_args_is_help=True, short_help="Find missing and changed files of a batch.")
 @click.argument("directory", metavar="DIR")
 @output_options
-def verify(voice: Output, directory: str) -> int:
+def verify(console: Console, directory: str) -> int:
     """Read the files of done rows in DIR; print those that are not as they were saved.
 
     \b
@@ -42,16 +42,16 @@ def verify(voice: Output, directory: str) -> int:
 
     place = Path(directory)
     check_batch(place)
-    progress, check = _Progress(voice), FileCheck()
+    progress, check = _Progress(console), FileCheck()
     for fault in verify_batch(place, content=True, progress=progress):
         check.add(fault)
-        _tell(voice, fault)
+        _tell(console, fault)
     with Reader.open(place) as reader:
         states = reader.summary()
     command = shlex.join([PROGRAM, "resume", operand(directory), "--retry", "missing"])
     again = f"{command}{unpaid(states)}" if check.lost else ""
-    if voice.json:
-        voice.give_json(
+    if console.json:
+        console.print_json(
             {
                 "schema_version": 1,
                 "event": "ended",
@@ -64,33 +64,33 @@ def verify(voice: Output, directory: str) -> int:
         )
         return check.exit_code
     as_saved = progress.checked - check.kinds.total()
-    voice.say(f"{as_saved} of {progress.checked} files are as they were saved")
+    console.info(f"{as_saved} of {progress.checked} files are as they were saved")
     if again:
-        voice.last(f"download them again, free, with: {again}")
+        console.always(f"download them again, free, with: {again}")
     return check.exit_code
 
 
-def _tell(voice: Output, fault: FileFault) -> None:
+def _tell(console: Console, fault: FileFault) -> None:
     from .file_check import described
 
-    if voice.json:
+    if console.json:
         known = {"row": fault.row, "id": fault.id, "path": fault.path, "reason": fault.reason}
         event = {"schema_version": 1, "event": fault.kind.value, "track_id": None}
-        voice.give_json({**event, **known})
+        console.print_json({**event, **known})
     else:
-        voice.give(f"{fault.kind:<11}{described(fault)}")
+        console.print(f"{fault.kind:<11}{described(fault)}")
 
 
 class _Progress:
     """Counts files, and says now and then how many there were."""
 
-    def __init__(self, voice: Output) -> None:
+    def __init__(self, console: Console) -> None:
         self.checked = 0
-        self._voice = voice
+        self._console = console
         self._told = time.monotonic()
 
     def __call__(self, checked: int) -> None:
         self.checked = checked
         if time.monotonic() - self._told >= _INTERVAL:
             self._told = time.monotonic()
-            self._voice.say(f"{checked} files checked")
+            self._console.info(f"{checked} files checked")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .console import Console
 from .options import output_options
-from .output import Output
 from .resume import check_batch
 from .webhook_listener import PORT, receiving
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     help="Of 127.0.0.1.",
 )
 @output_options
-def webhook(voice: Output, directory: str, public_url: str, port: int) -> int:
+def webhook(console: Console, directory: str, public_url: str, port: int) -> int:
     """Take webhooks for the batch in DIR until Ctrl-C, and keep them for its next run.
 
     \b
@@ -56,31 +56,31 @@ def webhook(voice: Output, directory: str, public_url: str, port: int) -> int:
     place = Path(directory)
     check_batch(place)
     key = read_settings(Flags())["api_key"].value
-    return run(_listen(place, public_url, port, voice, key))
+    return run(_listen(place, public_url, port, console, key))
 
 
 async def _listen(
-    directory: Path, public_url: str, port: int, voice: Output, key: str | None
+    directory: Path, public_url: str, port: int, console: Console, key: str | None
 ) -> int:
     import anyio
 
     async with receiving(directory, public_url, port, key=key) as receiver:
-        receiver.subscribe(partial(_tell, voice))
-        voice.say(f"listening on 127.0.0.1 port {port} for {public_url} until Ctrl-C")
+        receiver.subscribe(partial(_tell, console))
+        console.info(f"listening on 127.0.0.1 port {port} for {public_url} until Ctrl-C")
         await anyio.sleep_forever()
     return 0
 
 
-def _tell(voice: Output, delivery: Delivery) -> None:
+def _tell(console: Console, delivery: Delivery) -> None:
     from .._text import safe_text
 
     about = _about(delivery)
-    if voice.json:
-        voice.give_json({"schema_version": 1, "event": "delivery", **about})
+    if console.json:
+        console.print_json({"schema_version": 1, "event": "delivery", **about})
         return
     job = f", job {delivery.job_id}" if delivery.job_id else ""
     message = f": {about['message']}" if about["message"] else ""
-    voice.give(f"{safe_text(delivery.track_id)}: {about['status']}{job}{message}")
+    console.print(f"{safe_text(delivery.track_id)}: {about['status']}{job}{message}")
 
 
 def _about(delivery: Delivery) -> dict[str, Any]:

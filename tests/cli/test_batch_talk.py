@@ -16,7 +16,7 @@ from attrs import evolve
 from modelslab_async import RowState
 from modelslab_async._cli import commands
 from modelslab_async._cli.batch_progress import Lines, ProgressLine
-from modelslab_async._cli.output import Output
+from modelslab_async._cli.console import Console
 from modelslab_async.sandbox import Sandbox, Scenario
 
 from ..support.manifests import last_line, manifest
@@ -77,12 +77,12 @@ async def test_there_is_one_line_for_each_row_that_ends(tmp_path: Path) -> None:
 
 
 def test_a_summary_is_not_repeated_while_nothing_moves(capfd: pytest.CaptureFixture[str]) -> None:
-    board = Lines(Output())
+    reporter = Lines(Console())
     counts = dict.fromkeys(RowState, 0) | {RowState.DONE: 2, RowState.PLANNED: 3}
-    board.tally.cost = 1.5
+    reporter.stats.cost = 1.5
     for _ in range(2):
-        board.tick(ProgressLine(counts, []))
-    assert board.interval >= 10
+        reporter.tick(ProgressLine(counts, []))
+    assert reporter.interval >= 10
     assert capfd.readouterr().err == "2 of 5 done, 3 waiting; 0.0 MB; cost 1.5\n"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from modelslab_async._cli.console import PROGRAM, Console, fetch_command
 from modelslab_async._cli.fetch import fetch
-from modelslab_async._cli.output import PROGRAM, Output, fetch_command
 from modelslab_async.sandbox import Sandbox
 
 from ..support.manifests import last_line, manifest
@@ -61,15 +61,15 @@ async def test_h11_a_directory_that_this_process_cannot_spell_is_gone_on_with(
 def test_h11_a_path_is_told_by_the_bytes_of_its_name(
     name: bytes, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    Output().last(os.fsdecode(name))
-    Output().give(os.fsdecode(name))
+    Console().always(os.fsdecode(name))
+    Console().print(os.fsdecode(name))
     assert capfdbinary.readouterr() == (name + b"\n", name + b"\n")
 
 
 def test_h11_text_that_is_nothing_in_utf8_is_told_all_the_same(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
-    Output().last("half a letter: \ud83d")
+    Console().always("half a letter: \ud83d")
     assert capfdbinary.readouterr().err == b"half a letter: \\ud83d\n"
 
 

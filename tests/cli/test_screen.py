@@ -17,8 +17,8 @@ import pytest
 
 from modelslab_async import MusicGen
 from modelslab_async._cli.bars import Line, composed, shown
+from modelslab_async._cli.console import Console
 from modelslab_async._cli.kept_ids import KeptIds
-from modelslab_async._cli.output import Output
 from modelslab_async._cli.track_results import _keep
 from modelslab_async._cli.tracks import Track
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
@@ -279,9 +279,9 @@ async def test_h09_a_disk_that_takes_no_ids_costs_no_job(
     track = Track("rain", MusicGen("rain", track_id=5), ["a.wav"])
     kept = KeptIds(tmp_path, [track])
     monkeypatch.setattr(os, "write", failing(errno.ENOSPC))
-    monkeypatch.setattr(Output, "warn", lambda _, text: said.append(text))
+    monkeypatch.setattr(Console, "warn", lambda _, text: said.append(text))
     said: list[str] = []
-    _keep(Output(), kept, "{}")
+    _keep(Console(), kept, "{}")
     assert said == [f"{kept.path} cannot be written: {os.strerror(errno.ENOSPC)}"]
     kept.close()
     assert not kept.path.exists()

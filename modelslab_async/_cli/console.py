@@ -22,7 +22,7 @@ _PLAIN = ("", "dumb", "unknown")
 
 
 @frozen(kw_only=True)
-class Output:
+class Console:
     """How much is said, and in which form.
 
     Attributes:
@@ -37,7 +37,7 @@ class Output:
     verbose: int = 0
     no_color: bool = False
 
-    def say(self, text: str) -> None:
+    def info(self, text: str) -> None:
         """Progress and advice, for people."""
         if not self.quiet and not self.json:
             self._tell(text)
@@ -47,29 +47,29 @@ class Output:
         if self.quiet > 1:
             return
         if self.json:
-            self.fail_json({"warning": text})
+            self.error_json({"warning": text})
         else:
             self._tell(f"{self._styled('warning', 'yellow')}: {text}")
 
-    def fail(self, text: str, hint: str = "") -> None:
+    def error(self, text: str, hint: str = "") -> None:
         """An error, and what to do about it."""
         self._tell(f"{self._styled('error', 'red')}: {text}")
         if hint:
             self._tell(f"{self._styled('hint', 'cyan')}: {hint}")
 
-    def last(self, text: str) -> None:
+    def always(self, text: str) -> None:
         """What must be read whatever the options."""
         self._tell(text)
 
-    def give(self, line: str | bytes) -> None:
+    def print(self, line: str | bytes) -> None:
         """One line of data."""
         write(sys.stdout, (_encoded(line) if isinstance(line, str) else line) + b"\n")
 
-    def give_json(self, value: Mapping[str, Any]) -> None:
+    def print_json(self, value: Mapping[str, Any]) -> None:
         """One JSON object, as data."""
-        self.give(json.dumps(value))
+        self.print(json.dumps(value))
 
-    def fail_json(self, value: Mapping[str, Any]) -> None:
+    def error_json(self, value: Mapping[str, Any]) -> None:
         """One JSON object about an error, or a warning."""
         self._tell(json.dumps(value))
 
