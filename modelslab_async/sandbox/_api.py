@@ -14,10 +14,9 @@ from attrs import define, field
 
 from ._answer import Answer
 from ._context import ActiveScenario, RequestContext
+from ._endpoints import ENDPOINTS, FETCH_PATHS
 from ._faults import inject, inject_early
 from ._shapes import JSON_TIP, refusal
-from ._tickets import FETCH_PATHS
-from ._validation import ENDPOINTS
 
 if TYPE_CHECKING:
     from ._account import Account, Job

@@ -10,10 +10,11 @@ from attrs import define, evolve, field
 
 from . import _shapes as shapes
 from ._answer import Answer, text_answer
+from ._endpoints import ENDPOINTS
 from ._faults import inject
 from ._general import taken
 from ._tickets import OTHER_ID, Tickets
-from ._validation import ENDPOINTS, complaints
+from ._validation import complaints
 
 if TYPE_CHECKING:
     from ._account import Account, Job

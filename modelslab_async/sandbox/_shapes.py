@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
+from ._endpoints import ENDPOINTS
 from ._validation import tokens
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ PENDING_TIP = (
     "Get 20x faster image generation using enterprise plan."
     " Click here : https://modelslab.com/enterprise"
 )
-TICKET_TIP = (
-    "Your music generation is processing in background, you can get the result using fetch API"
-)
+_TICKET_TIP = "is processing in background, you can get the result using fetch API"
 JSON_TIP = (
     "1. Make sure you are passing Content-Type: application/json in header."
     " 2. Make sure you are doing POST request with valid JSON."
@@ -55,7 +54,7 @@ def ticket(job: Job, scenario: Scenario, links: Links, *, eta: float) -> dict[st
         return _task_ticket(job, scenario, links, eta=eta)
     reply = {
         "status": pending_word(scenario),
-        scenario.tip: TICKET_TIP,
+        scenario.tip: f"Your {ENDPOINTS[job.path].words} {_TICKET_TIP}",
         **eta_field(eta, scenario),
         scenario.spelling: "Try to fetch request after seconds estimated",
         "fetch_result": links.fetch,
@@ -185,16 +184,21 @@ def _webhook_id(job: Job, scenario: Scenario) -> int | str:
 def meta(job: Job, scenario: Scenario, file_url: str) -> dict[str, Any]:
     """Return the echo of the request; booleans are yes/no, as the API writes them."""
     sent = job.request
-    if job.path.endswith("/sfx"):
-        return {
+    if names := ENDPOINTS[job.path].meta:
+        known = {
             "duration": job.seconds,
             "filename": _name(file_url),
             "id": str(job.id),
-            "prompt": job.prompt,
+            **dict.fromkeys(("prompt", "input_text", "text_prompt"), job.prompt),
             "temp": _yes_no(job.temp, scenario),
+            "base64": _yes_no(bool(sent.get("base64")), scenario),
             "track_id": job.track_id,
             "webhook": job.webhook,
+            "music_duration": f"{job.seconds:g}s",
+            "input_sound_clip": [f"tmp/0-{_name(file_url)}"],
+            "seed": BIG_SEED if scenario.seed_above_2_31 else sent.get("seed"),
         }
+        return {name: known[name] if name in known else sent.get(name) for name in names}
     clip = sent.get("init_audio") or None
     fields: dict[str, Any] = {
         "base64": _yes_no(bool(sent.get("base64")), scenario),

@@ -9,9 +9,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ._account import Job
+from ._endpoints import ENDPOINTS, FETCH_PATHS
 from ._scenario import Scenario, span
 from ._shapes import Links
-from ._validation import ENDPOINTS, length_seconds
+from ._validation import extension, length_seconds, title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +24,6 @@ DEFAULT_RATE = 32_000
 LEGACY_ORIGIN = "https://stablediffusionapi.com"
 OTHER_ID = 500_000_000
 _INLINE = ("data_uri", "base64")
-FETCH_PATHS = {"voice": "/api/v6/voice/fetch/", "whisper": "/api/v6/whisper/fetch/"}
 
 
 class Tickets:
@@ -53,12 +53,12 @@ class Tickets:
             id=number,
             path=path,
             track_id=body.get("track_id"),
-            prompt=body["prompt"],
+            prompt=title(body),
             request=sent,
             submitted_at=now,
             seconds=length_seconds(ENDPOINTS[path], body),
             sample_rate=body.get("sampling_rate") or DEFAULT_RATE,
-            extension=body.get("output_format") or "wav",
+            extension=extension(ENDPOINTS[path], body),
             generation_seconds=0.0 if scenario.webhook_early else generation,
             polls_to_finish=None if at_once else scenario.polls_to_finish,
             endless=scenario.never_finishes,
@@ -67,17 +67,18 @@ class Tickets:
             wav=scenario.wav,
             token=f"{digest[:6]}-{digest[6:12]}",
             task_id=str(uuid.UUID(digest[:32])),
-            family="whisper" if scenario.fetch_host == "whisper" else "voice",
-            names=self._names(number, body, scenario),
+            family="whisper" if scenario.fetch_host == "whisper" else ENDPOINTS[path].family,
+            names=self._names(number, extension(ENDPOINTS[path], body), body, scenario),
         )
 
-    def _names(self, number: int, body: Mapping[str, Any], scenario: Scenario) -> dict[str, str]:
-        extension = body.get("output_format") or "wav"
+    def _names(
+        self, number: int, ending: str, body: Mapping[str, Any], scenario: Scenario
+    ) -> dict[str, str]:
         folder = "temp" if body.get("temp") else "generations"
 
         def path(role: str) -> str:
             name = uuid.UUID(self._digest(number, role)[:32], version=4)
-            return f"/{folder}/{name}.{extension}"
+            return f"/{folder}/{name}.{ending}"
 
         future = path("future")
         output = path("output") if scenario.future_differs else future

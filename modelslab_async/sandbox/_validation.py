@@ -1,4 +1,4 @@
-"""Say which endpoints there are, and decide whether a body may become a job. Pure.
+"""Decide whether a body may become a job. Pure.
 
 Fields and bounds of both documented eras of music_gen are accepted side by side: `sampling_rate`
 and `max_new_token` (older page) and `duration`, `output_format` and `bitrate` (ModelsLab docs,
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,36 +20,80 @@ from attrs import frozen
 FORMATS = ("wav", "mp3", "flac")
 BITRATES = ("128k", "192k", "320k")
 TOKENS_PER_SECOND = 50
+CHARACTERS_PER_SECOND = 15
 
 Check = Callable[[Any], str | None]
 
 
-@frozen
+@frozen(kw_only=True)
 class Endpoint:
-    """What a submit may hold, and how long the audio will be that names no length."""
+    """What a submit may hold, and what comes of it.
+
+    Attributes:
+        checks: of the fields, by name.
+        required: fields without which there is no job.
+        one_of: fields of which one is enough.
+        media: fields that hold a URL, or base64 text.
+        default_seconds: how long the audio is that names no length; a text is spoken instead.
+        is_spoken: whether its length follows from the prompt.
+        extension: of the file; of sound it is the format that was asked for.
+        family: where its jobs are asked about.
+        words: what a ticket says of it.
+        meta: names in the echo of the request; none: as `music_gen` has it.
+    """
 
     checks: Mapping[str, Check]
-    default_seconds: float
+    required: tuple[str, ...] = ("prompt",)
+    one_of: tuple[str, ...] = ()
+    media: tuple[str, ...] = ()
+    default_seconds: float = 10
+    is_spoken: bool = False
+    extension: str = "wav"
+    family: str = "voice"
+    words: str = "audio"
+    meta: tuple[str, ...] = ()
 
 
 def complaints(endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str, str]:
     """Return one sentence per field that is wrong, in the order the API checks them."""
     found: dict[str, str] = {}
+    for name in endpoint.required:
+        if body.get(name) in (None, ""):
+            found[name] = f"{name} is required"
+    if endpoint.one_of and not any(body.get(name) for name in endpoint.one_of):
+        found[endpoint.one_of[0]] = f"{endpoint.one_of[0]} is required"
     for name, check in endpoint.checks.items():
         given = body.get(name)
-        sentence = check(given) if given is not None or name == "prompt" else None
-        if sentence:
+        if name not in found and given is not None and (sentence := check(given)):
             found[name] = sentence
-    if not found and "base64" in endpoint.checks and (sentence := _init_audio(body)):
-        found["init_audio"] = sentence
+    if not found:
+        told = ((name, _media(endpoint, name, body)) for name in endpoint.media)
+        found = {name: sentence for name, sentence in told if sentence}
     return found
+
+
+def title(body: Mapping[str, Any]) -> str:
+    """What a job is made from, in words: its prompt, or else the first text that it has."""
+    names = ("prompt", "caption", "lyrics", "voice_id", "model_id")
+    found = (body.get(name) for name in names)
+    return next((text for text in found if isinstance(text, str) and text), "")
+
+
+def extension(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
+    """What the name of the file ends in, without the dot."""
+    if "output_format" in endpoint.checks:
+        return str(body.get("output_format") or endpoint.extension)
+    return endpoint.extension
 
 
 def length_seconds(endpoint: Endpoint, body: Mapping[str, Any]) -> float:
     """Return how long the audio will be: by tokens when given, else by `duration`."""
     if "max_new_token" in endpoint.checks and (tokens := body.get("max_new_token")) is not None:
         return float(tokens - 3) / TOKENS_PER_SECOND
-    return float(body.get("duration") or endpoint.default_seconds)
+    if endpoint.is_spoken:
+        return max(1.0, len(str(body.get("prompt", ""))) / CHARACTERS_PER_SECOND)
+    asked = body.get("duration") or body.get("time in seconds")
+    return float(asked or endpoint.default_seconds)
 
 
 def tokens(body: Mapping[str, Any], seconds: float) -> int:
@@ -56,13 +101,18 @@ def tokens(body: Mapping[str, Any], seconds: float) -> int:
     return int(body.get("max_new_token") or seconds * TOKENS_PER_SECOND + 3)
 
 
-def _prompt(value: object) -> str | None:
-    if value is None or value == "":
-        return "prompt is required"
-    return None if isinstance(value, str) else "prompt must be a string"
+def text(name: str, most: int | None = None) -> Check:
+    def check(value: object) -> str | None:
+        if not isinstance(value, str):
+            return f"{name} must be a string"
+        if most is not None and len(value) > most:
+            return f"The {name} must not be greater than {most} characters"
+        return None
+
+    return check
 
 
-def _whole(name: str, low: int, high: int) -> Check:
+def whole(name: str, low: int, high: int) -> Check:
     def check(value: object) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int):
             return f"The {name} field must be an integer"
@@ -71,32 +121,43 @@ def _whole(name: str, low: int, high: int) -> Check:
     return check
 
 
-def _boolean(name: str) -> Check:
+def number(name: str, low: float = -math.inf, high: float = math.inf) -> Check:
+    def check(value: object) -> str | None:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return f"The {name} field must be a number"
+        return None if low <= value <= high else f"The {name} must be between {low} and {high}"
+
+    return check
+
+
+def boolean(name: str) -> Check:
     sentence = f"The {name} field must be true or false"
     return lambda value: None if isinstance(value, bool) else sentence
 
 
-def _choice(name: str, choices: tuple[str, ...]) -> Check:
+def choice(name: str, choices: tuple[str, ...]) -> Check:
     return lambda value: None if value in choices else f"The selected {name} is invalid"
 
 
-def _webhook(value: object) -> str | None:
+def webhook(value: object) -> str | None:
     return None if value == "" or _is_url(value) else "The webhook must be a valid URL"
 
 
-def _track_id(value: object) -> str | None:
+def track_id(value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         return "The track_id field must be an integer or a string"
     return None
 
 
-def _init_audio(body: Mapping[str, Any]) -> str | None:
-    value = body.get("init_audio")
+def _media(endpoint: Endpoint, name: str, body: Mapping[str, Any]) -> str | None:
+    value = body.get(name)
     if value is None or value == "":
         return None
-    if body.get("base64"):
-        return None if _is_base64(value) else "The init_audio must be valid base64"
-    return None if _is_url(value) else "The init_audio must be a valid URL"
+    if "base64" not in endpoint.checks and endpoint.family == "v7":  # it says nowhere what it is
+        return None if _is_url(value) or _is_base64(value) else f"The {name} is invalid"
+    if "base64" in endpoint.checks and body.get("base64"):
+        return None if _is_base64(value) else f"The {name} must be valid base64"
+    return None if _is_url(value) else f"The {name} must be a valid URL"
 
 
 def _is_url(value: object) -> bool:
@@ -116,34 +177,3 @@ def _is_base64(value: object) -> bool:
         return bool(base64.b64decode(value.partition(";base64,")[2] or value, validate=True))
     except binascii.Error:
         return False
-
-
-_ALL_JOBS: dict[str, Check] = {
-    "temp": _boolean("temp"),
-    "webhook": _webhook,
-    "track_id": _track_id,
-}
-_SOUND: dict[str, Check] = {
-    "output_format": _choice("output_format", FORMATS),
-    "bitrate": _choice("bitrate", BITRATES),
-}
-
-ENDPOINTS: dict[str, Endpoint] = {
-    "/api/v6/voice/music_gen": Endpoint(
-        {
-            "prompt": _prompt,
-            "sampling_rate": _whole("sampling_rate", 5000, 192_000),
-            "max_new_token": _whole("max_new_token", 256, 1024),
-            "duration": _whole("duration", 30, 480),
-            **_SOUND,
-            "base64": _boolean("base64"),
-            **_ALL_JOBS,
-        },
-        default_seconds=30,
-    ),
-    "/api/v6/voice/sfx": Endpoint(
-        {"prompt": _prompt, "duration": _whole("duration", 3, 15), **_SOUND, **_ALL_JOBS},
-        default_seconds=10,
-    ),
-}
-"""The submits by path (ModelsLab docs, music-gen and sfx pages)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from modelslab_async import (
     MusicGen,
     Request,
     SoundEffect,
+    Succeeded,
     TextToAudio,
     TextToSpeech,
     VoiceCover,
@@ -156,3 +158,18 @@ def test_what_became_a_field_of_another_endpoint_stays_what_a_kept_row_says_besi
     """Ledgers were written before there was an endpoint with a language."""
     kept = {"id": "a", "prompt": "waltz", "language": "en", "seed": 3}
     assert taken(kept) == (MusicGen("waltz"), {"language": "en", "seed": 3})
+
+
+@pytest.mark.anyio
+async def test_one_batch_holds_requests_of_all_endpoints_and_pays_for_each_once(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(quick(), slots=20) as box, client_of(box, max_jobs=20) as client:
+        for _ in range(2):
+            outcomes = await run(client, SAMPLES, tmp_path)
+            assert {type(outcome) for outcome in outcomes} <= {Succeeded}
+        assert len(box.book.debits) == len(SAMPLES)
+        assert len({job.path for job in box.book.jobs.values()}) == len(SAMPLES)
+    files = [path for path in tmp_path.iterdir() if path.name[:5].isdigit()]
+    assert Counter(path.suffix for path in files) == {".wav": 15, ".txt": 3, ".mp4": 2}
+    assert "00010-clip.wav" in {path.name for path in files}

@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 from attrs import evolve
 
-from modelslab_async import MusicGen, RequestError, SoundEffect
+from modelslab_async import (
+    MusicGen,
+    Request,
+    RequestError,
+    SoundEffect,
+    SpeechToText,
+    TextToSpeech,
+)
 from modelslab_async.sandbox import Sandbox, Scenario
 
+from ..support.all_endpoints import SAMPLES, SOUND
 from ..support.batches import quick
 from ..support.quick import client_of
 
@@ -43,3 +51,58 @@ async def test_two_families_may_give_one_number_to_two_jobs() -> None:
         assert one.id == other.id
         assert client.job(one.to_json()) is one
         assert client.job(other.to_json()) is other
+
+
+ENDINGS = {"audio": ".wav", "text": ".txt", "video": ".mp4", "file": ".mp4"}
+ENTERPRISE = [evolve(one, enterprise=True) for one in SAMPLES if one.ENTERPRISE]
+
+
+@pytest.mark.parametrize(
+    "request_", [*SAMPLES, *ENTERPRISE], ids=lambda one: one.path.removeprefix("/api/")
+)
+async def test_a_job_of_each_endpoint_is_made_once_and_its_file_saved(
+    request_: Request, tmp_path: Path
+) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        job = await client.submit(request_)
+        generation = await job.result()
+        saved = await client.download(generation, f"{tmp_path}/")
+        (made,) = box.book.jobs.values()
+        assert made.path == request_.path
+        assert saved.path.suffix == ENDINGS[request_.gives]
+        assert saved.path.read_bytes() == box.canonical(made.id)
+        assert len(box.book.debits) == 1
+        assert box.book.count("api", f"{request_.fetch}/") >= 1
+        assert box.book.key_seen_on() == {"api"}
+
+
+async def test_speech_in_the_sandbox_lasts_as_long_as_its_text_would() -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await client.generate(TextToSpeech("a" * 60, voice_id="tara", language="hindi"))
+        (job,) = box.book.jobs.values()
+        assert job.seconds == 4
+
+
+async def test_a_transcript_with_times_is_read_as_a_value() -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        request = SpeechToText(SOUND, language="en", timestamp_level="word")
+        words = await client.read(await client.generate(request))
+        assert [set(word) for word in words[:1]] == [{"text", "start", "end"}]
+
+
+@pytest.mark.parametrize(
+    ("odd", "request_"),
+    [
+        (quick(status="absent", output="links"), SAMPLES[9]),
+        (quick(id="fetch_differs"), SAMPLES[11]),
+        (quick(id="task_id"), ENTERPRISE[1]),
+    ],
+    ids=["a cover without status", "a dub that is asked about by another id", "a task id"],
+)
+async def test_answers_as_odd_as_the_documented_ones_are_understood(
+    odd: Scenario, request_: Request, tmp_path: Path
+) -> None:
+    async with Sandbox(odd) as box, client_of(box) as client:
+        saved = await client.download(await client.generate(request_), f"{tmp_path}/")
+        (made,) = box.book.jobs.values()
+        assert saved.path.read_bytes() == box.canonical(made.id)
