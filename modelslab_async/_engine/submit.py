@@ -180,25 +180,35 @@ class Submitter:
         """The job whose answer was lost, if its webhook names it and a fetch confirms it."""
         if self._deliveries is None or "webhook" not in submission.fields:
             return None
-        patience = self._poller.policy.patience
-        job_id = await self._deliveries.find(submission.track_id, patience)
-        family = submission.request.fetch
-        if job_id is None or (family, job_id) in self._known:
-            return None
-        self._remember(family, job_id)
-        state = PollState(now(), deadline=self._poller.deadline())
+        tried: set[str] = set()
+        until = now() + self._poller.policy.patience
+        while job_id := await self._deliveries.find(submission.track_id, until - now(), tried):
+            tried.add(job_id)
+            job = await self._confirmed(submission, job_id)
+            if job is not None:
+                return _Result(job if journal is None else await journal.answer(job))
+        return None
+
+    async def _confirmed(self, submission: Submission, job_id: str) -> Job | None:
+        """The job of this id, if the API knows it, and not as that of another submit."""
+        known = (submission.request.fetch, job_id)
         job = Job(
             self._poller,
             id=job_id,
             track_id=submission.track_id,
-            path=family,
+            path=submission.request.fetch,
             gives=submission.request.gives,
-            state=state,
+            state=PollState(now(), deadline=self._poller.deadline()),
         )
-        await self._poller.ask(job)
-        if not isinstance(job.state.news, Finished | Ticket | Pending):
+        if known not in self._known:
+            await self._poller.ask(job)
+        news = job.state.news
+        if known in self._known or not isinstance(news, Finished | Ticket | Pending):
             return None
-        return _Result(job if journal is None else await journal.answer(job))
+        if news.track_id not in (None, str(submission.track_id)):
+            return None
+        self._remember(*known)
+        return job
 
     async def _slot(self, submission: Submission, *, again: bool) -> Slot:
         await anyio.lowlevel.checkpoint()  # who is cancelled already shall not pay for it

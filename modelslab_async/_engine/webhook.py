@@ -89,16 +89,23 @@ class Deliveries:
         if self._poller.trusts_webhooks and job.has_webhook and not self._used.get(job):
             self._spawn(self._miss(job))
 
-    async def find(self, track_id: int | str, patience: float) -> str | None:
-        """The id of the job that a lost answer named, if a delivery says so within the time."""
+    async def find(self, track_id: int | str, patience: float, tried: set[str]) -> str | None:
+        """The id of the job that a lost answer named, if a delivery says so within the time.
+
+        Args:
+            track_id: of the submit.
+            patience: seconds.
+            tried: ids that a fetch has not confirmed.
+        """
         name = str(track_id)
         heard = self._waiters[name] = Signal()
         try:
             with anyio.move_on_after(patience):
                 while True:
                     generation = heard.generation
-                    if found := await self.named(name):
-                        return found[0]
+                    for job_id in await self.named(name):
+                        if job_id not in tried:
+                            return job_id
                     if heard.generation == generation:
                         await heard.wait(self._pause if self._is_shared else None)
         finally:

@@ -143,6 +143,18 @@ MUTANTS = (
         Patch("_engine/aio.py", "asyncio.timeout(None)", "asyncio.timeout(seconds)"),
     ),
     planted(
+        "a_webhook_gives_the_job_of_another",
+        of(
+            "webhooks/test_jobs",
+            "w05_a_delivery_takes_no_job_from_a_submit_whose_answer_is_on_its_way",
+        ),
+        Patch(
+            "_engine/submit.py",
+            "if news.track_id not in (None, str(submission.track_id)):",
+            "if not known:",
+        ),
+    ),
+    planted(
         "no_shield",
         of(
             "engine/test_cancelling",

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from attrs import evolve
 
 from modelslab_async import JobStatus, ModelsLab, MusicGen, PollPolicy, SubmitUnknown
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
@@ -79,6 +80,53 @@ async def test_w05_a_lost_answer_is_found_by_the_webhook_and_nothing_is_paid_twi
     async with told(scenario) as (box, client, _):
         assert (await client.generate(SHORT)).files
         assert len(box.book.debits) == 1
+
+
+async def deliver(receiver: WebhookReceiver, track_id: str, body: str) -> None:
+    path = receiver.url_for(track_id).partition(":")[2].partition("/")[2]
+    assert await receiver.deliver(path, body.encode()) == 200
+
+
+@pytest.mark.parametrize("named", ["of_another_process", "of_no_job"])
+async def test_w05_a_delivery_with_another_id_than_the_lost_one_is_passed_over(named: str) -> None:
+    lost = Fault(on="submit", kind="reset", accepted=True, skip=1)
+    scenario = Scenario(
+        generation_seconds=0, eta="absent", fetch_meta=True, webhook_lost=1.0, faults=(lost,)
+    )
+    async with told(scenario) as (box, client, receiver), client_of(box) as another:
+        other = await another.submit(SHORT)
+        submitting = asyncio.create_task(client.submit(SHORT))
+        while len(box.book.jobs) < 2:
+            await asyncio.sleep(0.01)
+        made = list(box.book.jobs.values())[-1]
+        wrong = "999999999" if named == "of_no_job" else other.id
+        await deliver(receiver, str(made.track_id), f'{{"status": "success", "id": {wrong}}}')
+        while not fetches(box):
+            await asyncio.sleep(0.01)
+        await deliver(receiver, str(made.track_id), f'{{"status": "success", "id": {made.id}}}')
+        job = await submitting
+        assert job.id == str(made.id)
+        assert len(box.book.debits) == 2
+
+
+async def test_w05_a_delivery_takes_no_job_from_a_submit_whose_answer_is_on_its_way() -> None:
+    lost = Fault(on="submit", kind="reset", accepted=True)
+    held = Fault(on="submit", kind="delay", seconds=1.0)
+    scenario = Scenario(
+        generation_seconds=0, eta="absent", fetch_meta=True, webhook_lost=1.0, faults=(lost, held)
+    )
+    async with told(scenario, poll=evolve(LONELY, patience=1.5)) as (box, client, receiver):
+        losing = asyncio.create_task(client.submit(SHORT))
+        while not box.book.jobs:
+            await asyncio.sleep(0.01)
+        waiting = asyncio.create_task(client.submit(SHORT))
+        while len(box.book.jobs) < 2:
+            await asyncio.sleep(0.01)
+        first, second = box.book.jobs.values()
+        await deliver(receiver, str(first.track_id), f'{{"status": "success", "id": {second.id}}}')
+        with pytest.raises(SubmitUnknown):
+            await losing
+        assert (await waiting).id == str(second.id)
 
 
 async def test_w05_a_lost_answer_of_which_no_webhook_comes_stays_unknown() -> None:
