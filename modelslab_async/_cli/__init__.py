@@ -1,4 +1,4 @@
-"""The command line. Reading it, and its help, loads no event loop, no network and no display."""
+"""The command line. Parsing and `--help` import no event loop, network or display code."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def commands() -> None:
       modelslab-async generate --sandbox "lo-fi hip hop, 82 bpm" -o song.wav
       modelslab-async generate "rock music from the 90s" -o song.wav
 
-    The first two need no account. The last one wants MODELSLAB_API_KEY. Nothing is sent to
-    anybody but the API: there is no telemetry and no check for updates.
+    The first two need no account. The last one needs MODELSLAB_API_KEY. Requests go to the API
+    only: no telemetry, no update check.
     """
 
 

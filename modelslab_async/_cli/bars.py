@@ -1,4 +1,4 @@
-"""Compose the moving lines: on a narrow terminal detail goes first, figures last. Pure code."""
+"""Lay out the progress lines: narrow terminals lose details first, counts last. Pure code."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FULL, _EMPTY = "\u2501", "\u2508"
 
 @frozen
 class Line:
-    """One moving line.
+    """One progress line.
 
     Attributes:
-        name: of what moves, printable.
+        name: what is in progress, printable.
         part: how much of it is done, from 0 to 1; ``None``: not known.
         about: figures.
     """
@@ -31,7 +31,7 @@ class Line:
 
 
 def composed(lines: list[Line], columns: int, *, colored: bool) -> list[str]:
-    """The lines as text, in columns that stand below each other, none wider than ``columns``."""
+    """The lines as text in aligned columns, none wider than ``columns``."""
     names = min(max((cell_len(line.name) for line in lines), default=0), _NAME)
     about = max((cell_len(line.about) for line in lines), default=0)
     if names + _BAR + about + 2 <= columns:
@@ -49,13 +49,13 @@ def composed(lines: list[Line], columns: int, *, colored: bool) -> list[str]:
 def shown(
     whole: Line, words: str, rows: list[Line], size: tuple[int, int], *, colored: bool
 ) -> list[str]:
-    """How far all is, first as a bar and then in words, and as many of the rows as fit.
+    """The total as a bar, then in words, then as many rows as fit.
 
     Args:
-        whole: the bar of all.
-        words: the same and more, in as many lines as that takes.
-        rows: what moves.
-        size: columns and lines that there are.
+        whole: the bar of the total.
+        words: a summary, wrapped onto as many lines as it needs.
+        rows: jobs in progress.
+        size: columns and lines of the terminal.
         colored: whether bars have a colour.
     """
     columns, most = size

@@ -1,4 +1,4 @@
-"""``batch``: a manifest in, one file on disk for each of its rows, whatever happens meanwhile."""
+"""``batch``: one file on disk for each row of a manifest, across crashes and restarts."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def batch(
       printf 'waltz\\ntechno\\n' | modelslab-async batch --sandbox - -o music/
 
     \b
-    Text is a prompt a line, JSONL an object a line, CSV a column a field, as
-    spreadsheets write it; the fields are those of the API, and id is a row's
+    Text has one prompt per line, JSONL one object per line, CSV one column per
+    field, as spreadsheets write it. Fields have the API's names; id is a row's
     own key. Lines of text or JSONL that begin with # are comments; \\# begins a
     prompt with it. What was read is shown first, and all rows are checked
-    before anything is paid. The same command again, or `resume DIR`, goes on
+    before anything is paid. The same command again, or `resume DIR`, continues
     where a run stopped, and pays for nothing twice. Paths go to stdout as files
     are finished, the rest to results.jsonl and ledger.sqlite3 in DIR; --json
-    gives one event a line.
+    prints one event per line.
     """
     from .batch_plan import make_plan, opened_manifest
     from .batch_run import run_batch

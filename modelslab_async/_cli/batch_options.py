@@ -1,4 +1,4 @@
-"""Decide how a batch is run: the options that ``batch`` and ``resume`` share, as one value."""
+"""The options that ``batch`` and ``resume`` share, as one value."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Amount(click.ParamType[Any]):
-    """An amount of money, kept as the decimal that was typed."""
+    """An amount of money, as the exact decimal that was typed."""
 
     name = "amount"
 
@@ -41,7 +41,7 @@ class Amount(click.ParamType[Any]):
 
 
 MISSING = "missing"
-"""Names for ``--retry`` the done rows whose file is missing or changed."""
+"""The value of ``--retry`` for done rows whose file is missing or changed."""
 
 _PRICES = (
     click.option(
@@ -116,7 +116,7 @@ _NAMES = (
     *("template", "restrict_filenames", "limit", "max_jobs_total", "max_cost", "retry"),
     *("webhook_url", "webhook_port", "accept_copy", "same_account", "dry_run", "yes", "no_input"),
 )
-# What a later run must be told again, so that it does as this one would have done.
+# Options that a later run needs to do what this one would have done.
 _SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
 _KEPT = (
     "template",
@@ -130,23 +130,23 @@ _KEPT = (
 
 @frozen(kw_only=True)
 class BatchOptions:
-    """How a batch is run.
+    """How to run a batch.
 
     Attributes:
         connection: to what.
-        template: how files are named; ``None``: as usual.
-        restrict_filenames: with letters of ASCII alone.
+        template: file name template; ``None``: the default.
+        restrict_filenames: ASCII file names only.
         limit: jobs that this run may pay for; ``None``: no limit.
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
         retry: states of rows that are tried again, or `MISSING`.
         accept_copy: rows of a copied or restored directory are paid for.
         webhook_url: where webhooks reach this run; ``None``: results are polled for.
-        webhook_port: where it listens for them; ``None``: where as usual.
+        webhook_port: local port that receives them; ``None``: the default.
         same_account: the account that paid is this one, though its key or origin is new.
         dry_run: nothing is sent or written.
         yes: several jobs are paid for without a question.
-        no_input: nothing is ever asked.
+        no_input: never ask.
     """
 
     connection: Connection
@@ -182,14 +182,14 @@ class BatchOptions:
 
     @property
     def retried(self) -> frozenset[RowState]:
-        """States of rows that are made anew."""
+        """States of rows to retry as new, paid jobs."""
         from modelslab_async import RowState
 
         return frozenset(RowState(state) for state in self.retry if state != MISSING)
 
     @property
     def retries_missing(self) -> bool:
-        """Whether files that are missing or changed are downloaded again."""
+        """Whether to download missing and changed files again."""
         return MISSING in self.retry
 
     def check(self) -> None:
@@ -215,7 +215,7 @@ class BatchOptions:
             raise click.UsageError("--webhook-port needs --webhook-url")
 
     def again(self, directory: Path, *, missing: bool = False) -> str:
-        """The command that goes on with a directory as this run would have done.
+        """The command that continues a directory as this run would have done.
 
         Args:
             directory: of the batch.
@@ -238,7 +238,7 @@ class BatchOptions:
 
 
 def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) -> Limits:
-    """What holds in a directory: what is given, else what its ledger says.
+    """The limits of a directory: those given, else those in its ledger.
 
     A price from an option or from the environment is taken as it is. One from a file raises what
     the ledger says, and never lowers it: that may be the price which an option named.
@@ -261,7 +261,7 @@ def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) ->
 
 
 def check_priced(limits: Limits) -> None:
-    """See that a cost is limited only where one can be told.
+    """Check that a cost is limited only where prices are known.
 
     Raises:
         click.UsageError: no price is known.
@@ -278,7 +278,7 @@ def pricing(command: Command) -> Command:
 
 
 def batch_options(command: Command) -> Command:
-    """Options about running a batch; the command gets ``how`` in place of ``settings``."""
+    """Options about running a batch; the command gets ``options`` in place of ``settings``."""
 
     @functools.wraps(command)
     def with_how(settings: dict[str, Setting], sandbox: bool, **rest: Any) -> Any:

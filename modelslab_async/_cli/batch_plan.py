@@ -1,4 +1,4 @@
-"""Show what a run of a batch would do, warn of what looks wrong, and ask before it is paid for."""
+"""Show what a batch run would do, warn about suspicious input, and ask before paying."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ _NO_MANIFESTS = {
 def opened_manifest(name: str, form: Format | None) -> Iterator[Manifest]:
     """The manifest of this name, ``-`` for standard input.
 
-    An ending that tells the format is believed: taken for text, a table whose header is misspelled
-    would be paid for line by line.
+    The file's extension decides the format where it can: a table with a misspelled header, read
+    as text, would be paid for line by line.
 
     Raises:
         NotThere: it cannot be read.
@@ -140,7 +140,7 @@ def _capped(limits: Limits) -> str:
 
 
 def changes_of(plan: Plan) -> list[str]:
-    """What becomes of rows that were not sent yet, and that the manifest holds otherwise."""
+    """What happens to unsent rows that the manifest has changed or dropped."""
     told = []
     if plan.dropped:
         rows = plural(plan.dropped, "row")

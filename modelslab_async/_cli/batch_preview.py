@@ -1,4 +1,4 @@
-"""Show how a manifest was read, before anything of it is paid for."""
+"""Show how a manifest was read, before paying for any of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def preview_lines(preview: Preview) -> list[str]:
-    """What a manifest was taken for, for people."""
+    """How a manifest was read, as text."""
     more = ["  ..."] if preview.rows > len(preview.first) else []
     return [_summary(preview), *(f"  {name}  {prompt}" for name, prompt in preview.first), *more]
 
@@ -37,7 +37,7 @@ def _summary(preview: Preview) -> str:
 
 
 def warn_of_comments(preview: Preview, console: Console) -> None:
-    """Say which lines were taken for comments that may be prompts."""
+    """Warn about lines that were skipped as comments but may be prompts."""
     reading = preview.reading
     if reading.hashtags:
         console.warn(
@@ -48,7 +48,7 @@ def warn_of_comments(preview: Preview, console: Console) -> None:
 
 
 def preview_as_json(preview: Preview) -> dict[str, Any]:
-    """The same for programs."""
+    """How a manifest was read, as JSON."""
     return {
         "format": preview.reading.format,
         "delimiter": preview.reading.delimiter or None,

@@ -1,4 +1,4 @@
-"""Show how far a batch is: moving bars on a terminal, lines or JSON events elsewhere."""
+"""Show the progress of a batch: bars on a terminal, lines or JSON events elsewhere."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ _NO_FILE = (_S.FAILED, _S.REJECTED, _S.OUTPUT_LOST, _S.DETACHED, _S.ABANDONED)
 
 @frozen
 class ProgressLine:
-    """What the ledger says at one instant: rows by state, and some of those in flight."""
+    """A snapshot of the ledger: rows by state, and some of those in progress."""
 
     counts: dict[RowState, int]
     flying: list[Row]
 
 
 def look(reader: Reader) -> ProgressLine:
-    """Look into a ledger; a question for its thread."""
+    """Take a snapshot; runs in the ledger's thread."""
     return ProgressLine(reader.counts(), reader.page((_S.SUBMITTED, _S.READY), limit=_SHOWN))
 
 
 @define
 class Stats:
-    """What this run has come to so far.
+    """Totals of this run so far.
 
     Attributes:
-        began: seconds of a clock that does not jump.
-        ended: rows that came to an end, good or bad.
-        size: bytes brought to disk.
+        began: start of the run, on the monotonic clock, in seconds.
+        ended: rows that ended, successfully or not.
+        size: bytes downloaded.
         cost: what the directory's jobs cost, over all runs; ``None``: unknown.
     """
 
@@ -57,12 +57,12 @@ class Stats:
     cost: float | None = None
 
     def left(self, rows: int) -> float | None:
-        """Seconds that so many rows will take, as far as one can tell."""
+        """Estimated seconds for so many rows; ``None`` while no row has ended."""
         elapsed = time.monotonic() - self.began
         return rows * elapsed / self.ended if self.ended else None
 
     def words(self, counts: dict[RowState, int]) -> str:
-        """Everything in one line."""
+        """All totals in one line."""
         parts = [f"{counts[_S.DONE]} of {_wanted(counts)} done"]
         named = {
             "failed": sum(counts[state] for state in _NO_FILE),
@@ -90,24 +90,24 @@ def _wanted(counts: dict[RowState, int]) -> int:
 
 
 class Reporter(Protocol):
-    """Whoever shows a batch."""
+    """Shows the progress of a batch."""
 
     interval: float
     stats: Stats
     waits: Waits
 
     def ended(self, row: Row, outcome: Outcome) -> None:
-        """A row came to an end."""
+        """A row has ended."""
 
     def tick(self, seen: ProgressLine) -> None:
-        """Time has passed."""
+        """Called every `interval` seconds."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Called when the run has ended."""
 
 
 def reporter_of(console: Console) -> Reporter:
-    """The right board for the options, and for where stderr leads."""
+    """The reporter for these options and this kind of stderr."""
     if console.json:
         return Events(console)
     return Bars(console) if console.animated else Lines(console)
@@ -134,7 +134,7 @@ def _counted(stats: Stats, outcome: Outcome) -> None:
 
 
 class Lines:
-    """A line for each row that ends, and a summary now and then."""
+    """One line per row that ends, and a summary every ten seconds."""
 
     interval = 10.0
 
@@ -152,7 +152,7 @@ class Lines:
         _tell(self._console, row, outcome)
 
     def tick(self, seen: ProgressLine) -> None:
-        """Say how far the batch is, if it has moved."""
+        """Print the summary if it has changed."""
         state = f"{seen.counts}"
         if state != self._last:
             self._console.info(self.stats.words(seen.counts))
@@ -163,7 +163,7 @@ class Lines:
 
 
 class Events:
-    """A JSON object for each row that ends, and one about all of them now and then."""
+    """One JSON object per row that ends, and one with the totals every ten seconds."""
 
     interval = 10.0
 
@@ -173,7 +173,7 @@ class Events:
         self.waits = Waits(self._waiting)
 
     def ended(self, row: Row, outcome: Outcome) -> None:
-        """Give the row, and its file or its error."""
+        """Print the row with its file or its error."""
         _counted(self.stats, outcome)
         known = {"row": row.seq, "id": row.id, "job_id": row.job_id, "state": row.state.value}
         if isinstance(outcome, Succeeded):
@@ -184,7 +184,7 @@ class Events:
             self._give("failed", row.track_id, **known, **as_json(outcome.error))
 
     def tick(self, seen: ProgressLine) -> None:
-        """Give the figures."""
+        """Print the totals."""
         counts = {state.value: count for state, count in seen.counts.items()}
         self._give("progress", None, counts=counts, size=self.stats.size, cost=self.stats.cost)
 
@@ -202,7 +202,7 @@ class Events:
 
 
 class Bars:
-    """A bar for the whole, and one for each of a few jobs in flight; what is final scrolls up."""
+    """A bar for the batch and one for each of a few jobs; finished rows scroll up above them."""
 
     interval = 0.25
 
@@ -214,12 +214,12 @@ class Bars:
         self._closed = False
 
     def ended(self, row: Row, outcome: Outcome) -> None:
-        """Print what is final; the bars show the rest."""
+        """Print the result; the bars show the rest."""
         _counted(self.stats, outcome)
         _tell(self._console, row, outcome)
 
     def tick(self, seen: ProgressLine) -> None:
-        """Draw everything as it is now."""
+        """Redraw the bars."""
         if self._closed:
             return
         from .bars import Line, shown
@@ -233,7 +233,7 @@ class Bars:
         )
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         self._closed = True
         self._region.close()
 

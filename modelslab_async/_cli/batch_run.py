@@ -1,4 +1,4 @@
-"""Run a batch in its directory, tell about it, and say how to go on with what is left."""
+"""Run a batch, report its progress, and print the command that continues it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run_batch(
     plan: Plan,
     rows: Iterable[PlannedRow] = (),
 ) -> int:
-    """Do what the plan says, after a question if it needs one, and return the exit code."""
+    """Run the plan, after a confirmation if it needs one, and return the exit code."""
     if options.dry_run:
         print_plan(plan, directory, console)
         return OK
@@ -77,7 +77,7 @@ def run_batch(
 
 
 def _is_accepted(options: BatchOptions) -> bool:
-    """Ask whether a copied directory is to be worked on, when the account's list was asked."""
+    """Ask whether to continue from a copied directory, after the account's list was checked."""
     if options.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     return click.confirm("Pay for the planned rows from this copy?", err=True)
@@ -107,10 +107,10 @@ class _Run:
         self._counts: Counts | None = None
 
     def code(self, rows: Iterable[PlannedRow]) -> int:
-        """The exit code of the run, when everything has been said."""
+        """Run, print the result, and return the exit code."""
         try:
             signalled = run(self._work(rows), first=self._first, last_words=self._last_words)
-        except Exception:  # a bug of ours must not cost anybody a job
+        except Exception:  # a bug of ours must not lose a job
             self._last_words()
             raise
         finally:
@@ -128,7 +128,7 @@ class _Run:
         return code
 
     def _left_in(self) -> Path | None:
-        """Where a later run goes on; ``None`` when the directory is gone."""
+        """Where a later run continues; ``None`` when the directory is gone."""
         if not isinstance(self.stopped, LedgerMoved):
             return self._directory
         return None if self.stopped.directory is None else Path(self.stopped.directory)
@@ -155,7 +155,7 @@ class _Run:
                 limits=self._plan.limits,
                 max_new_jobs=options.limit,
                 confirmed=self._plan.selection.fingerprint,
-                # Each sandbox has a key and a port of its own, and all are the same nobody's.
+                # Each sandbox run has its own key and port, but they all stand for one account.
                 same_account=options.same_account or options.connection.sandbox,
                 retry=options.retried,
                 retry_rows=self._plan.retried,
@@ -170,7 +170,7 @@ class _Run:
                     self._reporter.ended(await outcomes.ledger.row(outcome.row), outcome)
             except ModelsLabError as error:
                 self.stopped = error
-            # Looked up while the ledger is open: whoever opens it to read leaves files beside it.
+            # Read while the ledger is open: opening it again to read would leave files beside it.
             self._counts = await outcomes.ledger.counts()
             group.cancel_scope.cancel()
 
@@ -204,7 +204,7 @@ def _receiver(
 
 
 async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:
-    """All rows are on disk before the first is sent: whatever happens, none is forgotten."""
+    """All rows are on disk before the first is sent, so that a crash forgets none."""
     async with Ledger(directory) as ledger:
         planned = await ledger.plan(rows, replaces=True, whole=True)
     if planned.changed:
@@ -212,7 +212,7 @@ async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:
 
 
 async def _tick(outcomes: Batch, reporter: Reporter) -> None:
-    with suppress(LedgerError, sqlite3.Error):  # the run meets the same trouble, and says so
+    with suppress(LedgerError, sqlite3.Error):  # the run meets the same error, and reports it
         while True:
             await anyio.sleep(reporter.interval)
             reporter.stats.cost = (
@@ -234,7 +234,7 @@ def _counts(directory: Path) -> Counts:
 
 
 def _attempts(directory: Path) -> int:
-    """Submits so far: the sandbox of another run gave that many ids at most."""
+    """Submits so far, which is the most ids that the sandboxes of earlier runs gave out."""
     if not holds_batch(directory):
         return 0
     with Reader.open(directory) as reader:
@@ -247,7 +247,7 @@ def _code_of(counts: Counts, check: FileCheck) -> int:
 
 
 def unfinished(counts: Counts) -> int:
-    """Rows that a further run would go on with."""
+    """Rows that another run would continue."""
     return sum(count for state, count in counts.items() if not settled(state))
 
 
@@ -259,7 +259,7 @@ def _end(
     directory: Path | None,
     options: BatchOptions,
 ) -> None:
-    """The last words of a run: what it left, and the command that goes on."""
+    """Print what a run left unfinished, and the command that continues it."""
     left = unfinished(counts)
     gone = left - counts[RowState.PLANNED] if options.connection.sandbox else 0
     lost = 0 if options.connection.sandbox else check.lost  # a sandbox has its files while it runs

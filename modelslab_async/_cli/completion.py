@@ -1,4 +1,4 @@
-"""``completion``: the script that teaches a shell this command."""
+"""``completion``: the completion script for a shell."""
 
 from __future__ import annotations
 

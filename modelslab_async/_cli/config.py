@@ -54,7 +54,7 @@ def show(console: Console, settings: dict[str, Setting]) -> int:
 
 
 def public(settings: dict[str, Setting]) -> dict[str, dict[str, Any]]:
-    """The settings as they may be shown."""
+    """The settings, with secrets masked."""
     safe = {"api_key": masked, "base_url": without_password}
     return {
         name: {

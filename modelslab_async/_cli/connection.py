@@ -1,4 +1,4 @@
-"""Open the client that a command needs, on the API or on a sandbox of its own."""
+"""Open the client that a command needs, for the API or for its own sandbox."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Connection:
 
     @property
     def is_live(self) -> bool:
-        """Whether jobs cost money: anything that is not this machine."""
+        """Whether jobs cost money: true for any origin but this machine."""
         return not self.sandbox and not on_this_machine(self.origin)
 
     @property
@@ -61,7 +61,7 @@ class Connection:
         ]
 
     def check(self) -> None:
-        """Fail now rather than after a question, and before the origin is shown.
+        """Fail before any question is asked and before the origin is printed.
 
         Raises:
             NoKey: there is none.
@@ -86,7 +86,7 @@ async def opened(
     webhook: WebhookReceiver | None = None,
     observer: Callable[[JobEvent], None] | None = None,
 ) -> AsyncIterator[ModelsLab]:
-    """An open client, which is told of its jobs by the receiver if there is one."""
+    """An open client, with the webhook receiver and the observer if they are given."""
     from modelslab_async import ModelsLab, Network
 
     settings = connection.settings

@@ -1,4 +1,4 @@
-"""Keep data and talk apart: finished paths and JSON go to stdout, everything else to stderr."""
+"""Write data (paths and JSON) to stdout, and everything else to stderr."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _PLAIN = ("", "dumb", "unknown")
 
 @frozen(kw_only=True)
 class Console:
-    """How much is said, and in which form.
+    """Where a command writes, how much, and in which form.
 
     Attributes:
         json: one JSON object on stdout instead of lines.
@@ -38,12 +38,12 @@ class Console:
     no_color: bool = False
 
     def info(self, text: str) -> None:
-        """Progress and advice, for people."""
+        """Progress and advice; not with ``-q`` or ``--json``."""
         if not self.quiet and not self.json:
             self._tell(text)
 
     def warn(self, text: str) -> None:
-        """What the user should know even with ``-q``."""
+        """A warning; also with ``-q``, not with ``-qq``."""
         if self.quiet > 1:
             return
         if self.json:
@@ -52,13 +52,13 @@ class Console:
             self._tell(f"{self._styled('warning', 'yellow')}: {text}")
 
     def error(self, text: str, hint: str = "") -> None:
-        """An error, and what to do about it."""
+        """An error, and what to do about it; always."""
         self._tell(f"{self._styled('error', 'red')}: {text}")
         if hint:
             self._tell(f"{self._styled('hint', 'cyan')}: {hint}")
 
     def always(self, text: str) -> None:
-        """What must be read whatever the options."""
+        """A line that is printed whatever the options are."""
         self._tell(text)
 
     def print(self, line: str | bytes) -> None:

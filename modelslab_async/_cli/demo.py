@@ -1,4 +1,4 @@
-"""``demo``: six tracks in a few seconds, with nothing but this machine."""
+"""``demo``: six tracks in a few seconds, all on this machine."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _PLAYERS = ("afplay", "ffplay", "mpv", "paplay", "aplay", "play", "xdg-open")
 @click.option("-o", "--output", metavar="DIR", default="modelslab-demo", help="Where to.")
 @output_options
 def demo(console: Console, output: str) -> int:
-    """Generate six tracks on this machine: no account, no network, no question.
+    """Generate six tracks on this machine: no account, no network, no questions.
 
     \b
     Examples:
       modelslab-async demo
       modelslab-async demo -o /tmp/music
 
-    A sandbox of the API is started, and the six jobs go through everything that a real one goes
-    through. The music is made by the sandbox, not by ModelsLab.
+    Starts a sandbox of the API; the six jobs take every step that a real one takes. The music is
+    made by the sandbox, not by ModelsLab.
     """
     console.info("six tracks from a sandbox on this machine (no account, no network)")
     from .track_results import deliver
@@ -62,7 +62,7 @@ def _track(prompt: str, directory: Path) -> Track:
 
     from .tracks import Track
 
-    # A name that is taken by the same music of an earlier run is taken for ours.
+    # A file of an earlier run with the same content counts as this run's file.
     name, _, _ = prompt.partition(",")
     request = MusicGen(prompt, max_new_token=_TOKENS)
     return Track(name, request, [str(directory / f"{slug(name)}.wav")])

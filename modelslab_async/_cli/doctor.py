@@ -1,4 +1,4 @@
-"""``doctor``: what a person, or a bug report, wants to know about this installation."""
+"""``doctor``: what you or a bug report need to know about this installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Turn whatever went wrong into words, a hint and an exit code. One table for all of them."""
+"""Map each error to a message, a hint and an exit code, by one table."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class NotThere(click.ClickException):
 
 @frozen
 class ErrorMapping:
-    """What a kind of error means to whoever started the command."""
+    """The exit code and the hint for one class of error."""
 
     kind: type[Exception]
     exit_code: int
     hint: str = ""
 
 
-# The first that fits counts, so a special kind stands above a general one.
+# The first match counts, so subclasses come before their bases.
 MEANINGS = (
     ErrorMapping(NoKey, 3, f"no account? --sandbox, or {PROGRAM} demo"),
     ErrorMapping(AuthenticationError, 3, f"{PROGRAM} config show says which key was used"),
@@ -82,12 +82,12 @@ MEANINGS = (
 
 
 def meaning_of(error: Exception) -> ErrorMapping:
-    """The entry of the table for an error."""
+    """The table's entry for an error."""
     return next(meaning for meaning in MEANINGS if isinstance(error, meaning.kind))
 
 
 def exit_code_of(errors: Iterable[Exception], *, asked: int) -> int:
-    """The code for a run in which ``asked`` files were wanted and these errors came up.
+    """The exit code of a run that was asked for ``asked`` files and met these errors.
 
     Errors of one kind that left nothing over give their own code; otherwise some failed.
     """
@@ -98,7 +98,7 @@ def exit_code_of(errors: Iterable[Exception], *, asked: int) -> int:
 
 
 def explain(console: Console, error: Exception, hint: str = "") -> None:
-    """Say what went wrong, as text or as JSON. ``hint`` is better than the table's."""
+    """Print an error as text or JSON; ``hint`` replaces the table's."""
     meaning = meaning_of(error)
     hint = hint or meaning.hint
     if console.json:
@@ -110,7 +110,7 @@ def explain(console: Console, error: Exception, hint: str = "") -> None:
 
 
 def as_json(error: Exception, *, hint: str = "") -> dict[str, Any]:
-    """The one shape of an error in JSON."""
+    """An error as JSON."""
     meaning = meaning_of(error)
     return error_shape(
         _FORM.sub("_", type(error).__name__).lower(),
@@ -137,7 +137,7 @@ def error_shape(
 
 
 def run_command(commands: click.Group, arguments: list[str]) -> int:
-    """Run a command. Whatever happens becomes an exit code, and no more text than needed."""
+    """Run a command and return its exit code, without a traceback for expected errors."""
     _open_closed_streams()
     console = _voice_of(arguments)
     try:
@@ -186,7 +186,7 @@ def _open_closed_streams() -> None:
 
 
 def _voice_of(arguments: list[str]) -> Console:
-    """How to speak before, or in spite of, the parsing of the arguments."""
+    """The console for errors before the arguments are parsed."""
     verbose = 2 if "-vv" in arguments else 0
     return Console(
         json="--json" in arguments or json_by_default(),

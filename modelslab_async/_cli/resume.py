@@ -34,7 +34,7 @@ def resume(console: Console, options: BatchOptions, directory: str) -> int:
     \b
     What is paid for is polled again and brought to disk; what was not sent yet is
     sent, and paid for. Rows that are done stay as they are. Rows that failed or
-    were rejected are made anew with --retry alone. --retry missing reads all files,
+    were rejected are retried only with --retry. --retry missing reads all files,
     and downloads those again, free, that are missing or changed; a changed file
     stays, and the new one is saved beside it.
     """

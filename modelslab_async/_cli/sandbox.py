@@ -55,7 +55,7 @@ def sandbox(
       modelslab-async sandbox --host host.docker.internal --key test-key
 
     \b
-    It prints the two lines that lead every ModelsLab client to it. A scenario is a
+    It prints the two environment variables that point any ModelsLab client to it. A scenario is a
     name (clean, slow, busy, flaky, ambiguous, messy, cdn-lag) or a JSON file with
     fields of modelslab_async.sandbox.Scenario.
     """

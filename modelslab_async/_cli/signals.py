@@ -1,4 +1,4 @@
-"""Run a command's coroutine so that it can be stopped: once politely, twice at once.
+"""Run a command's coroutine so that the first signal stops it gracefully, the second at once.
 
 The first Ctrl-C (or SIGTERM, or the end of the terminal) cancels the work: nothing more is
 submitted, and the client waits for the answers to what is on its way. The second leaves at once.
@@ -21,7 +21,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @define(eq=False)
 class _Stop:
-    """What happens on a signal."""
+    """Handles the signals of one run."""
 
     task: asyncio.Task[Any]
     first: Callable[[], None]

@@ -1,4 +1,4 @@
-"""``status``: what became of a batch's rows, what is stuck, and what to do about it."""
+"""``status``: the state of a batch's rows, and what to do about those that are stuck."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _FREE = f"{_AGAIN}{{unpaid}}"
 _BRING = f"{_AGAIN} --retry missing{{unpaid}} downloads them again, free"
 _WATCH = 2.0
 _WATCH_ELSEWHERE = 10.0
-"""Seconds between two looks, on a terminal and where each stays to be read."""
+"""Seconds between two snapshots, on a terminal and elsewhere."""
 
 _ADVICE = {
     "planned": f"not sent yet: {_AGAIN}",
@@ -101,12 +101,12 @@ def row_of(reader: Reader, name: str) -> Row:
 
 @frozen
 class Overview:
-    """What the ledger, and the files beside it, say at one instant.
+    """A snapshot of the ledger and of the files beside it.
 
     Attributes:
-        runner: the process that works on the batch now; ``None``: none does.
+        runner: the process that is running the batch; ``None``: none is.
         rate: rows per second that ended lately; ``None``: unknown.
-        left: rows that have not come to an end.
+        left: rows that have not ended.
         words: for the advice: the command, the directory, and what keeps a run from paying.
     """
 
@@ -210,7 +210,7 @@ def _show(seen: Overview, console: Console) -> int:
 
 
 def watched(place: Path, console: Console) -> int:
-    """Show a batch while a run works on it: in place on a terminal, again and again elsewhere."""
+    """Show a running batch until it ends: in place on a terminal, as a series elsewhere."""
     from rich.cells import set_cell_size
 
     region = Region() if console.animated else None

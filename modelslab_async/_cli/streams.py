@@ -1,7 +1,7 @@
-"""Write to stdout and stderr, whatever they lead to, with moving lines below what is final.
+"""Write to stdout and stderr, with progress lines below the final output.
 
-A stream that nobody reads any more, such as a terminal that went away, is no reason to leave paid
-jobs alone: it leads nowhere from then on, and the work goes on.
+If a stream breaks (a closed terminal or pipe), its output is discarded from then on and the work
+continues, because the jobs are paid for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .._engine.filesystem import sync_file
 from .._text import safe_text
 
 unwritten: list[OSError] = []
-"""Why data did not get to stdout, for the exit code: a job goes on without an audience."""
+"""Why stdout broke, for the exit code."""
 
 _SIZE: Final = (80, 24)
 _BLOCK: Final = 64 * 1024
@@ -32,10 +32,10 @@ _lock = threading.RLock()  # a log may be written by any thread
 
 
 class Region:
-    """Lines at the end of the terminal that stderr is, drawn again in place.
+    """Progress lines at the bottom of the terminal, redrawn in place.
 
-    Whatever is written while it is open scrolls above it, on stdout as well: the two are mostly
-    one terminal. The cursor is never hidden, so no ending has to bring it back.
+    Other output scrolls above it, also that of stdout, which is usually the same terminal. The
+    cursor is never hidden, so it need not be restored.
     """
 
     _open: Region | None = None
@@ -61,7 +61,7 @@ class Region:
         return max((columns or _SIZE[0]) - 1, 1), max((lines or _SIZE[1]) - 1, 1)
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Show these lines, which fit into `size`, in place of those before."""
+        """Replace the lines by these, which must fit into `size`."""
         with _lock:
             if Region._open is not self:
                 Region._open = self
@@ -74,14 +74,14 @@ class Region:
 
     @contextlib.contextmanager
     def aside(self) -> Iterator[None]:
-        """Take the lines away while something else is written, and draw them below it."""
+        """Remove the lines while something else is written, then draw them below it."""
         lines = self._lines
         self._erase()
         yield
         self.draw(lines)
 
     def close(self) -> None:
-        """Take the lines away. Closing twice is closing once."""
+        """Remove the lines. Closing twice does no harm."""
         with _lock:
             if Region._open is not self:
                 return
@@ -131,7 +131,7 @@ def send(path: Path, stream: TextIO) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let a stream that nobody reads lead nowhere, also for the interpreter's last flush."""
+    """Discard a broken stream's output, also at the interpreter's last flush."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
@@ -160,5 +160,5 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def _is_lost_terminal(stream: TextIO, error: OSError) -> bool:
-    """Whether there is nobody to miss the data. The files are there, and so is the exit code."""
+    """Whether losing the data is no error: the reader closed the pipe on purpose."""
     return error.errno == errno.EIO and stat.S_ISCHR(os.fstat(stream.fileno()).st_mode)

@@ -1,4 +1,4 @@
-"""Read the text that a user names: a key, ids, a configuration, whatever editor has saved it."""
+"""Read a text file or pipe that the user names: a key, ids, a configuration."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_bytes(path: Path, longest: int = LONGEST) -> bytes:
     Raises:
         OSError: it cannot be read, or is longer than that, as devices without an end are.
     """
-    # A pipe that nobody writes to would be opened, and one that nobody closes be read, for ever.
+    # Opening a pipe without a writer, or reading one that is never closed, would block for ever.
     with open(path, "rb", buffering=0, opener=_at_once) as file:
         ready = select.poll()
         ready.register(file, select.POLLIN)

@@ -1,4 +1,4 @@
-"""Show how far the tracks are: moving bars on a terminal, one line for each step elsewhere."""
+"""Show the progress of tracks: bars on a terminal, one line per step elsewhere."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _MOST_ROWS = 12
 
 
 def reporter_of(console: Console, tracks: Sequence[Track]) -> Reporter:
-    """The right board for where stderr leads."""
+    """The reporter for this kind of stderr."""
     return Bars(console, tracks) if console.animated else Lines(console, tracks)
 
 
 def told(saved: SavedFile) -> str:
-    """A file in words."""
+    """Describe a file in one line."""
     seconds = "" if saved.seconds is None else f"{saved.seconds:.1f} s, "
     if saved.channels is None:
         return f"{seconds}{size_text(saved.size)}"
@@ -36,7 +36,7 @@ def told(saved: SavedFile) -> str:
 
 
 def warn_of(console: Console, saved: SavedFile) -> None:
-    """Say what is wrong with a file that is kept all the same, for it is paid for."""
+    """Warn about a file that is kept although something is wrong with it."""
     if saved.silent:
         console.warn(f"{saved.path} contains only silence")
     if saved.integrity == "source_short":
@@ -46,7 +46,7 @@ def warn_of(console: Console, saved: SavedFile) -> None:
 
 
 class Lines:
-    """One line for each step of a track, and a summary now and then."""
+    """One line per step of a track, and a summary every ten seconds."""
 
     interval = 10.0
 
@@ -56,7 +56,7 @@ class Lines:
         self.waits = Waits(lambda event: console.info(wait_told(event)))
 
     def changed(self, track: Track) -> None:
-        """Say what the track has come to."""
+        """Print the track's new state."""
         if track.state is State.GENERATING:
             self._console.info(f"{track.name}: {_accepted(track)}")
         elif track.state is State.DOWNLOADING:
@@ -65,7 +65,7 @@ class Lines:
             settled(self._console, track)
 
     def tick(self) -> None:
-        """Say how far all of them are."""
+        """Print the summary."""
         self._console.info(summary(self._tracks))
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class Lines:
 
 
 class Bars:
-    """A bar for each track that moves, and one for all of them; what is final scrolls up."""
+    """A bar per track in progress and one for all; finished tracks scroll up above them."""
 
     interval = 0.1
 
@@ -86,13 +86,13 @@ class Bars:
         self.tick()
 
     def changed(self, track: Track) -> None:
-        """Print what is final; the bars show the rest."""
+        """Print the result; the bars show the rest."""
         if track.state in (State.SAVED, State.FAILED):
             settled(self._console, track)
             self.tick()
 
     def tick(self) -> None:
-        """Draw everything as it is now."""
+        """Redraw the bars."""
         if self._closed:
             return
         from .bars import Line, shown
@@ -104,7 +104,7 @@ class Bars:
         self._region.draw(shown(whole, words, self._rows(), size, colored=self._console.colored))
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         self._closed = True
         self._region.close()
 
@@ -122,7 +122,7 @@ class Bars:
 
 
 def _figures(track: Track, place: int) -> tuple[float, float | None, str]:
-    """How much of how much, and in words."""
+    """Done, total, and both as text."""
     if track.state is State.DOWNLOADING:
         total = "" if track.total is None else f" of {size_text(track.total)}"
         return track.received, track.total, f"{size_text(track.received)}{total}"
@@ -141,7 +141,7 @@ def _accepted(track: Track) -> str:
 
 
 def settled(console: Console, track: Track) -> None:
-    """Say how a track ended; its path goes to stdout, unless its bytes do."""
+    """Print how a track ended; its path goes to stdout, unless its bytes do."""
     if track.error is not None:
         explain(console, track.error, hint_of(track))
     for saved in track.saved:
@@ -152,7 +152,7 @@ def settled(console: Console, track: Track) -> None:
 
 
 def hint_of(track: Track) -> str:
-    """How to go on with a track that failed after it was accepted; empty if there is no way."""
+    """The command that continues a track that failed after it was accepted, or an empty text."""
     hinted = track.error.job_id if track.error and track.handle is None else None
     known = track.resume_id or hinted
     if known:

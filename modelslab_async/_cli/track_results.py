@@ -1,4 +1,4 @@
-"""Carry a command's tracks through, tell what came of them, and how to go on with the rest."""
+"""Run a command's tracks to their end, report the results, and say how to continue the rest."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def deliver(
     again: Sequence[str] = (),
     kept: KeptIds | None = None,
 ) -> int:
-    """Bring all tracks to disk, tell about it, and return the exit code.
+    """Generate and download all tracks, report, and return the exit code.
 
     Args:
         connection: to what.
         tracks: which.
-        console: how to tell.
-        again: arguments, beside the ids, for the command that goes on with what is unfinished.
-        kept: where the jobs are written down until they are over.
+        console: where to report.
+        again: arguments, besides the ids, of the command that continues unfinished jobs.
+        kept: records the ids of jobs until they are done.
     """
     reporter = reporter_of(console, tracks)
     arguments = (*again, *connection.arguments)
@@ -56,7 +56,7 @@ def deliver(
         keep = partial(_keep, console, kept) if kept else None
         work = _work(connection, tracks, reporter, keep)
         code = run(work, first=first, last_words=last_words)
-    except Exception:  # a bug of ours must not cost anybody a job
+    except Exception:  # a bug of ours must not lose a job
         _say_how_to_resume(console, connection, tracks, arguments, OK)
         raise
     if kept:
@@ -86,7 +86,7 @@ async def _work(
 
 
 def _keep(console: Console, kept: KeptIds, handle: str) -> None:
-    """The job is paid for and goes on, whether or not it can be written down."""
+    """Record a job's id; the job goes on if that fails."""
     try:
         kept.add(handle)
     except OSError as error:
@@ -94,7 +94,7 @@ def _keep(console: Console, kept: KeptIds, handle: str) -> None:
 
 
 def ask(connection: Connection, question: Callable[[ModelsLab], Awaitable[Any]]) -> Any:
-    """One question to the API, answered; or the exit code of a signal."""
+    """The answer to one request, or the exit code of a signal."""
     answers: list[Any] = []
 
     async def work() -> int:
@@ -107,7 +107,7 @@ def ask(connection: Connection, question: Callable[[ModelsLab], Awaitable[Any]])
 
 
 def _warn_of_unknown(console: Console, tracks: Sequence[Track]) -> None:
-    """Requests whose answers were not awaited may have made jobs that nobody knows."""
+    """Warn about requests without a reply, which may have made jobs whose ids are unknown."""
     unknown = [str(track.track_id) for track in tracks if track.is_open and not track.handle]
     if unknown:
         console.warn(
@@ -123,7 +123,7 @@ def _say_how_to_resume(
     arguments: Sequence[str],
     stopped: int,
 ) -> None:
-    """The last line of a run that left jobs behind, or was ended by a signal with this code."""
+    """Print the last line of a run that left jobs unfinished or was stopped by a signal."""
     ids = [track.resume_id for track in tracks if track.resume_id]
     command = fetch_command(ids, arguments)
     if ids and connection.sandbox:
@@ -139,7 +139,7 @@ def _say_how_to_resume(
 
 
 def report(tracks: Sequence[Track]) -> dict[str, Any]:
-    """Everything that came of the tracks, as the one JSON object of a command."""
+    """All results as the one JSON object of a command."""
     return {
         "schema_version": 1,
         "files": [_file(track, saved) for track in tracks for saved in track.saved],

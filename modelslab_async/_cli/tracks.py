@@ -1,7 +1,6 @@
-"""Bring tracks from their prompts, or from jobs that run already, to disk, all at once.
+"""Generate and download tracks concurrently, from prompts or from existing jobs.
 
-A track that fails says so and leaves the others alone. A track that is stopped keeps what is needed
-to go on with it.
+A failed track does not affect the others. A stopped track keeps the handle that continues it.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Keep = Callable[[str], None]
 
 
 class State(Enum):
-    """How far a track is."""
+    """The state of a track."""
 
     WAITING = "waiting"
     GENERATING = "generating"
@@ -44,13 +43,13 @@ class State(Enum):
 
 @define(eq=False)
 class Track:
-    """One file that somebody asked for.
+    """One requested file.
 
     Attributes:
-        name: what the user knows it by, printable.
+        name: what the user calls it, printable.
         order: the request, or the handle of a job that runs already.
         targets: where it may go, in order; the next is tried when a name is taken meanwhile.
-        replaces: the file that it replaces when it is whole, if any.
+        replaces: the file that it replaces once it is complete, if any.
         is_piped: its bytes go to standard output, and not its path.
     """
 
@@ -71,17 +70,17 @@ class Track:
 
     @property
     def track_id(self) -> int | str | None:
-        """What the job carries, if this run asked for it."""
+        """The track_id of the job, if this run submitted it."""
         return None if isinstance(self.order, str) else self.order.track_id
 
     @property
     def is_open(self) -> bool:
-        """Whether it has come to no end, good or bad."""
+        """Whether it is still in progress."""
         return self.state not in (State.SAVED, State.FAILED)
 
     @property
     def resume_id(self) -> str:
-        """The id to go on with; empty when there is no job, or nothing more to come of it."""
+        """The id that `fetch` continues with; empty when there is no job or it is over."""
         over = self.state is State.SAVED or isinstance(self.error, JobFailed)
         if self.handle is None or over:
             return ""
@@ -89,31 +88,31 @@ class Track:
 
 
 class Reporter(Protocol):
-    """Whoever shows the tracks."""
+    """Shows the progress of tracks."""
 
     interval: float
     waits: Waits
 
     def changed(self, track: Track) -> None:
-        """A track has got further."""
+        """A track has a new state."""
 
     def tick(self) -> None:
-        """Time has passed."""
+        """Called every `interval` seconds."""
 
     def close(self) -> None:
-        """Nothing more will come."""
+        """Called when the run has ended."""
 
 
 async def bring_all(
     client: ModelsLab, tracks: Sequence[Track], reporter: Reporter, keep: Keep | None = None
 ) -> None:
-    """Bring every track to disk; what fails stands in the track.
+    """Generate and download every track; errors are stored in the track.
 
     Args:
         client: open.
         tracks: which.
-        board: shows them.
-        keep: writes down the handle of each job that is accepted; called in a thread.
+        reporter: shows them.
+        keep: records the handle of each accepted job; called in a thread.
     """
     async with anyio.create_task_group() as group:
         group.start_soon(_tick, reporter)
@@ -169,7 +168,7 @@ def _reach(track: Track, state: State, reporter: Reporter) -> None:
 
 
 async def _save(client: ModelsLab, track: Track, file: RemoteFile) -> SavedFile:
-    """The file is paid for, so a name that somebody took meanwhile is no reason to give up."""
+    """Try the next name if one was taken meanwhile: the file is paid for."""
     error: DownloadError | None = None
     for target in _targets(track, file):
         try:

@@ -1,4 +1,4 @@
-"""``verify``: read the files of a batch, and say which are not what was saved."""
+"""``verify``: read the files of a batch, and list those that are not as they were saved."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _tell(console: Console, fault: FileFault) -> None:
 
 
 class _Progress:
-    """Counts files, and says now and then how many there were."""
+    """Counts files, and prints the count every few seconds."""
 
     def __init__(self, console: Console) -> None:
         self.checked = 0

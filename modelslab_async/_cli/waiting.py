@@ -1,4 +1,4 @@
-"""Say why nothing moves, when that changes."""
+"""Report why jobs wait, whenever the reason changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Waits:
         self._until = 0.0
 
     def observe(self, event: JobEvent) -> None:
-        """Take in what happened."""
+        """Note one event."""
         if event.kind != "waiting":
             if event.kind in ("accepted", "finished", "saved"):
                 self._reason = ""
@@ -53,7 +53,7 @@ class Waits:
 
 
 def told(event: JobEvent) -> str:
-    """A wait in words."""
+    """Describe a wait."""
     return f"{event.reason}, {_next(event.seconds or 0.0)}"
 
 

@@ -1,4 +1,4 @@
-"""``webhook``: take deliveries for a batch that does not run, and keep them for its next run."""
+"""``webhook``: receive deliveries while a batch is not running, and keep them for its next run."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 @output_options
 def webhook(console: Console, directory: str, public_url: str, port: int) -> int:
-    """Take webhooks for the batch in DIR until Ctrl-C, and keep them for its next run.
+    """Receive webhooks for the batch in DIR until Ctrl-C, and keep them for its next run.
 
     \b
     Examples:
@@ -44,8 +44,8 @@ def webhook(console: Console, directory: str, public_url: str, port: int) -> int
       modelslab-async webhook music/ --public-url http://127.0.0.1:8787 --json
 
     \b
-    It listens on 127.0.0.1: a proxy or tunnel with a certificate stands before it.
-    A delivery is on the disk before it is answered. It is only a hint: the next
+    It listens on 127.0.0.1; put a TLS proxy or a tunnel in front of it.
+    A delivery is on disk before it is acknowledged. It is only a hint: the next
     `resume DIR --webhook-url URL` asks the API, and so finds jobs whose ids were
     lost. The secret is MODELSLAB_ASYNC_WEBHOOK_SECRET, or else made in DIR. The API
     key of the environment or the configuration is taken out of what is delivered.

@@ -1,7 +1,7 @@
-"""Listen for the webhooks of a batch directory, in whichever process does so.
+"""Receive the webhooks of a batch directory, in any process.
 
-All of them share one secret, so that each takes the URLs that another has signed, and one inbox, so
-that what comes while no batch runs is there for the next run.
+All processes share one secret, so that each accepts URLs signed by another, and one inbox, so
+that deliveries that arrive while no batch runs are kept for the next run.
 """
 
 from __future__ import annotations
