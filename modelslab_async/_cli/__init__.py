@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -23,9 +24,38 @@ from .resume import resume
 from .sandbox import sandbox
 from .status import status
 from .verify import verify
+from .voices import voices
 from .webhook import webhook
 
 __all__ = ["commands", "run"]
+
+
+_ENDPOINTS = {
+    "speak": "Speak texts in a voice, one file for each.",
+    "sfx": "Make sound effects, one file for each prompt.",
+    "song": "Make songs with a voice, one file for each prompt.",
+    "lyrics": "Write lyrics, one file for each prompt.",
+    "cover": "Have songs sung by another voice.",
+    "isolate": "Take the voice out of recordings.",
+    "transcribe": "Write down what is said in recordings.",
+    "dub": "Have videos spoken in another language.",
+}
+
+
+class _Later(click.Command):
+    """A command whose options are made when it is called: all of them would slow down each help."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        from .endpoints import command
+
+        name = str(self.name)
+        return command(name, _ENDPOINTS[name]).make_context(info_name, args, parent, **extra)
 
 
 @click.group(
@@ -53,6 +83,8 @@ def commands() -> None:
 
 for command in (
     *(demo, generate, fetch),
+    *(_Later(name, short_help=about) for name, about in _ENDPOINTS.items()),
+    voices,
     *(batch, resume, status, verify, reconcile, webhook),
     *(balance, sandbox, doctor, config, completion),
 ):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from modelslab_async import LimitReached, MusicGen, RequestError
+from modelslab_async import LimitReached, MusicGen, Request, RequestError
 from modelslab_async.endpoints import known_fields
 
 from .._text import decimal_text, duration_text, safe_text, size_text, slug
@@ -20,6 +20,8 @@ from .connection import Connection
 from .console import PROGRAM, Console
 from .error_mapping import NotThere
 from .naming import (
+    SOUNDS,
+    check_ending,
     check_place,
     check_publishing,
     format_for,
@@ -30,7 +32,15 @@ from .naming import (
     replacement,
     spells_all_scripts,
 )
-from .options import account, output_options, request_options, restrict_filenames, waiting
+from .options import (
+    account,
+    all_of,
+    first_field,
+    output_options,
+    request_options,
+    restrict_filenames,
+    waiting,
+)
 from .piping import STDOUT, check_stdout, passing_name
 from .textfiles import as_meant, from_stdin
 
@@ -41,45 +51,48 @@ if TYPE_CHECKING:
     from .tracks import Track
 
 _TRACK_IDS = 2**53 - 1
+_ENDINGS = {"audio": SOUNDS, "text": (".txt", ".json"), "video": (".mp4",)}
+
+
+def making(request: type[Request], metavar: str) -> Callable[[Any], Any]:
+    """What a command needs that makes such requests: of each argument one, and options."""
+    return all_of(
+        click.argument("prompts", metavar=metavar, nargs=-1, required=True),
+        click.option(
+            "-o",
+            "--output",
+            metavar="FILE|DIR|-",
+            help="A name that ends in .wav, .mp3 or .flac is the file; - is standard output.  "
+            "[default: this directory]",
+        ),
+        click.option("--overwrite", is_flag=True, help="Replace the file that -o names."),
+        restrict_filenames,
+        request_options(request),
+        click.option(
+            "--sandbox", is_flag=True, help="Run against a sandbox: no key, no network, no bill."
+        ),
+        click.option(
+            "-n", "--dry-run", is_flag=True, help="Show what would be done; open no connection."
+        ),
+        click.option(
+            "-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs."
+        ),
+        click.option(
+            "--no-input", is_flag=True, help="Never ask; fail where a question is needed."
+        ),
+        click.option(
+            "--max-cost", type=Amount(), help="Send nothing if all of it costs more; needs a price."
+        ),
+        pricing,
+        waiting,
+        output_options,
+        account,
+    )
 
 
 @click.command(no_args_is_help=True, short_help="Generate music, one file for each prompt.")
-@click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE|DIR|-",
-    help="A name that ends in .wav, .mp3 or .flac is the file; - is standard output.  "
-    "[default: this directory]",
-)
-@click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
-@restrict_filenames
-@request_options(MusicGen)
-@click.option("--sandbox", is_flag=True, help="Run against a sandbox: no key, no network, no bill.")
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done; open no connection.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before paying for several jobs.")
-@click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed.")
-@click.option(
-    "--max-cost", type=Amount(), help="Send nothing if all of it costs more; needs a price."
-)
-@pricing
-@waiting
-@output_options
-@account
-def generate(
-    console: Console,
-    settings: dict[str, Setting],
-    prompts: tuple[str, ...],
-    output: str | None,
-    overwrite: bool,
-    restrict_filenames: bool,
-    sandbox: bool,
-    dry_run: bool,
-    yes: bool,
-    no_input: bool,
-    max_cost: Decimal | None,
-    **fields: Any,
-) -> int:
+@making(MusicGen, "PROMPT...")
+def generate(**given: Any) -> int:
     """Generate music, one file for each PROMPT, and bring it to disk.
 
     \b
@@ -95,6 +108,30 @@ def generate(
     prompts from standard input, one per line; -o - writes one file to standard
     output, and keeps it in this directory until all of it is taken.
     """
+    return make(MusicGen, **given)
+
+
+def make(
+    request: type[Request],
+    console: Console,
+    settings: dict[str, Setting],
+    prompts: tuple[str, ...],
+    output: str | None,
+    overwrite: bool,
+    restrict_filenames: bool,
+    sandbox: bool,
+    dry_run: bool,
+    yes: bool,
+    no_input: bool,
+    max_cost: Decimal | None,
+    **fields: Any,
+) -> int:
+    """Make one file for each argument.
+
+    Args:
+        request: the class of what to ask for.
+        prompts: its first field, for each file.
+    """
     prompts = _from_stdin() if prompts == ("-",) else tuple(map(as_meant, prompts))
     connection = Connection(settings=settings, sandbox=sandbox)
     if sandbox and settings["base_url"].origin == "flag":
@@ -107,16 +144,17 @@ def generate(
         several=len(prompts) > 1,
         warn=console.warn if dry_run else None,
     )
-    source = click.get_current_context().get_parameter_source("output_format")
-    fields["output_format"] = format_for(
-        output, fields["output_format"], is_named=source is click.core.ParameterSource.COMMANDLINE
-    )
-    requests = _requests(prompts, fields)
+    check_ending(file, _ENDINGS[request.GIVES])
+    if "output_format" in fields:
+        source = click.get_current_context().get_parameter_source("output_format")
+        is_named = source is click.core.ParameterSource.COMMANDLINE
+        fields["output_format"] = format_for(output, fields["output_format"], is_named=is_named)
+    requests = _requests(request, prompts, fields)
     ascii_only = restrict_filenames or not spells_all_scripts(directory, dry_run=dry_run)
-    slugs = [slug(prompt, ascii_only=ascii_only) for prompt in prompts]
+    slugs = [slug(one.title, ascii_only=ascii_only) for one in requests]
     if is_piped:
         file = passing_name(slugs[0])
-    tracks = _tracks(prompts, requests, slugs, directory, file, overwrite=overwrite)
+    tracks = _tracks(requests, slugs, directory, file, overwrite=overwrite)
     tracks[0].is_piped = is_piped
     limits = _limits(settings, max_cost)
     excess = _excess(tracks, limits)
@@ -156,25 +194,42 @@ def _from_stdin() -> tuple[str, ...]:
     return tuple(prompts)
 
 
-def _requests(prompts: Sequence[str], fields: dict[str, Any]) -> list[MusicGen]:
+def _requests(
+    request: type[Request], prompts: Sequence[str], fields: dict[str, Any]
+) -> list[Request]:
     from secrets import randbelow
 
     if fields["track_id"] is not None and len(prompts) > 1:
         raise click.UsageError("--track-id names one job, but there are several prompts")
-    values = _values(fields)
+    values = _values(request, fields)
     given = values.pop("track_id")
+    first, kind = first_field(request), cast("Any", request)
     # Made here, so that it can be named however the run ends.
     ids = [randbelow(_TRACK_IDS) + 1 if given is None else given for _ in prompts]
     return [
-        MusicGen(prompt, track_id=own, **values) for prompt, own in zip(prompts, ids, strict=True)
+        kind(**{first: _first(request, prompt)}, track_id=own, **values)
+        for prompt, own in zip(prompts, ids, strict=True)
     ]
 
 
-def _values(fields: dict[str, Any]) -> dict[str, Any]:
-    """The options as `MusicGen` takes them."""
+def _first(request: type[Request], text: str) -> str | Path:
+    """What one argument says: a prompt, or a recording by its URL or its path."""
+    known = known_fields(request)[first_field(request)]
+    if not known.is_media or "://" in text or Path not in known.types:
+        return text
+    if not Path(text).is_file():
+        raise NotThere(f"{text}: no such file")
+    return Path(text)
+
+
+def _values(request: type[Request], fields: dict[str, Any]) -> dict[str, Any]:
+    """The options as a request takes them."""
     values = dict(fields)
-    for name, known in known_fields(MusicGen).items():
-        if known.is_media and (path := values.pop(f"{name}_file")) is not None:
+    first = first_field(request)
+    for name, known in known_fields(request).items():
+        if not known.is_media or name == first or Path not in known.types:
+            continue
+        if (path := values.pop(f"{name}_file")) is not None:
             values[name] = _local_file(name.replace("_", "-"), Path(path), values[name])
     if values["track_id"] is not None:
         values["track_id"] = as_number(values["track_id"])
@@ -210,8 +265,7 @@ def _extra(text: str | None) -> dict[str, Any]:
 
 
 def _tracks(
-    prompts: Sequence[str],
-    requests: Sequence[MusicGen],
+    requests: Sequence[Request],
     slugs: Sequence[str],
     directory: Path,
     file: Path | None,
@@ -220,19 +274,20 @@ def _tracks(
 ) -> list[Track]:
     from .tracks import Track
 
+    ending = _ENDINGS[requests[0].gives][0]
     if overwrite:
-        target = str(replacement(file))
-        return [Track(safe_text(prompts[0], 60), requests[0], [target], replaces=file)]
+        target = str(replacement(file, ending))
+        return [Track(safe_text(requests[0].title, 60), requests[0], [target], replaces=file)]
     if file and is_taken(file):
         raise click.UsageError(f"{file} already exists; name another file, or pass --overwrite")
     claimed: set[str] = set()
     return [
         Track(
-            safe_text(prompt, 60),
+            safe_text(request.title, 60),
             request,
-            [str(file)] if file else free_names(directory, name, claimed),
+            [str(file)] if file else free_names(directory, name, claimed, ending),
         )
-        for prompt, request, name in zip(prompts, requests, slugs, strict=True)
+        for request, name in zip(requests, slugs, strict=True)
     ]
 
 
@@ -251,7 +306,7 @@ def _limits(settings: dict[str, Setting], max_cost: Decimal | None) -> Limits:
 
 def _cost(tracks: Sequence[Track], limits: Limits) -> Decimal | None:
     """Of all tracks; ``None``: no price is known."""
-    prices = [limits.price_of(cast("MusicGen", track.order)) for track in tracks]
+    prices = [limits.price_of(cast("Request", track.order)) for track in tracks]
     return None if None in prices else sum(filter(None, prices), Decimal(0))
 
 

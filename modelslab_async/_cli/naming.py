@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -18,7 +18,8 @@ from .._engine.filesystem import (
 )
 from .._text import folded
 
-EXTENSIONS = (".wav", ".mp3", ".flac")
+SOUNDS = (".wav", ".mp3", ".flac")
+EXTENSIONS = (*SOUNDS, ".txt", ".json", ".mp4")
 _NOT_MADE = frozenset(
     {
         *(".aac", ".aif", ".aiff", ".alac", ".m4a", ".mp4", ".oga", ".ogg", ".opus", ".webm"),
@@ -45,6 +46,16 @@ def check_place(
     return directory, path if is_file else None
 
 
+def check_ending(file: Path | None, endings: Sequence[str]) -> None:
+    """See that a file is named as what comes out.
+
+    Raises:
+        click.UsageError: it is not.
+    """
+    if endings != SOUNDS and file is not None and file.suffix.lower() not in endings:
+        raise click.UsageError(f"-o {file}: what comes out ends in {' or '.join(endings)}")
+
+
 def format_for(output: str | None, chosen: str | None, *, is_named: bool) -> str | None:
     """The format to ask for: that of the ending of ``-o``, else the chosen one.
 
@@ -60,7 +71,7 @@ def format_for(output: str | None, chosen: str | None, *, is_named: bool) -> str
     ending = path.suffix.lower()
     if _is_directory(output) or ending not in {*EXTENSIONS, *_NOT_MADE}:
         return chosen
-    if ending in _NOT_MADE:
+    if ending not in SOUNDS:
         raise click.UsageError(
             f"-o {path}: the API makes no {ending} files; end the name in .wav, .mp3 or .flac"
         )
@@ -147,7 +158,7 @@ def check_publishing(directory: Path, name: str) -> None:
         ) from error
 
 
-def replacement(file: Path | None) -> Path:
+def replacement(file: Path | None, ending: str = ".wav") -> Path:
     """The name that a file has until it replaces another one.
 
     Raises:
@@ -155,7 +166,7 @@ def replacement(file: Path | None) -> Path:
     """
     if file is None:
         raise click.UsageError("--overwrite replaces one file: name it with -o FILE")
-    return file.with_name(f"{bare(file)}.new-{os.urandom(4).hex()}.wav")
+    return file.with_name(f"{bare(file)}.new-{os.urandom(4).hex()}{ending}")
 
 
 def bare(path: Path) -> str:
@@ -175,14 +186,16 @@ def is_taken(path: Path) -> bool:
     return any(os.path.lexists(path.parent / f"{bare(path)}{ending}") for ending in EXTENSIONS)
 
 
-def free_names(directory: Path, stem: str, claimed: set[str]) -> Iterator[str]:
+def free_names(
+    directory: Path, stem: str, claimed: set[str], ending: str = ".wav"
+) -> Iterator[str]:
     """Paths that nothing has yet, on disk or in ``claimed``: ``stem``, ``stem-2`` and so on.
 
     ``claimed`` holds names as a file system compares them that knows no case.
     """
     for number in itertools.count(1):
         name = stem if number == 1 else f"{stem}-{number}"
-        path = directory / f"{name}.wav"
+        path = directory / f"{name}{ending}"
         if folded(name) not in claimed and not is_taken(path):
             claimed.add(folded(name))
             yield str(path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from attrs import evolve
+from attrs import evolve, fields
 
 from modelslab_async.endpoints import Field, Request, known_fields
 
@@ -18,12 +19,14 @@ from .streams import LogStream
 if TYPE_CHECKING:
     from decimal import Decimal
 
-_TYPES: dict[tuple[type, ...], Any] = {(int,): int, (float,): float}
+_TYPES: dict[tuple[type, ...], Any] = {(int,): int, (int, float): float}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def _all(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def all_of(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several decorators as one, the first outermost."""
+
     def apply(function: Any) -> Any:
         for option in reversed(options):
             function = option(function)
@@ -32,7 +35,7 @@ def _all(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return apply
 
 
-_TALKING = _all(
+_TALKING = all_of(
     click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
     click.option("-q", "--quiet", count=True, help="Warnings and errors only; -qq: errors only."),
     click.option(
@@ -41,7 +44,7 @@ _TALKING = _all(
     click.option("--no-color", is_flag=True, help="No colours; NO_COLOR does the same."),
 )
 
-_ACCOUNT = _all(
+_ACCOUNT = all_of(
     click.option(
         "--api-key-file",
         type=click.Path(dir_okay=False),
@@ -60,7 +63,7 @@ _ACCOUNT = _all(
     ),
 )
 
-_WAITING = _all(
+_WAITING = all_of(
     click.option(
         "--max-jobs",
         type=click.IntRange(min=1),
@@ -88,20 +91,32 @@ restrict_filenames = click.option(
 
 
 def request_options(request: type[Request]) -> Callable[[Any], Any]:
-    """An option for each field of a request but those that have no default."""
+    """An option for each field of a request but the first, which is what the command is given."""
     common = known_fields(Request)
     own = {name: known for name, known in known_fields(request).items() if name not in common}
     options = [
         option
         for name, known in {**own, **common}.items()
-        if known.optional and known.is_sent
+        if known.is_sent and name != first_field(request)
         for option in _field_options(name.replace("_", "-"), known)
     ]
-    return _all(
+    return all_of(
         *options,
         click.option("--extra", metavar="JSON", help="More request fields, as a JSON object."),
+        click.option(
+            "--enterprise",
+            is_flag=True,
+            hidden=not request.ENTERPRISE,
+            help="Send it to the account's own servers.",
+        ),
         click.option("--unchecked", is_flag=True, help="Send values beyond the documented bounds."),
     )
+
+
+def first_field(request: type[Request]) -> str:
+    """The one that is given without its name: a prompt or a recording."""
+    names: list[str] = [one.name for one in fields(request) if not one.kw_only]
+    return names[0]
 
 
 def _field_options(name: str, known: Field) -> Iterator[Callable[[Any], Any]]:
@@ -109,8 +124,9 @@ def _field_options(name: str, known: Field) -> Iterator[Callable[[Any], Any]]:
         yield click.option(f"--{name}/--no-{name}", default=None, help=known.help)
         return
     kind = click.Choice(known.choices) if known.choices else _TYPES.get(known.types)
-    yield click.option(f"--{name}", type=kind, help=known.help or None)
-    if known.is_media:
+    is_needed = not known.optional and not known.is_media
+    yield click.option(f"--{name}", type=kind, help=known.help or None, required=is_needed)
+    if known.is_media and Path in known.types:
         yield click.option(
             f"--{name}-file", type=click.Path(dir_okay=False), help="A local file instead."
         )

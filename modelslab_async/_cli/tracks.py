@@ -23,7 +23,7 @@ from modelslab_async._engine.aio import in_thread
 from .naming import bare, is_taken
 
 if TYPE_CHECKING:
-    from modelslab_async import Job, ModelsLab, MusicGen, RemoteFile, SavedFile
+    from modelslab_async import Job, ModelsLab, RemoteFile, Request, SavedFile
 
     from .waiting import Waits
 
@@ -54,7 +54,7 @@ class Track:
     """
 
     name: str
-    order: MusicGen | str
+    order: Request | str
     targets: Iterable[str]
     replaces: Path | None = None
     is_piped: bool = False

@@ -1,0 +1,57 @@
+"""The commands of the other endpoints, made from their classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from modelslab_async import (
+    CreateDubbing,
+    LyricsGenerator,
+    Request,
+    SongGenerator,
+    SoundEffect,
+    SpeechToText,
+    TextToSpeech,
+    VocalIsolator,
+    VoiceCover,
+)
+
+from .console import PROGRAM
+from .generate import make, making
+
+_MADE: dict[str, tuple[type[Request], str, str]] = {
+    "speak": (
+        TextToSpeech,
+        "TEXT...",
+        '"Good morning" --voice-id tara --language "american english"',
+    ),
+    "sfx": (SoundEffect, "PROMPT...", '"rain on a tin roof"'),
+    "song": (
+        SongGenerator,
+        "PROMPT...",
+        '"summer rain" --lyrics-generation --caption "slow waltz"',
+    ),
+    "lyrics": (LyricsGenerator, "PROMPT...", '"summer rain"'),
+    "cover": (VoiceCover, "URL|FILE...", "https://files.example/song.wav --model-id cover-1"),
+    "isolate": (VocalIsolator, "URL|FILE...", "https://files.example/song.wav"),
+    "transcribe": (SpeechToText, "URL...", "https://files.example/talk.mp3 --language en"),
+    "dub": (CreateDubbing, "URL|FILE...", "https://files.example/film.mp4 --output-lang fr"),
+}
+
+
+def command(name: str, about: str) -> click.Command:
+    """One of them, by its name; ``about`` says in a line what it does."""
+    request, metavar, example = _MADE[name]
+
+    @making(request, metavar)
+    def run(**given: Any) -> int:
+        return make(request, **given)
+
+    help_text = (
+        f"{about}\n\n\b\nExample:\n  {PROGRAM} {name} --sandbox {example}\n\n\b\n"
+        "Without --sandbox jobs cost money and want MODELSLAB_API_KEY. The sandbox reads\n"
+        "no recording and has no voice: it answers with a tune, a text or a video of its own."
+    )
+    return click.command(name, no_args_is_help=True, help=help_text)(run)

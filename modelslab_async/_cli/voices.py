@@ -1,0 +1,51 @@
+"""``voices``: what there is to speak and sing with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .._text import safe_text
+from .connection import Connection
+from .console import Console
+from .options import account, output_options
+
+if TYPE_CHECKING:
+    from .settings import Setting
+
+
+@click.command()
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(["manual", "trained", "voice_cover"]),
+    default="manual",
+    help="Which of them.",
+)
+@click.option("--sandbox", is_flag=True, help="Ask a sandbox: no key, no network.")
+@output_options
+@account
+def voices(console: Console, settings: dict[str, Setting], kind: Any, sandbox: bool) -> int:
+    """List the voices of the library: what other commands take as --voice-id or --model-id.
+
+    \b
+    Examples:
+      modelslab-async voices --sandbox
+      modelslab-async voices --type voice_cover --json
+    """
+    connection = Connection(settings=settings, sandbox=sandbox)
+    connection.check()
+    console.info(f"asking {connection.origin}")
+    from .track_results import ask
+
+    found = ask(connection, lambda client: client.voices(kind))
+    if isinstance(found, int):
+        return found
+    if console.json:
+        listed = [{"id": one.id, "name": one.name, "language": one.language} for one in found]
+        console.print_json({"schema_version": 1, "voices": listed})
+    else:
+        for one in found:
+            console.print("  ".join(map(safe_text, (one.id, one.name, one.language))).rstrip())
+    return 0
