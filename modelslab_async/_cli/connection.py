@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
@@ -57,7 +58,7 @@ class Connection:
         base_url, key = self.settings["base_url"], self.settings["api_key"]
         return [
             *(["--base-url", base_url.value] if base_url.origin == "flag" else []),
-            *(["--api-key-file", key.file] if key.file else []),
+            *(["--api-key-file", key.file] if key.file and _can_be_named(key.file) else []),
         ]
 
     def check(self) -> None:
@@ -70,6 +71,12 @@ class Connection:
         if not self.sandbox:
             key_of(self.settings)
             api_origin(self.origin)
+
+
+def _can_be_named(file: str) -> bool:
+    """Whether a later command finds the same file by that name, as it does no pipe of this one."""
+    path = Path(file)
+    return path.is_file() and path.absolute().parts[1:2] not in (("dev",), ("proc",))
 
 
 def on_this_machine(base_url: str) -> bool:

@@ -261,6 +261,26 @@ async def test_code_7_for_a_time_out_whose_last_line_is_the_command_that_goes_on
         assert len(box.book.debits) == 1
 
 
+@pytest.mark.parametrize(
+    "given", ["<(cat key)", "/dev/fd/3 3<key", "/proc/self/fd/3 3<key", "/dev/stdin <key"]
+)
+async def test_a_key_file_that_ends_with_this_command_is_not_named_to_the_next(
+    given: str, tmp_path: Path
+) -> None:
+    async with Sandbox(Scenario(generation_seconds=3600)) as box:
+        (tmp_path / "key").write_text(box.key)
+        script = f'"$@" --api-key-file {given}'
+        once = [*COMMAND, "generate", "waltz", "-o", "w.wav", "--timeout", "0.1"]
+        late = await anyio.run_process(
+            ["/bin/bash", "-c", script, "bash", *once],
+            cwd=tmp_path,
+            env=environment(tmp_path, MODELSLAB_BASE_URL=box.url),
+            check=False,
+        )
+        last = late.stderr.decode().splitlines()[-1]
+        assert last == "resume with: modelslab-async fetch 310815 -o w.wav"
+
+
 async def test_all_files_of_a_job_are_brought_and_a_dead_one_hides_no_other(
     tmp_path: Path,
 ) -> None:
