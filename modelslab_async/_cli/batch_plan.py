@@ -122,7 +122,7 @@ def _warn_of_misspelled(console: Console, preview: Preview) -> None:
 
 def summary(plan: Plan) -> str:
     """What a run would pay for, in one line."""
-    price = decimal_text(plan.cost) if plan.limits.priced else "unknown"
+    price = "unknown" if plan.price is None else decimal_text(plan.price)
     sizes = (
         f"{duration_text(plan.seconds)} of music, about {size_text(plan.mb * 1e6)}, price {price}"
     )
@@ -166,7 +166,7 @@ def print_plan(plan: Plan, directory: Path, console: Console) -> None:
                 "left": plan.left,
                 "seconds": plan.seconds,
                 "mb": round(plan.mb, 3),
-                "cost": float(plan.cost) if plan.limits.priced else None,
+                "cost": None if plan.price is None else float(plan.price),
                 "dropped": plan.dropped,
                 "replaced": plan.replaced,
                 "manifest": preview_as_json(plan.preview) if plan.preview else None,

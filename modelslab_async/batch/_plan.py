@@ -35,8 +35,8 @@ _MAX_NAMED: Final = 20
 _MAX_SHOWN: Final = 3
 _MEANT: Final = ROW_FIELDS - {"id"}  # which too many other names are close to
 
-_Size = tuple[float, float, Decimal]
-"""Seconds, megabytes and cost."""
+_Size = tuple[float, float, Decimal | None]
+"""Seconds, megabytes and cost; ``None``: nobody can tell."""
 
 
 @frozen
@@ -139,6 +139,12 @@ class Plan:
     selection: Selection = field(factory=Selection)
     _again: frozenset[RowState] = frozenset()
     _first: list[tuple[int, _Size]] = Factory(list)
+    _untold: int = 0
+
+    @property
+    def price(self) -> Decimal | None:
+        """What all of it would cost; ``None``: that of one job or more cannot be told."""
+        return self.cost if self.limits.priced and not self._untold else None
 
     @property
     def rows(self) -> int:
@@ -170,7 +176,7 @@ class Plan:
         """The job of one more row would be paid for, if not too many with a lower number are."""
         self.selection.add(row_id, payload_hash)
         estimate = request.estimate()
-        cost = self.limits.cost(estimate.seconds)
+        cost = self.limits.price_of(request)
         size = float(estimate.seconds), estimate.megabytes, cost
         self._count(size, 1)
         if self.max_new_jobs is None:
@@ -185,7 +191,8 @@ class Plan:
         self.jobs += jobs
         self.seconds += seconds * jobs
         self.mb += mb * jobs
-        self.cost += cost * jobs
+        self.cost += (cost or 0) * jobs
+        self._untold += jobs if cost is None else 0
 
 
 def plan_batch(

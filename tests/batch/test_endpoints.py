@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +174,21 @@ async def test_one_batch_holds_requests_of_all_endpoints_and_pays_for_each_once(
     files = [path for path in tmp_path.iterdir() if path.name[:5].isdigit()]
     assert Counter(path.suffix for path in files) == {".wav": 15, ".txt": 3, ".mp4": 2}
     assert "00010-clip.wav" in {path.name for path in files}
+
+
+@pytest.mark.parametrize(
+    ("limits", "price"),
+    [
+        (Limits(price_per_job="0.5"), Decimal("1.0")),
+        (Limits(price_per_second="0.1"), None),
+        (Limits(), None),
+    ],
+)
+def test_a_plan_tells_no_price_where_that_of_one_job_cannot_be_told(
+    limits: Limits, price: Decimal | None, tmp_path: Path
+) -> None:
+    lines = "endpoint,prompt,init_audio,model_id\nsfx,rain,,\n"
+    file = io.BytesIO(f"{lines}voice_cover,,https://a.example/x.wav,cover-1\n".encode())
+    plan = plan_batch(tmp_path, Manifest(file, "csv", None), limits=limits)
+    assert plan.jobs == 2
+    assert plan.price == price
