@@ -17,10 +17,10 @@ from attrs import define, evolve, field, frozen
 from modelslab_async._engine.poll import NEWS
 from modelslab_async._policy.durations import DurationModel
 from modelslab_async._policy.poll import (
-    Budget,
     PollAfter,
     PollPolicy,
     PollState,
+    RateLimiter,
     next_action,
     observe,
 )
@@ -99,7 +99,7 @@ class _Run:
         self._load = load
         self._draw = draw
         self._policy = policy
-        self._budget = Budget(policy.rate)
+        self._rate_limiter = RateLimiter(policy.rate)
         self._durations = DurationModel(policy.first, policy.min_interval)
         self._running: set[_Job] = set()
         self._events: list[tuple[float, int, Callable[[float, _Job], None], _Job]] = []
@@ -148,7 +148,7 @@ class _Run:
         if self._delay(job, now) > 1e-9:
             self._plan(job, now)
             return
-        job.asked_at, self._budget = self._budget.reserve(now)
+        job.asked_at, self._rate_limiter = self._rate_limiter.reserve(now)
         self._at(job.asked_at + self._load.latency, self._answer, job)
 
     def _answer(self, now: float, job: _Job) -> None:
@@ -169,7 +169,7 @@ class _Run:
         begun, unfinished = job.state.started, job.state.unfinished_at
         low = None if unfinished is None else unfinished - begun
         self._durations.observe(KIND, job.eta, low, job.asked_at - begun)
-        if self._durations.kinds[KIND].samples in NEWS:
+        if self._durations.by_kind[KIND].samples in NEWS:
             self._plan_anew(now)
         self._submit(now)
 

@@ -18,7 +18,7 @@ from ._engine.aio import in_thread
 from ._engine.http import Response, read_beside
 from ._engine.prepare import media_text
 from ._engine.session import Session
-from ._policy.error_mapping import cannot_read, no_answer, said_no
+from ._policy.error_mapping import no_response, request_refused, unexpected_reply
 from ._protocol.audio import sniff
 from ._protocol.replies import Failed, Finished, Refusal, Refused, read_reply
 from ._protocol.sound import AudioFormat
@@ -77,7 +77,7 @@ class OneShots:
         """
         data = (await self._ask("balance", "/api/wallet_balance")).get("data")
         if not isinstance(data, dict) or not isinstance(data.get("balance"), int | float):
-            raise cannot_read("balance", read_reply(b"{}"), 200)
+            raise unexpected_reply("balance", read_reply(b"{}"), 200)
         return Balance(float(data["balance"]), safe_text(data.get("currency", ""), 8))
 
     async def queue_depth(self) -> int:
@@ -89,7 +89,7 @@ class OneShots:
         path = "/api/v6/processing/request_count"
         count = (await self._ask("queue depth", path)).get("processing_count")
         if not isinstance(count, int):
-            raise cannot_read("queue depth", read_reply(b"{}"), 200)
+            raise unexpected_reply("queue depth", read_reply(b"{}"), 200)
         return count
 
     async def voices(
@@ -110,7 +110,7 @@ class OneShots:
         what = "list of voices"
         found = (await self._ask(what, "/api/v6/voice/voice_list", {"type": kind})).get("voices")
         if not isinstance(found, list):
-            raise cannot_read(what, read_reply(b"{}"), 200)
+            raise unexpected_reply(what, read_reply(b"{}"), 200)
         return tuple(
             Voice(
                 id=safe_text(one["voice_id"], _LONGEST),
@@ -176,7 +176,7 @@ class OneShots:
         output = raw.get("output")
         url = output[0] if isinstance(output, list) and output else output
         if not isinstance(url, str) or not url.startswith(("https://", "http://")):
-            raise cannot_read(what, read_reply(b"{}"), 200)
+            raise unexpected_reply(what, read_reply(b"{}"), 200)
         return safe_text(url, 8192)
 
     async def _ask(
@@ -190,16 +190,16 @@ class OneShots:
         if not isinstance(answer, Response):
             if unknown and answer.sent:
                 raise UnexpectedReply(f"{unknown} ({answer.reason})")
-            raise no_answer(what, answer.reason, timed_out=answer.timed_out)
+            raise no_response(what, answer.reason, timed_out=answer.timed_out)
         reply = await read_beside(answer, partial(read_reply, answer.body, answer.status))
         match reply:
             case Refused(reason=Refusal.SERVER) if unknown:
                 raise UnexpectedReply(f"{unknown} ({reply.message or 'the server is in trouble'})")
             case Refused() | Failed():
-                raise said_no(what, reply, answer.status)
+                raise request_refused(what, reply, answer.status)
             case Finished(raw=raw):
                 return raw
-        error = cannot_read(what, reply, answer.status)
+        error = unexpected_reply(what, reply, answer.status)
         raise UnexpectedReply(f"{unknown} ({error})") if unknown else error
 
 

@@ -33,7 +33,7 @@ from .._policy.download import (
     next_step,
     too_slow,
 )
-from .._policy.error_mapping import cannot_write, no_file
+from .._policy.error_mapping import download_failed, write_failed
 from .._protocol.audio import HEAD
 from .._protocol.encoding import Undecodable, coding_of
 from .._protocol.files import may_hold, refusal
@@ -129,7 +129,7 @@ class Downloader:
             DownloadError: it did not arrive, or the disk does not take it.
         """
         if not file.urls:
-            raise no_file(Abort(FailureKind.GONE, "it has no link"), file, 0)
+            raise download_failed(Abort(FailureKind.GONE, "it has no link"), file, 0)
         not_swept = target.directory not in self._swept
         self._swept.add(target.directory)  # once: a directory may hold a hundred thousand files
         part = PartFile(target.used, target.stem, sweep=not_swept)
@@ -143,7 +143,7 @@ class Downloader:
                     with run.clock:
                         return await run.run()
                 except OSError as error:
-                    raise cannot_write(error.strerror, file, target.directory) from error
+                    raise write_failed(error.strerror, file, target.directory) from error
                 finally:
                     if part.is_open:
                         await in_thread(part.discard, self._threads)
@@ -215,21 +215,21 @@ class _Run:
                 self._emit(EventKind.SAVED)
                 return saved
             except LinkFailed as failed:
-                setback = failed.setback
-            if self._in_trouble is not None and not setback.progressed:
+                failure = failed.failure
+            if self._in_trouble is not None and not failure.progressed:
                 self._in_trouble()
-            if setback.trouble is FailureKind.WRONG:
+            if failure.kind is FailureKind.WRONG:
                 self._forget()
-            transfer, link = await self._next(transfer, setback)
+            transfer, link = await self._next(transfer, failure)
 
     def _emit(self, kind: EventKind, **details: Any) -> None:
         self._events.emit(JobEvent(kind=kind, job_id=self._file.job_id, **details))
 
-    async def _next(self, transfer: Transfer, setback: AttemptFailure) -> tuple[Transfer, int]:
-        transfer, step = next_step(transfer, setback, self.clock(), self._policy)
+    async def _next(self, transfer: Transfer, failure: AttemptFailure) -> tuple[Transfer, int]:
+        transfer, step = next_step(transfer, failure, self.clock(), self._policy)
         match step:
             case Get(link, delay):
-                reason = f"download: {setback.trouble.value} ({setback.detail})"
+                reason = f"download: {failure.kind.value} ({failure.detail})"
                 self._emit(EventKind.WAITING, reason=safe_text(reason), seconds=delay)
                 await anyio.sleep(delay)
                 return transfer, link
@@ -237,7 +237,7 @@ class _Run:
                 self._file = await self._refresh() or self._file
                 return evolve(transfer, links=len(self._file.urls)), 0
             case Abort():
-                raise no_file(step, self._file, self._tries)
+                raise download_failed(step, self._file, self._tries)
 
     async def _try(self, url: str, transfer: Transfer) -> SavedFile:
         if url.startswith("data:"):
@@ -271,8 +271,8 @@ class _Run:
         try:
             await self._write_all(body)
         except LinkFailed as failed:
-            progressed = self._is_progress(failed.setback, body)
-            raise LinkFailed(evolve(failed.setback, progressed=progressed)) from None
+            progressed = self._is_progress(failed.failure, body)
+            raise LinkFailed(evolve(failed.failure, progressed=progressed)) from None
         if body.size is not None and self._part.size != body.size:
             raise LinkFailed(AttemptFailure(FailureKind.CUT, "fewer bytes than announced"))
         if body.size is not None:
@@ -286,14 +286,14 @@ class _Run:
         if rest.codings != before.codings or len(sizes) > 1:
             raise LinkFailed(AttemptFailure(FailureKind.WRONG, OTHER_VERSION))
 
-    def _is_progress(self, setback: AttemptFailure, body: Body) -> bool:
+    def _is_progress(self, failure: AttemptFailure, body: Body) -> bool:
         """Whether the same link shall go on at once from where it broke.
 
         Only what was never reached before counts, or a link that always breaks at the same place,
         and cannot go on from there, would be tried for ever. It must be worth a request, too: from
         a link that gives a byte a time, a file would take as many requests as it has bytes.
         """
-        if body.validator is None or setback.trouble is FailureKind.SLOW:
+        if body.validator is None or failure.kind is FailureKind.SLOW:
             return False
         if self._part.size - self._furthest < _WORTH_A_REQUEST:
             return False
@@ -365,7 +365,7 @@ class _Run:
         content = self._part.examine(self._file.gives)
         if isinstance(content, str):
             return AttemptFailure(FailureKind.WRONG, content)
-        confirmed = any(setback.fingerprint == source for setback in transfer.seen)
+        confirmed = any(failure.fingerprint == source for failure in transfer.failures)
         integrity = integrity_of(content, ending, confirmed=confirmed)
         if isinstance(integrity, AttemptFailure):
             proper = can_be_repeated(content, ending)

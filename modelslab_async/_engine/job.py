@@ -17,7 +17,7 @@ import anyio
 from attrs import Factory, evolve, field, frozen
 
 from .._policy.durations import Schedule
-from .._policy.error_mapping import stopped
+from .._policy.error_mapping import polling_stopped
 from .._policy.poll import (
     Action,
     Finish,
@@ -176,7 +176,7 @@ class Job:
             elapsed=self._elapsed,
             eta=self.eta,
             polls=self.state.polls,
-            message=describe(self.state.news),
+            message=describe(self.state.result),
         )
 
     async def result(self, timeout: float | None = None) -> Generation:
@@ -294,12 +294,12 @@ class Job:
         late = policy.growth * (self.due - self.state.started)
         return now() + action.delay < self.due - late
 
-    def heard(self, news: PollResult, asked_at: float, told: float | None) -> Action:
-        """Take in what one poll brought, wake whoever waits for news, and say what is next."""
-        self.state = observe(self.state, news, now(), asked_at=asked_at, told=told)
+    def heard(self, result: PollResult, asked_at: float, retry_after: float | None) -> Action:
+        """Take in what one poll brought, wake whoever waits for result, and say what is next."""
+        self.state = observe(self.state, result, now(), asked_at=asked_at, retry_after=retry_after)
         self._draw = random.random()
-        if isinstance(news, Ticket | Finished):
-            self.links = news.links.merged(self.links)
+        if isinstance(result, Ticket | Finished):
+            self.links = result.links.merged(self.links)
         self.wake()
         return self.next_action()
 
@@ -321,7 +321,7 @@ class Job:
         await self._news.wait(seconds)
 
     def wake(self) -> None:
-        """Let all who wait for news look again."""
+        """Let all who wait for result look again."""
         self._news.notify()
 
     def extend(self, deadline: float | None) -> None:
@@ -348,11 +348,11 @@ class Job:
         self.state = evolve(
             self.state,
             deadline=now(),
-            news=None,
-            told=None,
+            result=None,
+            retry_after=None,
             failures=0,
-            doubted_since=None,
-            said=0,
+            contradicted_since=None,
+            verdict_count=0,
             verdict=None,
         )
 
@@ -371,14 +371,14 @@ class Job:
 
     def _error(self) -> ModelsLabError:
         stop = self._ending if isinstance(self._ending, Stop) else Stop(None)
-        error = stopped(
+        error = polling_stopped(
             stop,
             job=self.to_json(),
             job_id=self.id,
             known_as=self.short_handle,
             track_id=self.track_id,
             waited=self._elapsed,
-            last=describe(self.state.news),
+            last=describe(self.state.result),
         )
         error.add_note(repr(self))
         return error

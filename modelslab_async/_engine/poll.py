@@ -12,12 +12,12 @@ import anyio.lowlevel
 
 from .._policy.durations import DurationModel, fallback
 from .._policy.poll import (
-    Budget,
     Finish,
-    NoAnswer,
+    NoReply,
     PollAfter,
     PollPolicy,
     PollResult,
+    RateLimiter,
     Stop,
     describe,
     is_about,
@@ -82,7 +82,7 @@ class Poller:
         """Rings for each job that is watched from now on."""
         self.trusts_webhooks = False
         """Whether the end of a job that has a webhook will be told, for all we have seen."""
-        self._budget = Budget(policy.rate)
+        self._rate_limiter = RateLimiter(policy.rate)
         self._watched: dict[tuple[str, str], Job] = {}
         self._by_track: dict[str, Job] = {}
         self._closed = False
@@ -223,12 +223,12 @@ class Poller:
         self._spawn(self._plan_anew())
 
     def _learn(self, job: Job, asked_at: float, *, told: bool) -> None:
-        """Learn how long a job took, and if that is news, plan anew for all others."""
+        """Learn how long a job took, and if that is result, plan anew for all others."""
         begun, unfinished = job.state.started, job.state.unfinished_at
         high = asked_at - begun
         low = None if unfinished is None else unfinished - begun
         self.durations.observe(job.kind, job.eta, high if told else low, high)
-        if self.durations.kinds[job.kind].samples in NEWS:
+        if self.durations.by_kind[job.kind].samples in NEWS:
             self._spawn(self._plan_anew())
 
     async def _plan_anew(self) -> None:
@@ -261,24 +261,24 @@ class Poller:
         await self._turn(job, in_time=in_time)
         asked_at = now()
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
-        news = await read_beside(answer, partial(_news, answer, job.sent, job.gives))
-        if not is_about(news, job.ids):
-            news = NoAnswer("the answer is about another job")
+        result = await read_beside(answer, partial(_poll_result, answer, job.sent, job.gives))
+        if not is_about(result, job.ids):
+            result = NoReply("the answer is about another job")
         retry_after = answer.retry_after if isinstance(answer, Response) else None
-        action = job.heard(news, asked_at, retry_after)
+        action = job.heard(result, asked_at, retry_after)
         away = pause(job.state, self.policy)
         if away is not None:
-            self._budget = self._budget.paused(now(), away)
+            self._rate_limiter = self._rate_limiter.paused(now(), away)
         if isinstance(action, Finish) and job.kind is not None:
             self._learn(job, asked_at, told=told)
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
             job.end(await self._found_behind(job, action) or action)
-        elif isinstance(news, NoAnswer):
+        elif isinstance(result, NoReply):
             wait = action.delay if isinstance(action, PollAfter) else None
-            reason = f"no answer to a poll ({news.reason})"
+            reason = f"no answer to a poll ({result.reason})"
             self._report(EventKind.WAITING, job, reason=safe_text(reason), seconds=wait)
         else:
-            self._report(EventKind.POLLED, job, reason=safe_text(describe(news)))
+            self._report(EventKind.POLLED, job, reason=safe_text(describe(result)))
 
     def _report(self, kind: EventKind, job: Job, **details: Any) -> None:
         self._events.emit(JobEvent(kind=kind, track_id=job.track_id, job_id=job.id, **details))
@@ -286,10 +286,12 @@ class Poller:
     async def _turn(self, job: Job, *, in_time: bool) -> None:
         """Wait for a time to ask; one that was given before a pause began is given again."""
         while True:
-            at, self._budget = self._budget.reserve(now(), job.state.deadline if in_time else None)
+            at, self._rate_limiter = self._rate_limiter.reserve(
+                now(), job.state.deadline if in_time else None
+            )
             if (wait := at - now()) > 0:
                 await anyio.sleep(wait)
-            if now() >= self._budget.opens(job.state.deadline if in_time else None):
+            if now() >= self._rate_limiter.pause_ends(job.state.deadline if in_time else None):
                 return
 
     async def _found_behind(self, job: Job, ending: Finish | Stop) -> Finish | None:
@@ -307,11 +309,11 @@ class Poller:
         return None
 
 
-def _news(answer: Response | NoResponse, sent: tuple[str, ...], gives: Output) -> PollResult:
+def _poll_result(answer: Response | NoResponse, sent: tuple[str, ...], gives: Output) -> PollResult:
     match answer:
         case NoResponse():
-            return NoAnswer(answer.reason)
+            return NoReply(answer.reason)
         case Response() if 300 <= answer.status < 400:
-            return NoAnswer(f"a redirect (HTTP {answer.status}), which is not followed")
+            return NoReply(f"a redirect (HTTP {answer.status}), which is not followed")
     reply = read_reply(answer.body, answer.status, sent=sent)
     return with_inline_text(reply) if gives == "text" else reply

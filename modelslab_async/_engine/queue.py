@@ -44,13 +44,13 @@ class Slots:
     def join(self, max_jobs: int) -> None:
         """One more client; the smallest setting among those that are open holds for all."""
         self._members.append(max_jobs)
-        self._pace = self._pace.asking(min(self._members))
+        self._pace = self._pace.with_max_jobs(min(self._members))
 
     def leave(self, max_jobs: int) -> None:
         """One client less. When it was the last, whoever still waits is sent away."""
         self._members.remove(max_jobs)
         if self._members:
-            self._pace = self._pace.asking(min(self._members))
+            self._pace = self._pace.with_max_jobs(min(self._members))
             self._wake()
             return
         self._stop_timer()
@@ -75,18 +75,18 @@ class Slots:
 
     def wait(self) -> tuple[str, float | None]:
         """Why a refused submit waits, and for how many seconds, if that is known."""
-        seconds = max(0.0, self._pace.next_at() - now())
-        if self._pace.is_rate:
+        seconds = max(0.0, self._pace.next_submit_at() - now())
+        if self._pace.is_rate_limited:
             return "rate limited by the API", seconds
         return f"the account's queue is full (limit {self._pace.limit})", seconds
 
     @property
-    def parked(self) -> float | None:
+    def blocked_for(self) -> float | None:
         """Seconds for which the server wants nothing, if it is more than anyone sleeps through."""
-        return self._pace.parked(now(), queued=self._taken)
+        return self._pace.blocked_for(now(), queued=self._taken)
 
     async def take(self, *, again: bool = False, client: object = None) -> Slot | None:
-        """Wait for a place; ``None``: there is none to wait for (`parked`, or sent away).
+        """Wait for a place; ``None``: there is none to wait for (`blocked_for`, or sent away).
 
         Args:
             again: this job was refused just before, and goes before newcomers.
@@ -127,11 +127,11 @@ class Slots:
         slot.give_back()
 
     def _free(self) -> bool:
-        return self._taken < self._pace.limit and now() >= self._pace.next_at()
+        return self._taken < self._pace.limit and now() >= self._pace.next_submit_at()
 
     def _taken_now(self) -> Slot:
         slot = Slot(self, was_freed=now() < self._pace.not_before)
-        self._pace = self._pace.left(now())
+        self._pace = self._pace.submitted(now())
         self._taken += 1
         return slot
 
@@ -157,7 +157,7 @@ class Slots:
         self._wake()
 
     def _wake(self) -> None:
-        if self.parked is not None:
+        if self.blocked_for is not None:
             self._send_away()
         while self._waiting and self._free():
             turn, _ = self._waiting.popleft()
@@ -175,7 +175,7 @@ class Slots:
     def _wake_later(self) -> None:
         self._stop_timer()
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(self._pace.next_at(), self._on_time)
+        self._timer = loop.call_at(self._pace.next_submit_at(), self._on_time)
 
     def _on_time(self) -> None:
         self._stop_timer()

@@ -42,9 +42,9 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 class LinkFailed(Exception):
     """One try at one link failed; what that means is for `_policy.download` to say."""
 
-    def __init__(self, setback: AttemptFailure) -> None:
-        super().__init__(setback.detail)
-        self.setback = setback
+    def __init__(self, failure: AttemptFailure) -> None:
+        super().__init__(failure.detail)
+        self.failure = failure
 
 
 @define
@@ -95,7 +95,7 @@ class Body:
             async with time_limit(seconds, grace=GRACE):
                 return await self._stream.readany()
         except (aiohttp.ClientError, OSError) as error:
-            failure = LinkFailed(_setback(error))
+            failure = LinkFailed(_attempt_failure(error))
         raise failure
 
 
@@ -198,11 +198,11 @@ class Storage:
                     **through(proxy),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = LinkFailed(_setback(error))
+            failure = LinkFailed(_attempt_failure(error))
         except RuntimeError as error:  # names are looked up in a thread
             if not lacks_thread(error):
                 raise
-            failure = LinkFailed(_setback(error))
+            failure = LinkFailed(_attempt_failure(error))
         if attempt.forbidden is not None and not attempt.sockets:
             failure = LinkFailed(_refusal(address_refused(link.host, attempt.forbidden)))
         raise failure
@@ -286,7 +286,7 @@ def _validator(response: aiohttp.ClientResponse) -> str | None:
     return strong_validator(*(response.headers.get(name) for name in names))
 
 
-def _setback(error: Exception) -> AttemptFailure:
+def _attempt_failure(error: Exception) -> AttemptFailure:
     # An unknown certificate is a ValueError, too, and says nothing about the link.
     if isinstance(error, ValueError) and not isinstance(error, OSError):
         return AttemptFailure(FailureKind.REFUSED, "the link is no URL")

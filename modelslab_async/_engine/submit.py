@@ -18,14 +18,14 @@ import anyio
 import anyio.lowlevel
 from attrs import evolve, frozen
 
-from .._policy.error_mapping import may_exist, no_answer, parked, said_no
+from .._policy.error_mapping import blocked, no_response, request_refused, submit_unknown
 from .._policy.poll import Finish, PollState
 from .._policy.queue import MAX_WAIT, backoff
 from .._policy.submit import Accepted, Busy, NotSent, Outcome, Rejected, Unknown, classify
 from .._protocol.inline import with_inline_text
 from .._protocol.output import Output
 from .._protocol.replies import Finished, Pending, Refused, Ticket, read_reply, with_id
-from .._protocol.retry_after import longer
+from .._protocol.retry_after import max_or_none
 from .._protocol.urls import fetch_route
 from .._protocol.wire_json import Encoded
 from .._protocol.wire_values import id_in_fragment
@@ -202,7 +202,7 @@ class Submitter:
         )
         if known not in self._known:
             await self._poller.ask(job)
-        news = job.state.news
+        news = job.state.result
         if known in self._known or not isinstance(news, Finished | Ticket | Pending):
             return None
         if news.track_id not in (None, str(submission.track_id)):
@@ -218,7 +218,7 @@ class Submitter:
                 slot.give_back()
             raise ConfigurationError("the client was closed before this request was sent")
         if slot is None:
-            raise parked(self._slots.parked or 0.0, submission.track_id)
+            raise blocked(self._slots.blocked_for or 0.0, submission.track_id)
         return slot
 
     async def _await_attempt(self, attempt: _Attempt) -> _Result:
@@ -379,7 +379,7 @@ def _outcome(
         if route is not None:
             reply = with_id(reply, route[1])
         if isinstance(reply, Refused):
-            reply = evolve(reply, retry_after=longer(reply.retry_after, answer.retry_after))
+            reply = evolve(reply, retry_after=max_or_none(reply.retry_after, answer.retry_after))
         return classify(reply, answer.status), answer.status
 
     if answer.sent:
@@ -393,18 +393,18 @@ def _error(result: _Result, submission: Submission) -> ModelsLabError | None:
     match result.outcome:
         case Unknown(reason, hint):
             known_as = hint and short_handle(hint, f"{request.fetch}/{hint}", request.gives)
-            return may_exist(reason, track_id, hint, known_as)
+            return submit_unknown(reason, track_id, hint, known_as)
         case Rejected(reply):
-            return said_no("submit", reply, result.status, track_id=track_id)
+            return request_refused("submit", reply, result.status, track_id=track_id)
         case Busy(reply) if (reply.retry_after or 0.0) > MAX_WAIT and reply.maximum is None:
-            return said_no("submit", reply, result.status, track_id=track_id)
+            return request_refused("submit", reply, result.status, track_id=track_id)
         case NotSent(permanent=True):
             return _unreachable(result.outcome, track_id)
     return None
 
 
 def _unreachable(outcome: NotSent, track_id: int | str) -> ModelsLabError:
-    return no_answer("submit", outcome.reason, timed_out=outcome.timed_out, track_id=track_id)
+    return no_response("submit", outcome.reason, timed_out=outcome.timed_out, track_id=track_id)
 
 
 def _tell(

@@ -11,99 +11,99 @@ from typing import TypeAlias
 from attrs import evolve, field, frozen
 
 from .._protocol.output import Judged
-from .._protocol.retry_after import longer
+from .._protocol.retry_after import max_or_none
 from .._protocol.sound import Completeness
 from .validators import at_least
 
 _MAX_ROUND_WAIT = 15.0
 _WRONG_ROUNDS = 3
 
-# A link's whole time, in units of `DownloadPolicy.timeout`: 30 s by default.
-_LONGEST = 240
-_KNOWN_AFTER = 2
-_UNANNOUNCED = 10
-_FAIR = 4
+# Limits for one link. Times are multiples of `DownloadPolicy.timeout`, which is 30 s by default.
+_MAX_LINK_TIME = 240
+_MIN_TIME_TO_EXTRAPOLATE = 2
+_MIN_TIME_WITHOUT_SIZE = 10
+_RATE_FACTOR_WITHOUT_SIZE = 4  # times `min_rate`
 
 
 @frozen(kw_only=True)
 class DownloadPolicy:
-    """How hard to try for a file.
+    """How persistently to download a file.
 
     Attributes:
-        patience: seconds without a new byte after which a file is given up. Links of a finished
-            job answer 404 for a while (CDN lag), sometimes for minutes.
-        first_wait: seconds after the first round over all links; doubles up to 15.
-        timeout: seconds for connecting and the head of an answer, and then for more of its body.
+        patience: seconds without a new byte after which the download fails. Links of a finished
+            job return 404 for a while (CDN lag), sometimes for minutes.
+        first_wait: seconds to wait after the first round over all links; doubles up to 15.
+        timeout: seconds for connecting and the response's head, then for each further read.
         min_rate: bytes per second; a link that is slower for ``timeout`` is abandoned for the
-            next. So is one that would take over 240 times ``timeout`` (two hours) for the whole
-            file, or that announces no size and is under four times this rate for ten times
-            ``timeout``: no host holds a slot for ever.
-        max_bytes: a larger file is refused.
+            next. So is a link that would take over 240 times ``timeout`` (two hours) for the whole
+            file, or that announces no size and stays under four times this rate for ten times
+            ``timeout``. No host can hold a download slot forever.
+        max_bytes: the largest file to accept.
     """
 
     patience: float = field(default=120.0, validator=at_least(0))
-    first_wait: float = field(default=0.5, validator=at_least(0, more=True))
-    timeout: float = field(default=30.0, validator=at_least(0, more=True))
+    first_wait: float = field(default=0.5, validator=at_least(0, exclusive=True))
+    timeout: float = field(default=30.0, validator=at_least(0, exclusive=True))
     min_rate: float = field(default=1024.0, validator=at_least(0))
-    max_bytes: int = field(default=512 * 1024 * 1024, validator=at_least(0, more=True))
+    max_bytes: int = field(default=512 * 1024 * 1024, validator=at_least(0, exclusive=True))
 
 
 class Integrity(enum.StrEnum):
-    """What vouches for a published file being whole."""
+    """The evidence that a published file is complete."""
 
     EXACT = "exact"
-    """The file's own sizes or counts and the length that the server announced both agree."""
+    """The file's own sizes or counts agree with the length that the server announced."""
     LENGTH = "length"
-    """The announced length; the format, or its streaming header, says nothing."""
+    """The announced length; the format, or its streaming header, states no size."""
     RIFF = "riff"
     """The sizes in a WAV file's own header; the server announced no length."""
     STRUCTURE = "structure"
-    """The same for other formats: all frames that the file counts are there, and whole."""
+    """The same for other formats: every frame that the file counts is present and complete."""
     REPEATED = "repeated"
-    """Two transfers that ended properly gave the same bytes; nothing names a length."""
+    """Two transfers that ended properly gave the same bytes; no length is stated anywhere."""
     MENDED = "mended"
-    """Any of these, and the header was written anew, so that other programs read the file."""
+    """Any of the above, and the header was rewritten so that other programs can read the file."""
     SOURCE_SHORT = "source_short"
-    """Two whole transfers gave the same bytes, and they end before the header says so."""
+    """Two complete transfers gave the same bytes, fewer than the header states."""
     ANNOUNCED = "announced"
-    """The announced length alone: what these bytes are cannot be judged here."""
+    """The announced length alone: this client cannot check such content."""
 
 
 class Ending(enum.Enum):
-    """How a transfer that ended by itself showed that it had ended."""
+    """How a transfer that was not interrupted signalled its end."""
 
-    ANNOUNCED = "a length was announced, and so many bytes came"
-    MARKED = "the last chunk, or the end of a compressed stream, says that all has come"
+    ANNOUNCED = "as many bytes as announced arrived"
+    MARKED = "the last chunk or the end of a compressed stream arrived"
     CLOSED = "the connection was closed"
 
 
 class FailureKind(enum.Enum):
-    """Why one try at one link gave no file."""
+    """Why one attempt at one link produced no file."""
 
     NETWORK = "the connection failed"
-    SLOW = "the file comes too slowly"
-    CUT = "the file stopped early"
+    SLOW = "the transfer is too slow"
+    CUT = "the file is incomplete"
     BUSY = "the host is busy"
     GONE = "the link is dead"
-    WRONG = "it is not what was asked for"
-    REFUSED = "the link may not be used"
-    ADDRESS = "its address may not be connected to"
+    WRONG = "the content is not what was requested"
+    REFUSED = "the link is not allowed"
+    ADDRESS = "connections to its address are not allowed"
 
 
 @frozen
 class AttemptFailure:
-    """One try that failed.
+    """One failed attempt.
 
     Attributes:
-        trouble: its kind.
-        detail: in words of ours.
-        progressed: whether it brought bytes that the next try can build on.
-        retry_after: seconds that the host asked for.
-        fingerprint: sha256 of a transfer that ended properly and proved too little by itself; a
-            second one of the same bytes may prove more.
+        kind: why it failed.
+        detail: the reason in our own words, never the server's text.
+        progressed: whether it received bytes from which the next attempt can resume.
+        retry_after: seconds that the host asked to wait.
+        fingerprint: sha256 of a transfer that ended properly but is not sufficient evidence; a
+            second transfer of the same bytes may be.
     """
 
-    trouble: FailureKind
+    kind: FailureKind
     detail: str = ""
     progressed: bool = False
     retry_after: float | None = None
@@ -112,7 +112,7 @@ class AttemptFailure:
 
 @frozen
 class Transfer:
-    """How far one file's tries have come."""
+    """The state of one file's attempts."""
 
     links: int
     last_progress: float
@@ -120,7 +120,7 @@ class Transfer:
     rounds: int = 0
     wait: float | None = None
     refreshed: bool = False
-    seen: tuple[AttemptFailure, ...] = ()
+    failures: tuple[AttemptFailure, ...] = ()
 
 
 @frozen
@@ -133,14 +133,14 @@ class Get:
 
 @frozen
 class Refresh:
-    """All links are dead: ask the API for new ones, once."""
+    """Ask the API once for new links: all known ones are dead."""
 
 
 @frozen
 class Abort:
-    """No link leads to the file; the trouble that says most."""
+    """Fail: no link gave the file. Carries the most informative failure."""
 
-    trouble: FailureKind
+    kind: FailureKind
     detail: str
 
 
@@ -148,85 +148,88 @@ Step: TypeAlias = Get | Refresh | Abort
 
 
 def next_step(
-    transfer: Transfer, setback: AttemptFailure, now: float, policy: DownloadPolicy
+    transfer: Transfer, failure: AttemptFailure, now: float, policy: DownloadPolicy
 ) -> tuple[Transfer, Step]:
-    """What to do after a try that failed."""
-    if setback.progressed:
-        again = evolve(transfer, last_progress=now, rounds=0, wait=None, seen=())
-        return again, Get(transfer.link, 0.0)
-    tried = evolve(
+    """Return the new state and what to do after a failed attempt."""
+    if failure.progressed:
+        resumed = evolve(transfer, last_progress=now, rounds=0, wait=None, failures=())
+        return resumed, Get(transfer.link, 0.0)
+    advanced = evolve(
         transfer,
         link=(transfer.link + 1) % transfer.links,
-        wait=longer(transfer.wait, setback.retry_after),
-        seen=(*transfer.seen, setback)[-16:],
+        wait=max_or_none(transfer.wait, failure.retry_after),
+        failures=(*transfer.failures, failure)[-16:],
     )
-    if tried.link:
-        return tried, Get(tried.link, 0.0)
-    return _next_round(evolve(tried, rounds=transfer.rounds + 1), now, policy)
+    if advanced.link:
+        return advanced, Get(advanced.link, 0.0)
+    return _next_round(evolve(advanced, rounds=transfer.rounds + 1), now, policy)
 
 
 _FINAL = frozenset({FailureKind.REFUSED, FailureKind.ADDRESS, FailureKind.WRONG})
 
 
 def _next_round(transfer: Transfer, now: float, policy: DownloadPolicy) -> tuple[Transfer, Step]:
-    kinds = {setback.trouble for setback in transfer.seen}
+    kinds = {failure.kind for failure in transfer.failures}
     refused = kinds <= {FailureKind.REFUSED, FailureKind.ADDRESS}
     hopeless = kinds <= _FINAL and transfer.rounds >= _WRONG_ROUNDS
-    left = transfer.last_progress + policy.patience - now
-    # No file is called lost before the API was asked where it is.
-    stale = FailureKind.GONE in kinds and (transfer.rounds >= 2 or left <= 0)
+    remaining = transfer.last_progress + policy.patience - now
+    # Ask the API for current links before reporting a file as lost.
+    stale = FailureKind.GONE in kinds and (transfer.rounds >= 2 or remaining <= 0)
     if stale and not transfer.refreshed:
         return evolve(transfer, refreshed=True), Refresh()
-    if refused or hopeless or left <= 0:
-        return transfer, _give_up(transfer.seen)
+    if refused or hopeless or remaining <= 0:
+        return transfer, _abort(transfer.failures)
     wait = min(_MAX_ROUND_WAIT, policy.first_wait * 2.0 ** min(transfer.rounds - 1, 10))
-    # A host that asks for a year is tried once more when our patience ends.
-    return evolve(transfer, wait=None), Get(0, min(left, max(wait, transfer.wait or 0.0)))
+    # However long a host asks to wait, it gets one more attempt when our patience ends.
+    return evolve(transfer, wait=None), Get(0, min(remaining, max(wait, transfer.wait or 0.0)))
 
 
-_MOST_TELLING = (
-    FailureKind.ADDRESS,  # the only one that a setting of the caller's ends
+_BY_RELEVANCE = (
+    FailureKind.ADDRESS,  # the only one that the caller can fix with a setting
     FailureKind.CUT,
     FailureKind.WRONG,
     FailureKind.SLOW,
     FailureKind.BUSY,
     FailureKind.NETWORK,
-    FailureKind.GONE,  # said of a file alone that no link leads to
+    FailureKind.GONE,  # reported only if every link is dead
     FailureKind.REFUSED,
 )
 
 
-def _give_up(seen: tuple[AttemptFailure, ...]) -> Abort:
-    worst = min(reversed(seen), key=lambda setback: _MOST_TELLING.index(setback.trouble))
-    return Abort(worst.trouble, worst.detail)
+def _abort(failures: tuple[AttemptFailure, ...]) -> Abort:
+    reported = min(reversed(failures), key=lambda failure: _BY_RELEVANCE.index(failure.kind))
+    return Abort(reported.kind, reported.detail)
 
 
-def too_slow(received: int, left: int | None, elapsed: float, policy: DownloadPolicy) -> str | None:
-    """Why a link takes too long as a whole to stay with it, or ``None``.
+def too_slow(
+    received: int, remaining: int | None, elapsed: float, policy: DownloadPolicy
+) -> str | None:
+    """Return why a link is too slow overall to stay with, or ``None``.
 
-    A host that gives a little more than the minimum rate would hold its slot for days.
+    Without this, a host slightly above the minimum rate could hold a download slot for days.
 
     Args:
-        received: bytes that this link gave.
-        left: bytes that are to come, if the link announced a size.
-        elapsed: seconds since its answer began.
-        policy: with the minimum rate.
+        received: bytes received from this link.
+        remaining: bytes still missing; ``None`` if the link announced no size.
+        elapsed: seconds since its response began.
+        policy: provides the minimum rate and the timeout.
     """
-    longest = _LONGEST * policy.timeout
-    if elapsed >= longest:
-        return f"not complete after {longest:g} s"
-    if left is None:
-        fair = _FAIR * policy.min_rate
-        if elapsed >= _UNANNOUNCED * policy.timeout and received < fair * elapsed:
-            return f"no size announced, and under {fair:g} bytes/s (4 times min_rate)"
+    limit = _MAX_LINK_TIME * policy.timeout
+    if elapsed >= limit:
+        return f"not complete after {limit:g} s"
+    if remaining is None:
+        rate = _RATE_FACTOR_WITHOUT_SIZE * policy.min_rate
+        if elapsed >= _MIN_TIME_WITHOUT_SIZE * policy.timeout and received < rate * elapsed:
+            return f"no size announced, and under {rate:g} bytes/s (4 times min_rate)"
         return None
-    if elapsed >= _KNOWN_AFTER * policy.timeout and left * elapsed > longest * received:
-        return f"at this rate it would take over {longest:g} s"
+    known = elapsed >= _MIN_TIME_TO_EXTRAPOLATE * policy.timeout
+    if known and remaining * elapsed > limit * received:
+        return f"at this rate it would take over {limit:g} s"
     return None
 
 
 def judge_status(status: int, *, resuming: bool) -> FailureKind | None:
-    """What the status of a download means; ``None``: its body may be read."""
+    """Return the failure that a download's HTTP status means; ``None``: read its body."""
     if status == 200 or (status == 206 and resuming):
         return None
     if status in (408, 425, 429) or status >= 500:
@@ -239,20 +242,20 @@ def judge_status(status: int, *, resuming: bool) -> FailureKind | None:
 def integrity_of(
     sound: Judged, ending: Ending, *, confirmed: bool = False
 ) -> Integrity | AttemptFailure:
-    """What vouches for a transfer that ended by itself, or why it may not be published.
+    """Return the evidence that a finished transfer is complete, or why it must not be published.
 
     Args:
-        sound: what the bytes are.
-        ending: what showed that the transfer had ended.
-        confirmed: an earlier transfer that ended properly gave the same bytes.
+        sound: the result of examining the bytes.
+        ending: how the transfer signalled its end.
+        confirmed: whether an earlier transfer that ended properly gave the same bytes.
     """
-    found = _vouching(sound, ending, confirmed)
+    found = _judge_evidence(sound, ending, confirmed)
     if sound.mended and isinstance(found, Integrity) and found is not Integrity.SOURCE_SHORT:
         return Integrity.MENDED
     return found
 
 
-def _vouching(sound: Judged, ending: Ending, confirmed: bool) -> Integrity | AttemptFailure:
+def _judge_evidence(sound: Judged, ending: Ending, confirmed: bool) -> Integrity | AttemptFailure:
     announced = ending is Ending.ANNOUNCED
     if sound.completeness is Completeness.SHORT:
         if announced and confirmed:
@@ -271,9 +274,9 @@ def _vouching(sound: Judged, ending: Ending, confirmed: bool) -> Integrity | Att
 
 
 def can_be_repeated(sound: Judged, ending: Ending) -> bool:
-    """Whether a second transfer of the same bytes proves more than this one.
+    """Return whether a second transfer of the same bytes would be sufficient evidence.
 
-    A connection that closes shows nothing: what cuts it may cut it there again. Whole frames up to
-    that end make it as improbable as a mark does.
+    A closed connection proves nothing: whatever cut it may cut it at the same byte again. If the
+    data ends with a complete frame, that is as improbable as with an explicit end mark.
     """
     return ending is not Ending.CLOSED or sound.completeness is Completeness.UNKNOWN

@@ -1,7 +1,8 @@
 """Estimate how long jobs take, to decide when to poll the next one.
 
-Two series are kept: the seconds of each kind of request, and the seconds of all jobs as a part of
-the server's ETA. Whichever varies less is used. Nothing here waits or reads a clock.
+There are two series: durations in seconds per kind of request, and the durations of all jobs as
+fractions of the server's ETA. The one that varies less is used. Nothing here waits or reads a
+clock.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from attrs import define, field, frozen
 
 POLL_COST = 0.015
-"""A poll costs as much as noticing the end of a job too late by this part of its duration."""
+"""One poll costs as much as noticing a job's end late by this fraction of its duration."""
 
 _MIN_STEP = 0.02
 _MIN_DEVIATION = 0.01
@@ -19,7 +20,7 @@ _FIRST_DEVIATION = 0.15
 _MIN_WEIGHT = 1 / 16
 _PROBES = 3
 _PROBE_EVERY = 16
-_ETA_RANGE = (1e-3, 1e6)  # beyond these, an ETA would be more than numbers can bear
+_ETA_RANGE = (1e-3, 1e6)  # seconds; ETAs outside this range would overflow or underflow
 
 
 @frozen
@@ -28,8 +29,8 @@ class Schedule:
 
     Attributes:
         first: the age of the first poll.
-        step: how long to wait after a poll, as a part of the age; ``None``: as the policy says.
-        late: the age from which on the job takes longer than was to be expected.
+        step: the wait after a poll as a fraction of the age; ``None``: use the policy's.
+        late: the age from which the job counts as late.
     """
 
     first: float
@@ -37,20 +38,20 @@ class Schedule:
     late: float = math.inf
 
     def step_at(self, age: float, growth: float) -> float:
-        """How long to wait at this age, as a part of it: late jobs are polled ever less often."""
+        """Return the wait at this age, as a fraction of it; it grows once the job is late."""
         if self.step is None:
             return growth
-        if self.late == math.inf:  # nothing is expected of it, so it is never late
+        if self.late == math.inf:  # no estimate, so it is never late
             return self.step
         return min(growth, max(self.step, (age / self.late - 1) / 2))
 
 
 @frozen
 class Estimate:
-    """Weighted mean and deviation of the logarithm of durations, and of how many jobs.
+    """Weighted mean and deviation of log durations, and the number of samples.
 
-    Durations vary by factors, hence the logarithm. This is how TCP estimates round trips (RFC 6298,
-    section 2), with the variance in place of the mean deviation.
+    Durations vary by factors, hence the logarithm. This is how TCP estimates round-trip times
+    (RFC 6298, section 2), with the variance in place of the mean deviation.
     """
 
     mean: float
@@ -58,10 +59,10 @@ class Estimate:
     samples: int = 1
 
     def observe(self, low: float | None, high: float) -> Estimate:
-        """The estimate after one more job, between ``low``, if known, and ``high`` (logarithms).
+        """Return the estimate after one more job that took between ``low`` and ``high`` (logs).
 
-        A job that was done when first polled tells only that it took no longer, and counts as one
-        that ended a deviation earlier.
+        ``low`` is ``None`` for a job that was done at its first poll. This gives only an upper
+        bound, so the job counts as if it had ended one deviation earlier.
         """
         seen = high - self.deviation if low is None else (low + high) / 2
         weight, error = max(1 / (self.samples + 1), _MIN_WEIGHT), seen - self.mean
@@ -73,20 +74,20 @@ class Estimate:
         )
 
     def schedule(self, scale: float = 1.0, *, min_interval: float = 0.0) -> Schedule:
-        """When to poll, so that polls and lag together cost least.
+        """Return the schedule that minimizes the combined cost of polls and lag.
 
-        For a normal distribution, evenly spaced polls from some point on are close to the best, and
-        this point and step are close to the best of those (a test searches for better ones).
+        For a normal distribution, evenly spaced polls from some point on are close to optimal, and
+        this point and step are close to the best such pair (a test searches for better ones).
 
         Args:
-            scale: seconds that the estimate is about a part of.
-            min_interval: seconds between two polls. Where that is long for such jobs, the first
-                poll waits until another would hardly be needed.
+            scale: seconds; the estimate is a fraction of this.
+            min_interval: least seconds between two polls. If that is long compared with the jobs,
+                the first poll waits until a second one is hardly needed.
         """
         step = max(_MIN_STEP, math.sqrt(2 * POLL_COST * self.deviation))
         first = 0.6 + 0.53 * math.log(POLL_COST / self.deviation)
         longer = max(step, min_interval / (scale * math.exp(self.mean)))
-        first = max(first, _where_density_is(self.deviation / (POLL_COST + longer)))
+        first = max(first, _density_crossing(self.deviation / (POLL_COST + longer)))
         return Schedule(
             first=scale * math.exp(self.mean + first * self.deviation),
             step=step,
@@ -94,45 +95,45 @@ class Estimate:
         )
 
 
-def _where_density_is(value: float) -> float:
-    """The number beyond which the normal density is less; minus infinity: it is less everywhere."""
+def _density_crossing(value: float) -> float:
+    """Return where the normal density falls below a value; minus infinity if it always is."""
     part = value * math.sqrt(2 * math.pi)
     return math.sqrt(-2 * math.log(part)) if part < 1 else -math.inf
 
 
 @define
 class DurationModel:
-    """What the finished jobs of a client say about the next one.
+    """Predicts the duration of a client's next job from its finished ones.
 
     Attributes:
-        first_poll: the earliest age at which to poll a job of which nothing is known yet.
-        min_interval: seconds between two polls of one job, at least.
-        kinds: the estimate for each kind of request.
-        of_eta: of the duration as a part of the ETA.
+        first_poll: the earliest age, in seconds, at which to poll a job without an estimate.
+        min_interval: least seconds between two polls of one job.
+        by_kind: the estimate per kind of request.
+        of_eta: the estimate of the duration as a fraction of the ETA.
     """
 
     first_poll: float
     min_interval: float
-    kinds: dict[object, Estimate] = field(factory=dict)
+    by_kind: dict[object, Estimate] = field(factory=dict)
     of_eta: Estimate | None = None
     _jobs: dict[object, int] = field(factory=dict)
 
     def is_probe(self, kind: object, eta: float | None) -> bool:
-        """Whether to poll the next job early, to find out if it takes that long.
+        """Return whether to poll the next job early, to check the estimate.
 
-        The first few jobs are probes, and a few of all later: who polls only when a job should be
-        done never learns that it was done long before.
+        The first few jobs are probes, and every 16th later one: a client that polls only when a
+        job should be done never learns that jobs are done long before.
         """
         subject = None if eta else kind
         number = self._jobs[subject] = self._jobs.get(subject, 0) + 1
         return number <= _PROBES or number % _PROBE_EVERY == 0
 
     def schedule(self, kind: object, eta: float | None, *, probe: bool = False) -> Schedule:
-        """By ETA or by kind, whichever has varied less; else as the server says.
+        """Return the schedule by ETA or by kind, whichever varies less; else by the bare ETA.
 
-        Where nothing is known, polls are few until a probe knows more.
+        Without either, polls are few until a probe has finished.
         """
-        by_kind, eta = self.kinds.get(kind), _clamped(eta)
+        by_kind, eta = self.by_kind.get(kind), _clamped(eta)
         if eta and self.of_eta and (by_kind is None or self.of_eta.deviation <= by_kind.deviation):
             return self.of_eta.schedule(eta, min_interval=self.min_interval)
         if by_kind is not None:
@@ -143,19 +144,19 @@ class DurationModel:
         return Schedule(self.first_poll, step=None if probe else 1.0)
 
     def observe(self, kind: object, eta: float | None, low: float | None, high: float) -> None:
-        """One more job of this kind was done at the age ``high``, and not yet at ``low``."""
+        """Add one job of this kind that was done at age ``high`` but not yet at age ``low``."""
         high = max(high, 1e-3)
         low = None if low is None or low <= 0 else min(low, high)
-        self.kinds[kind] = _observed(self.kinds.get(kind), low, high)
+        self.by_kind[kind] = _observed(self.by_kind.get(kind), low, high)
         if eta := _clamped(eta):
             self.of_eta = _observed(self.of_eta, low and low / eta, high / eta)
 
     @property
     def longest(self) -> float | None:
-        """Seconds that the slowest kind of job takes, if any is known."""
-        if not self.kinds:
+        """The mean duration in seconds of the slowest kind of job, or ``None`` without samples."""
+        if not self.by_kind:
             return None
-        return math.exp(max(estimate.mean for estimate in self.kinds.values()))
+        return math.exp(max(estimate.mean for estimate in self.by_kind.values()))
 
 
 def _clamped(eta: float | None) -> float | None:
@@ -170,14 +171,14 @@ def _observed(estimate: Estimate | None, low: float | None, high: float) -> Esti
 
 
 def fallback(schedule: Schedule, growth: float) -> Schedule:
-    """The schedule of a job whose end a webhook reports: poll when that is overdue.
+    """Return the schedule for a job whose end a webhook reports: poll only when that is overdue.
 
-    Should the webhook be lost this once, that is noticed later than by polling, by this part of the
-    job's age at most: the first poll comes so much later, and then one after each such part.
+    If this webhook is lost, the client notices the job's end later than by polling, but by no more
+    than the fraction ``growth`` of the job's age.
 
     Args:
-        schedule: when polling alone would ask.
-        growth: the time between two polls, as a part of the job's age, as a policy has it.
+        schedule: the schedule for polling alone.
+        growth: `PollPolicy.growth`: the time between two polls as a fraction of the job's age.
     """
     overdue = schedule.late if math.isfinite(schedule.late) else 0.0
     return Schedule(max(schedule.first, min(overdue, schedule.first * (1 + growth))))

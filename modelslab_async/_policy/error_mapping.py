@@ -1,4 +1,4 @@
-"""Put what was decided into the error that a caller sees: what, which job, and what to do next."""
+"""Turn decisions into the errors that callers see: what happened, to which job, what to do next."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ _REFUSALS: dict[Refusal, tuple[type[APIError], str]] = {
         "check the key (MODELSLAB_API_KEY) against your ModelsLab dashboard",
     ),
     Refusal.CREDITS: (InsufficientCredits, "add credits to the account, then send it again"),
-    Refusal.PLAN: (PermissionDenied, "the account's plan does not include this; see your plan"),
+    Refusal.PLAN: (PermissionDenied, "your account's plan does not include this"),
     Refusal.REQUEST: (BadRequest, "change the request; it was not accepted and costs nothing"),
-    Refusal.RATE: (RateLimited, "send it again after that time; it costs nothing"),
+    Refusal.RATE: (RateLimited, "it was not accepted and costs nothing: send it again later"),
     Refusal.SERVER: (ServerError, "try again later"),
 }
 
@@ -60,22 +60,22 @@ _FAILURES: dict[Failure, tuple[type[APIError], str]] = {
     ),
     Failure.NO_ROUTE: (
         NotFound,
-        "there is no such address, and nothing was accepted: check MODELSLAB_BASE_URL",
+        "this URL does not exist, so nothing was accepted: check MODELSLAB_BASE_URL",
     ),
 }
 
 
-def no_answer(
+def no_response(
     what: str, reason: str, *, timed_out: bool, track_id: int | str | None = None
 ) -> TransportError:
-    """The error for a request of which nothing came back, and which cost nothing."""
+    """Return the error for a request that got no response and cost nothing."""
     kind = RequestTimeout if timed_out else TransportError
     return kind(
         f"{what}: {reason}; nothing was accepted, so it can be tried again", track_id=track_id
     )
 
 
-def said_no(
+def request_refused(
     what: str,
     reply: Refused | Failed,
     status: int,
@@ -85,17 +85,17 @@ def said_no(
     known_as: str | None = None,
     track_id: int | str | None = None,
 ) -> APIError:
-    """The error for an answer that turns a request away."""
+    """Return the error for a reply that refuses a request."""
     kind, remedy = _kind(reply)
     named = job_id or reply.id
     if job is not None:
-        remedy = _ABOUT_A_JOB.format(known_as)
+        remedy = _KEEP_THE_JOB.format(known_as)
     elif named is not None:
-        remedy = f"the answer names job {named}: see in your wallet whether it was billed"
+        remedy = f"the reply names job {named}: check in your wallet whether it was billed"
     message = f"{what}: {reply.message or 'refused without a reason'} (HTTP {status}); {remedy}"
     wait = reply.retry_after if isinstance(reply, Refused) else None
     return kind(
-        message if wait is None else f"{message} (it asks to wait {wait:.0f} s)",
+        message if wait is None else f"{message} (retry after {wait:.0f} s)",
         status_code=status,
         server_message=reply.message,
         retry_after=wait,
@@ -105,9 +105,9 @@ def said_no(
     )
 
 
-# Whoever asks about a job has paid for it: "send it again" would be advice to pay twice.
-_ABOUT_A_JOB = (
-    "the job stays paid for and may go on: settle this, then resume with client.job({!r})"
+# The job of a refused poll is already paid for: "send it again" would be advice to pay twice.
+_KEEP_THE_JOB = (
+    "the job is paid for and may still be running: fix this, then resume with client.job({!r})"
 )
 
 
@@ -117,40 +117,40 @@ def _kind(reply: Refused | Failed) -> tuple[type[APIError], str]:
     return _FAILURES[reply.reason]
 
 
-def parked(seconds: float, track_id: int | str) -> RateLimited:
-    """The error for a submit that was not sent, because an earlier answer asked for a long wait."""
+def blocked(seconds: float, track_id: int | str) -> RateLimited:
+    """Return the error for a submit that was not sent because of an earlier, long Retry-After."""
     return RateLimited(
-        f"submit: the API asked to be left alone for another {seconds:.0f} s; this request was not "
-        "sent and costs nothing: send it again after that time",
+        f"submit: rate limited, retry after {seconds:.0f} s; this request was not sent and costs "
+        "nothing",
         retry_after=seconds,
         track_id=track_id,
     )
 
 
-def cannot_read(what: str, reply: Reply, status: int) -> UnexpectedReply:
-    """The error for an answer that has no meaning where it came."""
-    reason = reply.reason if isinstance(reply, Unreadable) else "an answer to something else"
+def unexpected_reply(what: str, reply: Reply, status: int) -> UnexpectedReply:
+    """Return the error for a reply that makes no sense for this request."""
+    reason = reply.reason if isinstance(reply, Unreadable) else "a reply to another request"
     return UnexpectedReply(
-        f"{what}: the answer is {reason} (HTTP {status}); try again later, and if it stays so, "
+        f"{what}: the response is {reason} (HTTP {status}); try again later, and if this persists, "
         "check MODELSLAB_BASE_URL",
         status_code=status,
         excerpt=reply.excerpt if isinstance(reply, Unreadable) else "",
     )
 
 
-def may_exist(
+def submit_unknown(
     reason: str, track_id: int | str, hint: str | None, known_as: str | None = None
 ) -> SubmitUnknown:
-    """The error for a submit that may have made a job which we do not know.
+    """Return the error for a submit with an unknown outcome: it may have created a job.
 
     Args:
-        reason: why it is not known.
+        reason: why the outcome is unknown.
         track_id: of the request.
-        hint: the id of a job that a broken answer seems to name.
-        known_as: what `ModelsLab.job` takes for that one, if the id is not enough.
+        hint: the job id that a damaged response seems to contain.
+        known_as: what to pass to `ModelsLab.job` for that job, if the id is not enough.
     """
     job = known_as or hint
-    named = f" (a broken answer named id {hint}: try client.job({job!r}))" if hint else ""
+    named = f" (a damaged response names id {hint}: try client.job({job!r}))" if hint else ""
     return SubmitUnknown(
         f"a job may exist and be billed, with track_id {track_id}: {reason}{named}; "
         "look for it in your ModelsLab dashboard before you send the request again",
@@ -159,27 +159,27 @@ def may_exist(
     )
 
 
-def outage(count: int, last: SubmitUnknown) -> SubmitUnknown:
-    """The error for submits that all went unanswered: what goes on like this pays for nothing."""
+def submit_outage(count: int, last: SubmitUnknown) -> SubmitUnknown:
+    """Return the error that stops a batch after many submits in a row with unknown outcomes."""
     return SubmitUnknown(
-        f"{count} submits in a row have no answer that says what became of them, the last with "
-        f"track_id {last.track_id}; nothing more is sent, and none of them is sent again: "
-        "see whether the API works, then run the batch again, which looks for their jobs",
+        f"the outcome of {count} submits in a row is unknown, the last with track_id "
+        f"{last.track_id}; nothing more is sent, and none of them is sent again: check that the "
+        "API works, then run the batch again, which looks for their jobs",
         track_id=last.track_id,
     )
 
 
-def nothing_arrives(count: int, last: ModelsLabError) -> IncompleteDownload:
-    """The error for files that did not arrive: to pay for more of them would be no use."""
+def download_outage(count: int, last: ModelsLabError) -> IncompleteDownload:
+    """Return the error that stops a batch because downloads keep failing: no more paid jobs."""
     return IncompleteDownload(
-        f"no file arrives: {count} were given up, the last with: {last}. Nothing more is sent. All "
-        "that is finished is paid for and stays on the server: run the batch again later, which "
-        "downloads it free, rows in output_lost when they are named for a retry",
+        f"downloads keep failing: {count} files failed, the last with: {last}. Nothing more is "
+        "sent. Finished jobs are paid for and their files stay on the server: run the batch again "
+        "later to download them for free (rows in output_lost only if named for a retry)",
         job_id=last.job_id,
     )
 
 
-def stopped(
+def polling_stopped(
     stop: Stop,
     *,
     job: str,
@@ -189,22 +189,22 @@ def stopped(
     waited: float,
     last: str,
 ) -> ModelsLabError:
-    """The error for a job that will not be waited for any longer.
+    """Return the error for a job that is no longer polled.
 
     Args:
-        stop: why.
-        job: its handle.
-        job_id: its id.
-        known_as: what `ModelsLab.job` takes for it.
-        track_id: its track_id.
-        waited: seconds since it was accepted.
-        last: what the last poll brought, in words; empty when it was a plain "processing".
+        stop: why polling stopped.
+        job: the job's handle.
+        job_id: the job's id.
+        known_as: what to pass to `ModelsLab.job` for it.
+        track_id: the job's track_id.
+        waited: seconds since the job was accepted.
+        last: the last poll's result in words; empty for a plain "processing".
     """
     match stop.reply:
         case None:
             return JobTimeout(
                 f"job {job_id} is still processing after {waited:.0f} s"
-                + (f" (last answer: {last})" if last else "")
+                + (f" (last reply: {last})" if last else "")
                 + f"; it keeps running: resume with client.job({known_as!r})",
                 job=job,
                 job_id=job_id,
@@ -212,9 +212,9 @@ def stopped(
             )
         case Failed(reason=Failure.NOT_FOUND | Failure.NO_ROUTE) as reply:
             return NotFound(
-                f"job {job_id}: the API does not know it any more "
-                f"({reply.message or 'it gives no reason'}); it may still appear: "
-                f"ask again later with client.job({known_as!r})",
+                f"job {job_id}: the API no longer knows this job "
+                f"({reply.message or 'no reason given'}); it may reappear: "
+                f"try again later with client.job({known_as!r})",
                 status_code=reply.status,
                 server_message=reply.message,
                 job=job,
@@ -223,16 +223,16 @@ def stopped(
             )
         case Failed() as reply:
             return JobFailed(
-                f"job {job_id} failed: {reply.message or 'the server gives no reason'}; "
-                "whether it was billed is in your ModelsLab wallet; a new request is a new job",
+                f"job {job_id} failed: {reply.message or 'the server gives no reason'}; your "
+                "ModelsLab wallet shows whether it was billed; a new request is a new paid job",
                 server_message=reply.message,
                 job=job,
                 job_id=job_id,
                 track_id=track_id,
             )
         case Refused() as reply:
-            return said_no(
-                f"asking for job {job_id}",
+            return request_refused(
+                f"polling job {job_id}",
                 reply,
                 reply.status,
                 job=job,
@@ -242,8 +242,8 @@ def stopped(
             )
         case Finished():
             return OutputLost(
-                f"job {job_id} is finished, but the API names no file; it is paid for: ask again "
-                f"later with client.job({known_as!r}), then ModelsLab support",
+                f"job {job_id} is finished, but the API names no file; it is paid for: try again "
+                f"later with client.job({known_as!r}), then contact ModelsLab support",
                 job=job,
                 job_id=job_id,
                 track_id=track_id,
@@ -251,31 +251,31 @@ def stopped(
     assert_never(stop.reply)
 
 
-_NO_FILE: dict[FailureKind, type[DownloadError]] = {
+_DOWNLOAD_ERRORS: dict[FailureKind, type[DownloadError]] = {
     FailureKind.WRONG: WrongContent,
     FailureKind.GONE: OutputLost,
     FailureKind.REFUSED: OutputLost,
-    FailureKind.ADDRESS: DownloadError,  # it is not lost: another setting, and it comes
+    FailureKind.ADDRESS: DownloadError,  # not lost: a setting (allow_addresses) can permit it
 }
 
 
-def no_file(give_up: Abort, file: RemoteFile, tries: int) -> DownloadError:
-    """The error for a file that no link led to."""
-    kind = _NO_FILE.get(give_up.trouble, IncompleteDownload)
+def download_failed(abort: Abort, file: RemoteFile, attempts: int) -> DownloadError:
+    """Return the error for a file that could not be downloaded from any link."""
+    kind = _DOWNLOAD_ERRORS.get(abort.kind, IncompleteDownload)
     if kind is WrongContent and file.gives == "audio":
         kind = NotAudio
     return kind(
-        f"the file of job {file.job_id or '(unknown)'} did not arrive in {tries} tries: "
-        f"{give_up.trouble.value} ({give_up.detail}); it is paid for, and downloading again is "
+        f"downloading the file of job {file.job_id or '(unknown)'} failed after {attempts} "
+        f"attempts: {abort.kind.value} ({abort.detail}); it is paid for, and downloading again is "
         "free: client.download(client.job(id), to=...)",
         job_id=file.job_id or None,
     )
 
 
-def cannot_write(reason: str | None, file: RemoteFile, directory: object) -> DownloadError:
-    """The error for a file that the disk does not take."""
+def write_failed(reason: str | None, file: RemoteFile, directory: object) -> DownloadError:
+    """Return the error for a file that could not be written to disk."""
     return DownloadError(
         f"the file of job {file.job_id} cannot be written to {directory}: {reason}; "
-        "it is paid for and stays on the server: make room, then download it again, free",
+        "it is paid for and stays on the server: free disk space, then download it again for free",
         job_id=file.job_id or None,
     )

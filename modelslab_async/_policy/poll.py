@@ -1,4 +1,4 @@
-"""Decide what a job needs next. Nothing here waits, reads a clock or draws a random number."""
+"""Decide when to poll a job, and when it has ended. No clock, no sleep, no random numbers here."""
 
 from __future__ import annotations
 
@@ -17,42 +17,41 @@ from .._protocol.replies import (
     Ticket,
     Unreadable,
 )
-from .._protocol.retry_after import longer
+from .._protocol.retry_after import max_or_none
 from .durations import Schedule
 from .validators import at_least
 
 MAX_FIRST_WAIT = 900.0
-"""Seconds; an eta beyond this is not believed."""
+"""Seconds; the first poll never waits longer, whatever the server's ETA."""
 
 MAX_PAUSE = 3600.0
-"""Seconds; no answer stops the questions of a whole client for longer."""
+"""Seconds; no reply pauses the polls of a whole client for longer."""
 
-MAX_TOLD = 60.0
-"""Seconds; a job that a longer wait would time out is asked about again after that: one answer asks
-for the wait, and it may be anybody's on the way."""
+MAX_WAIT_WITH_DEADLINE = 60.0
+"""Seconds; the longest Retry-After to honour if the full wait would time the job out. A single
+reply asks for that wait, and it may come from any proxy on the way."""
 
-_CONFIRM = 1.0  # seconds; an answer that would end a job for good is asked for once more
+_CONFIRM = 1.0  # seconds until the poll that confirms a reply that would end a job for good
 
-_positive = at_least(0, more=True)
+_positive = at_least(0, exclusive=True)
 
 
 @frozen(kw_only=True)
 class PollPolicy:
-    """How often to ask. All times are seconds.
+    """How often to poll. All times are in seconds.
 
     Attributes:
-        first: when to ask first, at the earliest, about a job of which nothing is known but
-            perhaps the server's eta. What is known then comes from the jobs before.
-        min_interval: the least time between two questions about one job.
+        first: the earliest first poll of a job without an estimate from earlier jobs.
+        min_interval: the least time between two polls of one job.
         max_interval: the most.
-        growth: the time between two questions, as a part of the job's age, at most: what is
-            learnt too late is at most this part of what the job took. It is less where earlier
-            jobs tell how long such a job takes; and more, of many jobs of a kind that is new and
-            has no eta, for all but the first few, until one of those tells.
-        rate: questions a second for the whole client, at most.
-        patience: how long an answer that contradicts the job is borne ("Request not found",
-            "Failed, Try Again", success without output) before it is believed.
-        timeout: for one question.
+        growth: the most time between two polls, as a fraction of the job's age. It bounds the lag:
+            a job's end is noticed late by at most this fraction of its duration. The fraction is
+            smaller once earlier jobs show how long such a job takes. It is larger for many jobs of
+            a new kind without an ETA: only the first few are polled closely until one finishes.
+        rate: the most polls per second for the whole client.
+        patience: how long replies must contradict the job ("Request not found", "Failed, Try
+            Again", success without output) before they are believed.
+        timeout: for one poll.
     """
 
     first: float = field(default=1.0, validator=_positive)
@@ -65,31 +64,32 @@ class PollPolicy:
 
 
 @frozen
-class NoAnswer:
-    """A poll that brought nothing readable back: reset, timeout, refused connection."""
+class NoReply:
+    """A poll without a readable reply: connection reset, timeout, connection refused."""
 
     reason: str
 
 
-PollResult: TypeAlias = Reply | NoAnswer
+PollResult: TypeAlias = Reply | NoReply
 
 
 @frozen
 class PollState:
-    """What is known of one job's polls. Times are those of one clock, in seconds.
+    """The polls of one job so far. Times are in seconds, all from one clock.
 
     Attributes:
-        started: when the job was accepted, or first heard of.
-        resumed: whether it was accepted before that: it may have ended long ago.
-        schedule: when to poll it; ``None``: nothing is known, so as the policy says.
-        probe: whether to ask early, to find out if it takes as long as is expected.
-        deadline: when to stop asking; ``None`` for never.
-        unfinished_at: when the last question left whose answer was "not yet".
-        heard_at: when the last answer came.
-        news: what it was.
-        told: how long it asked us to stay away.
-        doubted_since: since when answers contradict the job.
-        said: how many answers in a row would end the job, for one and the same reason.
+        started: when the job was accepted, or when this client first learned of it.
+        resumed: whether it was accepted earlier than that, and so may have ended long ago.
+        schedule: when to poll it; ``None``: no estimate, use the policy.
+        probe: whether to poll early, to check the estimate.
+        deadline: when to stop polling; ``None``: never.
+        unfinished_at: when the last poll was sent that found the job unfinished.
+        replied_at: when the last poll's result arrived.
+        result: the last poll's result.
+        retry_after: seconds that it asked to wait.
+        contradicted_since: since when replies contradict the job.
+        verdict: the reason for which the last verdict would end the job.
+        verdict_count: how many verdicts in a row gave that reason.
     """
 
     started: float
@@ -100,31 +100,31 @@ class PollState:
     polls: int = 0
     failures: int = 0
     unfinished_at: float | None = None
-    heard_at: float = 0.0
-    news: PollResult | None = None
-    told: float | None = None
-    doubted_since: float | None = None
-    said: int = 0
+    replied_at: float = 0.0
+    result: PollResult | None = None
+    retry_after: float | None = None
+    contradicted_since: float | None = None
+    verdict_count: int = 0
     verdict: Refusal | Failure | None = None
 
 
 @frozen
 class PollAfter:
-    """Ask again after ``delay`` seconds."""
+    """Poll again after ``delay`` seconds."""
 
     delay: float
 
 
 @frozen
 class Finish:
-    """The job is done, and this is what it made."""
+    """The job has succeeded, with this output."""
 
     finished: Finished
 
 
 @frozen
 class Stop:
-    """No further poll helps: the answer says why, or there is no time left (``None``)."""
+    """Stop polling: because of this reply, or, if ``None``, because the time is up."""
 
     reply: Failed | Refused | Finished | None
 
@@ -134,167 +134,169 @@ Action: TypeAlias = PollAfter | Finish | Stop
 
 def observe(
     state: PollState,
-    news: PollResult,
+    result: PollResult,
     now: float,
     *,
-    told: float | None = None,
+    retry_after: float | None = None,
     asked_at: float | None = None,
 ) -> PollState:
-    """The state after one poll.
+    """Return the state after one more poll.
 
     Args:
-        state: before it.
-        news: what it brought.
-        now: when that came.
-        told: seconds that a header asked us to stay away.
-        asked_at: when the question left; ``None``: now.
+        state: the state before it.
+        result: the poll's result.
+        now: when the result arrived.
+        retry_after: seconds from a ``Retry-After`` header.
+        asked_at: when the poll was sent; ``None``: now.
     """
-    news = _about_a_job(news)
-    doubtful = _contradicts(news)
+    result = _as_failure(result)
+    contradicts = _contradicts(result)
     asked_at = now if asked_at is None else asked_at
-    silent = isinstance(news, NoAnswer | Unreadable) or _is(news, Refusal.SERVER)
-    verdict, said = _verdict(news), 0
+    failed = isinstance(result, NoReply | Unreadable) or _is(result, Refusal.SERVER)
+    verdict, count = _verdict(result), 0
     if verdict is not None:
-        said = 1 + (state.said if verdict is state.verdict else 0)
-    elif silent or _is(news, Refusal.RATE):  # they say nothing of the job
-        verdict, said = state.verdict, state.said
+        count = 1 + (state.verdict_count if verdict is state.verdict else 0)
+    elif failed or _is(result, Refusal.RATE):  # such replies say nothing about the job
+        verdict, count = state.verdict, state.verdict_count
+    in_body = result.retry_after if isinstance(result, Refused) else None
     return evolve(
         state,
         polls=state.polls + 1,
-        unfinished_at=asked_at if isinstance(news, Ticket | Pending) else state.unfinished_at,
-        heard_at=now,
-        news=news,
-        told=longer(told, news.retry_after if isinstance(news, Refused) else None),
-        failures=state.failures + 1 if silent else 0,
-        doubted_since=_earlier(state.doubted_since, now) if doubtful else None,
-        said=said,
+        unfinished_at=asked_at if isinstance(result, Ticket | Pending) else state.unfinished_at,
+        replied_at=now,
+        result=result,
+        retry_after=max_or_none(retry_after, in_body),
+        failures=state.failures + 1 if failed else 0,
+        contradicted_since=_earlier(state.contradicted_since, now) if contradicts else None,
+        verdict_count=count,
         verdict=verdict,
     )
 
 
-def _about_a_job(news: PollResult) -> PollResult:
-    """A complaint about the request, told with HTTP 200 to who asks about the job, is its end."""
-    if isinstance(news, Refused) and news.reason is Refusal.REQUEST and news.status < 300:
+def _as_failure(result: PollResult) -> PollResult:
+    """Turn an HTTP 200 reply that rejects the request into a failure of the polled job."""
+    if isinstance(result, Refused) and result.reason is Refusal.REQUEST and result.status < 300:
         return Failed(
             reason=Failure.FAILED,
-            message=news.message,
-            id=news.id,
-            track_id=news.track_id,
-            fetch_result=news.fetch_result,
-            status=news.status,
-            raw=news.raw,
+            message=result.message,
+            id=result.id,
+            track_id=result.track_id,
+            fetch_result=result.fetch_result,
+            status=result.status,
+            raw=result.raw,
         )
-    return news
+    return result
 
 
-def _verdict(news: PollResult | None) -> Refusal | Failure | None:
-    """Why an answer would end the job for good, if it would."""
-    match news:
+def _verdict(result: PollResult | None) -> Refusal | Failure | None:
+    """Return the reason for which a result would end the job for good, or ``None``."""
+    match result:
         case Failed(reason=Failure.FAILED):
-            return news.reason
+            return result.reason
         case Refused(reason=Refusal.SERVER | Refusal.RATE):
             return None
         case Refused():
-            return news.reason
+            return result.reason
     return None
 
 
 def is_unconfirmed(state: PollState) -> bool:
-    """Whether the last answer would end the job, and is the first to say so: one proves nothing."""
-    return state.said == 1 and _verdict(state.news) is not None
+    """Return whether the last result would end the job but has not been confirmed by a second."""
+    return state.verdict_count == 1 and _verdict(state.result) is not None
 
 
 def _earlier(then: float | None, now: float) -> float:
     return now if then is None else then
 
 
-def _contradicts(news: PollResult) -> bool:
-    match news:
+def _contradicts(result: PollResult) -> bool:
+    match result:
         case Finished():
-            return not news.links.output
+            return not result.links.output
         case Failed():
-            return news.reason is not Failure.FAILED
+            return result.reason is not Failure.FAILED
     return False
 
 
-def _is(news: PollResult | None, reason: Refusal) -> bool:
-    return isinstance(news, Refused) and news.reason is reason
+def _is(result: PollResult | None, reason: Refusal) -> bool:
+    return isinstance(result, Refused) and result.reason is reason
 
 
 def next_action(state: PollState, now: float, policy: PollPolicy, draw: float) -> Action:
-    """What to do now. What is terminal beats the deadline, and at the deadline we ask once more.
+    """Return what to do now.
 
-    The answer is the same at any time until the question leaves, but for what is left to wait.
+    A terminal result wins over the deadline, and there is a last poll at the deadline. Until that
+    poll is sent, calling this again changes nothing but the remaining wait.
 
     Args:
-        state: after the last poll, or before the first.
+        state: the state after the last poll, or before the first.
         now: the time.
-        policy: how often to ask.
+        policy: how often to poll.
         draw: a random number from 0 to 1; it only ever lengthens a wait.
     """
     ended = _ended(state, policy)
     if ended is not None:
         return ended
-    told = max(state.told or 0.0, pause(state, policy) or 0.0)
+    least = max(state.retry_after or 0.0, pause(state, policy) or 0.0)
     wait = _wait(state, policy, draw)
-    left = float("inf") if state.deadline is None else state.deadline - _since(state)
-    if is_unconfirmed(state) and left > -_CONFIRM:  # what came last shall not stay in doubt
+    left = float("inf") if state.deadline is None else state.deadline - _wait_starts_at(state)
+    if is_unconfirmed(state) and left > -_CONFIRM:  # leave time for the confirming poll
         left = max(left, _CONFIRM)
     if state.polls and left <= 0:
         return Stop(None)
     if left < float("inf"):
-        if left <= told:
-            told = min(told, MAX_TOLD)
-            wait = min(wait, max(told, policy.min_interval) * (1 + 0.1 * draw))
-        told, wait = min(told, max(0.0, left)), min(wait, max(0.0, left))
-    wait = max(min(told, MAX_PAUSE), wait)
-    return PollAfter(min(wait, max(0.0, wait - (now - _since(state)))))
+        if left <= least:
+            least = min(least, MAX_WAIT_WITH_DEADLINE)
+            wait = min(wait, max(least, policy.min_interval) * (1 + 0.1 * draw))
+        least, wait = min(least, max(0.0, left)), min(wait, max(0.0, left))
+    wait = max(min(least, MAX_PAUSE), wait)
+    return PollAfter(min(wait, max(0.0, wait - (now - _wait_starts_at(state)))))
 
 
 def pause(state: PollState, policy: PollPolicy) -> float | None:
-    """Seconds for which no job of the client shall be asked about, after "too many requests"."""
-    if not _is(state.news, Refusal.RATE):
+    """Return for how many seconds the whole client must not poll, after "too many requests"."""
+    if not _is(state.result, Refusal.RATE):
         return None
-    wait = policy.max_interval if state.told is None else state.told
+    wait = policy.max_interval if state.retry_after is None else state.retry_after
     return min(max(wait, policy.first), MAX_PAUSE)
 
 
 def _ended(state: PollState, policy: PollPolicy) -> Finish | Stop | None:
-    match state.news:
-        case Finished() if state.news.links.output:
-            return Finish(state.news)
+    match state.result:
+        case Finished() if state.result.links.output:
+            return Finish(state.result)
         case Refused(reason=Refusal.SERVER | Refusal.RATE):
             return None
         case Refused() | Failed(reason=Failure.FAILED):
-            return Stop(state.news) if state.said > 1 else None
-        case Finished() | Failed() if _doubted(state) >= policy.patience:
-            return Stop(state.news)
+            return Stop(state.result) if state.verdict_count > 1 else None
+        case Finished() | Failed() if _contradicted_for(state) >= policy.patience:
+            return Stop(state.result)
     return None
 
 
-def _doubted(state: PollState) -> float:
-    return 0.0 if state.doubted_since is None else state.heard_at - state.doubted_since
+def _contradicted_for(state: PollState) -> float:
+    return 0.0 if state.contradicted_since is None else state.replied_at - state.contradicted_since
 
 
-def _since(state: PollState) -> float:
-    """From when on the next wait counts: the last answer, or the job's acceptance."""
-    return state.heard_at if state.polls else state.started
+def _wait_starts_at(state: PollState) -> float:
+    """Return when the next wait starts: at the last result, or at the job's acceptance."""
+    return state.replied_at if state.polls else state.started
 
 
 def _wait(state: PollState, policy: PollPolicy, draw: float) -> float:
-    """How long after the last answer, or the acceptance, to ask."""
+    """Return the seconds between the last result, or the acceptance, and the next poll."""
     if not state.polls:
         return min(max(_first(state, policy), policy.min_interval), MAX_FIRST_WAIT)
     if is_unconfirmed(state):
         return max(policy.min_interval, min(_CONFIRM, policy.first)) * (1 + 0.1 * draw)
-    away = pause(state, policy)
-    gap = _gap(state, policy) * 2.0 ** min(state.failures, 8) if away is None else away
-    most = policy.max_interval if away is None else MAX_PAUSE
+    paused = pause(state, policy)
+    gap = _interval(state, policy) * 2.0 ** min(state.failures, 8) if paused is None else paused
+    most = policy.max_interval if paused is None else MAX_PAUSE
     return max(policy.min_interval, min(gap, most)) * (1 + 0.1 * draw)
 
 
 def _first(state: PollState, policy: PollPolicy) -> float:
-    """The age at which to ask first; a probe begins so that its questions lead up to that."""
+    """Return the age of the first poll; a probe starts early and polls several times until then."""
     if state.resumed:
         return 0.0
     if state.schedule is None:
@@ -305,9 +307,9 @@ def _first(state: PollState, policy: PollPolicy) -> float:
     return min(due, max(policy.first, min(due, MAX_FIRST_WAIT) / (1 + policy.growth) ** 3))
 
 
-def _gap(state: PollState, policy: PollPolicy) -> float:
-    """How long to wait after an answer that did not end the job."""
-    age = max(0.0, state.heard_at - state.started)
+def _interval(state: PollState, policy: PollPolicy) -> float:
+    """Return the seconds to wait after a result that did not end the job."""
+    age = max(0.0, state.replied_at - state.started)
     if state.schedule is None:
         return max(policy.growth * age, policy.first - age)
     early = min(state.schedule.first, MAX_FIRST_WAIT) - age
@@ -316,30 +318,30 @@ def _gap(state: PollState, policy: PollPolicy) -> float:
     return state.schedule.step_at(age, policy.growth) * age
 
 
-def describe(news: PollResult | None) -> str:
-    """The last answer in a few words, for an error; empty for a plain "processing"."""
-    match news:
-        case NoAnswer() | Unreadable():
-            return news.reason
+def describe(result: PollResult | None) -> str:
+    """Describe a poll's result for an error message; empty for a plain "processing"."""
+    match result:
+        case NoReply() | Unreadable():
+            return result.reason
         case Refused() | Failed():
-            return news.message
+            return result.message
         case Finished():
             return "success, but no output yet"
     return ""
 
 
-def is_about(news: PollResult, ids: frozenset[str]) -> bool:
-    """Whether an answer is about this job: it names one of its ids, or none at all."""
-    if isinstance(news, NoAnswer | Unreadable):
+def is_about(result: PollResult, ids: frozenset[str]) -> bool:
+    """Return whether a result is about this job: it contains one of its ids, or no id at all."""
+    if isinstance(result, NoReply | Unreadable):
         return True
-    return news.id is None or news.id in ids
+    return result.id is None or result.id in ids
 
 
 @frozen
-class Budget:
-    """The times at which a whole client may ask: evenly spaced, and not before a pause is over.
+class RateLimiter:
+    """Reserves times for a whole client's polls: evenly spaced, and none during a pause.
 
-    A job does not wait for the end of a pause that would time it out: see `MAX_TOLD`.
+    A job that a pause would time out does not wait for its end: see `MAX_WAIT_WITH_DEADLINE`.
     """
 
     rate: float
@@ -348,22 +350,24 @@ class Budget:
     paused_at: float = 0.0
     _free_in_pause: float = 0.0
 
-    def reserve(self, now: float, deadline: float | None = None) -> tuple[float, Budget]:
-        """The next free time, and the budget without it."""
-        at, over = max(now, self.free_at), self.opens(deadline)
+    def reserve(self, now: float, deadline: float | None = None) -> tuple[float, RateLimiter]:
+        """Return the next free time, and the limiter without it."""
+        at, over = max(now, self.free_at), self.pause_ends(deadline)
         if over < self.not_before and over < at:
             at = max(now, over, self._free_in_pause)
             return at, evolve(self, free_in_pause=at + 1 / self.rate)
         return at, evolve(self, free_at=at + 1 / self.rate)
 
-    def opens(self, deadline: float | None) -> float:
-        """When the pause is over for a job that is given up at ``deadline``."""
+    def pause_ends(self, deadline: float | None) -> float:
+        """Return when the pause ends for a job with this deadline."""
         if deadline is None or self.not_before < deadline:
             return self.not_before
-        return min(self.not_before, self.paused_at + MAX_TOLD, max(deadline, self.paused_at))
+        return min(
+            self.not_before, self.paused_at + MAX_WAIT_WITH_DEADLINE, max(deadline, self.paused_at)
+        )
 
-    def paused(self, now: float, seconds: float) -> Budget:
-        """The budget, with nothing for so long: times given away until then are void."""
+    def paused(self, now: float, seconds: float) -> RateLimiter:
+        """Return the limiter paused for so many seconds; times reserved within them are void."""
         until = now + seconds
         return evolve(
             self,

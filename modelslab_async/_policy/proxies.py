@@ -1,7 +1,7 @@
-"""Decide which proxy a request goes through, by the variables that other tools go by as well.
+"""Choose the proxy for a request from the usual environment variables.
 
-A proxy that cannot be used is refused by the name of its variable: a request that went around it
-might leave a network that it must not leave.
+An unusable proxy is an error that names its variable. Bypassing it could let a request leave a
+network that it must not leave.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Proxy:
     """An HTTP proxy.
 
     Attributes:
-        url: its origin, as it may be shown.
-        authorization: the value of ``Proxy-Authorization``, if its URL named a user.
+        url: its origin, without credentials, safe to show.
+        authorization: the value of ``Proxy-Authorization``; ``None`` if its URL names no user.
     """
 
     url: str
@@ -39,14 +39,14 @@ class Proxy:
 
 
 def read_proxy(text: str, name: str) -> Proxy:
-    """The proxy that a setting names; without a scheme it is ``http://``.
+    """Parse the proxy URL of a setting; the default scheme is ``http://``.
 
     Args:
-        text: a URL. It is never repeated, for it may hold a password.
+        text: the URL. Errors never repeat it, because it may contain a password.
         name: of the setting.
 
     Raises:
-        ConfigurationError: a SOCKS proxy, or no URL of a proxy.
+        ConfigurationError: it is a SOCKS proxy, or not the URL of a proxy.
     """
     text = text.strip()
     named = _SCHEME.match(text)
@@ -58,21 +58,21 @@ def read_proxy(text: str, name: str) -> Proxy:
             "name an HTTP proxy, or unset it"
         )
     authority, _, path = rest.partition("/")
-    user, at, place = authority.rpartition("@")
+    user, at, address = authority.rpartition("@")
     try:
         if path or not text.isprintable():
             raise ValueError("more than an origin")
-        _, host, port = origin_of(scheme, place)
+        _, host, port = origin_of(scheme, address)
     except ValueError:
         raise ConfigurationError(
-            f"{name} is no URL of an HTTP proxy; nothing was sent: {_ADVICE}"
+            f"{name} is not the URL of an HTTP proxy; nothing was sent: {_ADVICE}"
         ) from None
     shown = f"[{host}]" if ":" in host else host
     return Proxy(f"{scheme}://{shown}:{port}", _basic(user) if at else None)
 
 
 def _basic(user: str) -> str:
-    """What stands before the ``@`` of a URL, percent-encoded as it may be, for HTTP."""
+    """Return the basic authorization for a URL's user part, which may be percent-encoded."""
     name, _, password = user.partition(":")
     pair = f"{unquote(name)}:{unquote(password)}".encode()
     return f"Basic {base64.b64encode(pair).decode()}"
@@ -83,27 +83,27 @@ class Proxies:
     """The proxies of an environment.
 
     Attributes:
-        found: the text of a proxy and the name of its variable, by the scheme of the URLs.
-        exceptions: the parts of ``NO_PROXY``.
+        found: URL scheme -> (the proxy's text, the name of its variable).
+        exceptions: the entries of ``NO_PROXY``.
     """
 
     found: Mapping[str, tuple[str, str]] = field(factory=dict, repr=False)
     exceptions: tuple[str, ...] = ()
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """The proxy for a URL; ``None``: connect directly. This machine is always direct.
+        """Return the proxy for a URL; ``None``: connect directly, as always to this machine.
 
         Raises:
-            ConfigurationError: that proxy cannot be used.
+            ConfigurationError: the proxy cannot be used.
         """
         if scheme not in self.found or is_loopback(host):
             return None
-        if any(_excepts(one, host.lower().rstrip("."), port) for one in self.exceptions):
+        if any(_is_excepted(one, host.lower().rstrip("."), port) for one in self.exceptions):
             return None
         return read_proxy(*self.found[scheme])
 
     def check(self) -> None:
-        """See that files can be downloaded, from whichever host, before anything is paid for.
+        """Check, before anything is paid for, that files can be downloaded from any host.
 
         Raises:
             ConfigurationError: the proxy for ``https://`` cannot be used.
@@ -113,11 +113,11 @@ class Proxies:
 
 
 def proxies_of(environment: Mapping[str, str]) -> Proxies:
-    """The proxies that the variables of an environment name, in either case.
+    """Read the proxy variables of an environment, in lower or upper case.
 
-    A variable in small letters counts before one in capitals, an empty one does not count, and
-    ``ALL_PROXY`` is for what has none of its own. Where a web server has started us,
-    ``HTTP_PROXY`` is a header of the client's (CVE-2016-5385).
+    Lower case takes precedence, empty values are ignored, and ``ALL_PROXY`` is the fallback for
+    both schemes. In a CGI process ``HTTP_PROXY`` is ignored: it is a header that the client sent
+    (CVE-2016-5385).
     """
     found = {}
     for scheme in ("http", "https"):
@@ -131,8 +131,8 @@ def proxies_of(environment: Mapping[str, str]) -> Proxies:
     return Proxies(found, tuple(one for one in _SEPARATOR.split(exceptions.lower()) if one))
 
 
-def _excepts(pattern: str, host: str, port: int) -> bool:
-    """Whether a part of ``NO_PROXY`` is about this host: a name and all below it, or addresses."""
+def _is_excepted(pattern: str, host: str, port: int) -> bool:
+    """Return whether a ``NO_PROXY`` entry (a domain or an address range) matches this host."""
     if pattern == "*":
         return True
     found = _WITH_PORT.fullmatch(pattern)

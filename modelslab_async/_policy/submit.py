@@ -1,9 +1,9 @@
-"""Decide what became of one submit. A submit is sent again only where this module has proof.
+"""Classify the outcome of one submit. A submit is sent again only if this module has proof.
 
-Proof that no job exists is either that no byte left this machine (`NotSent`), or a refusal in the
-API's own words under a status that fits (`Busy`, `Rejected`). That an error can be read proves
-nothing: a server in trouble, or a gateway before it, speaks of errors after the job was made. All
-that is not proved is `Unknown`, and an `Unknown` is never sent again.
+There are two proofs that no job exists: no byte left this machine (`NotSent`), or the API refused
+the request in its own words under a matching status (`Busy`, `Rejected`). A readable error alone
+proves nothing: a failing server, or a gateway in front of it, may report an error after the job was
+created. Everything else is `Unknown`, and an `Unknown` submit is never sent again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .._protocol.wire_values import has_traces, traced_id
 
 @frozen
 class NotSent:
-    """Not one byte of the request left this machine; ``permanent``: trying again is no use."""
+    """Not one byte of the request left this machine; ``permanent``: retrying is pointless."""
 
     reason: str
     permanent: bool = False
@@ -45,21 +45,21 @@ class Busy:
 
 @frozen
 class Rejected:
-    """Refused for good, or there is no such address. No job exists."""
+    """Refused for good, or the URL does not exist. No job exists."""
 
     reply: Refused | Failed
 
 
 @frozen
 class Accepted:
-    """A job exists; its id is known unless it is finished already."""
+    """A job exists. Its id is known, unless it has already finished."""
 
     reply: Ticket | Finished
 
 
 @frozen
 class Unknown:
-    """A job may exist and may be billed. ``hint`` is an id that a broken answer named."""
+    """A job may exist and may be billed. ``hint`` is a job id from a damaged response."""
 
     reason: str
     hint: str | None = None
@@ -69,47 +69,47 @@ Outcome: TypeAlias = NotSent | Busy | Rejected | Accepted | Unknown
 
 
 def classify(reply: Reply, status: int) -> Outcome:
-    """What an answer to a submit proves.
+    """Return what the response to a submit proves.
 
     Args:
-        reply: the answer, read.
-        status: its HTTP status, read by us from the answer itself.
+        reply: the parsed response.
+        status: its HTTP status.
     """
     match reply:
         case Unreadable():
-            return Unknown(f"the answer is {reply.reason} (HTTP {status})", _hint(reply))
+            return Unknown(f"the response is {reply.reason} (HTTP {status})", _hint(reply))
         case Ticket():
             return Accepted(reply)
         case Finished() if reply.id or reply.links.output:
             return Accepted(reply)
         case Refused() | Failed():
-            return _said_no(reply, status)
+            return _classify_refusal(reply, status)
         case Finished() | Pending():
-            return Unknown("the answer names no job", _hint(reply))
+            return Unknown("the response names no job", _hint(reply))
     assert_never(reply)
 
 
-def _said_no(reply: Refused | Failed, status: int) -> Outcome:
+def _classify_refusal(reply: Refused | Failed, status: int) -> Outcome:
     match reply:
         case _ if reply.id is not None:
-            # Whatever it says beside, only a job has an id: it is asked about, not sent again.
+            # Only a job has an id. Whatever else the reply says, poll that job; never resend.
             return Accepted(_ticket(reply))
         case _ if has_traces(reply.raw):
-            reason = "the answer says no, and yet it names a job or its files"
+            reason = "the response is a refusal, but it names a job or its files"
         case Failed(reason=Failure.NO_ROUTE):
             return Rejected(reply)
         case Failed():
-            reason = "the answer proves neither a job nor its refusal"
+            reason = "the response proves neither a job nor its refusal"
         case Refused(reason=Refusal.SERVER):
-            reason = "the server is in trouble"
+            reason = "the server reports an internal error"
         case Refused(bare=True) if reply.raw or reply.message or reply.retry_after is None:
-            reason = "somebody on the way turned it away"
+            reason = "a proxy or gateway refused it"
         case Refused(reason=Refusal.RATE):
             return Busy(reply)
         case _:
             return Rejected(reply)
-    said = f" and says: {reply.message}" if reply.message else ""
-    return Unknown(f"{reason} (HTTP {status}){said}", _hint(reply))
+    message = f": {reply.message}" if reply.message else ""
+    return Unknown(f"{reason} (HTTP {status}){message}", _hint(reply))
 
 
 def _ticket(reply: Refused | Failed) -> Ticket:
@@ -123,7 +123,7 @@ def _ticket(reply: Refused | Failed) -> Ticket:
 
 
 def _hint(reply: Reply) -> str | None:
-    """The id that an answer names which proves nothing, or the one that it asks to fetch."""
+    """Return the job id in an inconclusive reply: its own, or that of its fetch URL."""
     if isinstance(reply, Unreadable) or reply.id is not None:
         return reply.id
     asked = trusted_id((reply.fetch_result or "").rpartition("/")[2])

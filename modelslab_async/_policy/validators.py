@@ -1,4 +1,4 @@
-"""Say what a setting may be. A setting that cannot be used is refused when it is made."""
+"""attrs validators for settings: an unusable value is an error at construction."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from ..errors import ConfigurationError
 
 
-def at_least(least: float, *, more: bool = False) -> Callable[[Any, Any, Any], None]:
-    """A validator for numbers from ``least`` on, or with ``more``, above it."""
+def at_least(least: float, *, exclusive: bool = False) -> Callable[[Any, Any, Any], None]:
+    """Return a validator for numbers ``>= least``, or with ``exclusive``, ``> least``."""
 
     def check(_: Any, attribute: Any, value: Any) -> None:
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and (value > least or (value == least and not more)):
+        if number and (value > least or (value == least and not exclusive)):
             return
-        words = f"more than {least:g}" if more else f"{least:g} or more"
+        words = f"more than {least:g}" if exclusive else f"{least:g} or more"
         raise ConfigurationError(f"{attribute.name} is {value!r:.40}, but must be {words}")
 
     return check

@@ -38,6 +38,6 @@ def http_date(text: str) -> float | None:
     return (when - datetime.fromtimestamp(0, UTC)).total_seconds()
 
 
-def longer(*hints: float | None) -> float | None:
+def max_or_none(*hints: float | None) -> float | None:
     """The longest of several waits; a server that says it twice is obeyed twice."""
     return max((hint for hint in hints if hint is not None), default=None)

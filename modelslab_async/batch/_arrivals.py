@@ -14,7 +14,7 @@ from typing import Final
 
 import anyio
 
-from .._policy.error_mapping import nothing_arrives
+from .._policy.error_mapping import download_outage
 from .._policy.queue import backoff
 from ..errors import ModelsLabError
 
@@ -106,7 +106,7 @@ class Arrivals:
             return None
         if self._probes >= _MOST_PROBES and self._given_up:
             last = next(reversed(self._given_up.values()))
-            return nothing_arrives(len(self._given_up), last)
+            return download_outage(len(self._given_up), last)
         with anyio.move_on_after(backoff(self._probes, random.random())):
             while self.are_late:
                 await self._news.wait()

@@ -22,7 +22,7 @@ from attrs import frozen
 from .._engine.aio import in_thread, wait_shielded
 from .._engine.filesystem import probe, takes_all_scripts
 from .._engine.session import Session
-from .._policy.error_mapping import may_exist
+from .._policy.error_mapping import submit_unknown
 from ..errors import ConfigurationError, LedgerError, LedgerMoved
 from . import _transitions as changes
 from ._account import check_account
@@ -229,7 +229,7 @@ class Batch:
             if not isinstance(self._runner.stopped, LedgerError):
                 await self._resolve(reconciler)
             async for row in self.ledger.each((RowState.AMBIGUOUS,)):
-                error = may_exist(row.error or "", row.track_id or "", None)
+                error = submit_unknown(row.error or "", row.track_id or "", None)
                 await self._report(Failed(id=row.id, row=row.seq, error=error))
         try:
             await self.ledger.check()

@@ -21,7 +21,7 @@ from attrs import field, frozen
 from .._engine.aio import in_thread, now
 from .._engine.http import NoResponse, Response, read_beside
 from .._engine.session import Session
-from .._policy.error_mapping import cannot_read, no_answer, said_no
+from .._policy.error_mapping import no_response, request_refused, unexpected_reply
 from .._policy.poll import describe
 from .._protocol.replies import (
     Failed,
@@ -172,12 +172,12 @@ class Reconciler:
         """
         job = self._session.job_of(request_of(row), job_id)
         await self._session.poller.ask(job)
-        match job.state.news:
+        match job.state.result:
             case Finished() | Ticket() | Pending() | Failed(reason=Failure.FAILED):
                 return
         raise RequestError(
-            f"the API does not confirm job {job_id} ({describe(job.state.news)}); look at the id, "
-            "or try again later; no row was given it",
+            f"the API does not confirm job {job_id} ({describe(job.state.result)}); look at the "
+            "id, or try again later; no row was given it",
             field="adopt",
         )
 
@@ -198,7 +198,7 @@ class Reconciler:
         """What the API says of a job that a webhook has named; ``None``: nothing good."""
         job = self._session.job_of(request_of(row), job_id)
         await self._session.poller.ask(job)
-        news = job.state.news
+        news = job.state.result
         if not isinstance(news, Finished | Ticket | Pending):
             return None
         return UnmatchedJob(job_id, news.track_id, _prompt(news.raw.get("meta")))
@@ -272,7 +272,7 @@ def _listed(answer: Response | NoResponse) -> list[str] | ModelsLabError:
     """The ids on a page of the account's list, or why there are none."""
     what = "the list of the account's assets"
     if not isinstance(answer, Response):
-        return no_answer(what, answer.reason, timed_out=answer.timed_out)
+        return no_response(what, answer.reason, timed_out=answer.timed_out)
     reply = read_reply(answer.body, answer.status)
     if isinstance(reply, Finished):
         data = reply.raw.get("data")
@@ -280,8 +280,8 @@ def _listed(answer: Response | NoResponse) -> list[str] | ModelsLabError:
         ids = (trusted_id(item.get("id")) for item in items if isinstance(item, dict))
         return list(dict.fromkeys(filter(None, ids)))
     if isinstance(reply, Refused | Failed):
-        return said_no(what, reply, answer.status)
-    return cannot_read(what, reply, answer.status)
+        return request_refused(what, reply, answer.status)
+    return unexpected_reply(what, reply, answer.status)
 
 
 def _unknown(job_ids: list[str], family: str | None, reader: Reader) -> list[str]:

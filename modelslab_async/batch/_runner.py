@@ -21,7 +21,7 @@ from .._engine.download import SavedFile
 from .._engine.job import Generation, Job
 from .._engine.session import Session
 from .._engine.targets import Target
-from .._policy.error_mapping import outage
+from .._policy.error_mapping import submit_outage
 from .._policy.poll import Finish
 from .._policy.queue import backoff
 from .._protocol.replies import Finished, RemoteFile
@@ -266,7 +266,7 @@ class Runner:
         )
         self._unknown += 1
         if self._tries >= _MOST_TRIES:
-            self.stop(outage(self._unknown, error))
+            self.stop(submit_outage(self._unknown, error))
 
     async def _generated(
         self, row: Row, *, alone: bool = False

@@ -127,7 +127,7 @@ async def test_m05_no_more_is_paid_for_when_no_file_arrives(tmp_path: Path, faul
     async with Sandbox(quick(fault)) as box:
         async with client_of(box, download=SOON_GIVEN_UP) as client:
             await run_until_stopped(
-                client, pieces(60), tmp_path, IncompleteDownload, "no file arrives"
+                client, pieces(60), tmp_path, IncompleteDownload, "downloads keep failing"
             )
         first = len(box.book.debits)
         assert 3 <= first <= 25  # what was in the queue, or just finished, when it was noticed
@@ -150,7 +150,7 @@ async def test_m05_no_more_is_paid_for_when_all_jobs_fail(tmp_path: Path) -> Non
     async with Sandbox(quick(status="failed")) as box:
         async with client_of(box) as client:
             await run_until_stopped(
-                client, pieces(60), tmp_path, IncompleteDownload, "no file arrives"
+                client, pieces(60), tmp_path, IncompleteDownload, "downloads keep failing"
             )
         assert 3 <= len(box.book.debits) <= 25
         assert set(paid(box).values()) == {1}

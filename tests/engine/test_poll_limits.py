@@ -186,7 +186,7 @@ async def test_polls_that_bring_nothing_ever_end_with_the_time_and_say_what_came
     broken = Fault(on="fetch", kind="edge", status=502, times=None)
     scenario = Scenario(generation_seconds=0, faults=(broken,))
     async with Sandbox(scenario=scenario) as box, patient(box, timeout=600) as client:
-        with pytest.raises(JobTimeout, match=r"last answer: .*resume with client.job") as caught:
+        with pytest.raises(JobTimeout, match=r"last reply: .*resume with client.job") as caught:
             await client.generate(REQUEST)
         box.scenario = Scenario()
         assert caught.value.job is not None
@@ -214,7 +214,7 @@ async def test_p08_a_job_that_is_nowhere_is_detached_and_not_failed() -> None:
     scenario = Scenario(never_finishes=True, eta="absent", not_found_polls=-1)
     async with Sandbox(scenario=scenario) as box, patient(box) as client:
         job = await client.submit(REQUEST)
-        with pytest.raises(NotFound, match="ask again later") as caught:
+        with pytest.raises(NotFound, match="try again later") as caught:
             await job
         assert (caught.value.job, job.status) == (job.to_json(), JobStatus.DETACHED)
         box.scenario = Scenario()

@@ -78,7 +78,7 @@ async def failure_of(storage: Storage, url: str) -> AttemptFailure:
     with pytest.raises(LinkFailed) as caught:
         async with storage.get(url) as body:
             await body.read(5)
-    return caught.value.setback
+    return caught.value.failure
 
 
 @pytest.mark.parametrize(
@@ -109,8 +109,8 @@ async def test_t05_no_spelling_of_this_machine_is_connected_to(
     scheme: str, host: str, connected: list[Any]
 ) -> None:
     async with Host(says(WHOLE)) as tripwire, abroad() as storage:
-        setback = await failure_of(storage, f"{scheme}://{host}:{tripwire.port}/a.wav")
-        assert setback.trouble is FailureKind.REFUSED
+        failure = await failure_of(storage, f"{scheme}://{host}:{tripwire.port}/a.wav")
+        assert failure.kind is FailureKind.REFUSED
         assert tripwire.accepted == 0
         assert connected == []
 
@@ -168,9 +168,9 @@ async def test_t06_a_public_name_that_leads_inside_is_not_connected_to(
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     async with Host(says(WHOLE)) as tripwire, abroad() as storage:
-        setback = await failure_of(storage, f"https://cdn.example.com:{tripwire.port}/a.wav")
-        assert setback.trouble in (FailureKind.REFUSED, FailureKind.ADDRESS)
-        assert f"cdn.example.com leads to {address}" in setback.detail
+        failure = await failure_of(storage, f"https://cdn.example.com:{tripwire.port}/a.wav")
+        assert failure.kind in (FailureKind.REFUSED, FailureKind.ADDRESS)
+        assert f"cdn.example.com leads to {address}" in failure.detail
         assert tripwire.accepted == 0
         assert connected == []
 
@@ -182,8 +182,8 @@ async def test_t05_through_the_callers_own_connector_the_spelling_is_still_check
         aiohttp.TCPConnector() as connector,
         abroad(network=Network(connector=connector)) as storage,
     ):
-        setback = await failure_of(storage, "https://127.0.0.1/a.wav")
-    assert setback.trouble is FailureKind.REFUSED
+        failure = await failure_of(storage, "https://127.0.0.1/a.wav")
+    assert failure.kind is FailureKind.REFUSED
     assert connected == []
 
 
@@ -234,8 +234,8 @@ async def trusting(certificate: Path) -> AsyncIterator[Network]:
 
 async def test_t09_a_certificate_that_nobody_has_signed_is_refused(tls: ssl.SSLContext) -> None:
     async with Host(says(WHOLE), tls=tls) as host, at_home() as storage:
-        setback = await failure_of(storage, host.url)
-        assert setback.trouble is FailureKind.NETWORK
+        failure = await failure_of(storage, host.url)
+        assert failure.kind is FailureKind.NETWORK
         assert host.asked == []
 
 
@@ -248,8 +248,8 @@ async def test_t09_a_redirect_away_from_https_is_refused(
             Host(away, says(WHOLE), tls=tls) as host,
             at_home(network) as storage,
         ):
-            setback = await failure_of(storage, host.url)
-            assert setback.trouble is FailureKind.REFUSED
+            failure = await failure_of(storage, host.url)
+            assert failure.kind is FailureKind.REFUSED
             assert plain.accepted == 0
             async with storage.get(host.url) as body:
                 assert body.size == len(WHOLE)

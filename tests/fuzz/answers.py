@@ -6,7 +6,7 @@ import contextlib
 import math
 from urllib.parse import unquote
 
-from modelslab_async._policy.error_mapping import may_exist, said_no, stopped
+from modelslab_async._policy.error_mapping import polling_stopped, request_refused, submit_unknown
 from modelslab_async._policy.poll import (
     MAX_PAUSE,
     Action,
@@ -56,16 +56,16 @@ def submit(data: bytes) -> None:
         case Busy(refused):
             assert refused.id is None
             assert status == 503 or (not 300 <= status < 400 and status < 500)
-            _is_told(said_no("submit", refused, status))
+            _is_told(request_refused("submit", refused, status))
         case Rejected(no):
             assert status < 500
-            _is_told(said_no("submit", no, status))
+            _is_told(request_refused("submit", no, status))
         case Accepted(yes):
             assert not 300 <= status < 400
             assert yes.id or (isinstance(yes, Finished) and yes.links.output)
         case Unknown(reason, hint):
             assert hint is None or job_id(hint) == hint
-            _is_told(may_exist(reason, 1, hint))
+            _is_told(submit_unknown(reason, 1, hint))
 
 
 def fetch(data: bytes) -> None:
@@ -90,7 +90,7 @@ def fetch(data: bytes) -> None:
 def _is_in_bounds(state: PollState, action: Action) -> None:
     match action:
         case PollAfter(delay):
-            longest = 1.1 * max(_POLICY.max_interval, min(state.told or 0.0, MAX_PAUSE))
+            longest = 1.1 * max(_POLICY.max_interval, min(state.retry_after or 0.0, MAX_PAUSE))
             assert _POLICY.min_interval <= delay <= longest
             away = pause(state, _POLICY)
             assert away is None or away <= delay
@@ -104,7 +104,9 @@ def _is_in_bounds(state: PollState, action: Action) -> None:
         case Stop(reply):
             assert reply is not None, "nobody set a deadline"
             _is_told(
-                stopped(action, job="", job_id="7", known_as="7", track_id=1, waited=1.0, last="")
+                polling_stopped(
+                    action, job="", job_id="7", known_as="7", track_id=1, waited=1.0, last=""
+                )
             )
 
 

@@ -191,11 +191,11 @@ MUTANTS = (
         Patch(
             "_engine/storage.py",
             "        except (aiohttp.ClientError, OSError) as error:\n"
-            "            failure = LinkFailed(_setback(error))\n",
+            "            failure = LinkFailed(_attempt_failure(error))\n",
             "        except aiohttp.ClientPayloadError:\n"
             '            return b""\n'
             "        except (aiohttp.ClientError, OSError) as error:\n"
-            "            failure = LinkFailed(_setback(error))\n",
+            "            failure = LinkFailed(_attempt_failure(error))\n",
         ),
     ),
     planted(

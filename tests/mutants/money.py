@@ -29,8 +29,8 @@ MUTANTS = (
         ),
         Patch(
             "_policy/submit.py",
-            '            reason = "the server is in trouble"\n',
-            '            return NotSent("the server is in trouble")\n',
+            '            reason = "the server reports an internal error"\n',
+            '            return NotSent("the server reports an internal error")\n',
         ),
     ),
     planted(
@@ -41,8 +41,8 @@ MUTANTS = (
         ),
         Patch(
             "_policy/submit.py",
-            'return Unknown(f"the answer is {reply.reason} (HTTP {status})", _hint(reply))',
-            'return NotSent(f"the answer is {reply.reason} (HTTP {status})")',
+            'return Unknown(f"the response is {reply.reason} (HTTP {status})", _hint(reply))',
+            'return NotSent(f"the response is {reply.reason} (HTTP {status})")',
         ),
     ),
     planted(

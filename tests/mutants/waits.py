@@ -82,15 +82,17 @@ MUTANTS = (
         of("engine/test_submit_limits", "nothing_is_sent_before_the_wait_is_over"),
         Patch(
             "_engine/queue.py",
-            " and now() >= self._pace.next_at()\n",
-            " and now() >= 0 * self._pace.next_at()\n",
+            " and now() >= self._pace.next_submit_at()\n",
+            " and now() >= 0 * self._pace.next_submit_at()\n",
         ),
     ),
     planted(
         "retry_after_uncapped_for_submits",
         of("policy/test_queue", "s23_a_wait_that_nobody_sleeps_through_is_said_out_loud"),
         Patch(
-            "_policy/queue.py", "left if left > MAX_WAIT else None", "left if left < 0 else None"
+            "_policy/queue.py",
+            "remaining if remaining > MAX_WAIT else None",
+            "remaining if remaining < 0 else None",
         ),
     ),
     planted(
@@ -108,7 +110,7 @@ MUTANTS = (
     planted(
         "retry_after_uncapped_for_files",
         of("policy/test_download", "no_host_makes_us_wait_beyond_our_patience"),
-        Patch("_policy/download.py", "Get(0, min(left, max(", "Get(0, max(left, max("),
+        Patch("_policy/download.py", "Get(0, min(remaining, max(", "Get(0, max(remaining, max("),
     ),
     planted(
         "jitter_downward",
@@ -231,13 +233,17 @@ MUTANTS = (
             "        case Refused(reason=Refusal.SERVER | Refusal.RATE):\n"
             "            return None\n        case Refused() | Failed",
             "        case Refused(reason=Refusal.SERVER | Refusal.RATE):\n"
-            "            return Stop(state.news)\n        case Refused() | Failed",
+            "            return Stop(state.result)\n        case Refused() | Failed",
         ),
     ),
     planted(
         "one_no_ends_the_job",
         of("engine/test_poll_faults", "one_answer_ends_no_job[p24_key]"),
-        Patch("_policy/poll.py", "if state.said > 1 else None", "if state.said else None"),
+        Patch(
+            "_policy/poll.py",
+            "if state.verdict_count > 1 else None",
+            "if state.verdict_count else None",
+        ),
     ),
     planted(
         "one_long_wait_times_out_the_others",
@@ -267,7 +273,9 @@ MUTANTS = (
     planted(
         "success_of_another_job_is_taken",
         of("engine/test_poll_faults", "p15_the_success_of_another_job_is_ignored"),
-        Patch("_policy/poll.py", "return news.id is None or news.id in ids", "return bool(ids)"),
+        Patch(
+            "_policy/poll.py", "return result.id is None or result.id in ids", "return bool(ids)"
+        ),
     ),
     planted(
         "timeout_loses_the_job",

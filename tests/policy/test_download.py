@@ -41,21 +41,21 @@ BUSY, REFUSED = AttemptFailure(FailureKind.BUSY), AttemptFailure(FailureKind.REF
 ADDRESS = AttemptFailure(FailureKind.ADDRESS)
 
 
-def after(*setbacks: AttemptFailure, **given: Any) -> Step:
-    """The step that follows these setbacks, all of them at one time."""
-    return walk(*setbacks, **given)[1]
+def after(*failures: AttemptFailure, **given: Any) -> Step:
+    """The step that follows these failures, all of them at one time."""
+    return walk(*failures, **given)[1]
 
 
 def walk(
-    *setbacks: AttemptFailure,
+    *failures: AttemptFailure,
     links: int = 2,
     now: float = 1.0,
     policy: DownloadPolicy = POLICY,
     refreshed: bool = False,
 ) -> tuple[Transfer, Step]:
     transfer, step = evolve(START, links=links, refreshed=refreshed), None
-    for setback in setbacks:
-        transfer, step = next_step(transfer, setback, now, policy)
+    for failure in failures:
+        transfer, step = next_step(transfer, failure, now, policy)
     assert step is not None
     return transfer, step
 
@@ -68,7 +68,7 @@ def test_a_link_that_fails_gives_way_to_the_next_at_once() -> None:
 def test_a_link_that_brought_bytes_is_gone_on_with_at_once() -> None:
     transfer, step = walk(GONE, GONE, BUSY, evolve(CUT, progressed=True), now=7.0)
     assert step == Get(1, 0.0)
-    assert (transfer.last_progress, transfer.rounds, transfer.seen) == (7.0, 0, ())
+    assert (transfer.last_progress, transfer.rounds, transfer.failures) == (7.0, 0, ())
 
 
 def test_the_wait_after_a_round_doubles_up_to_fifteen_seconds() -> None:
@@ -186,10 +186,10 @@ MOST_TELLING_FIRST = [
 
 def test_the_trouble_that_says_most_is_named_when_all_is_given_up() -> None:
     assert set(MOST_TELLING_FIRST) == set(FailureKind)
-    for at, trouble in enumerate(MOST_TELLING_FIRST[:-1]):
+    for at, kind in enumerate(MOST_TELLING_FIRST[:-1]):
         seen = [AttemptFailure(other, other.value) for other in reversed(MOST_TELLING_FIRST[at:])]
         step = after(*seen, links=len(seen), now=100.0, refreshed=True)
-        assert step == Abort(trouble, trouble.value)
+        assert step == Abort(kind, kind.value)
 
 
 def test_of_equal_troubles_the_last_is_named() -> None:
@@ -199,11 +199,11 @@ def test_of_equal_troubles_the_last_is_named() -> None:
 
 def test_only_the_last_setbacks_are_kept() -> None:
     transfer, _ = walk(*[CUT] * 500)
-    assert len(transfer.seen) == 16
+    assert len(transfer.failures) == 16
 
 
 @given(
-    setbacks=st.lists(
+    failures=st.lists(
         st.builds(
             AttemptFailure,
             st.sampled_from(FailureKind),
@@ -216,11 +216,11 @@ def test_only_the_last_setbacks_are_kept() -> None:
     links=st.integers(1, 4),
 )
 def test_any_run_of_setbacks_gives_a_link_that_exists_and_a_wait_that_ends(
-    setbacks: list[AttemptFailure], links: int
+    failures: list[AttemptFailure], links: int
 ) -> None:
     transfer, now = Transfer(links=links, last_progress=0.0), 0.0
-    for setback in setbacks:
-        transfer, step = next_step(transfer, setback, now, POLICY)
+    for failure in failures:
+        transfer, step = next_step(transfer, failure, now, POLICY)
         if isinstance(step, Get):
             assert 0 <= step.link < links
             assert 0 <= step.delay <= POLICY.patience
@@ -229,7 +229,7 @@ def test_any_run_of_setbacks_gives_a_link_that_exists_and_a_wait_that_ends(
 
 
 @pytest.mark.parametrize(
-    ("status", "resuming", "trouble"),
+    ("status", "resuming", "kind"),
     [
         (200, False, None),
         (200, True, None),
@@ -242,9 +242,9 @@ def test_any_run_of_setbacks_gives_a_link_that_exists_and_a_wait_that_ends(
     ],
 )
 def test_a_status_is_a_body_or_a_trouble(
-    status: int, resuming: bool, trouble: FailureKind | None
+    status: int, resuming: bool, kind: FailureKind | None
 ) -> None:
-    assert judge_status(status, resuming=resuming) is trouble
+    assert judge_status(status, resuming=resuming) is kind
 
 
 SHORT, EXACT, LONG = Completeness.SHORT, Completeness.EXACT, Completeness.LONG
@@ -289,7 +289,7 @@ def test_a_file_is_published_only_if_something_vouches_for_it(
         published = isinstance(expected, Integrity) and expected is not Integrity.SOURCE_SHORT
         if mended.mended and published:
             wanted = Integrity.MENDED
-        assert (found.trouble if isinstance(found, AttemptFailure) else found) is wanted
+        assert (found.kind if isinstance(found, AttemptFailure) else found) is wanted
 
 
 def sound_that_is(completeness: Completeness, form: AudioFormat = AudioFormat.WAV) -> Sound:

@@ -22,7 +22,7 @@ from modelslab_async._policy.download import (
 policies = st.builds(
     DownloadPolicy, patience=st.floats(0.0, 500.0), first_wait=st.floats(0.01, 60.0)
 )
-setbacks = st.builds(
+failures = st.builds(
     AttemptFailure,
     st.sampled_from(FailureKind),
     progressed=st.just(False),
@@ -31,12 +31,12 @@ setbacks = st.builds(
 
 
 def walked(
-    given_setbacks: list[AttemptFailure], links: int, policy: DownloadPolicy
+    given_failures: list[AttemptFailure], links: int, policy: DownloadPolicy
 ) -> list[tuple[float, Transfer, Step]]:
     """The steps of one file, each with the time that is left for it, until it is given up."""
     transfer, now, steps = Transfer(links=links, last_progress=0.0), 0.0, []
-    for setback in given_setbacks:
-        transfer, step = next_step(transfer, setback, now, policy)
+    for failure in given_failures:
+        transfer, step = next_step(transfer, failure, now, policy)
         steps.append((policy.patience - now, transfer, step))
         if isinstance(step, Abort):
             break
@@ -44,18 +44,18 @@ def walked(
     return steps
 
 
-@given(st.lists(setbacks, max_size=40), st.integers(1, 4), policies)
+@given(st.lists(failures, max_size=40), st.integers(1, 4), policies)
 def test_no_file_is_called_lost_before_the_api_was_asked_once(
     life: list[AttemptFailure], links: int, policy: DownloadPolicy
 ) -> None:
     steps = walked(life, links, policy)
     assert sum(isinstance(step, Refresh) for _, _, step in steps) <= 1
     for _, transfer, step in steps:
-        if isinstance(step, Abort) and step.trouble is FailureKind.GONE:
+        if isinstance(step, Abort) and step.kind is FailureKind.GONE:
             assert transfer.refreshed
 
 
-@given(st.lists(setbacks, max_size=40), st.integers(1, 4), policies)
+@given(st.lists(failures, max_size=40), st.integers(1, 4), policies)
 def test_every_link_has_its_turn_before_any_is_waited_for(
     life: list[AttemptFailure], links: int, policy: DownloadPolicy
 ) -> None:
@@ -69,29 +69,29 @@ def test_every_link_has_its_turn_before_any_is_waited_for(
         assert turn == 0 or step.delay == 0.0
 
 
-@given(st.lists(setbacks, max_size=20), policies)
+@given(st.lists(failures, max_size=20), policies)
 def test_a_host_is_left_alone_for_as_long_as_it_asked_or_as_patience_lasts(
     life: list[AttemptFailure], policy: DownloadPolicy
 ) -> None:
     steps = walked(life, 1, policy)
-    for setback, (left, _, step) in zip(life, steps, strict=False):
+    for failure, (left, _, step) in zip(life, steps, strict=False):
         if isinstance(step, Get):
-            assert step.delay >= min(left, setback.retry_after or 0.0)
+            assert step.delay >= min(left, failure.retry_after or 0.0)
             assert step.delay <= left
 
 
-@given(setbacks, st.floats(0.0, 1e6), st.integers(1, 4), policies)
+@given(failures, st.floats(0.0, 1e6), st.integers(1, 4), policies)
 def test_progress_goes_on_at_once_at_the_same_link_and_renews_patience(
-    setback: AttemptFailure, now: float, links: int, policy: DownloadPolicy
+    failure: AttemptFailure, now: float, links: int, policy: DownloadPolicy
 ) -> None:
     before = Transfer(links=links, last_progress=0.0, link=links - 1, rounds=9, wait=99.0)
-    after, step = next_step(before, evolve(setback, progressed=True), now, policy)
+    after, step = next_step(before, evolve(failure, progressed=True), now, policy)
     assert step == Get(links - 1, 0.0)
-    assert (after.last_progress, after.rounds, after.wait, after.seen) == (now, 0, None, ())
+    assert (after.last_progress, after.rounds, after.wait, after.failures) == (now, 0, None, ())
 
 
 @given(st.integers(0, 999), st.booleans())
 def test_a_body_is_read_only_of_an_answer_that_is_the_file(status: int, resuming: bool) -> None:
-    trouble = judge_status(status, resuming=resuming)
-    assert (trouble is None) == (status == 200 or (status == 206 and resuming))
-    assert trouble in (None, FailureKind.BUSY, FailureKind.GONE, FailureKind.WRONG)
+    kind = judge_status(status, resuming=resuming)
+    assert (kind is None) == (status == 200 or (status == 206 and resuming))
+    assert kind in (None, FailureKind.BUSY, FailureKind.GONE, FailureKind.WRONG)

@@ -236,7 +236,7 @@ def test_jobs_that_were_done_at_once_teach_too() -> None:
     known.observe(KIND, 0.0, None, 0.0)
     known.observe(KIND, None, 0.0, -1.0)
     assert known.schedule(KIND, None).first > 0
-    assert (known.kinds[KIND].samples, known.of_eta) == (2, None)
+    assert (known.by_kind[KIND].samples, known.of_eta) == (2, None)
 
 
 def test_the_first_jobs_of_each_subject_are_scouts_and_few_later() -> None:

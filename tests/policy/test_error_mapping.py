@@ -14,16 +14,16 @@ import pytest
 from modelslab_async import errors
 from modelslab_async._policy.download import Abort, FailureKind
 from modelslab_async._policy.error_mapping import (
-    cannot_read,
-    cannot_write,
-    may_exist,
-    no_answer,
-    no_file,
-    nothing_arrives,
-    outage,
-    parked,
-    said_no,
-    stopped,
+    blocked,
+    download_failed,
+    download_outage,
+    no_response,
+    polling_stopped,
+    request_refused,
+    submit_outage,
+    submit_unknown,
+    unexpected_reply,
+    write_failed,
 )
 from modelslab_async._policy.poll import Stop
 from modelslab_async._protocol.replies import (
@@ -154,16 +154,16 @@ def refused(reason: Refusal, **more: Any) -> Refused:
     [
         (Refusal.KEY, AuthenticationError, "check the key (MODELSLAB_API_KEY)"),
         (Refusal.CREDITS, InsufficientCredits, "add credits to the account"),
-        (Refusal.PLAN, PermissionDenied, "see your plan"),
+        (Refusal.PLAN, PermissionDenied, "does not include this"),
         (Refusal.REQUEST, BadRequest, "change the request"),
-        (Refusal.RATE, RateLimited, "send it again after that time"),
+        (Refusal.RATE, RateLimited, "costs nothing: send it again later"),
         (Refusal.SERVER, ServerError, "try again later"),
     ],
 )
 def test_a_refused_submit_says_what_to_change(
     reason: Refusal, kind: type[APIError], remedy: str
 ) -> None:
-    error = said_no("submit", refused(reason), 400, track_id=17)
+    error = request_refused("submit", refused(reason), 400, track_id=17)
     assert type(error) is kind
     assert "submit: the server's words (HTTP 400)" in str(error)
     assert remedy in str(error)
@@ -182,14 +182,14 @@ def test_a_refused_submit_says_what_to_change(
 def test_a_failed_submit_says_what_to_change(
     reason: Failure, kind: type[APIError], remedy: str
 ) -> None:
-    error = said_no("submit", Failed(reason=reason), 200)
+    error = request_refused("submit", Failed(reason=reason), 200)
     assert type(error) is kind
     assert "refused without a reason" in str(error)
     assert remedy in str(error)
 
 
 def test_a_refusal_that_names_a_job_does_not_claim_that_it_cost_nothing() -> None:
-    error = said_no("submit", Failed(reason=Failure.FAILED, message="no", id="7"), 200)
+    error = request_refused("submit", Failed(reason=Failure.FAILED, message="no", id="7"), 200)
     assert error.job_id == "7"
     assert "names job 7" in str(error)
     assert "wallet" in str(error)
@@ -197,13 +197,13 @@ def test_a_refusal_that_names_a_job_does_not_claim_that_it_cost_nothing() -> Non
 
 
 def test_a_wait_that_was_asked_for_is_said() -> None:
-    error = said_no("submit", refused(Refusal.RATE, retry_after=7200.0), 429)
+    error = request_refused("submit", refused(Refusal.RATE, retry_after=7200.0), 429)
     assert error.retry_after == 7200.0
-    assert "(it asks to wait 7200 s)" in str(error)
+    assert "(retry after 7200 s)" in str(error)
 
 
 def test_a_submit_that_was_held_back_says_for_how_long() -> None:
-    error = parked(7200.0, 17)
+    error = blocked(7200.0, 17)
     assert type(error) is RateLimited
     assert (error.retry_after, error.track_id) == (7200.0, 17)
     assert "7200 s" in str(error)
@@ -213,28 +213,28 @@ def test_a_submit_that_was_held_back_says_for_how_long() -> None:
     ("timed_out", "kind"), [(False, TransportError), (True, RequestTimeout)]
 )  # fmt: skip
 def test_silence_says_that_it_can_be_tried_again(timed_out: bool, kind: type) -> None:
-    error = no_answer("submit", "no connection", timed_out=timed_out, track_id=17)
+    error = no_response("submit", "no connection", timed_out=timed_out, track_id=17)
     assert type(error) is kind
     assert str(error) == "submit: no connection; nothing was accepted, so it can be tried again"
     assert error.track_id == 17
 
 
 def test_an_unreadable_answer_is_shown_in_part() -> None:
-    error = cannot_read("balance", Unreadable(reason="a page of HTML", excerpt="<html>"), 502)
+    error = unexpected_reply("balance", Unreadable(reason="a page of HTML", excerpt="<html>"), 502)
     assert type(error) is UnexpectedReply
     assert (error.status_code, error.excerpt) == (502, "<html>")
-    assert "balance: the answer is a page of HTML (HTTP 502)" in str(error)
+    assert "balance: the response is a page of HTML (HTTP 502)" in str(error)
     assert "check MODELSLAB_BASE_URL" in str(error)
 
 
 def test_an_answer_to_something_else_is_unreadable_too() -> None:
-    error = cannot_read("balance", Pending(), 200)
-    assert "an answer to something else" in str(error)
+    error = unexpected_reply("balance", Pending(), 200)
+    assert "a reply to another request" in str(error)
     assert error.excerpt == ""
 
 
 def test_an_unknown_submit_says_where_to_look_before_it_is_sent_again() -> None:
-    error = may_exist("no complete answer", 17, None)
+    error = submit_unknown("no complete answer", 17, None)
     assert type(error) is SubmitUnknown
     assert "may exist and be billed, with track_id 17: no complete answer" in str(error)
     assert "before you send the request again" in str(error)
@@ -242,28 +242,28 @@ def test_an_unknown_submit_says_where_to_look_before_it_is_sent_again() -> None:
 
 
 def test_an_unknown_submit_hands_on_the_id_that_a_broken_answer_named() -> None:
-    error = may_exist("cut short", 17, "43730")
+    error = submit_unknown("cut short", 17, "43730")
     assert error.job_id == "43730"
     assert "client.job('43730')" in str(error)
 
 
 def test_files_that_do_not_arrive_are_paid_for_and_brought_free() -> None:
-    error = nothing_arrives(3, OutputLost("the file of job 7 is gone", job_id="7"))
+    error = download_outage(3, OutputLost("the file of job 7 is gone", job_id="7"))
     assert isinstance(error, IncompleteDownload)
     assert error.job_id == "7"
-    assert "3 were given up, the last with: the file of job 7 is gone" in str(error)
+    assert "3 files failed, the last with: the file of job 7 is gone" in str(error)
     assert "free" in str(error)
 
 
 def test_an_outage_names_the_last_submit_and_says_that_none_is_sent_again() -> None:
-    error = outage(13, may_exist("HTTP 502", 17, None))
+    error = submit_outage(13, submit_unknown("HTTP 502", 17, None))
     assert (type(error), error.track_id) == (SubmitUnknown, 17)
     assert "13 submits in a row" in str(error)
     assert "run the batch again" in str(error)
 
 
 def end(reply: Failed | Refused | Finished | None, last: str = "") -> ModelsLabError:
-    return stopped(
+    return polling_stopped(
         Stop(reply),
         job='{"id": "7"}',
         job_id="7",
@@ -301,7 +301,7 @@ def test_a_job_that_is_given_up_is_handed_over(
 @pytest.mark.parametrize("reason", Refusal)
 def test_p07_nobody_is_told_to_send_a_paid_job_again(reason: Refusal) -> None:
     text = str(end(refused(reason)))
-    assert "stays paid for" in text
+    assert "the job is paid for" in text
     assert "resume with client.job('7')" in text
     assert "send it again" not in text
     assert "costs nothing" not in text
@@ -319,14 +319,14 @@ def test_p08_a_job_that_is_not_found_may_still_appear(status: int) -> None:
     error = end(Failed(reason=Failure.NOT_FOUND, message="Request not found", status=status))
     assert isinstance(error, NotFound)
     assert (error.status_code, error.server_message) == (status, "Request not found")
-    assert "ask again later with client.job('7')" in str(error)
+    assert "try again later with client.job('7')" in str(error)
 
 
 def test_p13_a_timeout_says_how_long_and_how_to_go_on() -> None:
     assert str(end(None)) == (
         "job 7 is still processing after 300 s; it keeps running: resume with client.job('7')"
     )
-    assert "(last answer: a page of HTML)" in str(end(None, "a page of HTML"))
+    assert "(last reply: a page of HTML)" in str(end(None, "a page of HTML"))
 
 
 @pytest.mark.parametrize(
@@ -341,7 +341,7 @@ def test_p10_a_failed_job_says_why_and_where_the_money_is(message: str, words: s
 
 
 def test_p11_a_job_without_a_file_can_be_asked_for_again() -> None:
-    assert "ask again later with client.job('7')" in str(end(Finished(links=Links())))
+    assert "try again later with client.job('7')" in str(end(Finished(links=Links())))
 
 
 @pytest.mark.parametrize("trouble", FailureKind)
@@ -354,28 +354,30 @@ def test_a_file_that_did_not_come_is_paid_for_and_can_be_fetched_again(
         FailureKind.REFUSED: OutputLost,
         FailureKind.ADDRESS: DownloadError,
     }
-    error = no_file(Abort(trouble, "details"), RemoteFile((), "7"), 3)
+    error = download_failed(Abort(trouble, "details"), RemoteFile((), "7"), 3)
     assert type(error) is kinds.get(trouble, IncompleteDownload)
     assert isinstance(error, DownloadError)
     assert error.job_id == "7"
-    assert f"job 7 did not arrive in 3 tries: {trouble.value} (details)" in str(error)
+    assert f"job 7 failed after 3 attempts: {trouble.value} (details)" in str(error)
     assert "downloading again is free" in str(error)
 
 
 def test_what_is_no_text_is_no_wrong_audio() -> None:
-    error = no_file(Abort(FailureKind.WRONG, "WAV sound"), RemoteFile((), "7", gives="text"), 3)
+    error = download_failed(
+        Abort(FailureKind.WRONG, "WAV sound"), RemoteFile((), "7", gives="text"), 3
+    )
     assert type(error) is WrongContent
 
 
 def test_a_file_of_a_job_without_an_id_is_of_an_unknown_job() -> None:
-    error = no_file(Abort(FailureKind.CUT, ""), RemoteFile(()), 1)
+    error = download_failed(Abort(FailureKind.CUT, ""), RemoteFile(()), 1)
     assert error.job_id is None
     assert "(unknown)" in str(error)
 
 
 @pytest.mark.parametrize("job_id", ["7", ""])
 def test_a_file_that_the_disk_does_not_take_is_named_and_not_lost(job_id: str) -> None:
-    error = cannot_write("No space left on device", RemoteFile((), job_id), "out")
+    error = write_failed("No space left on device", RemoteFile((), job_id), "out")
     assert (error.job_id, type(error)) == (job_id or None, DownloadError)
     assert "No space left" in str(error)
     assert "free" in str(error)

@@ -14,14 +14,14 @@ from modelslab_async._policy.durations import Schedule
 from modelslab_async._policy.poll import (
     MAX_FIRST_WAIT,
     MAX_PAUSE,
-    MAX_TOLD,
-    Budget,
+    MAX_WAIT_WITH_DEADLINE,
     Finish,
-    NoAnswer,
+    NoReply,
     PollAfter,
     PollPolicy,
     PollResult,
     PollState,
+    RateLimiter,
     Stop,
     describe,
     is_about,
@@ -47,7 +47,7 @@ EMPTY = Finished(id="7", links=Links(future=("f",)))
 FAILED = Failed(reason=Failure.FAILED, message="bad prompt")
 LOST = Failed(reason=Failure.NOT_FOUND, message="Request not found")
 AGAIN = Failed(reason=Failure.TRY_AGAIN, message="Failed, Try Again")
-RESET = NoAnswer("the connection broke")
+RESET = NoReply("the connection broke")
 PAGE = Unreadable(reason="a page of HTML")
 
 
@@ -56,12 +56,12 @@ def no(reason: Refusal, retry_after: float | None = None) -> Refused:
 
 
 def after(
-    *news: PollResult, at: float = 100.0, told: float | None = None, **more: Any
+    *result: PollResult, at: float = 100.0, retry_after: float | None = None, **more: Any
 ) -> PollState:
     """The state of a job accepted at 0 s, of which all these answers came at one time."""
     state = PollState(started=0.0, **more)
-    for one in news:
-        state = observe(state, one, at, told=told)
+    for one in result:
+        state = observe(state, one, at, retry_after=retry_after)
     return state
 
 
@@ -125,16 +125,16 @@ def test_a_clock_that_goes_back_does_no_harm() -> None:
     assert action(after(Pending(), at=100.0), now=-50.0) == PollAfter(15.0)
 
 
-@pytest.mark.parametrize("news", [Pending(), Pending(eta=1e9), Ticket(id="7", eta=1e9)])
-def test_p13_p14_p17_a_job_that_goes_on_is_asked_about_on(news: PollResult) -> None:
-    assert action(after(news, at=10.0), now=10.0) == PollAfter(1.5)
+@pytest.mark.parametrize("result", [Pending(), Pending(eta=1e9), Ticket(id="7", eta=1e9)])
+def test_p13_p14_p17_a_job_that_goes_on_is_asked_about_on(result: PollResult) -> None:
+    assert action(after(result, at=10.0), now=10.0) == PollAfter(1.5)
 
 
-@pytest.mark.parametrize("news", [RESET, PAGE, no(Refusal.SERVER)])
-def test_p01_p05_bad_answers_never_end_a_job_and_space_the_questions(news: PollResult) -> None:
-    delays = [action(after(*[news] * n, at=0.0), now=0.0).delay for n in (1, 2, 3, 9)]
+@pytest.mark.parametrize("result", [RESET, PAGE, no(Refusal.SERVER)])
+def test_p01_p05_bad_answers_never_end_a_job_and_space_the_questions(result: PollResult) -> None:
+    delays = [action(after(*[result] * n, at=0.0), now=0.0).delay for n in (1, 2, 3, 9)]
     assert delays == [2.0, 4.0, 8.0, 15.0]
-    assert action(after(*[news] * 10_000, at=1e6), now=1e6) == PollAfter(15.0)
+    assert action(after(*[result] * 10_000, at=1e6), now=1e6) == PollAfter(15.0)
 
 
 def test_one_good_answer_forgets_the_bad_ones() -> None:
@@ -178,12 +178,12 @@ def test_time_that_has_passed_since_the_answer_counts() -> None:
     assert [action(state, now=now).delay for now in (40.0, 42.0, 99.0)] == [6.0, 4.0, 0.0]
 
 
-@pytest.mark.parametrize(("news", "asked_at"), [(Pending(), 3.0), (Ticket(id="7"), 3.0)])
+@pytest.mark.parametrize(("result", "asked_at"), [(Pending(), 3.0), (Ticket(id="7"), 3.0)])
 def test_when_a_job_was_unfinished_is_known_by_when_the_question_left(
-    news: PollResult, asked_at: float
+    result: PollResult, asked_at: float
 ) -> None:
-    state = observe(PollState(started=0.0), news, 5.0, asked_at=asked_at)
-    assert (state.unfinished_at, state.heard_at) == (3.0, 5.0)
+    state = observe(PollState(started=0.0), result, 5.0, asked_at=asked_at)
+    assert (state.unfinished_at, state.replied_at) == (3.0, 5.0)
     assert observe(state, RESET, 9.0).unfinished_at == 3.0
 
 
@@ -197,31 +197,31 @@ def test_success_with_output_is_the_end() -> None:
 NO = [FAILED, *(no(r) for r in Refusal if r not in (Refusal.RATE, Refusal.SERVER))]
 
 
-@pytest.mark.parametrize("news", NO)
-def test_p07_p10_a_plain_no_is_the_end_when_it_is_said_twice(news: Refused | Failed) -> None:
-    said = after(news)
+@pytest.mark.parametrize("result", NO)
+def test_p07_p10_a_plain_no_is_the_end_when_it_is_said_twice(result: Refused | Failed) -> None:
+    said = after(result)
     assert action(said) == PollAfter(1.0)
-    ended = action(observe(said, news, 101.0), now=101.0)
+    ended = action(observe(said, result, 101.0), now=101.0)
     assert isinstance(ended, Stop)
-    assert ended.reply in (news, Failed(reason=Failure.FAILED, message="request"))
+    assert ended.reply in (result, Failed(reason=Failure.FAILED, message="request"))
 
 
-@pytest.mark.parametrize("news", NO)
+@pytest.mark.parametrize("result", NO)
 @pytest.mark.parametrize("between", [RESET, PAGE, no(Refusal.SERVER), no(Refusal.RATE)])
 def test_p24_an_answer_that_says_nothing_of_the_job_is_not_counted(
-    news: Refused | Failed, between: PollResult
+    result: Refused | Failed, between: PollResult
 ) -> None:
-    state = after(news, between)
+    state = after(result, between)
     assert isinstance(action(state), PollAfter)
-    assert isinstance(action(observe(state, news, 101.0), now=101.0), Stop)
+    assert isinstance(action(observe(state, result, 101.0), now=101.0), Stop)
 
 
-@pytest.mark.parametrize("news", NO)
+@pytest.mark.parametrize("result", NO)
 @pytest.mark.parametrize("between", [Pending(), Ticket(id="7"), EMPTY, LOST, AGAIN])
 def test_p24_one_answer_that_fits_makes_a_no_the_first_again(
-    news: Refused | Failed, between: PollResult
+    result: Refused | Failed, between: PollResult
 ) -> None:
-    assert action(after(news, between, news)) == PollAfter(1.0)
+    assert action(after(result, between, result)) == PollAfter(1.0)
 
 
 def test_p24_what_is_asked_again_keeps_the_least_interval() -> None:
@@ -246,19 +246,19 @@ def test_p10_a_complaint_about_the_request_is_the_end_of_a_job_and_a_status_of_4
     None
 ):
     complaint = no(Refusal.REQUEST)
-    assert after(complaint).news == Failed(reason=Failure.FAILED, message="request")
-    assert after(evolve(complaint, status=400)).news == evolve(complaint, status=400)
+    assert after(complaint).result == Failed(reason=Failure.FAILED, message="request")
+    assert after(evolve(complaint, status=400)).result == evolve(complaint, status=400)
 
 
-@pytest.mark.parametrize("news", [[DONE], [FAILED] * 2, [no(Refusal.KEY)] * 2])
-def test_what_is_terminal_beats_the_deadline(news: list[PollResult]) -> None:
-    assert action(after(*news, deadline=50.0)) != Stop(None)
+@pytest.mark.parametrize("result", [[DONE], [FAILED] * 2, [no(Refusal.KEY)] * 2])
+def test_what_is_terminal_beats_the_deadline(result: list[PollResult]) -> None:
+    assert action(after(*result, deadline=50.0)) != Stop(None)
 
 
-@pytest.mark.parametrize("news", [Pending(), RESET, PAGE, no(Refusal.RATE), EMPTY, LOST])
-def test_p13_at_the_deadline_we_stop_without_an_answer(news: PollResult) -> None:
-    assert action(after(news, deadline=100.0)) == Stop(None)
-    assert action(after(news, deadline=99.0)) == Stop(None)
+@pytest.mark.parametrize("result", [Pending(), RESET, PAGE, no(Refusal.RATE), EMPTY, LOST])
+def test_p13_at_the_deadline_we_stop_without_an_answer(result: PollResult) -> None:
+    assert action(after(result, deadline=100.0)) == Stop(None)
+    assert action(after(result, deadline=99.0)) == Stop(None)
 
 
 def test_the_last_question_falls_on_the_deadline() -> None:
@@ -272,13 +272,13 @@ def test_without_a_deadline_there_is_no_end() -> None:
 # Answers that contradict the job
 
 
-@pytest.mark.parametrize("news", [LOST, AGAIN, EMPTY])
+@pytest.mark.parametrize("result", [LOST, AGAIN, EMPTY])
 def test_p08_p09_p11_a_contradiction_is_borne_for_a_while_and_then_believed(
-    news: Failed | Finished,
+    result: Failed | Finished,
 ) -> None:
-    state = observe(after(news, at=100.0), news, 219.0)
+    state = observe(after(result, at=100.0), result, 219.0)
     assert isinstance(action(state, now=219.0), PollAfter)
-    assert action(observe(state, news, 220.0), now=220.0) == Stop(news)
+    assert action(observe(state, result, 220.0), now=220.0) == Stop(result)
 
 
 def test_patience_begins_anew_after_an_answer_that_fits() -> None:
@@ -286,9 +286,9 @@ def test_patience_begins_anew_after_an_answer_that_fits() -> None:
     assert isinstance(action(state, now=419.0), PollAfter)
 
 
-@pytest.mark.parametrize("news", [RESET, Pending()])
-def test_only_a_contradiction_is_held_against_a_job(news: PollResult) -> None:
-    assert isinstance(action(after(LOST, news, at=100.0), now=1e6), PollAfter)
+@pytest.mark.parametrize("result", [RESET, Pending()])
+def test_only_a_contradiction_is_held_against_a_job(result: PollResult) -> None:
+    assert isinstance(action(after(LOST, result, at=100.0), now=1e6), PollAfter)
 
 
 def test_one_contradiction_after_another_is_one_doubt() -> None:
@@ -319,26 +319,26 @@ def test_p06_a_rate_limit_pauses_the_questions_about_every_job(
 
 @pytest.mark.parametrize("one", [Pending(), RESET, PAGE, LOST, no(Refusal.SERVER), no(Refusal.KEY)])
 def test_p06_nothing_else_pauses_them(one: PollResult) -> None:
-    assert pause(after(one, told=40.0), POLICY) is None
+    assert pause(after(one, retry_after=40.0), POLICY) is None
     assert pause(PollState(started=0.0), POLICY) is None
 
 
 def test_p06_a_header_alone_stops_no_job_for_a_day() -> None:
-    assert action(after(Pending(), told=1e9)) == PollAfter(MAX_PAUSE)
+    assert action(after(Pending(), retry_after=1e9)) == PollAfter(MAX_PAUSE)
 
 
 def test_of_header_and_body_the_longer_wait_is_obeyed() -> None:
-    assert action(after(no(Refusal.RATE, 40.0), told=50.0)).delay == 50.0
-    assert action(after(no(Refusal.RATE, 40.0), told=30.0)).delay == 40.0
+    assert action(after(no(Refusal.RATE, 40.0), retry_after=50.0)).delay == 50.0
+    assert action(after(no(Refusal.RATE, 40.0), retry_after=30.0)).delay == 40.0
 
 
-@pytest.mark.parametrize("news", [Pending(), PAGE, no(Refusal.SERVER)])
-def test_a_header_is_obeyed_whatever_the_answer(news: PollResult) -> None:
-    assert action(after(news, told=50.0)) == PollAfter(50.0)
+@pytest.mark.parametrize("result", [Pending(), PAGE, no(Refusal.SERVER)])
+def test_a_header_is_obeyed_whatever_the_answer(result: PollResult) -> None:
+    assert action(after(result, retry_after=50.0)) == PollAfter(50.0)
 
 
 def test_a_hint_shorter_than_our_own_wait_does_not_shorten_it() -> None:
-    assert action(after(Pending(), told=2.0)) == PollAfter(15.0)
+    assert action(after(Pending(), retry_after=2.0)) == PollAfter(15.0)
 
 
 @pytest.mark.parametrize(
@@ -349,8 +349,8 @@ def test_a_hint_shorter_than_our_own_wait_does_not_shorten_it() -> None:
 def test_p25_a_wait_beyond_the_time_of_a_job_does_not_give_it_up(
     hint: float, left: float, delay: float, by_header: bool
 ) -> None:
-    news = PAGE if by_header else no(Refusal.RATE, hint)
-    state = after(news, told=hint if by_header else None, deadline=100.0 + left)
+    result = PAGE if by_header else no(Refusal.RATE, hint)
+    state = after(result, retry_after=hint if by_header else None, deadline=100.0 + left)
     assert action(state) == PollAfter(delay)
 
 
@@ -359,14 +359,14 @@ def test_a_hint_holds_for_one_answer() -> None:
     assert action(state, now=0.0) == PollAfter(1.0)
 
 
-news = st.sampled_from(
+result = st.sampled_from(
     [DONE, EMPTY, FAILED, LOST, AGAIN, RESET, PAGE, Pending(), Ticket(id="7")]
     + [no(reason, hint) for reason in Refusal for hint in (None, 0.0, 5.0, 1e12)]
 )
 
 
 @given(
-    st.lists(st.tuples(news, st.floats(0, 1e5), st.none() | st.floats(0, 1e12))),
+    st.lists(st.tuples(result, st.floats(0, 1e5), st.none() | st.floats(0, 1e12))),
     st.none() | st.floats(0, 1e6),
     st.floats(0, 1),
 )
@@ -376,17 +376,17 @@ def test_every_state_has_an_action_and_no_wait_breaks_a_bound(
     state, now = PollState(started=0.0, deadline=deadline), 0.0
     for one, seconds, told in life:
         now += seconds
-        state = observe(state, one, now, told=told)
+        state = observe(state, one, now, retry_after=told)
     assert state.polls == len(life)
     next_one = next_action(state, now, POLICY, draw)
     if isinstance(next_one, PollAfter):
         assert 0 <= next_one.delay < float("inf")
-        assert not state.polls or deadline is None or now < deadline + state.said
-        told = min(state.told or 0.0, MAX_PAUSE)
+        assert not state.polls or deadline is None or now < deadline + state.verdict_count
+        told = min(state.retry_after or 0.0, MAX_PAUSE)
         if deadline is None:
             assert next_one.delay >= told
         elif state.polls:
-            assert next_one.delay >= min(told, MAX_TOLD, max(0.0, deadline - now))
+            assert next_one.delay >= min(told, MAX_WAIT_WITH_DEADLINE, max(0.0, deadline - now))
 
 
 def test_p23_questions_are_few_for_the_age_of_a_job() -> None:
@@ -442,38 +442,38 @@ def test_p15_an_answer_that_names_another_job_is_not_about_this_one(
 
 
 def test_p20_a_client_asks_at_evenly_spaced_times() -> None:
-    budget, times = Budget(rate=4.0), []
+    limiter, times = RateLimiter(rate=4.0), []
     for now in (10.0, 10.0, 10.1, 10.5, 99.0):
-        at, budget = budget.reserve(now)
+        at, limiter = limiter.reserve(now)
         times.append(at)
     assert times == [10.0, 10.25, 10.5, 10.75, 99.0]
 
 
 def test_p06_nothing_is_asked_before_a_pause_is_over() -> None:
-    budget = Budget(rate=4.0).paused(10.0, 40.0)
-    assert budget.reserve(10.0)[0] == 50.0
-    assert budget.reserve(60.0)[0] == 60.0
+    limiter = RateLimiter(rate=4.0).paused(10.0, 40.0)
+    assert limiter.reserve(10.0)[0] == 50.0
+    assert limiter.reserve(60.0)[0] == 60.0
 
 
 def test_p25_a_long_pause_is_over_for_a_job_before_its_time_is() -> None:
-    budget = Budget(rate=4.0).paused(10.0, 3600.0)
-    assert budget.reserve(10.0)[0] == 3610.0
-    assert budget.reserve(10.0, deadline=900.0)[0] == 70.0
-    assert budget.reserve(10.0, deadline=40.0)[0] == 40.0
-    assert budget.reserve(10.0, deadline=5.0)[0] == 10.0
-    assert budget.reserve(80.0, deadline=900.0)[0] == 80.0
+    limiter = RateLimiter(rate=4.0).paused(10.0, 3600.0)
+    assert limiter.reserve(10.0)[0] == 3610.0
+    assert limiter.reserve(10.0, deadline=900.0)[0] == 70.0
+    assert limiter.reserve(10.0, deadline=40.0)[0] == 40.0
+    assert limiter.reserve(10.0, deadline=5.0)[0] == 10.0
+    assert limiter.reserve(80.0, deadline=900.0)[0] == 80.0
 
 
 def test_p25_jobs_that_are_asked_about_in_a_pause_are_asked_at_evenly_spaced_times_too() -> None:
-    budget, times = Budget(rate=4.0).paused(10.0, 3600.0), []
+    limiter, times = RateLimiter(rate=4.0).paused(10.0, 3600.0), []
     for _ in range(3):
-        at, budget = budget.reserve(20.0, deadline=900.0)
+        at, limiter = limiter.reserve(20.0, deadline=900.0)
         times.append(at)
     assert times == [70.0, 70.25, 70.5]
 
 
 def test_p06_a_shorter_pause_does_not_cut_a_longer_one_short() -> None:
-    assert Budget(rate=4.0).paused(10.0, 40.0).paused(10.0, 10.0).reserve(10.0)[0] == 50.0
+    assert RateLimiter(rate=4.0).paused(10.0, 40.0).paused(10.0, 10.0).reserve(10.0)[0] == 50.0
 
 
 # Settings

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from modelslab_async._policy.poll import (
     MAX_FIRST_WAIT,
     MAX_PAUSE,
-    MAX_TOLD,
-    Budget,
+    MAX_WAIT_WITH_DEADLINE,
     Finish,
-    NoAnswer,
+    NoReply,
     PollAfter,
     PollPolicy,
     PollResult,
     PollState,
+    RateLimiter,
     Stop,
     next_action,
     observe,
@@ -37,7 +37,7 @@ DONE = Finished(id="7", links=Links(output=("https://r2.dev/a.wav",)))
 WAITING: list[PollResult] = [
     Pending(),
     Ticket(id="7", eta=3.0),
-    NoAnswer("reset"),
+    NoReply("reset"),
     Unreadable(reason="a page of HTML"),
     Refused(reason=Refusal.SERVER),
 ]
@@ -76,7 +76,7 @@ def test_every_wait_is_as_long_as_told_and_ends_before_the_deadline(
     life: list[tuple[PollResult, float | None, float]],
 ) -> None:
     state, now = PollState(started=0.0, deadline=deadline), 0.0
-    for news, told, draw in life:
+    for result, told, draw in life:
         action = next_action(state, now, policy, draw)
         if not isinstance(action, PollAfter):
             return
@@ -86,16 +86,20 @@ def test_every_wait_is_as_long_as_told_and_ends_before_the_deadline(
         assert action.delay <= 1.1 * longest
         assert deadline is None or now + action.delay <= deadline * (1 + 1e-9)
         now += action.delay
-        state = observe(state, news, now, told=told)
-        assert not isinstance(news, Refused) or (state.told or 0.0) >= (news.retry_after or 0.0)
+        state = observe(state, result, now, retry_after=told)
+        assert not isinstance(result, Refused) or (state.retry_after or 0.0) >= (
+            result.retry_after or 0.0
+        )
 
 
 def bounds(policy: PollPolicy, state: PollState) -> tuple[float, float]:
     """The least and the most that the next wait may be, but for jitter and the deadline."""
     if not state.polls:
         return 0.0, max(MAX_FIRST_WAIT, policy.min_interval)
-    in_time = state.deadline is None or (state.told or 0.0) < state.deadline - state.heard_at
-    told = min(state.told or 0.0, MAX_PAUSE if in_time else MAX_TOLD)
+    in_time = (
+        state.deadline is None or (state.retry_after or 0.0) < state.deadline - state.replied_at
+    )
+    told = min(state.retry_after or 0.0, MAX_PAUSE if in_time else MAX_WAIT_WITH_DEADLINE)
     shortest = max(policy.min_interval, told)
     return shortest, max(shortest, policy.max_interval, policy.first)
 
@@ -109,12 +113,12 @@ def test_what_is_terminal_beats_the_deadline(
     draw: float,
 ) -> None:
     state = PollState(started=0.0, deadline=deadline)
-    for news, told, _ in life:
-        state = observe(state, news, deadline, told=told)
+    for result, told, _ in life:
+        state = observe(state, result, deadline, retry_after=told)
     for moment in (deadline, deadline + 1):  # one answer that is the end is asked for again
         state = observe(state, end, moment)
     action = next_action(state, deadline + 1, policy, draw)
-    assert action == (Finish(DONE) if end is DONE else Stop(state.news))  # type: ignore[arg-type]
+    assert action == (Finish(DONE) if end is DONE else Stop(state.result))  # type: ignore[arg-type]
 
 
 @given(policies, st.floats(0.0, 2000.0), st.lists(st.sampled_from(WAITING)), draws)
@@ -127,8 +131,8 @@ def test_p23_a_job_is_asked_about_so_often_and_no_oftener(
         action = next_action(state, now, policy, draw)
         assert isinstance(action, PollAfter)
         now += action.delay
-        news = answers[state.polls % len(answers)] if answers else Pending()
-        state = observe(state, news, now)
+        result = answers[state.polls % len(answers)] if answers else Pending()
+        state = observe(state, result, now)
     assert state.polls <= 3 + took / policy.min_interval
 
 
@@ -154,9 +158,9 @@ def test_p08_an_answer_that_contradicts_the_job_is_believed_when_patience_ends_a
 ) -> None:
     policy = PollPolicy(patience=patience)
     state, now = PollState(started=0.0), 0.0
-    for news in answers:
+    for result in answers:
         now += 7.0
-        state = observe(state, news, now)
+        state = observe(state, result, now)
         action = next_action(state, now, policy, draw)
         assert isinstance(action, Stop) == (now - 7.0 >= patience)
 
@@ -179,7 +183,7 @@ def test_the_least_interval_holds_where_it_is_set_above_the_most() -> None:
     assert next_action(state, 0.0, PollPolicy(min_interval=20.0), 0.0) == PollAfter(20.0)
 
 
-# The client's budget
+# The client's limiter
 
 
 @given(
@@ -189,12 +193,12 @@ def test_the_least_interval_holds_where_it_is_set_above_the_most() -> None:
 def test_p20_no_time_is_given_twice_none_in_a_pause_and_never_more_than_the_rate(
     rate: float, events: list[tuple[float, float | None]]
 ) -> None:
-    budget, now, last = Budget(rate), 0.0, float("-inf")
+    limiter, now, last = RateLimiter(rate), 0.0, float("-inf")
     for step, away in events:
         now += step
         if away is not None:
-            budget = budget.paused(now, away)
-        at, budget = budget.reserve(now)
-        assert at >= max(now, budget.not_before)
+            limiter = limiter.paused(now, away)
+        at, limiter = limiter.reserve(now)
+        assert at >= max(now, limiter.not_before)
         assert at - last >= (1 / rate) * (1 - 1e-6)
         last = at

@@ -93,12 +93,12 @@ def test_s23_a_wait_that_is_over_already_is_still_a_second(hint: float) -> None:
 
 def test_s23_a_wait_that_nobody_sleeps_through_is_said_out_loud() -> None:
     pace = refused(ConcurrencyLimit.of(5), retry_after=1e9)
-    assert pace.parked(100.0) == 1e9
-    assert pace.parked(100.0 + 1e9 - MAX_WAIT) is None
+    assert pace.blocked_for(100.0) == 1e9
+    assert pace.blocked_for(100.0 + 1e9 - MAX_WAIT) is None
 
 
 def test_s23_a_wait_of_an_hour_is_slept_through() -> None:
-    assert refused(ConcurrencyLimit.of(5), retry_after=MAX_WAIT).parked(100.0) is None
+    assert refused(ConcurrencyLimit.of(5), retry_after=MAX_WAIT).blocked_for(100.0) is None
 
 
 def test_s25_without_a_hint_the_wait_doubles_up_to_half_a_minute() -> None:
@@ -145,11 +145,11 @@ def full(pace: ConcurrencyLimit, **how: Any) -> ConcurrencyLimit:
 
 def test_s48_the_end_of_a_job_frees_one_submit_at_once() -> None:
     pace = full(ConcurrencyLimit.of(15))
-    assert pace.next_at() == 130.0
+    assert pace.next_submit_at() == 130.0
     pace = pace.ended(105.0)
-    assert pace.next_at() <= 105.0
-    pace = pace.left(105.0)
-    assert (pace.next_at(), pace.not_before) == (130.0, 130.0)
+    assert pace.next_submit_at() <= 105.0
+    pace = pace.submitted(105.0)
+    assert (pace.next_submit_at(), pace.not_before) == (130.0, 130.0)
 
 
 def test_s48_as_many_submits_are_freed_as_jobs_have_ended_and_no_more_than_there_are_slots() -> (
@@ -159,8 +159,8 @@ def test_s48_as_many_submits_are_freed_as_jobs_have_ended_and_no_more_than_there
     for _ in range(9):
         pace = pace.ended(105.0)
     left = 0
-    while pace.next_at() <= 105.0:
-        pace, left = pace.left(105.0), left + 1
+    while pace.next_submit_at() <= 105.0:
+        pace, left = pace.submitted(105.0), left + 1
     assert left == 5
 
 
@@ -170,28 +170,28 @@ def test_s48_a_refusal_that_names_no_maximum_is_waited_for_whatever_ends() -> No
         refused(full(ConcurrencyLimit.of(15)).ended(101.0), retry_after=60.0),
         full(refused(ConcurrencyLimit.of(15), retry_after=60.0), retry_after=90.0).ended(105.0),
     ):
-        assert pace.next_at() == pace._rate_until > 105.0
+        assert pace.next_submit_at() == pace._rate_until > 105.0
 
 
 def test_s48_an_end_outside_of_a_wait_frees_nothing_later() -> None:
-    pace = full(ConcurrencyLimit.of(15)).ended(131.0).left(131.0)
-    assert full(pace, sent_at=131.0, now=132.0).next_at() == 162.0
+    pace = full(ConcurrencyLimit.of(15)).ended(131.0).submitted(131.0)
+    assert full(pace, sent_at=131.0, now=132.0).next_submit_at() == 162.0
 
 
 def test_s48_a_job_that_ended_while_the_refusal_was_on_its_way_frees_a_submit() -> None:
     pace = full(ConcurrencyLimit.of(15).ended(99.5), sent_at=99.0)
-    assert pace.next_at() <= 100.0
-    pace = full(pace.left(100.0), sent_at=99.0, now=100.1)  # one of the same burst
-    assert pace.next_at() == 130.1
+    assert pace.next_submit_at() <= 100.0
+    pace = full(pace.submitted(100.0), sent_at=99.0, now=100.1)  # one of the same burst
+    assert pace.next_submit_at() == 130.1
 
 
 def test_s48_a_slot_that_somebody_else_was_faster_to_take_is_tried_again_ever_later() -> None:
     pace, now, waits = full(ConcurrencyLimit.of(15), retry_after=900.0).ended(101.0), 101.0, []
     for _ in range(7):
-        pace = pace.left(now)
+        pace = pace.submitted(now)
         pace = full(pace, was_freed=True, sent_at=now, now=now, retry_after=900.0, draw=1.0)
-        waits.append(pace.next_at() - now)
-        now = pace.next_at()
+        waits.append(pace.next_submit_at() - now)
+        now = pace.next_submit_at()
     assert waits == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 900.0]
 
 
@@ -200,30 +200,30 @@ def test_s48_a_burst_into_freed_slots_is_one_try() -> None:
     for _ in range(3):
         pace = pace.ended(105.0)
     for _ in range(3):
-        pace = pace.left(105.0)
+        pace = pace.submitted(105.0)
     for at in (105.2, 105.3, 105.4):
         pace = full(pace, was_freed=True, sent_at=105.0, now=at, draw=1.0)
-    assert (pace.freed, pace.next_at()) == (3, 107.2)
+    assert (pace.freed, pace.next_submit_at()) == (3, 107.2)
 
 
 def test_s48_the_next_end_of_ours_is_believed_at_once() -> None:
-    pace = full(ConcurrencyLimit.of(15)).ended(101.0).left(101.0)
+    pace = full(ConcurrencyLimit.of(15)).ended(101.0).submitted(101.0)
     pace = full(pace, was_freed=True, sent_at=101.0, now=102.0, draw=1.0)
-    assert pace.next_at() == 104.0
-    assert pace.ended(103.0).next_at() <= 103.0
+    assert pace.next_submit_at() == 104.0
+    assert pace.ended(103.0).next_submit_at() <= 103.0
 
 
 def test_s48_after_the_wait_slots_are_as_free_as_ever() -> None:
-    pace = full(ConcurrencyLimit.of(15)).ended(101.0).left(131.0)
-    assert (pace.freed, pace.next_at()) == (0, 130.0)
+    pace = full(ConcurrencyLimit.of(15)).ended(101.0).submitted(131.0)
+    assert (pace.freed, pace.next_submit_at()) == (0, 130.0)
 
 
 def test_s48_a_long_wait_is_said_out_loud_only_when_nothing_of_ours_is_queued() -> None:
     pace = full(ConcurrencyLimit.of(15), retry_after=1e6)
-    assert pace.parked(100.0, queued=1) is None
-    assert pace.parked(100.0) == 1e6
-    assert pace.ended(101.0).parked(101.0) is None
-    assert refused(pace, retry_after=1e6).parked(100.0, queued=3) == 1e6
+    assert pace.blocked_for(100.0, queued=1) is None
+    assert pace.blocked_for(100.0) == 1e6
+    assert pace.ended(101.0).blocked_for(101.0) is None
+    assert refused(pace, retry_after=1e6).blocked_for(100.0, queued=3) == 1e6
 
 
 # --- a rate, which says nothing of the queue
@@ -233,9 +233,9 @@ def leaving(pace: ConcurrencyLimit, submits: int, now: float) -> list[float]:
     """When each of so many submits leaves that are all accepted, if there are slots for them."""
     times = []
     for _ in range(submits):
-        now = max(now, pace.next_at())
+        now = max(now, pace.next_submit_at())
         times.append(now)
-        pace = pace.left(now).accepted()
+        pace = pace.submitted(now).accepted()
     return times
 
 
@@ -249,7 +249,7 @@ def test_s49_a_whole_burst_above_a_rate_is_refused_as_one() -> None:
     pace = ConcurrencyLimit.of(15)
     for _ in range(10):
         pace = refused(pace, interval=12.0, draw=1.0)
-    assert (pace.limit, pace.next_at()) == (15, 112.0)
+    assert (pace.limit, pace.next_submit_at()) == (15, 112.0)
 
 
 @pytest.mark.parametrize(("interval", "first"), [(0.2, 101.0), (12.0, 112.0), (360.0, 460.0)])
@@ -258,7 +258,7 @@ def test_s49_without_a_hint_the_next_try_is_when_the_rate_allows_one(
 ) -> None:
     pace = refused(ConcurrencyLimit.of(5), interval=interval, draw=1.0)
     for _ in range(5):  # however often it was refused before
-        assert pace.next_at() == first
+        assert pace.next_submit_at() == first
         pace = refused(pace, interval=interval, sent_at=100.0, draw=1.0)
 
 
@@ -269,12 +269,12 @@ def test_s49_the_wait_that_is_asked_for_comes_before_the_rate() -> None:
 
 def test_s49_the_end_of_a_job_does_not_go_beyond_the_rate() -> None:
     pace = refused(ConcurrencyLimit.of(5), interval=12.0).ended(105.0)
-    assert pace.next_at() == 112.0
-    pace = pace.left(112.0).ended(113.0)
-    assert pace.next_at() == 124.0
+    assert pace.next_submit_at() == 112.0
+    pace = pace.submitted(112.0).ended(113.0)
+    assert pace.next_submit_at() == 124.0
     pace = full(pace, sent_at=112.0, now=114.0, retry_after=60.0).ended(115.0)
-    assert pace.next_at() == 124.0
-    assert pace.left(124.0).next_at() == pace.left(124.0)._rate_until == 174.0
+    assert pace.next_submit_at() == 124.0
+    assert pace.submitted(124.0).next_submit_at() == pace.submitted(124.0)._rate_until == 174.0
 
 
 def test_s49_a_later_rate_replaces_an_earlier_one() -> None:
@@ -283,12 +283,12 @@ def test_s49_a_later_rate_replaces_an_earlier_one() -> None:
 
 
 def test_s49_another_setting_keeps_the_rate() -> None:
-    pace = refused(ConcurrencyLimit.of(5), interval=12.0).asking(9)
+    pace = refused(ConcurrencyLimit.of(5), interval=12.0).with_max_jobs(9)
     assert (pace.limit, leaving(pace, 2, 100.0)) == (9, [112.0, 124.0])
 
 
 def test_s49_a_rate_that_lets_one_pass_in_hours_is_said_out_loud() -> None:
-    assert refused(ConcurrencyLimit.of(5), interval=8640.0).parked(100.0, queued=2) == 8640.0
+    assert refused(ConcurrencyLimit.of(5), interval=8640.0).blocked_for(100.0, queued=2) == 8640.0
 
 
 refusals = st.fixed_dictionaries(
@@ -313,7 +313,7 @@ def test_there_is_always_a_slot_and_never_more_than_asked_for(
         if event is None:
             pace = pace.accepted()
         elif isinstance(event, int):
-            max_jobs, pace = event, pace.asking(event)
+            max_jobs, pace = event, pace.with_max_jobs(event)
         else:
             pace = pace.refused(**event)
             assert pace.not_before >= event["now"] + max(1.0, event["retry_after"] or 0.0)
@@ -323,16 +323,20 @@ def test_there_is_always_a_slot_and_never_more_than_asked_for(
 
 @pytest.mark.parametrize(("setting", "limit"), [(2, 2), (5, 5), (9, 9)])
 def test_another_setting_holds_at_once(setting: int, limit: int) -> None:
-    assert ConcurrencyLimit.of(5).asking(setting).limit == limit
+    assert ConcurrencyLimit.of(5).with_max_jobs(setting).limit == limit
 
 
 def test_another_setting_keeps_what_the_server_made_of_the_pace() -> None:
-    pace = refused(ConcurrencyLimit.of(12), maximum=5, retry_after=30.0).asking(3).asking(20)
+    pace = (
+        refused(ConcurrencyLimit.of(12), maximum=5, retry_after=30.0)
+        .with_max_jobs(3)
+        .with_max_jobs(20)
+    )
     assert (pace.limit, pace.ceiling, pace.not_before) == (5, 5, 130.0)
 
 
 def test_another_setting_keeps_slots_that_were_taken_away() -> None:
-    pace = refused(ConcurrencyLimit.of(8)).asking(20)
+    pace = refused(ConcurrencyLimit.of(8)).with_max_jobs(20)
     assert (pace.limit, pace.ceiling) == (4, 20)
 
 
@@ -341,4 +345,4 @@ def test_a_refusal_that_names_a_rate_is_told_from_a_full_queue(interval: float |
     limit = ConcurrencyLimit.of(5).refused(
         maximum=None, retry_after=2.0, interval=interval, sent_at=0.0, now=0.0, draw=0.5
     )
-    assert limit.is_rate == (interval is not None)
+    assert limit.is_rate_limited == (interval is not None)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from modelslab_async._policy.download import Abort, FailureKind
 from modelslab_async._policy.error_mapping import (
-    cannot_read,
-    may_exist,
-    no_file,
-    said_no,
-    stopped,
+    download_failed,
+    polling_stopped,
+    request_refused,
+    submit_unknown,
+    unexpected_reply,
 )
 from modelslab_async._policy.poll import Stop
 from modelslab_async._policy.submit import Rejected, Unknown, classify
@@ -58,16 +58,18 @@ def test_whatever_the_api_says_the_error_is_printable_and_short(
 ) -> None:
     reply = read_reply(json.dumps(answer).encode(), status)
     outcome = classify(reply, status)
-    errors: list[Exception] = [cannot_read("submit", reply, status)]
+    errors: list[Exception] = [unexpected_reply("submit", reply, status)]
     match outcome:
         case Rejected(no):
-            errors.append(said_no("submit", no, status))
+            errors.append(request_refused("submit", no, status))
         case Unknown(reason, hint):
-            errors.append(may_exist(reason, 17, hint))
+            errors.append(submit_unknown(reason, 17, hint))
     if isinstance(reply, Refused | Failed):
         stop = Stop(reply)
         errors.append(
-            stopped(stop, job="", job_id="7", known_as="7", track_id=1, waited=3.0, last="x")
+            polling_stopped(
+                stop, job="", job_id="7", known_as="7", track_id=1, waited=3.0, last="x"
+            )
         )
     for error in errors:
         assert str(error).isprintable()
@@ -76,7 +78,7 @@ def test_whatever_the_api_says_the_error_is_printable_and_short(
 
 @given(st.sampled_from(FailureKind), st.text(max_size=20), st.integers(0, 9))
 def test_a_file_that_is_given_up_is_explained(trouble: FailureKind, job: str, tries: int) -> None:
-    error = no_file(Abort(trouble, "detail"), RemoteFile((), job), tries)
+    error = download_failed(Abort(trouble, "detail"), RemoteFile((), job), tries)
     assert trouble.value in str(error)
     assert error.job_id == (job or None)
 

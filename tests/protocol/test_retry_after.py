@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelslab_async._protocol.retry_after import longer, retry_after
+from modelslab_async._protocol.retry_after import max_or_none, retry_after
 
 NOW = 784_111_747.0  # Sun, 06 Nov 1994 08:49:07 GMT, half a minute before RFC 9110's own example
 
@@ -135,4 +135,4 @@ def test_any_header_asks_for_a_finite_wait_or_for_none(header: str, now: float) 
 def test_of_several_hints_the_longest_is_obeyed(
     hints: tuple[float | None, ...], longest: float | None
 ) -> None:
-    assert longer(*hints) == longest
+    assert max_or_none(*hints) == longest
