@@ -138,14 +138,16 @@ class Deliveries:
                 await self._poller.begun.wait()
 
     async def _look(self, job: Job) -> None:
-        for delivery in await self._kept(str(job.track_id)):
-            if self._says_to_ask(job, delivery):
-                self._spawn(self._ask(job))  # the next look shall not wait for an answer
+        if self._says_to_ask(job, await self._kept(str(job.track_id))):
+            self._spawn(self._ask(job))  # the next look shall not wait for an answer
 
     async def _ask(self, job: Job) -> None:
         await self._poller.ask(job, told=True)
-        if job.ending is not None and job.has_webhook:
-            self._poller.trusts_webhooks = True
+        if job.ending is not None:
+            self._poller.trusts_webhooks |= job.has_webhook
+        elif not self._is_shared:  # `_watch` looks again by itself
+            await anyio.sleep(_LEAST_GAP)
+            await self._look(job)
 
     async def _miss(self, job: Job) -> None:
         await anyio.sleep(_MISSED_AFTER)
@@ -173,23 +175,24 @@ class Deliveries:
         if (heard := self._waiters.get(delivery.track_id)) is not None:
             heard.notify()
         job = self._poller.watching_track(delivery.track_id)
-        if job is not None and self._says_to_ask(job, delivery):
+        if job is not None and self._says_to_ask(job, [delivery]):
             self._spawn(self._ask(job))
 
-    def _says_to_ask(self, job: Job, delivery: Delivery) -> bool:
-        """Whether this is news of an end, and long enough has passed since the last.
+    def _says_to_ask(self, job: Job, deliveries: list[Delivery]) -> bool:
+        """Whether there is news of an end, and long enough has passed since the last.
 
         Whoever floods us gets no more than that out of it.
         """
         used = self._used.setdefault(job, set())
-        if not _has_ended(delivery) or delivery.digest in used or job.ending is not None:
+        news = {one.digest for one in deliveries if _has_ended(one)} - used
+        if not news or job.ending is not None:
             return False
         for one in [one for one, at in self._asked.items() if now() - at >= _LEAST_GAP]:
             del self._asked[one]
         if job.identity in self._asked:
             return False
         self._asked[job.identity] = now()
-        used.add(delivery.digest)
+        used |= news
         return True
 
 

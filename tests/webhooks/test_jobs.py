@@ -159,6 +159,18 @@ async def test_w17_a_failure_that_the_fetch_does_not_confirm_is_no_failure() -> 
         assert (await job.result()).files
 
 
+async def test_w17_a_true_delivery_right_after_a_false_one_is_heard() -> None:
+    async with told(Scenario(generation_seconds=600, eta="absent")) as (box, client, receiver):
+        job = await client.submit(SHORT)
+        false = f'{{"status": "success", "id": {job.id}, "output": ["https://e.test/a.wav"]}}'
+        await deliver(receiver, str(job.track_id), false)
+        while not fetches(box):
+            await asyncio.sleep(0)
+        box.advance(600)
+        assert (await job.result()).files
+        assert fetches(box) == 2
+
+
 async def test_w18_a_link_that_only_a_webhook_names_is_not_used() -> None:
     async with told(Scenario(generation_seconds=600, eta="absent")) as (box, client, receiver):
         job = await client.submit(SHORT)
