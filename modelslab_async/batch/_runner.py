@@ -28,7 +28,6 @@ from .._protocol.replies import Finished, RemoteFile
 from ..errors import (
     AuthenticationError,
     ConfigurationError,
-    DownloadError,
     InsufficientCredits,
     JobFailed,
     LedgerError,
@@ -213,8 +212,7 @@ class Runner:
             if isinstance(error, SubmitUnknown):
                 self._count_unknown(row, error)
             state = (await self._ledger.row(row.seq)).state
-            no_file = isinstance(error, DownloadError | JobFailed)
-            if no_file and state is not RowState.PLANNED:
+            if state not in (RowState.PLANNED, RowState.REJECTED, RowState.AMBIGUOUS):
                 self._arrivals.gave_up(row.seq, error)
             if state is RowState.REJECTED:  # whoever refuses is there
                 self._unknown = self._tries = 0
@@ -314,17 +312,20 @@ class Runner:
             made = track_id_of(self._ledger.name, row.id, row.payload_hash)
             track_id = int(row.track_id or made)
         cost = self._purse.limits.price_of(request)
-        objection = partial(self._objection, row, alone)
-        journal = Journal(self._ledger, row, cost, objection)
+        journal = Journal(self._ledger, row, cost, partial(self._objection, row, alone))
         submission = await self._session.prepare(request, track_id)
-        job = await self._session.submitter.submit(submission, journal)
+        try:
+            job = await self._session.submitter.submit(submission, journal)
+        except ModelsLabError:
+            self._arrivals.unpaid(row.seq)
+            raise
         return journal.row, job
 
     def _objection(self, row: Row, alone: bool, attempt: int) -> ModelsLabError | None:
         """Why a row that has its slot is not sent after all."""
         if self._is_over():
             return BatchOver(f"row {row.id} was not sent: the batch has stopped")
-        if self._arrivals.are_late and not alone:
+        if not self._arrivals.pay(row.seq, alone=alone):
             return OnHold(f"row {row.id} was not sent: no file arrives")
         if attempt > PATIENCE and not alone:
             count = self._turns.refused(row.seq)
@@ -390,7 +391,6 @@ class Runner:
         return generation
 
     async def _saved(self, row: Row, generation: Generation, there: SavedFile | None) -> Succeeded:
-        self._arrivals.finished(row.seq)
         try:
             saved = (there,) if there else await self._brought(row, generation)
         except OutputLost as error:
@@ -420,6 +420,7 @@ class Runner:
                 await self._session.bring(
                     file,
                     self._target(_numbered(stem, file) if file.index else first),
+                    progress=lambda _received, _total: self._arrivals.moves(row.seq),
                     in_trouble=partial(self._arrivals.in_trouble, row.seq),
                     before_publish=None if file.index else expect,
                 )

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 
-from modelslab_async import DownloadError, IncompleteDownload, OutputLost
+from modelslab_async import DownloadError, IncompleteDownload, ModelsLab, OutputLost
 from modelslab_async.batch._arrivals import Arrivals
+from modelslab_async.batch._runner import AHEAD
 from modelslab_async.batch._states import RowState
-from modelslab_async.sandbox import Fault, Sandbox
+from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..cli.test_cli import against
 from ..support.batches import errors, paid, pieces, quick, run, run_until_stopped, states
 from ..support.fastloop import fast
 from ..support.manifests import manifest
-from ..support.quick import SOON_GIVEN_UP, client_of
+from ..support.quick import POLL, SOON_GIVEN_UP, client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -145,27 +147,109 @@ async def test_m05_no_more_is_paid_for_when_no_file_arrives(tmp_path: Path, faul
         assert set(paid(box).values()) == {1}
 
 
+def led_to(*links: str) -> Fault:
+    """All links of a finished job are these."""
+    fields = {"output": links, "proxy_links": [], "future_links": [], "meta": {}}
+    return Fault(on="fetch", kind="patch", times=None, fields=fields)
+
+
+BARE = Fault(on="submit", kind="patch", times=None, without=("future_links", "proxy_links", "meta"))
+"""A ticket without links, which would lead to the file whatever becomes of the fetch."""
+
+NOTHING = {
+    "silent": quick(broken("silent")),
+    "silent after the first bytes": quick(broken("stall_body", at=100)),
+    "no such host": quick(BARE, led_to("http://storage.invalid/x.wav")),
+    "no such port": quick(BARE, led_to("http://127.0.0.1:1/x.wav")),
+    "guarded": quick(BARE, led_to("http://10.0.0.1/x.wav")),
+    "no scheme of the web": quick(BARE, led_to("ftp://127.0.0.1/x.wav")),
+    "no output": quick(BARE, led_to()),
+    "failed": quick(status="failed"),
+    "forgotten": quick(BARE, not_found_polls=-1),
+    "endless": quick(BARE, never_finishes=True),
+    "nobody tells": quick(BARE, Fault(on="fetch", kind="edge", times=None, status=502)),
+    "a wrong id": quick(BARE, wrong_id_polls=10**6),
+}
+
+
+def hasty(box: Sandbox, **settings: Any) -> ModelsLab:
+    return client_of(
+        box,
+        timeout=3,
+        poll=evolve(POLL, patience=0.3),
+        download=evolve(SOON_GIVEN_UP, timeout=0.5),
+        **settings,
+    )
+
+
 @pytest.mark.parametrize("anyio_backend", SOON)
-async def test_m05_no_more_is_paid_for_when_all_jobs_fail(tmp_path: Path) -> None:
-    async with Sandbox(quick(status="failed")) as box:
-        async with client_of(box) as client:
+@pytest.mark.parametrize("scenario", NOTHING.values(), ids=NOTHING)
+async def test_m05_few_jobs_are_paid_for_whatever_keeps_the_first_file(
+    tmp_path: Path, scenario: Scenario
+) -> None:
+    async with Sandbox(scenario, slots=100) as box:  # it is not the queue that holds rows back
+        async with hasty(box) as client:
             await run_until_stopped(
                 client, pieces(60), tmp_path, IncompleteDownload, "downloads keep failing"
             )
-        assert 3 <= len(box.book.debits) <= 25
+        first = len(box.book.debits)
+        assert 3 <= first <= 10 + 8 + 5  # 8 downloads that began well, and the last tries
+        async with hasty(box) as client:
+            await run_until_stopped(
+                client, None, tmp_path, IncompleteDownload, retry={S.OUTPUT_LOST}
+            )
+        assert len(box.book.debits) <= first + 1
         assert set(paid(box).values()) == {1}
 
 
 @pytest.mark.parametrize("anyio_backend", SOON)
-async def test_m05_silent_storage_is_noticed_by_the_jobs_that_finish_meanwhile(
-    tmp_path: Path,
+@pytest.mark.parametrize("name", ["silent", "no output", "forgotten", "nobody tells"])
+async def test_m05_all_that_a_stopped_run_has_paid_for_is_brought_later(
+    tmp_path: Path, name: str
 ) -> None:
-    async with Sandbox(quick(broken("silent"))) as box, client_of(box) as client:
-        async with client.batch(pieces(90), directory=tmp_path) as outcomes:
-            with anyio.move_on_after(20):  # seconds until a download is given up: 30
-                async for _ in outcomes:
-                    pytest.fail("nothing can arrive")
-        assert len(box.book.debits) <= 25 + 2 * 5  # in the queue, or just finished
+    async with Sandbox(NOTHING[name]) as box:
+        async with hasty(box) as client:
+            await run_until_stopped(client, pieces(30), tmp_path, IncompleteDownload)
+        box.scenario = quick()
+        async with client_of(box) as client:
+            assert not errors(await run(client, None, tmp_path, retry={S.OUTPUT_LOST}))
+        assert states(tmp_path) == {S.DONE: 30}
+        assert set(paid(box).values()) == {1}
+
+
+@pytest.mark.parametrize("anyio_backend", SOON)
+@pytest.mark.parametrize(
+    ("scenario", "most"),
+    [(quick(broken("silent")), 12 + AHEAD), (quick(never_finishes=True), 5)],
+    ids=["storage", "jobs"],
+)
+async def test_m05_no_more_are_paid_for_than_have_room_by_all_runs_before_the_first_file(
+    tmp_path: Path, scenario: Scenario, most: int
+) -> None:
+    async with Sandbox(scenario) as box:
+        for patience in (20, 5):  # seconds until a download is given up: 30
+            async with (
+                client_of(box, max_jobs=12) as client,
+                client.batch(pieces(60), directory=tmp_path) as outcomes,
+            ):
+                with anyio.move_on_after(patience):
+                    async for _ in outcomes:
+                        pytest.fail("nothing can arrive")
+        assert len(box.book.debits) == most
+
+
+@pytest.mark.parametrize("anyio_backend", SOON)
+async def test_m05_slow_files_whose_bytes_come_hold_nothing_back(tmp_path: Path) -> None:
+    drip = broken("drip", at=4000, seconds=2.0)
+    async with (
+        Sandbox(quick(drip)) as box,
+        client_of(box, max_downloads=60) as client,
+        client.batch(pieces(60), directory=tmp_path) as outcomes,
+    ):
+        while len(box.book.debits) < 60:
+            await anyio.sleep(0.1)
+        assert not states(tmp_path)[S.DONE]
+        assert not errors([outcome async for outcome in outcomes])
 
 
 @pytest.mark.parametrize("anyio_backend", SOON)
@@ -225,12 +309,65 @@ def test_m05_who_stops_anyway_does_not_wait() -> None:
     assert not arrivals.are_late
 
 
+def paying(*rows: int, under_way: Iterable[int] = (), room: int = 0) -> Arrivals:
+    arrivals = Arrivals(0, under_way, room)
+    for row in rows:
+        assert arrivals.pay(row)
+    return arrivals
+
+
+def test_m05_ten_are_paid_for_before_a_first_sign_and_one_that_is_alone_comes_on_top() -> None:
+    arrivals = paying(*range(10))
+    assert arrivals.are_late
+    assert not arrivals.pay(10)
+    assert arrivals.pay(10, alone=True)
+    assert not arrivals.pay(11)
+
+
+@pytest.mark.parametrize(("room", "most"), [(0, 10), (9, 10), (10, 10), (19, 19)])
+def test_m05_as_many_are_paid_for_as_there_is_room(room: int, most: int) -> None:
+    assert not paying(*range(most), room=room).pay(most)
+    assert paying(*range(most - 1), room=room).pay(most)
+
+
+def test_m05_who_is_refused_or_tries_again_counts_once_at_most() -> None:
+    arrivals = paying(*range(9), 3, 3)
+    assert not arrivals.are_late
+    arrivals.unpaid(3)
+    arrivals.unpaid(3)
+    assert arrivals.pay(10)
+    assert arrivals.pay(11)
+    assert arrivals.are_late
+    assert not arrivals.pay(12)
+
+
+def test_m05_what_earlier_runs_have_under_way_counts() -> None:
+    arrivals = paying(*range(6), under_way=(20, 21, 22, 23))
+    assert not arrivals.pay(7)
+    arrivals.arrived()
+    assert arrivals.pay(7)
+
+
+def test_m05_bytes_are_a_sign_unless_their_row_was_in_trouble() -> None:
+    arrivals = paying(*range(10))
+    arrivals.in_trouble(1)
+    arrivals.moves(1)
+    assert arrivals.are_late
+    arrivals.moves(2)
+    assert not arrivals.are_late
+
+
+def test_m05_bytes_bring_back_nothing_that_was_given_up() -> None:
+    arrivals = paying(1, 2, 3)
+    for row in (1, 2, 3):
+        arrivals.gave_up(row, OutputLost("gone"))
+    arrivals.moves(4)
+    assert arrivals.are_late
+
+
 @pytest.mark.parametrize("anyio_backend", [pytest.param(fast(), id="fast")])
 async def test_m05_slow_files_are_waited_for_without_paying_to_find_out() -> None:
-    arrivals = late()
-    for row in range(25):
-        arrivals.finished(row)
-    assert arrivals.are_late
+    arrivals = paying(*range(10))
     with anyio.move_on_after(3600) as scope:
         await arrivals.probe()
     assert scope.cancelled_caught

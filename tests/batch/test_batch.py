@@ -292,18 +292,18 @@ async def test_the_next_submit_leaves_when_a_job_is_finished_and_not_when_its_fi
     async with Sandbox(quick(slow)) as box:
         async with (
             client_of(box, max_jobs=2) as client,
-            client.batch(pieces(12), directory=tmp_path),
+            client.batch(pieces(10), directory=tmp_path),
         ):
             with anyio.fail_after(5):
-                while len(box.book.debits) < 12:
+                while len(box.book.debits) < 10:
                     await anyio.sleep(0.01)
             assert not list(tmp_path.glob("*.wav"))
         assert box.book.peak_queue <= 2
         box.scenario = quick()
         async with client_of(box) as client:
-            await run(client, pieces(12), tmp_path)
-        assert states(tmp_path) == {S.DONE: 12}
-        assert submits(box) == 12
+            await run(client, pieces(10), tmp_path)
+        assert states(tmp_path) == {S.DONE: 10}
+        assert submits(box) == 10
 
 
 # Requests without end

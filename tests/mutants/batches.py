@@ -243,7 +243,7 @@ MUTANTS = (
         ),
         Patch(
             "batch/_runner.py",
-            "        if self._arrivals.are_late and not alone:\n",
+            "        if not self._arrivals.pay(row.seq, alone=alone):\n",
             "        if False:\n",
         ),
     ),

@@ -39,8 +39,9 @@ SELECT t.cost, CASE WHEN t.cost IS NULL THEN r.request ELSE '' END AS unpriced, 
 FROM transitions t JOIN rows r ON r.seq = t.row WHERE {_IS_PAID} GROUP BY t.cost, unpriced
 """  # noqa: S608 - made of constants
 _MISSING: Final = """
-SELECT count(*) FROM rows WHERE state IN ('ready', 'output_lost')
-AND finished_at > coalesce((SELECT max(done_at) FROM rows), 0)
+SELECT seq, state = 'submitted' FROM rows
+WHERE state IN ('submitted', 'detached', 'ready', 'output_lost', 'failed')
+AND coalesce(finished_at, accepted_at) > coalesce((SELECT max(done_at) FROM rows), 0)
 """
 _SUMMARY: Final = """
 SELECT state, count(*), min(updated_at), max(updated_at), sum(size), sum(seconds)
@@ -240,9 +241,14 @@ class Reader:
         query = f"SELECT EXISTS (SELECT 1 FROM transitions t WHERE {_IS_PAID})"  # noqa: S608
         return bool(self.db.execute(query).fetchone()[0])
 
-    def missing(self) -> int:
-        """How many finished jobs have no file, of those after the last file that arrived."""
-        return int(self.db.execute(_MISSING).fetchone()[0])
+    def missing(self) -> tuple[int, list[int]]:
+        """How many jobs have ended without a file, and the rows of those that have not ended.
+
+        Of those alone that ended, or were accepted, after the last file that arrived.
+        """
+        found = self.db.execute(_MISSING).fetchall()
+        under_way = [row for row, has_not_ended in found if has_not_ended]
+        return len(found) - len(under_way), under_way
 
     def attempts(self) -> int:
         """How many submits were begun, over all runs."""
