@@ -40,7 +40,6 @@ from ._results import RESULTS_NAME, Result, check_results_name, write_results
 from ._rows import PlannedRow, Row, StoredFile
 from ._runner import UNFINISHED, Runner
 from ._sqlite.reader import Reader
-from ._sqlite.store import copied
 from ._states import RowState, settled
 from ._verify import FileFault, fault_of
 
@@ -215,7 +214,7 @@ class Batch:
         async with self._send:
             if self._settings.retry_missing:
                 await self._redownload()
-            if self.ledger.in_doubt or await self._has_open_jobs():
+            if await self._has_open_jobs():
                 await self._check_account()
             await reconciler.run()
             doubted = self.ledger.in_doubt
@@ -224,10 +223,12 @@ class Batch:
                 await self._replan(reconciler)
             if not doubted or not (self.ledger.in_doubt or reconciler.adopted):
                 await self._check_confirmed()  # else there are fewer rows than were agreed to
-            async with aclosing(self._planned()) as planned:
+            before = len(reconciler.adopted)
+            async with aclosing(self._planned(reconciler)) as planned:
                 await self._runner.run(planned)
             if not isinstance(self._runner.stopped, LedgerError):
-                await self._resolve(reconciler)
+                await reconciler.trust()
+                await self._resolve(reconciler, before)
             async for row in self.ledger.each((RowState.AMBIGUOUS,)):
                 error = submit_unknown(row.error or "", row.track_id or "", None)
                 await self._report(Failed(id=row.id, row=row.seq, error=error))
@@ -256,15 +257,9 @@ class Batch:
             )
 
     async def _settle_doubt(self, reconciler: Reconciler) -> None:
-        """Of a copy, only what the account's list has proved goes on, unless the caller said so."""
-        if not self.ledger.in_doubt:
-            return
-        if self._settings.accept_copy:
-            await self.ledger.accept()
-            return
-        planned = (await self.ledger.counts())[RowState.PLANNED]
-        if planned:
-            self._runner.stop(copied(self.ledger.directory, planned, reconciler.trouble))
+        copied = await reconciler.settle_doubt(accept=self._settings.accept_copy)
+        if copied is not None:
+            self._runner.stop(copied)
 
     async def _replan(self, reconciler: Reconciler) -> None:
         """Plan anew what the caller wants made anew, but for rows whose jobs are found first."""
@@ -300,7 +295,9 @@ class Batch:
         return fault
 
     async def _has_open_jobs(self) -> bool:
-        """Whether this run asks the API about jobs of earlier ones."""
+        """Whether this run asks the API about jobs of earlier ones, or of an original."""
+        if self.ledger.in_doubt or self.ledger.is_suspect:
+            return True
         counts = await self.ledger.counts()
         of_jobs = {*RowState, *self._retry} - {RowState.PLANNED}
         return any(counts[state] for state in of_jobs if not settled(state) or state in self._retry)
@@ -320,9 +317,8 @@ class Batch:
                 "at the plan and run again"
             )
 
-    async def _resolve(self, reconciler: Reconciler) -> None:
+    async def _resolve(self, reconciler: Reconciler, before: int) -> None:
         """Find the jobs of this run's lost answers, and bring what they made."""
-        before = len(reconciler.adopted)
         await (reconciler.run_out() if self._runner.stopped is None else reconciler.run())
         found = reconciler.adopted[before:]
         if found:
@@ -332,11 +328,14 @@ class Batch:
         for number in numbers:
             yield await self.ledger.row(number)
 
-    async def _planned(self) -> AsyncGenerator[Row, None]:
+    async def _planned(self, reconciler: Reconciler) -> AsyncGenerator[Row, None]:
         """Rows to submit, in order: what the ledger holds, and what the requests add to it."""
         last = 0
         async with aclosing(self._additions()) as additions:
             async for _ in additions:
+                if self.ledger.is_suspect and self._runner.stopped is None:
+                    await reconciler.run()  # for rows that the old state did not have
+                    await self._settle_doubt(reconciler)
                 async for row in self._page_after(last):
                     if not last:
                         await self._check_account()

@@ -41,13 +41,15 @@ class Ledger:
         place: the open directory.
         in_doubt: the directory was copied or restored, or its ledger has lost writes: no intent
             is taken until `accept`. Known when the ledger is open.
+        is_suspect: its files were changed between two runs: jobs of planned rows are to be looked
+            for before one is sent. Known when the ledger is open.
     """
 
     def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
         self.directory = directory
         self.recovered = 0
         self.name = ""
-        self.in_doubt = False
+        self.in_doubt = self.is_suspect = False
         self.place: Directory
         self._clock = clock
         self._writer: Writer | None = None
@@ -68,7 +70,8 @@ class Ledger:
             await wait_shielded(asyncio.ensure_future(writer.close()))
             raise
         self._writer, self.place = writer, opened.place
-        self.name, self.recovered, self.in_doubt = opened.name, opened.recovered, opened.in_doubt
+        self.name, self.recovered = opened.name, opened.recovered
+        self.in_doubt, self.is_suspect = opened.in_doubt, opened.is_suspect
         return self
 
     async def __aexit__(
@@ -171,11 +174,21 @@ class Ledger:
     async def take_over(self, row: Row, track_id: str, found: Change) -> None:
         """Write down that another copy of this ledger has sent a planned row, and what was found.
 
+        So this one is old, or the copy: it is in doubt from now on.
+
         Raises:
             LedgerError: as `write`.
         """
         sent = changes.sent_elsewhere(row, track_id)
-        await self.write_all([sent, changes.ambiguous(row.seq, changes.ELSEWHERE), found])
+        steps = (sent, changes.ambiguous(row.seq, changes.ELSEWHERE), found)
+
+        def write(store: Store) -> None:
+            store.doubt()
+            for step in steps:
+                store.apply(step)
+
+        await self._ask(write, writes=True)
+        self.in_doubt = True
 
     async def accept(self) -> None:
         """From now on this copy of the ledger is the one that is worked on.
@@ -184,7 +197,7 @@ class Ledger:
             LedgerError: it can no longer be written to.
         """
         await self._ask(lambda store: store.accept(), writes=True)
-        self.in_doubt = False
+        self.in_doubt = self.is_suspect = False
 
     async def check(self) -> None:
         """See that the path still leads to this directory and its ledger.

@@ -35,13 +35,13 @@ from .._protocol.replies import (
 )
 from .._protocol.urls import VOICE_FETCH
 from .._protocol.urls import job_id as trusted_id
-from ..errors import ModelsLabError, RequestError
+from ..errors import LedgerCopied, ModelsLabError, RequestError
 from . import _transitions as changes
 from ._account import check_account
 from ._ledger import Ledger
 from ._records import request_of
 from ._rows import Row
-from ._sqlite.identity import track_id_of
+from ._sqlite.identity import copied, track_id_of
 from ._sqlite.reader import Reader
 from ._states import RowState
 
@@ -49,6 +49,10 @@ _PATH = "/api/assets_generated"
 _PER_PAGE = 100
 _MAX_PAGES = 100
 _MAX_STRANGERS = 200
+_SUSPECT = (
+    "the files of the ledger in %s were changed between two runs, as by a backup that is put back: "
+    "jobs that it may have forgotten are looked for before anything is paid for"
+)
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -83,6 +87,7 @@ class Reconciler:
         self._session = session
         self._ledger = ledger
         self._seen: dict[tuple[str, str], UnmatchedJob] = {}
+        self._has_looked = False
         self.unmatched: tuple[UnmatchedJob, ...] = ()
         self.adopted: list[int] = []
         self.trouble: ModelsLabError | None = None
@@ -98,16 +103,18 @@ class Reconciler:
     async def run(self) -> int:
         """Resolve what can be proved, and say how many rows that was.
 
-        In a copied or restored directory, the jobs of planned rows are looked for as well: another
-        copy may have sent them, with the `track_id` that this one would send.
+        In a directory that is copied or restored, or may be, the jobs of planned rows are looked
+        for as well: another copy may have sent them, with the `track_id` that this one would send.
         """
         self.trouble = None
         lost = {row.track_id or "": row async for row in self._ledger.each((RowState.AMBIGUOUS,))}
-        if self._ledger.in_doubt:
+        if self._ledger.in_doubt or self._ledger.is_suspect:
             async for row in self._ledger.each((RowState.PLANNED,)):
                 made = track_id_of(self._ledger.name, row.id, row.payload_hash)
                 track_id = row.track_id or str(made)
                 lost[track_id] = row
+        if lost and self._ledger.is_suspect and not (self._ledger.in_doubt or self._has_looked):
+            _log.warning(_SUSPECT, self._ledger.directory)
         told = [name for name, one in lost.items() if await self._told(one, name)]
         for name in told:
             del lost[name]
@@ -131,6 +138,33 @@ class Reconciler:
                     break
         self.unmatched = tuple(unmatched)
         return resolved
+
+    async def settle_doubt(self, *, accept: bool) -> LedgerCopied | None:
+        """After `run`: why nothing may be sent. Only what the list has proved goes on in a copy.
+
+        Args:
+            accept: the caller says that planned rows are to be paid for all the same.
+        """
+        ledger = self._ledger
+        if not (ledger.in_doubt or ledger.is_suspect):
+            return None
+        if accept:
+            await ledger.accept()
+            return None
+        planned = (await ledger.counts())[RowState.PLANNED]
+        if not planned:
+            return None
+        if ledger.in_doubt or self.trouble is not None:
+            return copied(ledger.directory, planned, self.trouble)
+        self._has_looked = True
+        if not self.unmatched:  # no row that is still to be planned can have a job there
+            await ledger.accept()
+        return None
+
+    async def trust(self) -> None:
+        """All rows of this run were looked for, and are sent: the next run need not ask again."""
+        if self._has_looked and self._ledger.is_suspect and not self._ledger.in_doubt:
+            await self._ledger.accept()
 
     async def run_out(self) -> int:
         """As `run`, again and again while a job that was lost may not have finished yet.
@@ -210,7 +244,8 @@ class Reconciler:
         """
         if len(families) != 1:
             return 0
-        (family,), is_copy = families, self._ledger.in_doubt
+        (family,) = families
+        is_copy = self._ledger.in_doubt or self._ledger.is_suspect
         return await self._ledger.read(lambda reader: reader.floor(is_copy=is_copy, family=family))
 
     async def _strangers(

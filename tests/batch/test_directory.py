@@ -5,6 +5,7 @@ Whatever becomes of the directory, nothing is paid for twice, and what was paid 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -34,7 +35,15 @@ from modelslab_async.batch._rows import Row
 from modelslab_async.batch._sqlite import directory
 from modelslab_async.batch._sqlite import location as place
 from modelslab_async.batch._sqlite.files import Files
-from modelslab_async.batch._sqlite.identity import identity_of, is_in_doubt, track_id_of
+from modelslab_async.batch._sqlite.identity import (
+    Stamp,
+    Stamps,
+    identity_of,
+    is_in_doubt,
+    is_suspect,
+    track_id_of,
+)
+from modelslab_async.batch._sqlite.location import UNSURE
 from modelslab_async.batch._sqlite.reader import LEDGER_NAME
 from modelslab_async.batch._sqlite.store import Store
 from modelslab_async.sandbox import Fault, Sandbox
@@ -396,7 +405,44 @@ def put_back_over(out: Path, backup: Path) -> None:
         shutil.copy2(path, out / path.name)
 
 
+def put_back_in_place(out: Path, backup: Path) -> None:
+    for path in backup.iterdir():
+        (out / path.name).touch()
+        with (out / path.name).open("r+b") as file:  # as `rsync -a --inplace` does
+            file.write(path.read_bytes())
+            file.truncate()
+        shutil.copystat(path, out / path.name)
+
+
+def put_back_by_cp(out: Path, backup: Path) -> None:
+    subprocess.run(["/bin/cp", "-a", f"{backup}/.", str(out)], check=True)
+
+
+def put_back_with_the_times_of_now(out: Path, backup: Path) -> None:
+    subprocess.run(["/bin/cp", "-r", f"{backup}/.", str(out)], check=True)
+
+
+def put_back_by_tar(out: Path, backup: Path) -> None:
+    archive = backup.with_suffix(".tar")
+    pack = ["-cf", str(archive), "-C", str(backup), "."]
+    unpack = ["-xf", str(archive), "--overwrite", "-C", str(out)]
+    for options in (pack, unpack):
+        subprocess.run(["/bin/tar", *options], check=True)
+
+
+def put_back_an_older_state(out: Path, backup: Path) -> None:
+    for path in set(out.iterdir()):
+        if not (backup / path.name).exists():
+            path.unlink()
+    put_back_by_cp(out, backup)
+
+
 PUT_BACK = {
+    "in place": put_back_in_place,
+    "cp over": put_back_by_cp,
+    "cp over, times of now": put_back_with_the_times_of_now,
+    "tar over": put_back_by_tar,
+    "cp over, newer files removed": put_back_an_older_state,
     "whole": put_back_whole,
     "ledger alone": put_back_the_ledger,
     "a new ledger": put_back_a_new_file,
@@ -463,6 +509,170 @@ def test_t36_a_ledger_is_in_doubt_when_it_may_be_a_copy(
     rows: int, known: str | None, lost_steps: bool, doubt: bool
 ) -> None:
     assert is_in_doubt(rows=rows, known=known, now="inode 7", lost_steps=lost_steps) is doubt
+
+
+FILE = Stamp(changed=5, written=5, size=4096, mode=0o100600, owner=1000, group=1000)
+CHANGES = {
+    "nothing": ({}, False),
+    "written over by cp -a": ({"changed": 6}, True),
+    "written over by cp": ({"changed": 6, "written": 6}, True),
+    "an older file": ({"changed": 6, "written": 4}, True),
+    "a shorter file": ({"changed": 6, "size": 1024}, True),
+    "chmod": ({"changed": 6, "mode": 0o100660}, False),
+    "chown": ({"changed": 6, "owner": 0}, False),
+    "chgrp": ({"changed": 6, "group": 0}, False),
+    "cp, then chmod": ({"changed": 7, "written": 6, "mode": 0o100660}, True),
+}
+
+
+@pytest.mark.parametrize(("changes", "suspect"), CHANGES.values(), ids=CHANGES)
+def test_t36_a_ledger_is_suspect_when_a_file_may_have_been_written_over(
+    changes: dict[str, int], suspect: bool
+) -> None:
+    now = FILE._replace(**changes)
+    for known, found in [((FILE, Stamp()), (now, Stamp())), ((FILE, FILE), (FILE, now))]:
+        assert is_suspect(rows=3, known=known, now=found) is suspect
+
+
+@pytest.mark.parametrize(
+    ("rows", "known", "now", "suspect"),
+    [
+        (3, (FILE, FILE), (FILE, Stamp()), True),
+        (3, (FILE, Stamp()), (FILE, FILE), True),
+        (3, UNSURE, (FILE, Stamp()), True),
+        (0, UNSURE, (FILE, Stamp()), True),
+        (3, None, (FILE, Stamp()), True),
+        (0, None, (FILE, Stamp()), False),
+    ],
+)
+def test_t36_a_ledger_is_suspect_when_a_file_came_or_went_or_nothing_is_known(
+    rows: int, known: Stamps | None, now: Stamps, suspect: bool
+) -> None:
+    assert is_suspect(rows=rows, known=known, now=now) is suspect
+
+
+@pytest.mark.parametrize("files", ["no", [], [["a"] * 6] * 2, [[0] * 7] * 2])
+def test_t36_a_lock_file_that_says_nonsense_of_the_files_says_nothing(
+    files: object, tmp_path: Path
+) -> None:
+    Store.open(tmp_path).close()
+    (tmp_path / "ledger.lock").write_text(json.dumps({"files": files}))
+    store = Store.open(tmp_path)
+    assert not store.is_suspect
+    store.close()
+
+
+@pytest.mark.parametrize("count", [2, 6])
+async def test_t36_an_old_state_without_the_rows_that_were_paid_for_since(
+    count: int, tmp_path: Path
+) -> None:
+    out, backup = tmp_path / "out", tmp_path / "backup"
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await run(client, pieces(2), out)
+        shutil.copytree(out, backup)
+        await run(client, pieces(6), out)
+        put_back_an_older_state(out, backup)
+        for number in (count, 6):
+            await run(client, pieces(number), out)
+        assert states(out) == {RowState.DONE: 6}
+        assert paid(box) == {piece.prompt: 1 for piece in pieces(6)}
+
+
+@pytest.mark.parametrize("put_back", [put_back_in_place, put_back_by_cp, put_back_by_tar])
+async def test_t36_an_old_state_that_is_put_back_after_a_kill(
+    put_back: Callable[[Path, Path], None], tmp_path: Path
+) -> None:
+    out, backup = tmp_path / "out", tmp_path / "backup"
+
+    def killed() -> None:
+        Store.open(out)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await begun(client, out)
+        assert in_child(killed) == -signal.SIGKILL
+        shutil.copytree(out, backup)
+        await run(client, pieces(6), out, limits=Limits(max_jobs_total=6))
+        put_back(out, backup)
+        await run(client, pieces(6), out, limits=Limits(max_jobs_total=6))
+        assert states(out) == {RowState.DONE: 6}
+        assert paid(box) == {piece.prompt: 1 for piece in pieces(6)}
+
+
+def other_modes(out: Path) -> None:
+    subprocess.run(["/bin/chmod", "-R", "g+rwX", str(out)], check=True)
+
+
+def other_group(out: Path) -> None:
+    others = {*os.getgroups(), *([12345] if os.geteuid() == 0 else [])} - {out.stat().st_gid}
+    if not others:
+        pytest.skip("this user has one group")
+    for path in (out, *out.iterdir()):
+        os.chown(path, -1, min(others))
+
+
+def same_modes(out: Path) -> None:
+    for path in (out, *out.iterdir()):
+        path.chmod(stat.S_IMODE(path.stat().st_mode))
+
+
+def a_link_for_a_while(out: Path) -> None:
+    (out / "link").hardlink_to(out / LEDGER_NAME)
+    (out / "link").unlink()
+
+
+def lists(box: Sandbox) -> int:
+    return sum(record.path.endswith("assets_generated") for record in box.book.requests)
+
+
+@pytest.mark.parametrize("others", [True, False])
+@pytest.mark.parametrize(
+    ("touched", "looks"),
+    [(other_modes, False), (other_group, False), (same_modes, True), (a_link_for_a_while, True)],
+)
+async def test_t36_other_rights_are_nothing_and_an_unknown_change_is_asked_about_once(
+    touched: Callable[[Path], None], looks: bool, others: bool, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await begun(client, out)
+        if others:  # jobs of somebody else in the same account
+            await run(client, pieces(3, start=11), tmp_path / "other")
+        touched(out)
+        await begun(client, out, 3)
+        looked = lists(box)
+        assert bool(looked) is looks
+        await begun(client, out, 4)
+        assert lists(box) == looked
+        await run(client, pieces(6), out, limits=Limits(max_jobs_total=6))
+        assert states(out) == {RowState.DONE: 6}
+        assert [paid(box)[piece.prompt] for piece in pieces(6)] == [1] * 6
+
+
+def test_t36_neither_a_close_nor_a_kill_makes_a_ledger_suspect(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    with store.transaction():
+        store.plan(planned(5))
+    store.close()
+    store = Store.open(tmp_path)
+    assert not store.is_suspect
+    store.close()
+    assert in_child(lambda: steps(tmp_path)) == -signal.SIGKILL
+    store = Store.open(tmp_path)
+    assert not store.is_suspect
+    store.close()
+
+
+def test_t36_opening_a_suspect_ledger_is_no_answer(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    with store.transaction():
+        store.plan(planned(5))
+    store.close()
+    (tmp_path / LEDGER_NAME).touch()
+    for _ in range(2):
+        store = Store.open(tmp_path)
+        assert store.is_suspect
+        store.close()
 
 
 @pytest.mark.parametrize("kind", ["", "ext4", "xfs", "overlay", "vfat", "exfat", "fuse.mergerfs"])
@@ -767,10 +977,10 @@ async def test_d42_a_file_that_never_got_its_name_is_downloaded_again(
 async def test_l23_an_error_at_close_is_raised_and_the_lock_is_free(
     kind: type[Rescue | Files], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    close: Callable[[Any], None] = kind.close
+    close: Callable[..., None] = kind.close
 
-    def closing(self: object) -> None:
-        close(self)
+    def closing(self: object, **more: Any) -> None:
+        close(self, **more)
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patch:

@@ -84,6 +84,26 @@ async def test_t36_what_the_original_has_paid_for_is_brought_without_a_question(
         assert len(box.book.debits) == 6
 
 
+@pytest.mark.parametrize("looked", [["status", "out"], ["resume", "out", "--dry-run"]])
+async def test_t36_to_look_at_a_backup_that_was_put_back_in_place_is_no_answer(
+    looked: list[str], tmp_path: Path
+) -> None:
+    def files() -> dict[str, tuple[bytes, int]]:
+        found = (tmp_path / "out").iterdir()
+        return {path.name: (path.read_bytes(), path.stat().st_ctime_ns) for path in found}
+
+    async with Sandbox(quick()) as box:
+        await begun(box, tmp_path)
+        assert (await against(box, tmp_path, "resume", "out", *FREE)).returncode == 0
+        shutil.copytree(tmp_path / "second", tmp_path / "out", dirs_exist_ok=True)
+        before = files()
+        assert (await against(box, tmp_path, *looked)).returncode == 0
+        assert files() == before
+        done = await against(box, tmp_path, "resume", "out", *FREE)
+        assert done.returncode == 0, done.stderr
+        assert len(box.book.debits) == 6
+
+
 async def test_x23_a_renamed_directory_is_named_with_the_command_that_goes_on(
     tmp_path: Path,
 ) -> None:

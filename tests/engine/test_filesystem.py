@@ -21,7 +21,7 @@ from modelslab_async._engine import filesystem
 from modelslab_async._engine.filesystem import make_durably, probe, publish, sync_file
 from modelslab_async.batch._naming import longest_name
 from modelslab_async.batch._sqlite.directory import Directory
-from modelslab_async.batch._sqlite.location import Lock
+from modelslab_async.batch._sqlite.location import UNSURE, Lock
 from modelslab_async.sandbox import Sandbox, Scenario
 
 from ..support.lacking import (
@@ -220,7 +220,7 @@ def test_h02_without_flock_one_run_still_keeps_the_other_out(
 ) -> None:
     lack_locks(monkeypatch, number, all_kinds=False)
     lock = Lock(Directory(tmp_path))
-    lock.remember("batch", 1, 0)
+    lock.remember("batch", 1, 0, UNSURE)
     with pytest.raises(LedgerError, match=f"another process .pid {os.getpid()}"):
         Lock(Directory(tmp_path))
     lock.release()

@@ -45,8 +45,8 @@ MUTANTS = (
         ),
         Patch(
             "batch/_sqlite/files.py",
-            "                self.db.close()\n            except",
-            "                self.db.commit()\n                self.db.close()\n            except",
+            "                self.db.close()\n",
+            "                self.db.commit()\n                self.db.close()\n",
         ),
     ),
     planted(
@@ -323,8 +323,15 @@ MUTANTS = (
     ),
     planted(
         "a_copy_is_taken_for_the_original",
-        of("batch/test_directory", "t36_a_copy_takes_over_what_the_original_has_paid_for_since"),
+        of("batch/test_directory", "t36_a_copy_asks_its_user_before_it_pays"),
         Patch("batch/_sqlite/identity.py", "known is not None and known != now", "False"),
+    ),
+    planted(
+        "an_old_ledger_in_the_same_file_is_taken_for_the_present",
+        of("batch/test_directory", "t36_an_old_state_without_the_rows_that_were_paid_for_since"),
+        Patch(
+            "batch/_sqlite/identity.py", "return was.changed != now.changed and", "return False and"
+        ),
     ),
     planted(
         "the_end_of_a_log_is_not_missed",

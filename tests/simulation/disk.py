@@ -5,7 +5,9 @@ What goes wrong is data; everything else is the real file system.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -14,6 +16,11 @@ from random import Random
 from typing import Any, Literal
 
 from attrs import define, frozen
+
+from modelslab_async.batch._sqlite.directory import LOCK_NAME, Directory
+from modelslab_async.batch._sqlite.identity import Stamp
+from modelslab_async.batch._sqlite.location import _stamps_text
+from modelslab_async.batch._sqlite.reader import LEDGER_NAME
 
 Call = Literal["open", "write", "fsync", "link", "unlink"]
 
@@ -116,5 +123,26 @@ def put_back(taken: Path, directory: Path) -> None:
         if not (taken / path.name).exists():
             path.unlink()
     for path in taken.iterdir():
+        about = path.stat()
         (directory / path.name).write_bytes(path.read_bytes())
+        os.utime(directory / path.name, ns=(about.st_atime_ns, about.st_mtime_ns))
+    with contextlib.suppress(FileNotFoundError, ValueError, KeyError):
+        _tell_the_lock(directory)
     shutil.rmtree(taken)
+
+
+def _tell_the_lock(directory: Path) -> None:
+    """No time of change can be put back, so the lock file is told the new ones.
+
+    But not if it had others when the process died: it may die between a commit and its note.
+    """
+    lock = directory / LOCK_NAME
+    text = lock.read_text("utf-8")
+    known = json.loads(text)["files"]
+    was = [Stamp(*stamp) for stamp in known]
+    place = Directory(directory)
+    now = [place.stamp(name) for name in (LEDGER_NAME, f"{LEDGER_NAME}-wal")]
+    place.close()
+    told = [new if old[1:] == new[1:] else old for old, new in zip(was, now, strict=True)]
+    old, new = (_stamps_text((database, log)) for database, log in (was, told))
+    lock.write_text(text.replace(old, new), "utf-8")

@@ -14,6 +14,7 @@ from typing import Final
 
 from ..._engine.filesystem import sync_directory
 from ...errors import LedgerError, LedgerMoved
+from .identity import Stamp
 
 LOCK_NAME: Final = "ledger.lock"
 
@@ -123,6 +124,21 @@ class Directory:
             return _identity(self.path.stat()) == self._own()
         except OSError:
             return False
+
+    def stamp(self, name: str) -> Stamp:
+        """What the file system says of a file."""
+        try:
+            about = self._look(name)
+        except OSError:
+            return Stamp()
+        return Stamp(
+            changed=about.st_ctime_ns,
+            written=about.st_mtime_ns,
+            size=about.st_size,
+            mode=about.st_mode,
+            owner=about.st_uid,
+            group=about.st_gid,
+        )
 
     def sync(self) -> None:
         """Make the names in the directory durable."""

@@ -8,7 +8,7 @@ import sqlite3
 from typing import Final
 
 from .directory import LOCK_NAME, Directory
-from .identity import identity_of
+from .identity import Stamps, identity_of
 from .location import Lock, check_ownership, kind_of, open_private
 from .reader import LEDGER_NAME, explained
 
@@ -26,6 +26,7 @@ class Files:
 
     Attributes:
         identity: what tells the database's file from a copy of it.
+        found: `stamps` before anything was opened.
 
     Raises:
         LedgerError: another process works here, or a file cannot be used.
@@ -37,6 +38,7 @@ class Files:
         self.lock = Lock(directory)
         undo.callback(self.lock.release)
         directory.watch(LOCK_NAME)
+        self.found = self.stamps()
         fd = open_private(directory.at(LEDGER_NAME), directory.shown(LEDGER_NAME))
         try:
             # Now, for to close the file later would take away the locks that SQLite has on it.
@@ -66,8 +68,15 @@ class Files:
         self.directory.watch_log(_LOG_NAME)
         self.directory.check()
 
-    def close(self) -> None:
+    def stamps(self) -> Stamps:
+        """What the file system says of the database and its log now."""
+        return self.directory.stamp(LEDGER_NAME), self.directory.stamp(_LOG_NAME)
+
+    def close(self, *, keep: bool = False) -> None:
         """Close all, the lock last.
+
+        Args:
+            keep: the lock remembers the files as they are at the end.
 
         Raises:
             OSError, LedgerError: a file failed at its end; the others are closed all the same.
@@ -77,5 +86,8 @@ class Files:
             closing.callback(self.lock.release)
             try:
                 self.db.close()
+                if keep:
+                    with contextlib.suppress(OSError):  # the next run asks once too often
+                        self.lock.stamped(self.stamps())
             except sqlite3.Error as error:
                 raise explained(error, "it was closed") from error

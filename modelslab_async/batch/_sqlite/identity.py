@@ -14,10 +14,12 @@ import fcntl
 import hashlib
 import os
 import struct
+from itertools import starmap
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..._protocol.wire_values import MAX_TRACK_ID
+from ...errors import LedgerCopied, ModelsLabError
 
 IDENTITY: Final = "identity"
 """What it is called among the things that hold for the whole batch."""
@@ -27,6 +29,21 @@ _OWN_ID: Final = frozenset({"ext2", "ext3", "ext4", "btrfs", "zfs"})
 _NUMBERED_ANEW: Final = frozenset({"vfat", "msdos", "exfat", "virtiofs", "fuseblk", "fuse"})
 # FS_IOC_GETVERSION of linux/fs.h, as most processors number it; others answer ENOTTY.
 _GET_GENERATION: Final = 0x80007601 | struct.calcsize("l") << 16
+
+
+class Stamp(NamedTuple):
+    """What the file system says of a file, times in nanoseconds; all 0: it is not there."""
+
+    changed: int = 0
+    written: int = 0
+    size: int = 0
+    mode: int = 0
+    owner: int = 0
+    group: int = 0
+
+
+Stamps = tuple[Stamp, Stamp]
+"""Of a ledger's database and of its log."""
 
 
 def identity_of(fd: int, path: Path, kind: str) -> str:
@@ -56,6 +73,22 @@ def is_in_doubt(*, rows: int, known: str | None, now: str, lost_steps: bool) -> 
     return lost_steps or (bool(rows) and known is not None and known != now)
 
 
+def is_suspect(*, rows: int, known: Stamps | None, now: Stamps) -> bool:
+    """Whether an old state may have been written over a ledger, in the same files.
+
+    It is a reason to look for jobs, and none to stop.
+
+    Args:
+        rows: how many it has.
+        known: what database and log were when they were last worked on, says the lock file;
+            ``None``: nothing.
+        now: what they are.
+    """
+    if known is None:
+        return bool(rows)
+    return any(starmap(_may_be_written_over, zip(known, now, strict=True)))
+
+
 def track_id_of(batch: str, row_id: str, payload_hash: str) -> int:
     """The ``track_id`` of a row that has none of its own: the same in all copies of a batch.
 
@@ -65,6 +98,39 @@ def track_id_of(batch: str, row_id: str, payload_hash: str) -> int:
     text = f"{batch}\n{payload_hash}\n{row_id}"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
     return 1 + int.from_bytes(digest[:8], "big") % (MAX_TRACK_ID - 1)
+
+
+def copied(directory: Path, rows: int, trouble: ModelsLabError | None = None) -> LedgerCopied:
+    """Nothing is sent from a directory that may not be the one that was last worked on.
+
+    Args:
+        directory: which.
+        rows: how many of its rows are planned.
+        trouble: why the account's list could not be read, if so.
+    """
+    if trouble is None:
+        looked = "jobs of theirs that the account's list names were taken over"
+    else:
+        looked = f"the account's list could not be read ({trouble}): run again when it can be"
+    return LedgerCopied(
+        f"{directory} was copied or restored from a backup, or its ledger has lost writes: {rows} "
+        f"rows that it calls planned may have been paid for since; {looked}. Nothing was sent. Go "
+        "on in the original if there is one, or say that these rows are to be paid for from here "
+        "(accept_copy=True)"
+    )
+
+
+def _may_be_written_over(was: Stamp, now: Stamp) -> bool:
+    """Whether something else than `chmod` and `chown` has changed a file.
+
+    The lock file comes back with the rest, and `cp -a` and `rsync -a` give all files the times of
+    writing that it names. Only the time of change cannot be set; but other modes and owners change
+    it as well: volumes of a cluster get them on each mount.
+    """
+    if (was.written, was.size) != (now.written, now.size):
+        return True
+    has_other_rights = (was.mode, was.owner, was.group) != (now.mode, now.owner, now.group)
+    return was.changed != now.changed and not has_other_rights
 
 
 def _generation(fd: int) -> int:

@@ -21,6 +21,7 @@ from ..._engine.filesystem import lock, make_durably
 from ..._text import safe_text
 from ...errors import LedgerError
 from .directory import LOCK_NAME, Directory
+from .identity import Stamp, Stamps
 from .reader import LEDGER_NAME
 
 _log = logging.getLogger("modelslab_async.batch")
@@ -39,6 +40,8 @@ _PRIVATE_DIRECTORY: Final = 0o700
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 _STEPS: Final = '{"steps": '
 _WIDTH: Final = 19  # so that one count is written over another, in one sector
+_STAMPS: Final = ', "files": '  # follows the count, of fixed width as well
+UNSURE: Final[Stamps] = (Stamp(), Stamp())
 _LOCK_TRIES: Final = 3
 _LOCK_PAUSE: Final = 0.02
 _warned: set[tuple[int, int]] = set()
@@ -107,7 +110,11 @@ class Lock:
 
     The lock file also remembers which batch was opened here, how many times, and how many steps
     its ledger holds, so that a ledger put back from a backup, or one that lost its last writes,
-    is not taken for the present.
+    is not taken for the present. What the ledger's files were is remembered as well: a backup that
+    is written over them brings an old ledger and an old lock file, but not all of the old times.
+
+    Attributes:
+        stamps: what the files were when they were last worked on; ``None``: nobody knows.
     """
 
     def __init__(self, directory: Directory) -> None:
@@ -120,6 +127,7 @@ class Lock:
             os.close(self._fd)
             raise LedgerError(text) from error
         self._last = _read(self._fd)
+        self.stamps = _stamps(self._last)
 
     def check(self, batch: str) -> None:
         """Let a ledger pass that is the one last opened in this directory.
@@ -145,18 +153,27 @@ class Lock:
         """Whether the ledger once had more than this: it was restored, or writes were lost."""
         return _count(self._last, "openings") > openings or _count(self._last, "steps") > steps
 
-    def remember(self, batch: str, openings: int, steps: int) -> None:
+    def remember(self, batch: str, openings: int, steps: int, stamps: Stamps) -> None:
         """Write down who works here and what was opened."""
-        _write(self._fd, batch, openings, steps)
+        self.stamps = stamps
+        _write(self._fd, batch, openings, steps, stamps)
         os.fsync(self._fd)
 
-    def count(self, steps: int) -> None:
-        """Write down how many steps the ledger holds, after they were committed.
+    def count(self, steps: int, stamps: Stamps) -> None:
+        """Write down how many steps the ledger holds, and what its files are then.
 
-        It is not synced: what a killed process wrote is kept, and after a power loss less is
-        remembered than is true, which raises no alarm.
+        Call it after each commit. It is not synced: what a killed process wrote is kept, and after
+        a power loss less is remembered than is true, which costs a look at the account's list.
         """
-        os.pwrite(self._fd, f"{steps:{_WIDTH}}".encode(), len(_STEPS))
+        text = f"{steps:{_WIDTH}}"
+        if self.stamps is not None:  # else the file has no place for them yet
+            text += _stamps_text(stamps)
+        os.pwrite(self._fd, text.encode(), len(_STEPS))
+
+    def stamped(self, stamps: Stamps) -> None:
+        """Write down what the ledger's files are, after they were closed."""
+        if self.stamps is not None:
+            os.pwrite(self._fd, _stamps_text(stamps).encode(), len(_STEPS) + _WIDTH)
 
     def release(self) -> None:
         """Let others work here."""
@@ -184,7 +201,7 @@ def leave_lock(place: Path, batch: str, steps: int, moved: str | None) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         fd = os.open(place / LOCK_NAME, flags, _PRIVATE)
         try:
-            _write(fd, batch, 1, steps, moved=moved)
+            _write(fd, batch, 1, steps, UNSURE, moved=moved)
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -288,10 +305,25 @@ def _read(fd: int) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _write(fd: int, batch: str, openings: int, steps: int, **more: str | None) -> None:
+def _stamps(known: dict[str, Any]) -> Stamps | None:
+    match known.get("files"):
+        case [[*database], [*log]] if all(isinstance(one, int) for one in (*database, *log)):
+            with contextlib.suppress(TypeError):
+                return Stamp(*database), Stamp(*log)
+    return None
+
+
+def _stamps_text(stamps: Stamps) -> str:
+    parts = (", ".join(f"{one:{_WIDTH}}" for one in stamp) for stamp in stamps)
+    return f"{_STAMPS}[{', '.join(f'[{part}]' for part in parts)}]"
+
+
+def _write(
+    fd: int, batch: str, openings: int, steps: int, stamps: Stamps, **more: str | None
+) -> None:
     about = {"pid": os.getpid(), "host": platform.node(), "batch": batch, "openings": openings}
     rest = json.dumps({**about, **{name: value for name, value in more.items() if value}})
-    text = f"{_STEPS}{steps:{_WIDTH}}, {rest[1:]}\n"
+    text = f"{_STEPS}{steps:{_WIDTH}}{_stamps_text(stamps)}, {rest[1:]}\n"
     os.ftruncate(fd, os.pwrite(fd, text.encode(), 0))
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from attrs import evolve
 
-from ...errors import LedgerCopied, LedgerError, LedgerMoved, ModelsLabError
+from ...errors import LedgerError, LedgerMoved
 from .. import _transitions as changes
 from .._fallback_log import Rescue
 from .._rows import (
@@ -35,8 +35,8 @@ from .._states import UNSENT, RowState
 from .._transitions import Change, duplicate_job_id, fit, recovered
 from .directory import Directory
 from .files import Files
-from .identity import IDENTITY, is_in_doubt
-from .location import Lock, leave_lock, make_directory
+from .identity import IDENTITY, Stamps, copied, is_in_doubt, is_suspect
+from .location import UNSURE, Lock, leave_lock, make_directory
 from .reader import DAMAGED, Reader, explained
 from .schema import VERSION, create, migrate, version_of
 
@@ -72,6 +72,8 @@ class Store(Reader):
         directory: the open directory.
         name: the batch's uuid.
         in_doubt: the directory is a copy, or was put back from a backup: nothing is sent.
+        is_suspect: its files were changed between two runs: what it calls planned is to be looked
+            for first.
         has_lost_steps: the ledger once held more than when it was opened.
         recovered: rows that a dead process left between intent and answer; AMBIGUOUS by now.
         rescue: the side file for answers that the ledger cannot take.
@@ -82,7 +84,7 @@ class Store(Reader):
         self.directory = files.directory
         self.rescue = rescue
         self.recovered = 0
-        self.in_doubt = self.has_lost_steps = False
+        self.in_doubt = self.is_suspect = self.has_lost_steps = False
         self.name, _ = self.batch()
         self._files = files
         self._clock = clock
@@ -145,14 +147,19 @@ class Store(Reader):
             OSError, sqlite3.Error: a file failed at its end. The lock is free all the same.
         """
         with contextlib.ExitStack() as closing:
-            closing.callback(self._files.close)
+            closing.callback(self._files.close, keep=not (self.in_doubt or self.is_suspect))
             closing.callback(self.rescue.close)
 
     def accept(self) -> None:
         """From now on this copy is the one that is worked on. Call it inside `transaction`."""
         self.set_meta({IDENTITY: self._files.identity})
-        self.in_doubt = False
+        self.in_doubt = self.is_suspect = False
         self._remember()
+
+    def doubt(self) -> None:
+        """A planned row is paid for already: the ledger is old. Call it inside `transaction`."""
+        self.set_meta({IDENTITY: ""})
+        self.in_doubt = True
 
     def check_directory(self) -> None:
         """See that the path still leads to this directory and its ledger.
@@ -190,7 +197,7 @@ class Store(Reader):
             self.directory.end()
         if self.db.total_changes != before and not self.in_doubt:
             with contextlib.suppress(OSError):  # what was committed is committed
-                self._files.lock.count(self.steps())
+                self._files.lock.count(self.steps(), self._stamps())
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -308,11 +315,19 @@ class Store(Reader):
             now=self._files.identity,
             lost_steps=self.has_lost_steps,
         )
+        self.is_suspect = is_suspect(
+            rows=sum(self.counts().values()),
+            known=self._files.lock.stamps,
+            now=self._files.found,
+        )
+
+    def _stamps(self) -> Stamps:
+        return UNSURE if self.is_suspect else self._files.stamps()
 
     def _remember(self) -> None:
         """A ledger in doubt is not the one that the lock file remembers."""
         if not self.in_doubt:
-            self._files.lock.remember(*self.batch(), self.steps())
+            self._files.lock.remember(*self.batch(), self.steps(), self._stamps())
 
     def _insert(self, row: PlannedRow) -> bool:
         now = self._clock()
@@ -386,26 +401,6 @@ class Store(Reader):
             for row in rows:
                 self.apply(recovered(row.seq))
             self.recovered += len(rows)
-
-
-def copied(directory: Path, rows: int, trouble: ModelsLabError | None = None) -> LedgerCopied:
-    """Nothing is sent from a directory that may not be the one that was last worked on.
-
-    Args:
-        directory: which.
-        rows: how many of its rows are planned.
-        trouble: why the account's list could not be read, if so.
-    """
-    if trouble is None:
-        looked = "jobs of theirs that the account's list names were taken over"
-    else:
-        looked = f"the account's list could not be read ({trouble})"
-    return LedgerCopied(
-        f"{directory} was copied or restored from a backup, or its ledger has lost writes: {rows} "
-        f"rows that it calls planned may have been paid for since; {looked}. Nothing was sent. Go "
-        "on in the original if there is one, or say that these rows are to be paid for from here "
-        "(accept_copy=True)"
-    )
 
 
 def _configure(db: sqlite3.Connection) -> None:

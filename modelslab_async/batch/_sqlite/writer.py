@@ -43,6 +43,7 @@ class Opened:
     name: str
     recovered: int
     in_doubt: bool
+    is_suspect: bool
 
 
 @frozen
@@ -124,7 +125,9 @@ class Writer:
 
     def _open(self) -> Opened:
         store = self._store = Store.open(self._directory, self._clock)
-        return Opened(store.directory, store.name, store.recovered, store.in_doubt)
+        return Opened(
+            store.directory, store.name, store.recovered, store.in_doubt, store.is_suspect
+        )
 
     def _begin(self) -> None:
         """All that waits goes to the thread together."""
