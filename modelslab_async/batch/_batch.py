@@ -11,6 +11,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, aclosing, suppress
 from decimal import Decimal
+from errno import EDQUOT, ENOSPC
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -242,10 +243,11 @@ class Batch:
         try:
             await self.ledger.read(partial(_write_results, self.ledger.place.through))
         except OSError as error:
+            cure = "make room" if error.errno in (ENOSPC, EDQUOT) else "see to that"
             self._runner.stop(
                 LedgerError(
                     f"{RESULTS_NAME} cannot be written ({error.strerror}); nothing is lost, the "
-                    "ledger has it all: make room, then run the batch again"
+                    f"ledger has it all: {cure}, then run the batch again"
                 )
             )
 

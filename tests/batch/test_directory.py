@@ -5,6 +5,7 @@ Whatever becomes of the directory, nothing is paid for twice, and what was paid 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -992,6 +993,52 @@ async def test_l23_an_error_at_close_is_raised_and_the_lock_is_free(
             async with Ledger(tmp_path):
                 raise ZeroDivisionError
     Store.open(tmp_path).close()
+
+
+@pytest.mark.parametrize("kind", [directory.Directory, Rescue])
+def test_l23_an_error_at_close_after_one_at_opening_is_said_in_words_and_the_lock_is_free(
+    kind: type[directory.Directory | Rescue], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close: Callable[[Any], None] = kind.close
+
+    def closing(self: object) -> None:
+        close(self)
+        raise OSError(5, "Input/output error")
+
+    def opening(self: Files) -> None:
+        raise LedgerError("it was renamed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "close", closing)
+        patch.setattr(Files, "watch", opening)
+        with pytest.raises(LedgerError, match="it was renamed"):
+            Store.open(tmp_path)
+    Store.open(tmp_path).close()
+
+
+@pytest.mark.parametrize(
+    ("number", "cure"),
+    [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EPERM, "see to that")],
+)
+async def test_results_that_cannot_be_named_are_said_to_be_with_the_reason(
+    number: int, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def replacing(self: Path, target: Path) -> Path:
+        if target.name == "results.jsonl":
+            raise OSError(number, os.strerror(number))
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", replacing)
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        await run_until_stopped(
+            client, pieces(1), tmp_path, LedgerError, f"{os.strerror(number)}.*{cure}"
+        )
+        monkeypatch.undo()
+        await run(client, pieces(1), tmp_path)
+        assert (tmp_path / "results.jsonl").exists()
+        assert len(box.book.debits) == 1
 
 
 async def test_l23_every_descriptor_of_a_batch_is_closed(tmp_path: Path) -> None:

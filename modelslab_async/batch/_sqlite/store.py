@@ -107,15 +107,16 @@ class Store(Reader):
                 missing, damaged, changed by hand, or not one of ours.
         """
         place = make_directory(Path(directory))
-        with contextlib.ExitStack() as undo:
-            files = Files(Directory(Path(directory)), undo)
-            try:
-                store = cls._prepared(files, clock, undo)
-            except sqlite3.Error as error:
-                raise explained(error, "it was opened") from error
-            except OSError as error:
-                raise LedgerError(f"no ledger can be kept in {place}: {error}") from error
-            undo.pop_all()
+        try:
+            with contextlib.ExitStack() as undo:
+                store = cls._prepared(Files(Directory(Path(directory)), undo), clock, undo)
+                undo.pop_all()
+        except sqlite3.Error as error:
+            raise explained(error, "it was opened") from error
+        except OSError as error:
+            if isinstance(error.__context__, LedgerError):  # then to close failed as well
+                raise error.__context__ from None
+            raise LedgerError(f"no ledger can be kept in {place}: {error}") from error
         return store
 
     @classmethod
