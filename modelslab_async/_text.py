@@ -163,3 +163,8 @@ def size_text(size: float) -> str:
     """Bytes in decimal units: ``11.5 MB``, ``19.2 GB``; less than a megabyte is a part of one."""
     scale, unit = next((one for one in _SIZES if size >= one[0]), _SIZES[-1])
     return f"{size / scale:.1f} {unit}"
+
+
+def plural(count: int, word: str, many: str = "") -> str:
+    """A count and its noun: ``1 row``, ``2 rows``; ``many`` replaces the plural by *s*."""
+    return f"{count} {word if count == 1 else many or f'{word}s'}"

@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": ("_text",),
     "_protocol": ("_text", "errors"),
     "endpoints": ("_text", "errors", "_protocol"),
-    "_policy": ("errors", "_protocol"),
+    "_policy": ("_text", "errors", "_protocol"),
     "_arguments": ("_text", "errors", "_protocol", "endpoints", "_engine.job"),
     "_engine": ENGINE,
     "webhooks": ("errors", "_protocol", "_engine.aio", "_engine.secret", "_engine.redaction"),

@@ -12,13 +12,12 @@ import click
 
 from modelslab_async import RowState
 
-from .._text import decimal_text, duration_text, safe_text, size_text
+from .._text import decimal_text, duration_text, plural, safe_text, size_text
 from ..batch import Manifest, Plan, Preview, plan_batch, snapshot
 from .batch_preview import preview_as_json, preview_lines, warn_of_comments
 from .connection import on_this_machine
 from .console import PROGRAM, Console
 from .error_mapping import NotThere
-from .generate import plural
 
 if TYPE_CHECKING:
     from modelslab_async import Limits

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .._text import safe_text
+from .._text import plural, safe_text
 from .console import Console
-from .generate import plural
 
 if TYPE_CHECKING:
     from ..batch import Preview

@@ -16,6 +16,7 @@ from attrs import evolve
 
 from modelslab_async import LedgerCopied, LedgerError, LedgerMoved, ModelsLabError, RowState
 
+from .._text import plural
 from ..batch import Ledger, Plan, Reader, holds_batch, settled
 from .batch_options import BatchOptions
 from .batch_plan import changes_of, confirm, make_plan, print_plan, summary
@@ -25,7 +26,6 @@ from .connection import opened
 from .console import PROGRAM, STOPPING, Console, operand
 from .error_mapping import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
-from .generate import plural
 from .signals import run
 from .webhook_listener import PORT, receiving
 
@@ -216,7 +216,7 @@ async def _tick(outcomes: Batch, reporter: Reporter) -> None:
         while True:
             await anyio.sleep(reporter.interval)
             reporter.stats.cost = (
-                float(outcomes.purse.cost) if outcomes.purse.limits.priced else None
+                float(outcomes.budget.cost) if outcomes.budget.limits.priced else None
             )
             reporter.tick(await outcomes.ledger.read(look))
 
@@ -276,11 +276,12 @@ def _end(
         return
     if counts[RowState.AMBIGUOUS] and not options.connection.sandbox:
         told = shlex.join([PROGRAM, "reconcile", operand(directory)])
-        console.warn(f"{counts[RowState.AMBIGUOUS]} jobs may exist and be paid for; see {told}")
+        jobs = plural(counts[RowState.AMBIGUOUS], "job")
+        console.warn(f"{jobs} may exist and be paid for; see {told}")
     missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED] - left
     if missing:
         told = shlex.join([PROGRAM, "status", operand(directory)])
-        console.warn(f"{missing} rows have no file; {told} says why")
+        console.warn(f"{plural(missing, 'row has', 'rows have')} no file; {told} says why")
     if check.kinds:
         free = "; --retry missing downloads them again, free" if lost else ""
         console.warn(f"{check.words}{free}")

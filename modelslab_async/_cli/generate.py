@@ -14,7 +14,7 @@ import click
 from modelslab_async import LimitReached, MusicGen, Request, RequestError
 from modelslab_async.endpoints import known_fields
 
-from .._text import decimal_text, duration_text, safe_text, size_text, slug
+from .._text import decimal_text, duration_text, plural, safe_text, size_text, slug
 from .batch_options import Amount, check_priced, pricing
 from .connection import Connection
 from .console import PROGRAM, Console
@@ -362,7 +362,3 @@ def _confirm(tracks: Sequence[Track], limits: Limits, *, no_input: bool) -> None
         )
     if not click.confirm(f"{_sum(tracks, limits)}. Continue?", err=True):
         raise click.ClickException(f"nothing was sent; {PROGRAM} generate --sandbox costs nothing")
-
-
-def plural(count: int, word: str) -> str:
-    return f"{count} {word}" + ("" if count == 1 else "s")

@@ -14,6 +14,7 @@ from .._protocol.replies import (
     Reply,
     Unreadable,
 )
+from .._text import plural
 from ..errors import (
     APIError,
     AuthenticationError,
@@ -265,9 +266,9 @@ def download_failed(abort: Abort, file: RemoteFile, attempts: int) -> DownloadEr
     if kind is WrongContent and file.gives == "audio":
         kind = NotAudio
     return kind(
-        f"downloading the file of job {file.job_id or '(unknown)'} failed after {attempts} "
-        f"attempts: {abort.kind.value} ({abort.detail}); it is paid for, and downloading again is "
-        "free: client.download(client.job(id), to=...)",
+        f"downloading the file of job {file.job_id or '(unknown)'} failed after "
+        f"{plural(attempts, 'attempt')}: {abort.kind.value} ({abort.detail}); it is paid for, and "
+        "downloading again is free: client.download(client.job(id), to=...)",
         job_id=file.job_id or None,
     )
 

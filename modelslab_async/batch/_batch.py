@@ -94,7 +94,7 @@ class Batch:
 
     Attributes:
         ledger: open inside the block.
-        purse: what the batch has paid for and may pay for; known inside the block.
+        budget: what the batch has paid for and may pay for; known inside the block.
 
     Raises:
         ConfigurationError: the template or a state to retry cannot be used.
@@ -128,9 +128,9 @@ class Batch:
         async with AsyncExitStack() as stack:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
             await self.ledger.read(lambda _: self._check_directory())
-            self.purse = await self._purse()
+            self.budget = await self._budget()
             missing, under_way = await self.ledger.read(lambda reader: reader.missing())
-            self._runner = self._made(self.purse, Arrivals(missing, under_way, self._room))
+            self._runner = self._made(self.budget, Arrivals(missing, under_way, self._room))
             self._send, self._receive = anyio.create_memory_object_stream[Outcome](0)
             self._task = asyncio.create_task(self._run())
             stack.push_async_callback(self._end)
@@ -188,24 +188,24 @@ class Batch:
                 "to be moved whole, with its ledger"
             ) from error
 
-    async def _purse(self) -> Budget:
+    async def _budget(self) -> Budget:
         kept = Limits.of_texts(await self.ledger.read(lambda reader: reader.meta()))
         limits = (self._settings.limits or Limits()).over(kept)
         limits.check()
         if limits != kept:
             await self.ledger.set_meta(limits.as_texts())
-        purse = await self.ledger.read(partial(_purse_so_far, limits))
-        purse.left = self._settings.max_new_jobs
-        return purse
+        budget = await self.ledger.read(partial(_budget_so_far, limits))
+        budget.left = self._settings.max_new_jobs
+        return budget
 
-    def _made(self, purse: Budget, arrivals: Arrivals) -> Runner:
+    def _made(self, budget: Budget, arrivals: Arrivals) -> Runner:
         return Runner(
             self._session,
             self.ledger,
             template=self._settings.template,
             ascii_only=self._ascii_only,
             room=self._room,
-            purse=purse,
+            budget=budget,
             arrivals=arrivals,
             report=self._report,
         )
@@ -395,18 +395,18 @@ def _retriable(state: str) -> RowState:
     return RowState(state)
 
 
-def _purse_so_far(limits: Limits, reader: Reader) -> Budget:
+def _budget_so_far(limits: Limits, reader: Reader) -> Budget:
     """What all runs have paid: each job at its price then, or if none was known, at that of now."""
-    purse = Budget(limits)
+    budget = Budget(limits)
     if limits == Limits():  # nobody asks for it
-        return purse
+        return budget
     for cost, request, jobs in reader.paid():
         if cost is None:
             price = limits.price_of(decoded(request)[0]) if limits.priced else None
         else:
             price = Decimal(cost)
-        purse.paid(price or Decimal(0), jobs)
-    return purse
+        budget.charge(price or Decimal(0), jobs)
+    return budget
 
 
 def _planned_now(reader: Reader) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from attrs import evolve, field, fields, frozen
 
-from .._text import decimal_text
+from .._text import decimal_text, plural
 from ..endpoints import Request
 from ..errors import ConfigurationError, LimitReached
 
@@ -187,23 +187,24 @@ class Budget:
         self.jobs = 0
         self.cost = Decimal(0)
 
-    def paid(self, cost: Decimal, jobs: int = 1) -> None:
+    def charge(self, cost: Decimal, jobs: int = 1) -> None:
         """So many more jobs are paid for, or may be, each at this cost."""
         self.jobs += jobs
         if self.left is not None:
             self.left -= jobs
         self.cost = _EXACT.fma(cost, jobs, self.cost)
 
-    def returned(self, cost: Decimal) -> None:
+    def refund(self, cost: Decimal) -> None:
         """A job that was counted has proved not to exist."""
-        self.paid(cost, -1)
+        self.charge(cost, -1)
 
     def refusal(self, cost: Decimal | None) -> LimitReached | None:
         """Why one more job of this cost may not be paid for, if so; ``None``: it is not known."""
         limits = self.limits
         if limits.max_jobs_total is not None and self.jobs >= limits.max_jobs_total:
+            paid = plural(self.jobs, "job is", "jobs are")
             return LimitReached(
-                f"{self.jobs} jobs are paid for, and max_jobs_total is {limits.max_jobs_total}; "
+                f"{paid} paid for, and max_jobs_total is {limits.max_jobs_total}; "
                 "raise it and run the batch again to go on"
             )
         if self.left is not None and self.left <= 0:

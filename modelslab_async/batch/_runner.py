@@ -98,7 +98,7 @@ class Runner:
         template: how they are named, see `_naming.file_name`.
         ascii_only: keep no letters of other scripts in names.
         room: rows that may have a place in the account's queue, or wait for one.
-        purse: what is paid for, and may be.
+        budget: what was paid for, and what may be.
         arrivals: whether files arrive.
         report: is told each outcome; while it waits for many of them, the run waits.
 
@@ -114,7 +114,7 @@ class Runner:
         template: str,
         ascii_only: bool,
         room: int,
-        purse: Budget,
+        budget: Budget,
         arrivals: Arrivals,
         report: Callable[[Outcome], Awaitable[None]],
     ) -> None:
@@ -123,7 +123,7 @@ class Runner:
         self._name_of = partial(file_name, template)
         self._names_jobs = names_job(template)
         self._ascii_only = ascii_only
-        self._purse = purse
+        self._budget = budget
         self._report = report
         self._room = anyio.Semaphore(room)
         self._backlog = anyio.Semaphore(_BACKLOG)
@@ -169,11 +169,11 @@ class Runner:
             taken = await self._standing(row)
             if taken is None:  # else it is not sent, and counts for no limit
                 cost = self._cost(row)
-                refusal = self._purse.refusal(cost)
+                refusal = self._budget.refusal(cost)
                 if refusal is not None:
                     self.stop(refusal)
                     return
-                self._purse.paid(cost or Decimal(0))
+                self._budget.charge(cost or Decimal(0))
             self._turns.came(row.seq)
             await self._start(group, row, taken)
 
@@ -217,7 +217,7 @@ class Runner:
             if state is RowState.REJECTED:  # whoever refuses is there
                 self._unknown = self._tries = 0
             if state in (RowState.PLANNED, RowState.REJECTED):
-                self._purse.returned(self._cost(row) or Decimal(0))
+                self._budget.refund(self._cost(row) or Decimal(0))
             if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
                 return None
             if isinstance(error, SetAside):  # which stops no run, as other limits of a rate do
@@ -277,7 +277,7 @@ class Runner:
             ledger = self._ledger
             look = partial(published_before, row, ledger.directory, ledger.place)
             there = await in_thread(look)
-            return await self._taken_up(row, there), there
+            return await self._resumed(row, there), there
         except OnHold:
             held = True  # it keeps its room, to go on as soon as it may
             raise
@@ -311,7 +311,7 @@ class Runner:
         if track_id is None:
             made = track_id_of(self._ledger.name, row.id, row.payload_hash)
             track_id = int(row.track_id or made)
-        cost = self._purse.limits.price_of(request)
+        cost = self._budget.limits.price_of(request)
         journal = Journal(self._ledger, row, cost, partial(self._objection, row, alone))
         submission = await self._session.prepare(request, track_id)
         try:
@@ -345,10 +345,10 @@ class Runner:
         return await in_thread(partial(standing, self._ledger.directory, stems, row))
 
     def _cost(self, row: Row) -> Decimal | None:
-        limits = self._purse.limits
+        limits = self._budget.limits
         return limits.price_of(request_of(row)) if limits.priced else None
 
-    async def _taken_up(self, row: Row, there: SavedFile | None) -> Generation:
+    async def _resumed(self, row: Row, there: SavedFile | None) -> Generation:
         """Go on with a job of an earlier run: by its links if they are known, else by its id."""
         job = self._session.job(row.handle or "")
         job.sent = (row.prompt,)

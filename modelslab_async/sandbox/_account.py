@@ -112,7 +112,7 @@ class AccountBook:
 
 
 class Account:
-    """A first-in-first-out queue in front of some workers, and a purse."""
+    """A first-in-first-out queue in front of some workers, and the money in the wallet."""
 
     def __init__(self, book: AccountBook, *, slots: int, first_id: int) -> None:
         self.book = book

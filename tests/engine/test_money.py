@@ -63,12 +63,12 @@ def test_a_number_of_jobs_is_whole(value: Any) -> None:
 
 
 def bought(limits: Limits, request: MusicGen, most: int = 2000) -> int:
-    """How many jobs of this kind a purse lets pass."""
-    purse = Budget(limits)
+    """How many jobs of this kind a budget lets pass."""
+    budget = Budget(limits)
     cost = limits.price_of(request) or Decimal(0)
-    while purse.refusal(cost) is None and purse.jobs < most:
-        purse.paid(cost)
-    return purse.jobs
+    while budget.refusal(cost) is None and budget.jobs < most:
+        budget.charge(cost)
+    return budget.jobs
 
 
 @pytest.mark.parametrize(
@@ -94,11 +94,11 @@ def test_a_cap_is_reached_exactly(price: Any, second: Any, cap: Any, jobs: int) 
 
 
 def test_what_comes_back_leaves_nothing_behind() -> None:
-    purse = Budget(Limits(price_per_job=0.1, max_cost=0.3))
+    budget = Budget(Limits(price_per_job=0.1, max_cost=0.3))
     for _ in range(1000):
-        purse.paid(Decimal("0.1"))
-        purse.returned(Decimal("0.1"))
-    assert (purse.jobs, purse.cost) == (0, Decimal(0))
+        budget.charge(Decimal("0.1"))
+        budget.refund(Decimal("0.1"))
+    assert (budget.jobs, budget.cost) == (0, Decimal(0))
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_a_cost_without_a_price_is_no_limit_and_is_refused(prices: dict[str, flo
 
 
 def test_a_refusal_names_all_the_digits_that_count() -> None:
-    purse = Budget(Limits(price_per_job="0.00015", max_cost="0.0003"))
-    purse.paid(Decimal("0.00015"), 2)
-    refusal = purse.refusal(Decimal("0.00015"))
+    budget = Budget(Limits(price_per_job="0.00015", max_cost="0.0003"))
+    budget.charge(Decimal("0.00015"), 2)
+    refusal = budget.refusal(Decimal("0.00015"))
     assert isinstance(refusal, LimitReached)
     assert "cost to 0.00045, and max_cost is 0.0003;" in str(refusal)

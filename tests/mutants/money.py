@@ -250,8 +250,8 @@ MUTANTS = (
         of("batch/test_money", "a_limit_of_jobs_holds_over_several_runs"),
         Patch(
             "batch/_batch.py",
-            "        purse.paid(price or Decimal(0), jobs)\n",
-            "        purse.paid(price or Decimal(0), 0)\n",
+            "        budget.charge(price or Decimal(0), jobs)\n",
+            "        budget.charge(price or Decimal(0), 0)\n",
         ),
     ),
     planted(

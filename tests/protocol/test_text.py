@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelslab_async._text import duration_text, shown, size_text
+from modelslab_async._text import duration_text, plural, shown, size_text
 
 
 class Odd:
@@ -77,3 +77,11 @@ def test_a_length_of_time_is_shown_in_units_that_people_read(seconds: float, tex
 )
 def test_a_size_is_shown_in_units_that_people_read(size: float, text: str) -> None:
     assert size_text(size) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 rows have"), (1, "1 row has"), (2, "2 rows have")]
+)
+def test_a_noun_follows_its_count(count: int, text: str) -> None:
+    assert plural(count, "row has", "rows have") == text
+    assert plural(count, "job") == f"{count} job" + ("" if count == 1 else "s")
