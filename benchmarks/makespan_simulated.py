@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from attrs import define, evolve, field, frozen
 
-from modelslab_async._engine.poll import NEWS
+from modelslab_async._engine.poll import REPLAN_AFTER
 from modelslab_async._policy.durations import DurationModel
 from modelslab_async._policy.poll import (
     PollAfter,
@@ -169,11 +169,11 @@ class _Run:
         begun, unfinished = job.state.started, job.state.unfinished_at
         low = None if unfinished is None else unfinished - begun
         self._durations.observe(KIND, job.eta, low, job.asked_at - begun)
-        if self._durations.by_kind[KIND].samples in NEWS:
-            self._plan_anew(now)
+        if self._durations.by_kind[KIND].samples in REPLAN_AFTER:
+            self._replan(now)
         self._submit(now)
 
-    def _plan_anew(self, now: float) -> None:
+    def _replan(self, now: float) -> None:
         for job in sorted(self._running, key=lambda job: job.due):
             late = self._policy.growth * (job.due - job.state.started)
             if job.asked_at is None and now + self._delay(job, now) < job.due - late:

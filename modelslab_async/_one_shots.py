@@ -15,7 +15,7 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 from ._engine.aio import in_thread
-from ._engine.http import Response, read_beside
+from ._engine.http import Response, read_off_loop
 from ._engine.prepare import media_text
 from ._engine.session import Session
 from ._policy.error_mapping import no_response, request_refused, unexpected_reply
@@ -191,7 +191,7 @@ class OneShots:
             if unknown and answer.sent:
                 raise UnexpectedReply(f"{unknown} ({answer.reason})")
             raise no_response(what, answer.reason, timed_out=answer.timed_out)
-        reply = await read_beside(answer, partial(read_reply, answer.body, answer.status))
+        reply = await read_off_loop(answer, partial(read_reply, answer.body, answer.status))
         match reply:
             case Refused(reason=Refusal.SERVER) if unknown:
                 raise UnexpectedReply(f"{unknown} ({reply.message or 'the server is in trouble'})")

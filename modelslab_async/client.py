@@ -405,4 +405,4 @@ class ModelsLab(OneShots):
         target = target_of(
             to, f"{slug(file.job_id or 'track', ascii_only=True)}{number}", file.gives
         )
-        return await self._session.bring(file, target, progress)
+        return await self._session.download(file, target, progress)

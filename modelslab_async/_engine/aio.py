@@ -1,4 +1,4 @@
-"""What we ask of the running event loop: its time, a thread, and to see things through."""
+"""Helpers around the running event loop: its clock, time limits, threads, shielded waits."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ T = TypeVar("T")
 
 
 def now() -> float:
-    """The time of the running event loop, in seconds: the one clock that waits are measured by."""
+    """Return the running event loop's time in seconds. Every wait is measured by this clock."""
     return asyncio.get_running_loop().time()
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
-    """The event loop that runs here.
+    """Return the running event loop.
 
     Raises:
-        ConfigurationError: none does: this may be trio.
+        ConfigurationError: there is none; this may be trio.
     """
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigurationError(
-            "modelslab_async needs asyncio, and no asyncio event loop runs here; from trio, run it "
-            "in a thread: await trio.to_thread.run_sync(lambda: asyncio.run(main()))"
+            "modelslab_async needs a running asyncio event loop, and there is none; from trio, run "
+            "it in a thread: await trio.to_thread.run_sync(lambda: asyncio.run(main()))"
         ) from None
 
 
 def runs_on(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether this code runs on that event loop, and not in a thread or on another one."""
+    """Return whether this code runs on that event loop, not in a thread or on another loop."""
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
@@ -44,7 +44,7 @@ def runs_on(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 class Signal:
-    """Wakes all who wait for it, again and again. While nobody waits it is next to nothing."""
+    """Wakes all its waiters on each `notify`. It costs next to nothing without waiters."""
 
     __slots__ = ("_waiting", "generation")
 
@@ -53,14 +53,14 @@ class Signal:
         self.generation = 0
 
     def notify(self) -> None:
-        """Wake all who wait now."""
+        """Wake all current waiters."""
         self.generation += 1
         waiting, self._waiting = self._waiting, []
         for turn in waiting:
             _wake(turn)
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait for the next notification, or for so long; ``None``: for ever."""
+        """Wait for the next notification, at most ``seconds``; ``None``: forever."""
         loop = asyncio.get_running_loop()
         turn: asyncio.Future[None] = loop.create_future()
         timer = None if seconds is None else loop.call_later(seconds, _wake, turn)
@@ -81,15 +81,15 @@ def _wake(turn: asyncio.Future[None]) -> None:
 
 _TICKS = 8
 _LONGEST_TICK = 1.0
-_STOPPED = 2.0  # a tick that is so much too late was not held up by work
+_STOPPED = 2.0  # a tick this late means that the process was stopped, not that it was busy
 GRACE = 0.25
-"""Seconds to read what came while the loop stood still."""
+"""Seconds to read data that arrived while the loop was blocked."""
 
 
 class RunningClock:
-    """Like `now`, but time for which this process was stopped does not count.
+    """Like `now`, but time during which this process was stopped does not count.
 
-    A context manager: it ticks meanwhile, by which a stop is noticed.
+    A context manager: inside it, a periodic tick detects stops.
     """
 
     def __enter__(self) -> Self:
@@ -102,7 +102,7 @@ class RunningClock:
         self._timer.cancel()
 
     def __call__(self) -> float:
-        """Seconds."""
+        """Return the running time in seconds."""
         return now() - self._stopped - self._late()
 
     def _late(self) -> float:
@@ -118,14 +118,14 @@ class RunningClock:
 
 @asynccontextmanager
 async def time_limit(seconds: float, *, grace: float = 0.0) -> AsyncIterator[None]:
-    """Like `asyncio.timeout`, but time for which this process was stopped does not count.
+    """Like `asyncio.timeout`, but time during which this process was stopped does not count.
 
-    Ctrl-Z, a paused container and a sleeping laptop take minutes off every clock at once, and
-    nobody has waited for them.
+    Ctrl-Z, a paused container or a sleeping laptop makes the clock jump by minutes that the code
+    under the limit never had.
 
     Args:
-        seconds: of running time.
-        grace: more seconds, for what has arrived meanwhile to be read.
+        seconds: limit on running time.
+        grace: extra seconds at the end, to read data that has arrived meanwhile.
     """
     loop = asyncio.get_running_loop()
     left = seconds
@@ -134,7 +134,7 @@ async def time_limit(seconds: float, *, grace: float = 0.0) -> AsyncIterator[Non
 
     def next_tick() -> None:
         nonlocal left, tick, timer
-        left -= tick  # however late this is
+        left -= tick  # not the elapsed time: this callback may be late
         tick = min(left, seconds / _TICKS, _LONGEST_TICK)
         if left > 1e-6:
             timer = loop.call_later(tick, next_tick)
@@ -151,10 +151,10 @@ async def time_limit(seconds: float, *, grace: float = 0.0) -> AsyncIterator[Non
 
 
 async def wait_shielded(future: asyncio.Future[T]) -> asyncio.CancelledError | None:
-    """Wait until a future is done, also when cancelled meanwhile; then say by what, if so.
+    """Wait until a future is done even if cancelled; return the cancellation, if any.
 
-    `asyncio.wait` never cancels what it waits for, and so stands against `Task.cancel`; the shield
-    against anyio's scopes, whose callers then get what they waited for, and are cancelled later.
+    `asyncio.wait` never cancels what it waits for, which protects against `Task.cancel`. The shield
+    protects against anyio's scopes: their tasks get the result and are cancelled at a later await.
     """
     cancelled: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
@@ -167,15 +167,15 @@ async def wait_shielded(future: asyncio.Future[T]) -> asyncio.CancelledError | N
 
 
 async def in_thread(function: Callable[[], T], executor: Executor | None = None) -> T:
-    """Run blocking code in a thread. A cancelled caller leaves only when the code has ended.
+    """Run blocking code in a thread. A cancelled caller continues only when the code has ended.
 
-    Otherwise a file could be closed under a thread that still writes to it. The thread is the
-    loop's to give, so a loop that makes its own time can do the work in that time. Where the system
-    gives none, the work is done here: late answers are better than a paid file that nobody writes.
+    Otherwise a file could be closed under a thread that still writes to it. The loop provides the
+    thread, so that the tests' simulated loop can control it. If the system has no thread left, the
+    code runs on the event loop: blocking it is better than losing a paid file.
 
     Args:
-        function: what to run.
-        executor: where; ``None``: among the loop's own threads.
+        function: the code to run.
+        executor: where to run it; ``None``: the loop's default executor.
     """
     call = _Once(function)
     try:
@@ -187,20 +187,20 @@ async def in_thread(function: Callable[[], T], executor: Executor | None = None)
     cancelled = await wait_shielded(work)
     if cancelled is not None:
         if not work.cancelled():
-            work.exception()  # nobody is left to tell; unasked for, it would be logged as lost
+            work.exception()  # mark it as retrieved, else asyncio logs "never retrieved"
         raise cancelled
     return work.result()
 
 
 def lacks_thread(error: RuntimeError) -> bool:
-    """Whether the system refuses another thread: a limit of a container, of memory, of a user."""
+    """Return whether the system cannot start another thread (container, memory or user limit)."""
     return "start new thread" in str(error)
 
 
 class _Once(Generic[T]):
-    """A call that is made once, whoever makes it first; the others are given what came of it.
+    """Calls a function once; further calls return the result of the first.
 
-    A pool that could not start a thread for a call keeps the call all the same, and makes it as
+    An executor that could not start a thread for a function still keeps it queued, and runs it as
     soon as another of its threads is free.
     """
 

@@ -1,7 +1,7 @@
-"""Bring a job's file to disk, whole, from whichever of its links gives it.
+"""Download a job's file to disk, complete, from any of its links.
 
-Where to try next and whether to publish is decided in `_policy.download`; here bytes are moved,
-in large buffers, with one hop to a thread for each buffer.
+`_policy.download` decides which link to try next and whether to publish. This module moves the
+bytes, in large buffers, with one hop to a thread per buffer.
 """
 
 from __future__ import annotations
@@ -50,26 +50,26 @@ from .targets import Target
 from .unpacking import undo_all
 
 Progress = Callable[[int, int | None], None]
-"""``progress(received, total)`` in bytes; ``total`` is ``None`` where the server names none."""
+"""``progress(received, total)`` in bytes; ``total`` is ``None`` if the server announces no size."""
 
 BeforePublish = Callable[["SavedFile"], Awaitable[None]]
-_WORTH_A_REQUEST = 64 * 1024
+_MIN_PROGRESS = 64 * 1024
 _log = logging.getLogger("modelslab_async.download")
 
 
 @frozen(kw_only=True)
 class SavedFile:
-    """A whole file on disk.
+    """A complete file on disk.
 
     Attributes:
         path: where it is.
         size: bytes.
         sha256: of its bytes, in hex.
-        source_sha256: of the bytes as the server sent them, packed or with a header not mended.
-        seconds: length of the audio or video; ``None`` where the format does not tell.
-        sample_rate, channels: Hz, and 1 for mono; ``None`` for all but audio.
-        integrity: what vouches for its being whole.
-        silent: it is audio, and there is nothing but silence in it.
+        source_sha256: of the bytes as sent by the server, before unpacking or mending its header.
+        seconds: duration of the audio or video; ``None`` if the format does not state it.
+        sample_rate, channels: Hz, and 1 for mono; ``None`` except for audio.
+        integrity: the evidence that it is complete.
+        silent: whether it is audio that contains only silence.
     """
 
     path: Path
@@ -84,13 +84,13 @@ class SavedFile:
 
 
 class Downloader:
-    """Downloads, so many at once.
+    """Downloads files, a limited number at once.
 
     Args:
-        storage: where the links are followed.
-        policy: how hard to try.
+        storage: follows the links.
+        policy: how persistently to try.
         max_downloads: how many at once.
-        events: where each step is reported.
+        events: receives each step.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class Downloader:
         self._events = events
         self._storage = storage
         self._policy = policy
-        self._places = asyncio.Semaphore(max_downloads)
+        self._limit = asyncio.Semaphore(max_downloads)
         self._threads = ThreadPoolExecutor(max_downloads, thread_name_prefix="modelslab-files")
         self._swept: set[Path] = set()
-        self._under_way = 0
+        self._active = 0
         self._closed = False
 
     async def download(
@@ -112,33 +112,33 @@ class Downloader:
         *,
         refresh: Callable[[], Awaitable[RemoteFile | None]],
         progress: Progress | None = None,
-        in_trouble: Callable[[], None] | None = None,
+        on_stall: Callable[[], None] | None = None,
         before_publish: BeforePublish | None = None,
     ) -> SavedFile:
-        """Bring one file to disk.
+        """Download one file to disk.
 
         Args:
-            file: what to fetch.
+            file: what to download.
             target: where to put it.
-            refresh: asks the API for new links, when all that we have are dead.
-            progress: is told as bytes arrive.
-            in_trouble: is called when a try brought nothing new.
-            before_publish: is awaited when the file is whole, and has no name yet.
+            refresh: asks the API for new links when all known ones are dead.
+            progress: called as bytes arrive.
+            on_stall: called when an attempt made no progress.
+            before_publish: awaited when the file is complete, before it gets its final name.
 
         Raises:
-            DownloadError: it did not arrive, or the disk does not take it.
+            DownloadError: the download failed, or the file cannot be written.
         """
         if not file.urls:
             raise download_failed(Abort(FailureKind.GONE, "it has no link"), file, 0)
         not_swept = target.directory not in self._swept
         self._swept.add(target.directory)  # once: a directory may hold a hundred thousand files
         part = PartFile(target.used, target.stem, sweep=not_swept)
-        self._under_way += 1
+        self._active += 1
         try:
-            async with self._places:
+            async with self._limit:
                 try:
-                    run = _Run(
-                        self, file, target, part, refresh, progress, in_trouble, before_publish
+                    run = _FileDownload(
+                        self, file, target, part, refresh, progress, on_stall, before_publish
                     )
                     with run.clock:
                         return await run.run()
@@ -148,20 +148,20 @@ class Downloader:
                     if part.is_open:
                         await in_thread(part.discard, self._threads)
         finally:
-            self._under_way -= 1
+            self._active -= 1
             self._end_threads()
 
     def close(self) -> None:
-        """End the threads, as soon as no download needs them any more."""
+        """Stop the threads as soon as no download needs them."""
         self._closed = True
         self._end_threads()
 
     def _end_threads(self) -> None:
-        if self._closed and not self._under_way:
+        if self._closed and not self._active:
             self._threads.shutdown(wait=False)
 
-    async def leads_to(self, url: str, gives: Output) -> bool:
-        """Whether what was asked for is behind a link; reads no more than its beginning."""
+    async def probe(self, url: str, gives: Output) -> bool:
+        """Return whether a link serves the requested kind of content; reads only its beginning."""
         head = b""
         try:
             async with self._storage.get(url) as body:
@@ -173,8 +173,8 @@ class Downloader:
         return may_hold(gives, head)
 
 
-class _Run:
-    """One file's tries."""
+class _FileDownload:
+    """The attempts to download one file."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ class _Run:
         part: PartFile,
         refresh: Callable[[], Awaitable[RemoteFile | None]],
         progress: Progress | None,
-        in_trouble: Callable[[], None] | None,
+        on_stall: Callable[[], None] | None,
         before_publish: BeforePublish | None,
     ) -> None:
         self._events = downloader._events
@@ -194,24 +194,24 @@ class _Run:
         self._file = file
         self._target = target
         self._part = part
-        self._in_trouble = in_trouble
+        self._in_trouble = on_stall
         self._refresh = refresh
         self._progress = progress
         self._before_publish = before_publish
-        self._from: tuple[str, Body] | None = None
+        self._source: tuple[str, Body] | None = None
         self._head = b""
         self._furthest = 0
-        self._tries = 0
+        self._attempts = 0
         self.clock = RunningClock()
 
     async def run(self) -> SavedFile:
         transfer = Transfer(links=len(self._file.urls), last_progress=self.clock())
         link = 0
         while True:
-            self._tries += 1
+            self._attempts += 1
             self._emit(EventKind.DOWNLOADING)
             try:
-                saved = await self._try(self._file.urls[link], transfer)
+                saved = await self._attempt(self._file.urls[link], transfer)
                 self._emit(EventKind.SAVED)
                 return saved
             except LinkFailed as failed:
@@ -219,7 +219,7 @@ class _Run:
             if self._in_trouble is not None and not failure.progressed:
                 self._in_trouble()
             if failure.kind is FailureKind.WRONG:
-                self._forget()
+                self._discard_source()
             transfer, link = await self._next(transfer, failure)
 
     def _emit(self, kind: EventKind, **details: Any) -> None:
@@ -237,21 +237,21 @@ class _Run:
                 self._file = await self._refresh() or self._file
                 return evolve(transfer, links=len(self._file.urls)), 0
             case Abort():
-                raise download_failed(step, self._file, self._tries)
+                raise download_failed(step, self._file, self._attempts)
 
-    async def _try(self, url: str, transfer: Transfer) -> SavedFile:
+    async def _attempt(self, url: str, transfer: Transfer) -> SavedFile:
         if url.startswith("data:"):
-            await self._take_inline(url)
+            await self._write_inline(url)
             return await self._finish(Ending.ANNOUNCED, transfer, ())
-        validator = self._from[1].validator if self._from and self._from[0] == url else None
+        validator = self._source[1].validator if self._source and self._source[0] == url else None
         async with self._storage.get(
             url, offset=self._part.size if validator else 0, validator=validator
         ) as body:
             ending = await self._receive(url, body)
         return await self._finish(ending, transfer, body.codings)
 
-    async def _take_inline(self, url: str) -> None:
-        """Some answers carry the file itself, as a data: URL."""
+    async def _write_inline(self, url: str) -> None:
+        """Write the content of a data: URL: some replies contain the file itself."""
         head, _, text = url.partition(",")
         try:
             data = base64.b64decode(text, validate=True) if head.endswith(";base64") else b""
@@ -261,13 +261,13 @@ class _Run:
         self._part.add(data)
 
     async def _receive(self, url: str, body: Body) -> Ending:
-        """Write what arrives; gives what shows that this was all."""
+        """Write the body, and return how it signalled its end."""
         if body.offset:
-            self._refuse_other_version(body)
+            self._check_same_version(body)
         elif self._part.size:
             await in_thread(self._part.restart, self._threads)
-        self._from = (url, body)
-        self._refuse_over(body.size or 0)
+        self._source = (url, body)
+        self._check_size(body.size or 0)
         try:
             await self._write_all(body)
         except LinkFailed as failed:
@@ -279,42 +279,42 @@ class _Run:
             return Ending.ANNOUNCED
         return Ending.MARKED if body.marks_end else Ending.CLOSED
 
-    def _refuse_other_version(self, rest: Body) -> None:
-        """Tags are copied from version to version; sizes and codings give that away."""
-        before = self._from[1] if self._from else rest
+    def _check_same_version(self, rest: Body) -> None:
+        """Check that a resumed transfer is the same file: servers reuse ETags across versions."""
+        before = self._source[1] if self._source else rest
         sizes = {rest.size, before.size} - {None}
         if rest.codings != before.codings or len(sizes) > 1:
             raise LinkFailed(AttemptFailure(FailureKind.WRONG, OTHER_VERSION))
 
     def _is_progress(self, failure: AttemptFailure, body: Body) -> bool:
-        """Whether the same link shall go on at once from where it broke.
+        """Return whether to resume from the same link at once.
 
-        Only what was never reached before counts, or a link that always breaks at the same place,
-        and cannot go on from there, would be tried for ever. It must be worth a request, too: from
-        a link that gives a byte a time, a file would take as many requests as it has bytes.
+        Only bytes beyond the furthest point so far count. Otherwise a link that always breaks at
+        the same byte would be retried forever. There must also be enough of them: a link that gives
+        one byte per request would need as many requests as the file has bytes.
         """
         if body.validator is None or failure.kind is FailureKind.SLOW:
             return False
-        if self._part.size - self._furthest < _WORTH_A_REQUEST:
+        if self._part.size - self._furthest < _MIN_PROGRESS:
             return False
         self._furthest = self._part.size
         return True
 
     async def _write_all(self, body: Body) -> None:
-        """All of the body; what then is still held in memory is for the next step to write."""
+        """Receive the whole body. The caller flushes the last buffer."""
         size = None if body.size is None else body.size - body.offset
-        pace = _Pace(self._policy, size, self.clock)
-        while data := await pace.watch(body):
+        monitor = _SpeedMonitor(self._policy, size, self.clock)
+        while data := await monitor.watch(body):
             if self._part.size < HEAD:
                 self._head = (self._head if self._part.size else b"") + data
-                _refuse_other(self._file.gives, self._head[:HEAD], body.codings)
+                _check_content(self._file.gives, self._head[:HEAD], body.codings)
             self._part.add(data)
-            self._refuse_over(self._part.size)
+            self._check_size(self._part.size)
             self._report(self._part.size, body.size)
             if self._part.is_full:
                 await in_thread(self._part.flush, self._threads)
 
-    def _refuse_over(self, size: int) -> None:
+    def _check_size(self, size: int) -> None:
         if size > self._policy.max_bytes:
             raise LinkFailed(
                 AttemptFailure(
@@ -337,24 +337,24 @@ class _Run:
         work = self._publish if self._before_publish is None else self._judge
         judged = await in_thread(partial(work, ending, transfer, codings), self._threads)
         if isinstance(judged, AttemptFailure):
-            self._forget()
+            self._discard_source()
             raise LinkFailed(judged)
         if self._before_publish is None:
             return judged
         await self._before_publish(judged)
-        return await in_thread(partial(self._named, judged), self._threads)
+        return await in_thread(partial(self._published, judged), self._threads)
 
     def _publish(
         self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
     ) -> SavedFile | AttemptFailure:
-        """Blocking: `_judge` and `_named` in one."""
+        """Blocking: `_judge`, then `_published`."""
         judged = self._judge(ending, transfer, codings)
-        return judged if isinstance(judged, AttemptFailure) else self._named(judged)
+        return judged if isinstance(judged, AttemptFailure) else self._published(judged)
 
     def _judge(
         self, ending: Ending, transfer: Transfer, codings: tuple[str, ...]
     ) -> SavedFile | AttemptFailure:
-        """Blocking: write the rest; what it is and will be named, if something vouches for it."""
+        """Blocking: flush, then examine the content and the evidence that it is complete."""
         self._part.flush()
         source = self._part.sha256
         try:
@@ -372,14 +372,14 @@ class _Run:
             return evolve(integrity, fingerprint=source if proper else None)
         if content.mended:
             self._part.mend(content.mended)
-        return self._described(content, integrity, source)
+        return self._saved_file(content, integrity, source)
 
-    def _forget(self) -> None:
-        """What is in the part file is no beginning of the file."""
-        self._from = None
+    def _discard_source(self) -> None:
+        """Do not resume: the part file is not the beginning of the file."""
+        self._source = None
 
-    def _described(self, content: Judged, integrity: Integrity, source: str) -> SavedFile:
-        """The file, named after what it is; the name may still be taken."""
+    def _saved_file(self, content: Judged, integrity: Integrity, source: str) -> SavedFile:
+        """Describe the file under the name it should get; that name may still be taken."""
         return SavedFile(
             path=self._target.directory / f"{self._target.stem}{content.extension}",
             size=self._part.size,
@@ -392,8 +392,8 @@ class _Run:
             silent=isinstance(content, Sound) and self._part.is_silent(),
         )
 
-    def _named(self, saved: SavedFile) -> SavedFile:
-        """Blocking: give it its name."""
+    def _published(self, saved: SavedFile) -> SavedFile:
+        """Blocking: publish the file, and return it with its final path."""
         return evolve(saved, path=self._name(saved.path.suffix))
 
     def _name(self, extension: str) -> Path:
@@ -406,14 +406,14 @@ class _Run:
                 break
         taken = self._target.directory / f"{self._target.stem}{extension}"
         raise DownloadError(
-            f"{taken} exists and holds something else; nothing was overwritten: "
+            f"{taken} already exists with other content; nothing was overwritten: "
             f"move it, or download job {self._file.job_id} to another name",
             job_id=self._file.job_id or None,
         )
 
 
-class _Pace:
-    """Abandons a link that drips: in one stretch of its time, or over all of it."""
+class _SpeedMonitor:
+    """Abandons a link that is too slow, over the last ``timeout`` seconds or overall."""
 
     def __init__(self, policy: DownloadPolicy, size: int | None, clock: RunningClock) -> None:
         self._policy = policy
@@ -442,8 +442,8 @@ class _Pace:
         return data
 
 
-def _refuse_other(gives: Output, head: bytes, codings: tuple[str, ...]) -> None:
-    """Stop at the first bytes of a page, or of anything else: nothing of it is written."""
+def _check_content(gives: Output, head: bytes, codings: tuple[str, ...]) -> None:
+    """Reject other content, such as an HTML page, from its first bytes, before any is written."""
     reason = refusal(gives, head) if len(head) >= 16 else None
     if reason and coding_of(head, codings) is None:
         raise LinkFailed(AttemptFailure(FailureKind.WRONG, reason))

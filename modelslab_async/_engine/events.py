@@ -1,4 +1,4 @@
-"""Tell one observer what happens to jobs, as it happens, and write the same to the log."""
+"""Report each step of each job to one observer and to the log."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class EventKind(enum.StrEnum):
     """What happened."""
 
     WAITING = "waiting"
-    """Nothing moves for a while; `JobEvent.reason` says why, `JobEvent.seconds` for how long."""
+    """The client waits; `JobEvent.reason` says why, `JobEvent.seconds` for how long."""
     SUBMITTING = "submitting"
-    """The paid request leaves now."""
+    """The client sends the paid request now."""
     ACCEPTED = "accepted"
-    """The API has accepted it, and given an id; `JobEvent.seconds` is its eta."""
+    """The API has accepted the job; `JobEvent.seconds` is its ETA."""
     POLLED = "polled"
-    """The API was asked about the job, which is not finished yet."""
+    """A poll found the job unfinished."""
     FINISHED = "finished"
-    """The generation is finished, and out of the queue."""
+    """The job has succeeded and left the queue."""
     FAILED = "failed"
-    """The job failed, or is no longer asked about; `JobEvent.reason` says why."""
+    """The job failed, or the client stopped polling it; `JobEvent.reason` says why."""
     DOWNLOADING = "downloading"
-    """A try to download its file begins."""
+    """An attempt to download its file begins."""
     SAVED = "saved"
     """The file is on disk, complete, under its final name."""
 
@@ -38,10 +38,10 @@ class JobEvent:
 
     Attributes:
         kind: what happened.
-        track_id: as it was sent; ``None`` where only the job's id is known.
-        job_id: the server's id; empty before there is one.
-        reason: why it waits, or failed; printable text, empty where there is nothing to say.
-        seconds: until the next try, or the server's estimate; ``None``: unknown.
+        track_id: as it was sent; ``None`` if only the job's id is known.
+        job_id: the server's id; empty before the API has assigned one.
+        reason: why the job waits or failed, as printable text; may be empty.
+        seconds: until the next attempt, or the server's estimate; ``None``: unknown.
     """
 
     kind: EventKind
@@ -58,17 +58,17 @@ class JobEvent:
 
 
 Observer = Callable[[JobEvent], None]
-"""Is called on the client's event loop, so it must return at once."""
+"""Called on the client's event loop, so it must return quickly."""
 
 
 class Events:
-    """Where all parts of a client report what they do."""
+    """Distributes the events of one client."""
 
     def __init__(self, observer: Observer | None) -> None:
         self._observer = observer
 
     def emit(self, event: JobEvent) -> None:
-        """Log the event, and pass it to the observer, whose errors cost no job."""
+        """Log the event and pass it to the observer. An observer's error never affects a job."""
         level = logging.DEBUG if event.kind is EventKind.POLLED else logging.INFO
         if _log.isEnabledFor(level):
             known = {"job_id": event.job_id, "track_id": event.track_id}

@@ -1,8 +1,8 @@
-"""What a file system may lack, and what stands in for it. Plain blocking code.
+"""Portable locking, syncing and publishing of files, with safe fallbacks. Plain blocking code.
 
-Network mounts, FUSE and the file systems of memory cards lack hard links, `flock` or the sync of a
-directory, and each says so with an errno of its own. What has a safe substitute is substituted
-here; `probe` finds out before anything is paid for that one of them works.
+Network mounts, FUSE and memory-card file systems lack hard links, `flock` or directory sync, and
+each reports that with a different errno. This module falls back where that is safe. `probe` checks,
+before anything is paid for, that one of the ways works.
 """
 
 from __future__ import annotations
@@ -22,16 +22,21 @@ from pathlib import Path
 from typing import Final
 
 SCRATCH_BYTES: Final = 6
-"""Random bytes in the name of a file that is not meant to stay."""
+"""Random bytes in the name of a temporary file."""
 
-# Errors that every other way to publish a file would meet as well.
+# Errors that every other way to publish a file would hit as well.
 _FINAL: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
 )
-# A file system answers so when it cannot sync this kind of file at all. EIO is not among them:
-# that is a disk that has lost something.
-_NO_SYNC: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
-_NO_DIRECTORY_SYNC: Final = _NO_SYNC | {errno.EPERM, errno.EACCES, errno.EBADF, errno.EISDIR}
+# A file system returns these if it cannot sync this kind of file at all. EIO is not among them: it
+# means that the disk has lost data.
+_SYNC_UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
+_DIRECTORY_SYNC_UNSUPPORTED: Final = _SYNC_UNSUPPORTED | {
+    errno.EPERM,
+    errno.EACCES,
+    errno.EBADF,
+    errno.EISDIR,
+}
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _AT_FDCWD: Final = -100
 _RENAME_NOREPLACE: Final = 1
@@ -44,7 +49,7 @@ _CONTENT: Final = b"modelslab-async tries whether files can be published here\n"
 
 
 def sync_file(fd: int) -> None:
-    """Bring the content of a file to the disk, as far as its file system can be told to.
+    """Sync the content of a file to disk, if its file system supports that.
 
     Raises:
         OSError: the content may be lost.
@@ -52,24 +57,24 @@ def sync_file(fd: int) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno not in _NO_SYNC:
+        if error.errno not in _SYNC_UNSUPPORTED:
             raise
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable, as far as its file system can be told to.
+    """Make the names in a directory durable, if its file system supports that.
 
     Raises:
         OSError: the names may be lost.
     """
     try:
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except PermissionError:  # one may add names to a directory that one cannot read
+    except PermissionError:  # a directory can be writable but not readable
         return
     try:
         os.fsync(fd)
     except OSError as error:
-        if error.errno not in _NO_DIRECTORY_SYNC:
+        if error.errno not in _DIRECTORY_SYNC_UNSUPPORTED:
             text = f"directories cannot be synced there: {error.strerror}"
             raise OSError(error.errno, text, str(directory)) from error
     finally:
@@ -77,17 +82,17 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_durably(directory: Path, mode: int = 0o777) -> list[Path]:
-    """Make a directory, and those above it: what is synced in one is lost if its name is not.
+    """Create a directory and its parents, and sync their names: else synced files can be lost.
 
     Args:
-        directory: which; nothing happens if it is there.
+        directory: the directory; it may already exist.
         mode: of the directory itself.
 
     Returns:
-        The directories that were made, the innermost first.
+        The directories that were created, innermost first.
 
     Raises:
-        OSError: it cannot be made; none of them is left.
+        OSError: it cannot be created; the parents created so far are removed again.
     """
     all_above = (directory, *directory.parents)
     missing = list(takewhile(lambda path: not path.exists(), all_above))
@@ -102,18 +107,18 @@ def make_durably(directory: Path, mode: int = 0o777) -> list[Path]:
 
 
 def remove_empty(directories: list[Path]) -> None:
-    """Remove directories that `make_durably` made for nothing, the innermost first."""
+    """Remove the still empty directories that `make_durably` created, innermost first."""
     for directory in directories:
-        with contextlib.suppress(OSError):  # something is in it by now
+        with contextlib.suppress(OSError):  # not empty any more
             directory.rmdir()
 
 
 def lock(fd: int, *, wait: bool) -> None:
-    """Lock a file for this open descriptor alone: by `flock`, or by the kernel's other such lock.
+    """Lock a file for this open descriptor, with `flock` or an open file description lock.
 
     Raises:
-        BlockingIOError: another process holds it, and ``wait`` is false.
-        OSError: the file system has no locks.
+        BlockingIOError: another process holds the lock, and ``wait`` is false.
+        OSError: the file system does not support locks.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -122,7 +127,7 @@ def lock(fd: int, *, wait: bool) -> None:
     except OSError as error:
         if not hasattr(fcntl, "F_OFD_SETLK"):
             raise
-        # Unlike the classic record lock, it is not lost when another descriptor is closed.
+        # Unlike a classic record lock, it survives closing another descriptor of the file.
         whole = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, whole)
@@ -133,17 +138,21 @@ def lock(fd: int, *, wait: bool) -> None:
 
 
 def publish(part: Path, target: Path) -> bool:
-    """Give a synced file its final name, in one step; ``False`` if something has that name.
+    """Atomically give a synced file its final name; ``False`` if that name exists.
 
-    A hard link refuses to replace anything. Where there are none, a rename that is told not to
-    replace does; and where that is unknown, too, the name is reserved by an empty file that only
-    one process can create, and the rename replaces that. What a network mount has done it may call
-    an error all the same: its answer was lost, and its second try found the work of the first.
+    A hard link never replaces a file. Without hard links, a rename with a no-replace flag is tried;
+    without that flag, an empty file, which only one process can create, reserves the name, and a
+    rename replaces it. A network mount may report an error for an operation that succeeded: its
+    reply was lost, and the retry found the name taken by the first try. So each error is checked.
 
     Raises:
-        OSError: the file system knows none of these ways, or has no room.
+        OSError: the file system supports none of these ways, or is full.
     """
-    ways: tuple[Callable[[Path, Path], None], ...] = (_link, _rename_exclusively, _take_reserved)
+    ways: tuple[Callable[[Path, Path], None], ...] = (
+        _link,
+        _rename_exclusively,
+        _rename_over_reserved,
+    )
     refused: OSError | None = None
     about = part.lstat()
     for way in ways:
@@ -167,7 +176,7 @@ def _is_there(target: Path, about: os.stat_result) -> bool:
         found = target.lstat()
     except OSError:
         return False
-    # Some FUSE servers give all files one number.
+    # Some FUSE servers give all files the same inode number.
     alike = (found.st_size, found.st_mtime_ns) == (about.st_size, about.st_mtime_ns)
     return alike and os.path.samestat(found, about)
 
@@ -195,35 +204,35 @@ def _rename_exclusively(part: Path, target: Path) -> None:
         raise OSError(number, os.strerror(number), str(target))
 
 
-def _take_reserved(part: Path, target: Path) -> None:
+def _rename_over_reserved(part: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
-    # A kill may come between the empty file and the rename: by its name, the part file tells the
-    # next sweep for which file it was, see `give_back`.
+    # The process may be killed between creating the empty file and the rename. The part file's name
+    # then tells the next sweep which name it reserved, see `release_reserved_name`.
     ending = f"{secrets.token_hex(SCRATCH_BYTES)}.part"
-    telling = part.with_name(f".{_MARK}{_digest(target.name)}.{ending}")
+    marked = part.with_name(f".{_MARK}{_digest(target.name)}.{ending}")
     about = part.lstat()
     try:
-        part.rename(telling)
+        part.rename(marked)
     except OSError:
-        if not _is_there(telling, about):
+        if not _is_there(marked, about):
             raise
     try:
         sync_directory(part.parent)
         os.close(os.open(target, _CREATE, 0o666))
         try:
-            telling.rename(target)
+            marked.rename(target)
         except OSError:
-            if is_empty(target):  # else the rename was done all the same
+            if is_empty(target):  # if not, the rename succeeded despite the error
                 _remove(target)
             raise
     except OSError:
         with contextlib.suppress(OSError):
-            telling.rename(part)
+            marked.rename(part)
         raise
 
 
-def give_back(part: Path) -> None:
+def release_reserved_name(part: Path) -> None:
     """Remove the empty file that reserved a name for a part file whose process has died.
 
     Raises:
@@ -238,7 +247,7 @@ def give_back(part: Path) -> None:
 
 
 def is_empty(path: Path) -> bool:
-    """Whether there is a regular file without content."""
+    """Return whether a path is an empty regular file."""
     try:
         about = path.lstat()
     except OSError:
@@ -251,16 +260,16 @@ def _digest(name: str) -> str:
 
 
 def probe(directory: Path, name: str = "") -> None:
-    """Find out, with files that do not stay, whether a file can be published in a directory.
+    """Check with temporary files whether a file can be published in a directory.
 
     Args:
-        directory: where; it is there.
-        name: a file name that will be needed, for its length and its characters.
+        directory: an existing directory.
+        name: a file name that will be needed; the check uses its length and characters.
 
     Raises:
-        OSError: it cannot; the text of the error says which step fails.
+        OSError: it cannot; the error's text says which step fails.
     """
-    with contextlib.ExitStack() as cleaning, _named("files cannot be made", directory):
+    with contextlib.ExitStack() as cleaning, _named("files cannot be created", directory):
         first, second, target = (directory / _scratch(like) for like in ("", "", name))
         for path in (first, second, target):
             cleaning.callback(_remove, path)
@@ -276,16 +285,16 @@ def probe(directory: Path, name: str = "") -> None:
 
 
 UTF8_NAMES: Final = sys.getfilesystemencoding() == "utf-8"
-"""Whether this process can spell any name; by some locales it cannot."""
+"""Whether this process can represent any name; in some locales it cannot."""
 
 
 def spelled(name: str) -> str:
-    """A name that stands on disk in UTF-8, as this process has to spell it to open the file."""
+    """Return a UTF-8 file name as this process must spell it to open the file."""
     return os.fsdecode(name.encode())
 
 
 def takes_all_scripts(directory: Path) -> bool:
-    """Find out, with a file that does not stay, whether names may hold letters of all scripts."""
+    """Check with a temporary file whether names may contain letters of all scripts."""
     if not UTF8_NAMES:
         return False
     path = directory / _scratch(_SCRIPTS)
@@ -299,7 +308,7 @@ def takes_all_scripts(directory: Path) -> bool:
 
 
 def _scratch(like: str) -> str:
-    """A name with the length and the unusual characters of another one.
+    """Return a temporary name with the length and the unusual characters of another one.
 
     If a killed process leaves it behind, the next sweep of part files removes it.
     """
@@ -327,7 +336,7 @@ def _remove(path: Path) -> None:
 
 @contextlib.contextmanager
 def _named(what: str, directory: Path) -> Iterator[None]:
-    """Say in an error which step failed, unless it says so already."""
+    """Add the failed step to an error, unless the error already names it."""
     try:
         yield
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Write down where a job is asked about, and read it again in this process or another.
+"""Serialize a job's handle, and read it back in this process or another.
 
-A handle is text without a key. It may have been kept anywhere, so each part of it is checked again.
+A handle contains no key. It may have been stored anywhere, so every part is validated on reading.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def write_handle(
     links: Links,
     gives: Output = "audio",
 ) -> str:
-    """What `read_handle` reads; ``path`` is the whole one that the job is asked about under."""
+    """Return the text for `read_handle`; ``path`` is the full path for polling the job."""
     handle: dict[str, Any] = {
         "version": _VERSION,
         "id": id,
@@ -39,14 +39,14 @@ def write_handle(
 
 
 def short_handle(id: str, path: str, gives: Output) -> str:  # noqa: A002
-    """What `read_handle` takes for a job, for people to copy: its id, where that says enough."""
+    """Return a handle for people to copy: the bare id where that is enough."""
     if (path, gives) == (f"{VOICE_FETCH}/{id}", "audio"):
         return id
     return write_handle(id=id, track_id=None, path=path, links=Links(), gives=gives)
 
 
 def read_handle(text: str | int) -> dict[str, Any]:
-    """What `Job` needs, from an id or from the text of `Job.to_json`.
+    """Return the arguments for `Job` from an id or from the text of `Job.to_json`.
 
     Raises:
         RequestError: it is neither.
@@ -59,20 +59,20 @@ def read_handle(text: str | int) -> dict[str, Any]:
         return _checked(handle)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise RequestError(
-            "this is neither a job id nor the handle of a job; pass an id such as 43730, "
-            "or the text that Job.to_json() gave",
+            "this is neither a job id nor a job handle; pass an id such as 43730, "
+            "or the text from Job.to_json()",
             field="job",
         ) from None
 
 
 def _checked(handle: Any) -> dict[str, Any]:
-    """The parts of a handle, each checked again: the text may come from anywhere."""
+    """Validate every part of a handle: the text may come from anywhere."""
     if handle["version"] != _VERSION:
         raise ValueError(handle["version"])
     own, route = trusted_id(handle["id"]), family_and_id(handle["path"])
     links = Links(**{name: _urls(urls) for name, urls in handle["links"].items()})
-    nameless = handle["id"] == "" and links.output  # finished at once: the link is all there is
-    if not nameless and (own is None or route is None):  # elsewhere, an id is another job's
+    nameless = handle["id"] == "" and links.output  # finished at once: it has a link but no id
+    if not nameless and (own is None or route is None):  # in another family, the id is another job
         raise ValueError("id")
     if not isinstance(handle["track_id"], int | str | None):
         raise TypeError("track_id")

@@ -1,7 +1,7 @@
-"""Speak to the one origin that may see the key: no redirects, no cookies, capped answers.
+"""HTTP to the one origin that may see the key: no redirects, no cookies, size-limited responses.
 
-What comes back is a value, also when nothing came back: exceptions of the HTTP library hold bytes
-of the request, and the request holds the key, so they end here.
+A failed request returns a value too. Exceptions of the HTTP library may hold bytes of the request,
+and the request contains the key, so they never leave this module.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from .._protocol.wire_json import Encoded, encode_json
 from .._text import safe_text
 from ..errors import ConfigurationError
 from .aio import GRACE, in_thread, lacks_thread, time_limit
-from .overheard import body_of, listen, overheard
+from .capture import capture_responses, captured_body, start_capture
 from .redaction import Tokens
 from .secret import Secret
 
 T = TypeVar("T")
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
-# Gateways add policies and cookies by the kilobyte, and a redirect may hold a long link; the
-# library's own limit is 8 KiB for each.
+# Gateways add kilobytes of policies and cookies, and a redirect may contain a long link; aiohttp's
+# default limit is 8 KiB per line and field.
 _MAX_HEADER_BYTES = 64 * 1024
 _MAX_HEADERS = 512
 _FRAGMENT = 64 * 1024
 _CONNECT_TIMEOUT = 30.0
-# Bytes of an answer that the event loop reads by itself, in 20 ms at worst; 64 KiB take 40 ms.
-_SHORT = 16 * 1024
+# Responses up to this many bytes are parsed on the event loop: 20 ms at worst; 64 KiB take 40 ms.
+_MAX_READ_ON_LOOP = 16 * 1024
 _FIRST_PIECE = 4096
 _PIECE = 256 * 1024
-_WHO_ARE_YOU = 407  # a proxy wants a user and a password
+_PROXY_AUTH_REQUIRED = 407  # a proxy wants a user and a password
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 
 _log = logging.getLogger("modelslab_async.http")
@@ -55,21 +55,23 @@ _log = logging.getLogger("modelslab_async.http")
 
 @frozen(kw_only=True)
 class Network:
-    """The caller's own way to the network, for whom the default is not right.
+    """Network settings, for callers who need other than the default.
 
     Attributes:
-        connector: used for everything, and never closed by us; what it connects to is the
-            caller's responsibility then. Give it ``force_close=True``: else a paid call may leave
-            on an idle connection that the server is just closing, which is `SubmitUnknown`.
-        proxy: URL of an HTTP proxy for everything. What a host name leads to is the proxy's
-            responsibility then; an ``http://`` API origin is refused, for it would read the key.
-        trust_env: take proxies from ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
-            ``NO_PROXY``, for each URL anew, when the client opens. ``.netrc`` is not read.
-        allow_addresses: ranges such as ``"198.18.0.0/15"`` that files may be downloaded from
-            though they are not public: those of a tunnel, a carrier or a company.
+        connector: used for all requests, and never closed by the client. What it connects to is
+            then the caller's responsibility. Create it with ``force_close=True``: otherwise a paid
+            request may be sent on an idle connection that the server is just closing, and ends in
+            `SubmitUnknown`.
+        proxy: URL of an HTTP proxy for all requests. Resolving host names is then the proxy's
+            responsibility. An ``http://`` API origin is refused, because the proxy could read the
+            key.
+        trust_env: when the client opens, read ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and
+            ``NO_PROXY``, and apply them per URL. ``.netrc`` is not read.
+        allow_addresses: non-public address ranges, such as ``"198.18.0.0/15"``, from which files
+            may be downloaded: those of a tunnel, a carrier or a company.
 
     Raises:
-        ConfigurationError: a proxy or a range that cannot be used.
+        ConfigurationError: a proxy or a range is unusable.
     """
 
     connector: aiohttp.BaseConnector | None = field(default=None, repr=False)
@@ -88,15 +90,15 @@ class Network:
         address_ranges(ranges)
 
     def routes(self) -> Routes:
-        """Which way each URL takes, by the environment as it is now."""
+        """Return the proxy per URL, from the current environment."""
         if self.proxy is not None:
             return Routes(one=read_proxy(self.proxy, "proxy"))
         return Routes(proxies=proxies_of(os.environ) if self.trust_env else Proxies())
 
     def session(self, connector: aiohttp.BaseConnector, **settings: Any) -> aiohttp.ClientSession:
-        """A session that keeps no cookies and unpacks nothing by itself.
+        """Return a session without cookies and without automatic decompression.
 
-        Proxies are ours to choose: the library, left to the environment, also reads ``.netrc``.
+        It does not read proxies from the environment: aiohttp would then read ``.netrc`` too.
         """
         return aiohttp.ClientSession(
             connector=self.connector or connector,
@@ -113,21 +115,21 @@ class Network:
 
 @frozen
 class Routes:
-    """Which way to a URL: through one proxy always, by the environment's, or directly."""
+    """Selects the proxy for each URL: one for all, those of the environment, or none."""
 
     one: Proxy | None = None
     proxies: Proxies = Proxies()
 
     def check(self, base_url: str) -> None:
-        """See that the API and files can be reached, before anything is sent.
+        """Check, before anything is sent, that the proxies for the API and files are usable.
 
         Raises:
-            ConfigurationError: a proxy that cannot be used, or that would read the key.
+            ConfigurationError: a proxy is unusable, or could read the key.
         """
         scheme, host, port = origin(base_url)
         if self.one is not None and scheme == "http":
             raise ConfigurationError(
-                "an http:// base_url through a proxy would show it the API key; nothing was sent: "
+                "with an http:// base_url the proxy could read the API key; nothing was sent: "
                 "use https://, or no proxy for this machine"
             )
         self.proxies.proxy_for(scheme, host, port)
@@ -135,12 +137,12 @@ class Routes:
             self.proxies.check()
 
     def proxy_for(self, scheme: str, host: str, port: int) -> Proxy | None:
-        """The proxy for a URL; ``None``: connect directly."""
+        """Return the proxy for a URL; ``None``: connect directly."""
         return self.one or self.proxies.proxy_for(scheme, host, port)
 
 
-def through(proxy: Proxy | None) -> dict[str, Any]:
-    """The same as arguments of a request. The password is in no URL that an error may show."""
+def proxy_arguments(proxy: Proxy | None) -> dict[str, Any]:
+    """Return aiohttp's request arguments for a proxy; its password is in a header, not in a URL."""
     if proxy is None:
         return {}
     user = {} if proxy.authorization is None else {"Proxy-Authorization": proxy.authorization}
@@ -149,7 +151,7 @@ def through(proxy: Proxy | None) -> dict[str, Any]:
 
 @frozen
 class Response:
-    """One complete answer: HTTP status, body without the key, seconds of ``Retry-After``."""
+    """One complete response: HTTP status, body without the key, seconds of ``Retry-After``."""
 
     status: int
     body: bytes = field(repr=lambda body: f"<{len(body)} bytes>")
@@ -158,9 +160,9 @@ class Response:
 
 @frozen
 class NoResponse:
-    """No complete answer. ``sent`` is False only if not one byte of the request left.
+    """No complete response. ``sent`` is False only if not one byte of the request left.
 
-    ``fragment`` is what there is of one, without the key.
+    ``fragment`` is the part of the response that arrived, without the key.
     """
 
     reason: str
@@ -170,15 +172,15 @@ class NoResponse:
     fragment: bytes = field(default=b"", repr=False, eq=False)
 
 
-async def read_beside(answer: Response | NoResponse, read: Callable[[], T]) -> T:
-    """What ``read`` makes of an answer; a long one is read in a thread, beside the event loop."""
-    if isinstance(answer, NoResponse) or len(answer.body) <= _SHORT:
+async def read_off_loop(answer: Response | NoResponse, read: Callable[[], T]) -> T:
+    """Call ``read`` to parse a response: in a thread if it is long, so the loop is not blocked."""
+    if isinstance(answer, NoResponse) or len(answer.body) <= _MAX_READ_ON_LOOP:
         return read()
     return await in_thread(read)
 
 
 class _Received:
-    """What has come of an answer so far; it outlives whatever ends the connection."""
+    """The part of a response received so far; it survives a broken connection."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -187,7 +189,7 @@ class _Received:
 
 
 class KeyedTransport:
-    """POSTs JSON with the key to paths of one origin. An async context manager, of one use."""
+    """POSTs JSON with the key to paths of one origin. A single-use async context manager."""
 
     def __init__(self, secret: Secret, base_url: str, network: Network) -> None:
         self._secret = secret
@@ -196,29 +198,29 @@ class KeyedTransport:
         self._tokens = Tokens()
 
     def hide(self, webhook: object, track_id: object) -> None:
-        """Take the secret parts of this webhook URL out of what the API says from now on."""
+        """Redact the secret parts of this webhook URL from all later responses."""
         self._tokens.add(webhook, track_id)
 
     @property
     def origin(self) -> str:
-        """Where the key goes, and nowhere else."""
+        """The only origin that receives the key."""
         return self._origin
 
     def fingerprint(self, salt: bytes) -> str:
-        """Of the key, see `Secret.salted_fingerprint`."""
+        """Return the key's `Secret.salted_fingerprint`."""
         return self._secret.salted_fingerprint(salt)
 
     async def __aenter__(self) -> Self:
         routes = self._network.routes()
         routes.check(self._origin)
-        self._through = through(routes.proxy_for(*origin(self._origin)))
+        self._proxy_arguments = proxy_arguments(routes.proxy_for(*origin(self._origin)))
         trace = aiohttp.TraceConfig()
-        trace.on_request_headers_sent.append(_note_sent)
-        self._asking = self._network.session(aiohttp.TCPConnector(limit=0), trace_configs=[trace])
-        # A paid call never meets a stale keep-alive connection: each opens its own.
+        trace.on_request_headers_sent.append(_mark_sent)
+        self._session = self._network.session(aiohttp.TCPConnector(limit=0), trace_configs=[trace])
+        # Each paid request opens its own connection, so it never hits a stale keep-alive one.
         fresh = aiohttp.TCPConnector(limit=0, force_close=True)
-        listen(fresh)
-        self._paying = self._network.session(fresh, trace_configs=[trace])
+        capture_responses(fresh)
+        self._paid_session = self._network.session(fresh, trace_configs=[trace])
         return self
 
     async def __aexit__(
@@ -227,26 +229,26 @@ class KeyedTransport:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._asking.close()
-        await self._paying.close()
+        await self._session.close()
+        await self._paid_session.close()
 
     async def post(
         self, path: str, fields: Encoded | Mapping[str, Any], *, timeout: float, paid: bool = False
     ) -> Response | NoResponse:
-        """One attempt at one request, never repeated and never redirected.
+        """Send one request once: no retry, no redirect.
 
         Args:
             path: starts with a slash; ids in it have passed `urls.job_id`.
-            fields: JSON fields beside the key; large ones encoded already, by `encode_json`.
-            timeout: seconds for all of it.
-            paid: open a connection of its own.
+            fields: JSON fields besides the key; large ones already encoded by `encode_json`.
+            timeout: seconds for the whole exchange.
+            paid: open a new connection for it.
         """
-        session = self._paying if paid else self._asking
+        session = self._paid_session if paid else self._session
         rest = fields if isinstance(fields, Encoded) else Encoded(encode_json(fields))
         trace = SimpleNamespace(sent=False)
         received = _Received()
-        heard = overheard()
-        silence = None
+        captured = start_capture()
+        no_response = None
         try:
             async with (
                 time_limit(timeout, grace=GRACE),
@@ -257,51 +259,51 @@ class KeyedTransport:
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
                     trace_request_ctx=trace,
-                    **self._through,
+                    **self._proxy_arguments,
                 ) as response,
             ):
                 await _read(response, received)
-        except Exception as error:  # noqa: BLE001  whatever broke, the request may have arrived
-            silence = _silence(error, sent=trace.sent)
-            received.body = received.body or bytearray(body_of(bytes(heard)))
-        read = partial(self._answer, received, silence)
-        # Megabytes of escapes, or what a few bytes unpack to, take longer than the loop may stand.
+        except Exception as error:  # noqa: BLE001  after any error, the request may have arrived
+            no_response = _no_response(error, sent=trace.sent)
+            received.body = received.body or bytearray(captured_body(bytes(captured)))
+        read = partial(self._answer, received, no_response)
+        # Redacting megabytes of escapes, or unpacking a small body, would block the loop too long.
         plain = bytes(received.body[:16]).lstrip()[:1] in (b"{", b"")
-        short = plain and len(received.body) <= _SHORT
+        short = plain and len(received.body) <= _MAX_READ_ON_LOOP
         answer = read() if short else await in_thread(read)
         _log.debug("POST %s: %r", path, answer)
         return answer
 
-    def _answer(self, received: _Received, silence: NoResponse | None) -> Response | NoResponse:
-        """The answer, if all of it has come: damage behind its last brace takes nothing from it."""
+    def _answer(self, received: _Received, no_response: NoResponse | None) -> Response | NoResponse:
+        """Return the response if its JSON is complete; damage after the last brace is harmless."""
         encoding = received.headers.get("Content-Encoding")
         decoded = decode(bytes(received.body), encoding, MAX_ANSWER_BYTES)
         body = self._tokens.redact(self._secret.redact(decoded.body))
-        if silence is None and decoded.problem and not is_object(body):
-            silence = NoResponse(f"the answer is compressed: {decoded.problem}", sent=True)
-        if silence is not None:
-            return evolve(silence, fragment=body[:_FRAGMENT])
+        if no_response is None and decoded.problem and not is_object(body):
+            no_response = NoResponse(f"the response is compressed: {decoded.problem}", sent=True)
+        if no_response is not None:
+            return evolve(no_response, fragment=body[:_FRAGMENT])
         wait = received.headers.get("Retry-After")
         date = received.headers.get("Date")
         return Response(received.status, body, retry_after(wait, time.time(), date=date))
 
 
 class _KeyedPayload(Payload):
-    """A body that is put together only while it is written, so that no repr or frame shows it."""
+    """A body that gets the key only while it is written, so that no repr or frame contains it."""
 
     def __init__(self, secret: Secret, rest: Encoded) -> None:
         super().__init__(None, content_type="application/json")
         self._secret = secret
         self._rest = rest
-        self._size = secret.sealed_size(rest.data)
+        self._size = secret.keyed_size(rest.data)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return "***"
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        # A large body is copied and encrypted piece by piece: other tasks run between the pieces.
-        # The first is so short that it never waits, so no frame holds the key during an upload; and
-        # what a frame holds of a body is a view, which shows nothing of it.
+        # A large body is copied and encrypted in pieces, and other tasks run between them. The
+        # first piece is so short that its write never waits, so no frame holds the key during an
+        # upload. Frames hold the rest as a memoryview, whose repr does not show the content.
         rest = memoryview(self._rest.data)
         await writer.write(memoryview(self._secret.with_key(bytes(rest[:_FIRST_PIECE]))))
         for start in range(_FIRST_PIECE, len(rest), _PIECE):
@@ -310,10 +312,10 @@ class _KeyedPayload(Payload):
 
 
 class _Unusable(Exception):
-    """An answer that is not read on. Its text is ours."""
+    """Reading a response was aborted. The text is ours, not the server's."""
 
 
-async def _note_sent(
+async def _mark_sent(
     session: aiohttp.ClientSession,
     context: SimpleNamespace,
     params: aiohttp.TraceRequestHeadersSentParams,
@@ -322,21 +324,21 @@ async def _note_sent(
 
 
 def has_two_lengths(response: aiohttp.ClientResponse) -> bool:
-    """Whether nobody can say where the body ends; not every parser of the library refuses that."""
+    """Return whether the body's end is ambiguous; not every parser of aiohttp rejects that."""
     return len(response.headers.getall("Content-Length", ())) > 1
 
 
 async def _read(response: aiohttp.ClientResponse, received: _Received) -> None:
     if has_two_lengths(response):
-        raise _Unusable("the answer names two lengths")
+        raise _Unusable("the response states two lengths")
     received.status, received.headers = response.status, response.headers
     async for part in response.content.iter_any():
         received.body += part
         if len(received.body) > MAX_ANSWER_BYTES:
-            raise _Unusable("the answer is over 4 MiB")
+            raise _Unusable("the response is over 4 MiB")
 
 
-def _silence(error: Exception, *, sent: bool) -> NoResponse:
+def _no_response(error: Exception, *, sent: bool) -> NoResponse:
     return NoResponse(
         describe(error),
         sent=sent,
@@ -347,18 +349,20 @@ def _silence(error: Exception, *, sent: bool) -> NoResponse:
             | aiohttp.ClientConnectorSSLError
             | aiohttp.InvalidURL,
         )
-        or (isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _WHO_ARE_YOU),
+        or (
+            isinstance(error, aiohttp.ClientHttpProxyError) and error.status == _PROXY_AUTH_REQUIRED
+        ),
     )
 
 
-def _why_not_trusted(error: Exception) -> str:
+def _verify_message(error: Exception) -> str:
     return safe_text(getattr(error, "verify_message", "") or type(error).__name__, 120)
 
 
 def describe(error: Exception) -> str:
-    """What went wrong on the wire, in words without a byte of what was sent.
+    """Describe a network error without a byte of the request.
 
-    The library's own parse errors quote the answer and are only named by their kind.
+    aiohttp's parse errors quote the response, so only their kind is named.
     """
     match error:
         case _Unusable():
@@ -366,17 +370,17 @@ def describe(error: Exception) -> str:
         case aiohttp.ServerTimeoutError() if isinstance(error, aiohttp.ConnectionTimeoutError):
             return "no connection within the time allowed"
         case TimeoutError():
-            return "no complete answer within the time allowed"
+            return "no complete response within the time allowed"
         case aiohttp.ClientConnectorError():
             return _no_connection(error)
         case aiohttp.ClientPayloadError():
-            return "the answer stopped before its end"
+            return "the response is incomplete"
         case aiohttp.ServerDisconnectedError():
-            return "the server closed the connection without an answer"
+            return "the server closed the connection without a response"
         case aiohttp.ClientHttpProxyError():
             return f"the proxy refused the connection (HTTP {error.status})"
         case aiohttp.ClientResponseError():
-            return "the answer is not valid HTTP"
+            return "the response is not valid HTTP"
     return _broken(error)
 
 
@@ -385,7 +389,7 @@ def _broken(error: Exception) -> str:
         case OSError():
             return f"the connection broke: {safe_text(error.strerror or type(error).__name__, 120)}"
         case RuntimeError() if lacks_thread(error):
-            return "the system refuses a thread to look up the host name"
+            return "the system has no thread left to look up the host name"
     return f"the connection broke ({type(error).__name__})"
 
 
@@ -396,8 +400,8 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> str:
         case aiohttp.ClientConnectorCertificateError():
             return (
                 f"the certificate of {safe_text(error.host)} is not trusted "
-                f"({_why_not_trusted(error.certificate_error)}); if a proxy or a company signs the "
-                "traffic itself, name the file with its certificates in SSL_CERT_FILE"
+                f"({_verify_message(error.certificate_error)}); if a proxy or your company "
+                "intercepts TLS, set SSL_CERT_FILE to the file with its certificates"
             )
         case aiohttp.ClientProxyConnectionError():
             reason = safe_text(error.os_error, 120)

@@ -1,7 +1,7 @@
-"""Hold one job that the API has accepted: its state, and everybody who waits for it.
+"""One job that the API has accepted: its state and its waiters.
 
-A `Job` does not poll by itself. It is told what the polls brought, asks `_policy.poll` what that
-means, and wakes those who wait.
+A `Job` does not poll. The poller passes each result to it; the job asks `_policy.poll` what that
+means, and wakes its waiters.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ from ..errors import ModelsLabError
 from .aio import Signal, now, time_limit
 from .handle import short_handle, write_handle
 
-_LAST_QUESTION = 5.0
+_LAST_POLL_TIMEOUT = 5.0
 
 
 class JobStatus(enum.StrEnum):
-    """Where a job stands, as far as we know."""
+    """The state of a job, as far as the client knows."""
 
     PROCESSING = "processing"
     SUCCESS = "success"
     FAILED = "failed"
     DETACHED = "detached"
-    """We stopped asking; the job may go on. Waiting for it again asks again."""
+    """The client stopped polling; the job may still run. Waiting for it resumes polling."""
 
 
 @frozen(kw_only=True)
 class Generation:
-    """What a finished job made.
+    """The output of a finished job.
 
     Attributes:
-        id: the job's id; empty for one that was finished at once and came without an id.
+        id: the job's id; empty for one that finished at once and has no id.
         track_id: as it was sent.
-        files: one `RemoteFile` for each output; this API gives one.
-        generation_time: seconds on the server, if it said so.
-        audio_time: seconds of audio, if it said so.
-        waited: seconds from acceptance until we knew.
-        polls: how often we asked.
-        meta: what the server says it did, as it says it.
+        files: one `RemoteFile` per output; this API gives one.
+        generation_time: seconds on the server; ``None`` if not reported.
+        audio_time: seconds of audio; ``None`` if not reported.
+        waited: seconds from acceptance until the client noticed the end.
+        polls: the number of polls.
+        meta: the server's own metadata, unchanged.
     """
 
     id: str
@@ -77,7 +77,7 @@ class Generation:
 
 @frozen(kw_only=True)
 class JobSnapshot:
-    """A job at one instant. Times are seconds; ``eta`` is the server's guess at the start."""
+    """A job at one instant. Times are in seconds; ``eta`` is the server's initial estimate."""
 
     status: JobStatus
     elapsed: float
@@ -87,34 +87,34 @@ class JobSnapshot:
 
 
 class Watcher(Protocol):
-    """Whoever asks the API about jobs."""
+    """Polls the API for jobs."""
 
     loop: asyncio.AbstractEventLoop
     policy: PollPolicy
 
     def ensure(self, job: Job, timeout: float | None) -> None:
-        """See to it that this job is asked about, for at least ``timeout`` seconds from now."""
+        """Make sure that this job is polled for at least ``timeout`` seconds from now."""
 
-    async def ask(self, job: Job) -> None:
-        """Ask once, now, and tell the job."""
+    async def poll(self, job: Job) -> None:
+        """Poll once, now, and pass the result to the job."""
 
     def require_open(self, job: Job) -> None:
-        """Refuse a job that cannot be asked about from here, or not any more."""
+        """Raise if this job cannot be polled from here, or not any more."""
 
 
 class Job:
-    """One generation on the server. Await it, or its `result`, for what it made.
+    """One generation on the server. Await it, or its `result`, to get its output.
 
-    It holds no key. `to_json` is a handle that any process with the key can go on with.
+    It contains no key. `to_json` returns a handle from which any process with the key can resume.
 
     Attributes:
-        id: the server's id for it, as text; empty when it was finished at once without one.
-        track_id: as it was sent; ``None`` when the job was taken up by its id alone.
-        eta: the server's guess at how many seconds it takes, if there was one.
-        has_webhook: whether a receiver of ours is told when it ends.
-        path: where it is asked about.
-        identity: the family of that path, and the id: families count their jobs each by itself.
-        gives: what it was asked for.
+        id: the server's id, as text; empty for a job that finished at once and has no id.
+        track_id: as it was sent; ``None`` if the job was resumed by its id alone.
+        eta: the server's estimate of its duration in seconds; ``None`` if there is none.
+        has_webhook: whether our receiver gets a delivery when it ends.
+        path: the path for polling it.
+        identity: the family of that path, and the id: each family numbers its jobs separately.
+        gives: the kind of output that was requested.
     """
 
     def __init__(
@@ -151,14 +151,14 @@ class Job:
         self._draw = random.random()
         self._ending: Finish | Stop | None = None
         self._ended_at: float | None = None
-        self._news = Signal()
-        self.asking = asyncio.Lock()
+        self._changed = Signal()
+        self.poll_lock = asyncio.Lock()
 
     # --- what callers use -------------------------------------------------------------------
 
     @property
     def status(self) -> JobStatus:
-        """Where the job stands, without asking the server."""
+        """The last known state of the job; sends no request."""
         match self._ending:
             case None:
                 return JobStatus.PROCESSING
@@ -170,7 +170,7 @@ class Job:
 
     @property
     def snapshot(self) -> JobSnapshot:
-        """The job at this instant, without asking the server."""
+        """The job at this instant; sends no request."""
         return JobSnapshot(
             status=self.status,
             elapsed=self._elapsed,
@@ -180,16 +180,16 @@ class Job:
         )
 
     async def result(self, timeout: float | None = None) -> Generation:
-        """What the job made, once it is finished.
+        """Wait until the job is finished, and return its output.
 
         Args:
-            timeout: seconds to wait from now; ``None`` for what is left of the client's.
+            timeout: seconds to wait from now; ``None``: the rest of the client's timeout.
 
         Raises:
-            JobFailed: the server says so.
-            JobTimeout: not finished in time. The job goes on, and can be waited for again.
-            APIError: the API refuses to tell us about the job; `error.job` is its handle.
-            OutputLost: the job is finished, and the API names no file.
+            JobFailed: the server reports a failure.
+            JobTimeout: not finished in time. The job keeps running; you can wait for it again.
+            APIError: the API refuses polls for the job; `error.job` is its handle.
+            OutputLost: the job is finished, but the API names no file.
         """
         await self.wait(timeout)
         if isinstance(self._ending, Finish):
@@ -197,7 +197,7 @@ class Job:
         raise self._error()
 
     async def wait(self, timeout: float | None = None) -> JobStatus:
-        """Wait until the job has succeeded or failed, and say which.
+        """Wait until the job has succeeded or failed, and return which.
 
         Raises:
             JobTimeout, APIError, OutputLost: as for `result`.
@@ -211,37 +211,37 @@ class Job:
             with contextlib.suppress(TimeoutError):
                 async with time_limit(timeout):
                     await self._until_ended()
-        if self._ending is None:  # a job that ends with the last question is not late
-            with anyio.move_on_after(_LAST_QUESTION):
-                await self._watcher.ask(self)
+        if self._ending is None:  # a job that is found finished by the last poll is not late
+            with anyio.move_on_after(_LAST_POLL_TIMEOUT):
+                await self._watcher.poll(self)
         if self.status in (JobStatus.SUCCESS, JobStatus.FAILED):
             return self.status
         raise self._error()
 
     async def refresh(self) -> JobStatus:
-        """Ask the server once, now, and say where the job stands.
+        """Poll the server once, now, and return the job's state.
 
-        That a job has failed is believed when two answers in a row say so.
+        A job counts as failed only after two replies in a row say so.
         """
         if self.status is JobStatus.DETACHED:
             self._reattach()
         if self._ending is None:
-            await self._watcher.ask(self)
+            await self._watcher.poll(self)
         return self.status
 
     async def updates(self) -> AsyncIterator[JobSnapshot]:
-        """A snapshot now and after each answer at least, until the job has ended or is detached."""
+        """Yield a snapshot now and after each poll, until the job has ended or is detached."""
         self._watcher.ensure(self, None)
         while True:
-            generation = self._news.generation
+            generation = self._changed.generation
             yield self.snapshot
             if self._ending is not None:
                 return
-            if self._news.generation == generation:
-                await self._news.wait()
+            if self._changed.generation == generation:
+                await self._changed.wait()
 
     def to_json(self) -> str:
-        """A handle for `ModelsLab.job`, in this process or another. It holds no key."""
+        """Return a handle for `ModelsLab.job` in this process or another. It contains no key."""
         return write_handle(
             id=self.id,
             track_id=self.track_id,
@@ -252,7 +252,7 @@ class Job:
 
     @property
     def short_handle(self) -> str:
-        """A handle without links, for messages: the id, if that is enough."""
+        """A handle without links, for messages: the bare id if that is enough."""
         return short_handle(self.id, self.path, self.gives)
 
     def __await__(self) -> Generator[Any, Any, Generation]:
@@ -267,26 +267,26 @@ class Job:
 
     @property
     def ending(self) -> Finish | Stop | None:
-        """How the job ended for us, or ``None`` while it is asked about."""
+        """How polling ended; ``None`` while the job is polled."""
         return self._ending
 
     @property
     def was_queued(self) -> bool:
-        """Whether it was in the queue while we watched, for all we know."""
+        """Whether the job was in the queue while this client watched it, as far as it knows."""
         return not self.state.resumed or self.state.unfinished_at is not None
 
     def set_schedule(self, schedule: Schedule, *, probe: bool) -> None:
-        """From now on, ask about the job when that says; ``probe``: and early, to find out."""
+        """Poll the job by this schedule from now on; ``probe``: also early, as a check."""
         self.state = evolve(self.state, schedule=schedule, probe=probe)
 
     def next_action(self) -> Action:
-        """What the job needs now."""
+        """Return what to do now, and note when the next poll is due."""
         action = next_action(self.state, now(), self._watcher.policy, self._draw)
         self.due = now() + action.delay if isinstance(action, PollAfter) else now()
         return action
 
     def is_due_sooner(self) -> bool:
-        """Whether it should be asked about much sooner than was planned, for what is known now."""
+        """Return whether the current schedule asks for a poll much earlier than planned."""
         policy = self._watcher.policy
         action = next_action(self.state, now(), policy, self._draw)
         if not isinstance(action, PollAfter):
@@ -294,8 +294,10 @@ class Job:
         late = policy.growth * (self.due - self.state.started)
         return now() + action.delay < self.due - late
 
-    def heard(self, result: PollResult, asked_at: float, retry_after: float | None) -> Action:
-        """Take in what one poll brought, wake whoever waits for result, and say what is next."""
+    def on_poll_result(
+        self, result: PollResult, asked_at: float, retry_after: float | None
+    ) -> Action:
+        """Record the result of one poll, wake the waiters, and return what to do next."""
         self.state = observe(self.state, result, now(), asked_at=asked_at, retry_after=retry_after)
         self._draw = random.random()
         if isinstance(result, Ticket | Finished):
@@ -304,28 +306,28 @@ class Job:
         return self.next_action()
 
     def end(self, ending: Finish | Stop) -> None:
-        """The job has ended for us."""
+        """End polling."""
         if isinstance(ending, Finish):
             self.links = ending.finished.links.merged(self.links)
         self._ending = ending
         self._ended_at = self._loop.time()
         self.wake()
 
-    def forgive(self, late: float) -> None:
-        """Give it the time again that this process stood still."""
+    def shift_deadline(self, late: float) -> None:
+        """Move the deadline by the seconds for which this process was stopped."""
         if self.state.deadline is not None:
             self.state = evolve(self.state, deadline=self.state.deadline + late)
 
     async def wait_for_change(self, seconds: float) -> None:
-        """Sleep for so long, or until something is heard of the job."""
-        await self._news.wait(seconds)
+        """Sleep for so many seconds, or until something changes."""
+        await self._changed.wait(seconds)
 
     def wake(self) -> None:
-        """Let all who wait for result look again."""
-        self._news.notify()
+        """Wake all waiters so that they check the job again."""
+        self._changed.notify()
 
     def extend(self, deadline: float | None) -> None:
-        """Be asked about until then, if not for longer anyway; ``None`` is for ever."""
+        """Move the deadline to a later time; ``None``: no deadline."""
         current = self.state.deadline
         later = None if deadline is None or current is None else max(current, deadline)
         self.state = evolve(self.state, deadline=later)
@@ -334,13 +336,13 @@ class Job:
 
     @property
     def _elapsed(self) -> float:
-        # Also for threads: whoever logs a job need not be on its event loop.
+        # Works in any thread: code that logs a job may not run on its event loop.
         end = self._loop.time() if self._ended_at is None else self._ended_at
         return end - self.state.started
 
     async def _until_ended(self) -> None:
         while self._ending is None:
-            await self._news.wait()
+            await self._changed.wait()
 
     def _reattach(self) -> None:
         self._watcher.require_open(self)

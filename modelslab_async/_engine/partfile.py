@@ -1,7 +1,7 @@
-"""Write one file so that its final name only ever names the whole of it. Plain blocking code.
+"""Write a file so that its final name only ever refers to the complete file. Plain blocking code.
 
-The bytes go to a part file beside the target, under a name of its own. It is synced, and then
-published under the final name, which fails rather than replaces what stands there.
+The bytes go to a part file in the target's directory, under a temporary name. It is synced and then
+published under the final name; publishing never replaces an existing file.
 """
 
 from __future__ import annotations
@@ -21,92 +21,92 @@ from .._protocol.output import Judged, Output
 from .._protocol.sound import Piece, Sound
 from .filesystem import (
     SCRATCH_BYTES,
-    give_back,
     is_empty,
     lock,
     make_durably,
     publish,
+    release_reserved_name,
     sync_directory,
     sync_file,
 )
 
-_ENOUGH = 1024 * 1024
-_MANY = 256
+_FLUSH_BYTES = 1024 * 1024
+_FLUSH_CHUNKS = 256
 _HEAD = 4 * 1024
 _BLOCK = 64 * 1024
 _HEADER = 64 * 1024
-# Without NONBLOCK, opening a pipe that somebody put there would wait for ever.
+# Without NONBLOCK, opening a FIFO that someone put there would block forever.
 _PEEK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class PartFile:
-    """The bytes of one file on their way. Used by one thread at a time.
+    """A file being written. Use it from one thread at a time.
 
-    Only `add` and the attributes never block: bytes are held in memory until `flush`, and there is
-    no file before.
+    Only `add` and the attributes never block: bytes stay in memory until the first `flush`, which
+    creates the file.
 
     Args:
-        directory: where the file shall stand.
-        name: its name, more or less, for whoever looks at the directory meanwhile.
-        sweep: remove the part files there that dead processes have left.
+        directory: the directory of the final file.
+        name: roughly the final name, to make the part file recognizable.
+        sweep: remove part files left there by dead processes.
     """
 
     def __init__(self, directory: Path, name: str, *, sweep: bool = False) -> None:
         self._directory = directory
         self._stem = f".{os.fsencode(name)[:100].decode(errors='ignore')}."
         self._must_sweep = sweep
-        self.path = directory  # until there is a file of its own
+        self.path = directory  # until the part file is created
         self._fd = -1
         self.size = 0
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._buffer: list[bytes] = []
+        self._buffered_bytes = 0
         self._hash = hashlib.sha256()
 
     @property
     def is_open(self) -> bool:
-        """Whether there is a file to be discarded."""
+        """Whether there is a file to discard."""
         return self._fd >= 0
 
     @property
     def is_full(self) -> bool:
-        """Whether enough is held to be worth the way to the disk."""
-        return self._held_bytes >= _ENOUGH or len(self._held) >= _MANY
+        """Whether enough is buffered to be worth a flush."""
+        return self._buffered_bytes >= _FLUSH_BYTES or len(self._buffer) >= _FLUSH_CHUNKS
 
     def add(self, data: bytes) -> None:
-        """Add bytes at the end, in memory for now."""
-        self._held.append(data)
-        self._held_bytes += len(data)
+        """Append bytes to the buffer."""
+        self._buffer.append(data)
+        self._buffered_bytes += len(data)
         self.size += len(data)
 
     def flush(self) -> None:
-        """Write what is held.
+        """Write the buffer to disk.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: it cannot be written.
         """
         if not self.is_open:
             self._open()
-        data = b"".join(self._held)
-        self._let_go()
+        data = b"".join(self._buffer)
+        self._clear_buffer()
         self._hash.update(data)
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
-        if len(data) >= _ENOUGH:
-            self._begin_to_store(len(data))
+        if len(data) >= _FLUSH_BYTES:
+            self._start_writeback(len(data))
 
-    def _begin_to_store(self, last: int) -> None:
-        """Have the last bytes brought to the disk from now on, not all of the file at the sync.
+    def _start_writeback(self, last: int) -> None:
+        """Start writing the last bytes to disk now, rather than the whole file at the sync.
 
-        That is how Linux takes this advice; what is not stored yet stays in memory.
+        Linux reacts to this advice that way; dirty pages stay in memory.
         """
         if hasattr(os, "posix_fadvise"):  # not on macOS
             with contextlib.suppress(OSError):
                 os.posix_fadvise(self._fd, self.size - last, last, os.POSIX_FADV_DONTNEED)
 
-    def _let_go(self) -> None:
-        self._held.clear()
-        self._held_bytes = 0
+    def _clear_buffer(self) -> None:
+        self._buffer.clear()
+        self._buffered_bytes = 0
 
     def _open(self) -> None:
         if self._must_sweep:
@@ -114,38 +114,38 @@ class PartFile:
             _sweep(self._directory)
         try:
             self._create()
-        except FileNotFoundError:  # somebody has removed the directory meanwhile
+        except FileNotFoundError:  # the directory has been removed meanwhile
             make_durably(self._directory)
             self._create()
 
     def _create(self) -> None:
-        """Create and lock the file, again if another's sweep came between the two."""
-        # 0666 less the umask, as any file that the user makes: linking keeps the mode.
+        """Create and lock the file; retry if another process swept it before it was locked."""
+        # 0666 less the umask, as for any file of the user: a hard link keeps the mode.
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         while True:
             self.path = self._directory / f"{self._stem}{secrets.token_hex(SCRATCH_BYTES)}.part"
             self._fd = os.open(self.path, flags, 0o666)
-            with contextlib.suppress(OSError):  # where there are no locks, nothing is swept
-                lock(self._fd, wait=True)  # says to others: the owner lives
+            with contextlib.suppress(OSError):  # without lock support, nothing is swept
+                lock(self._fd, wait=True)  # the lock shows that the owner is alive
             if os.fstat(self._fd).st_nlink:
                 return
             os.close(self._fd)
             self._fd = -1
 
     def restart(self) -> None:
-        """Begin again with nothing."""
+        """Start over with an empty file."""
         if self.is_open:
             try:
                 os.ftruncate(self._fd, 0)
                 os.lseek(self._fd, 0, os.SEEK_SET)
-            except OSError:  # some file systems only ever append
+            except OSError:  # some file systems are append-only
                 self.discard()
-        self._let_go()
+        self._clear_buffer()
         self.size = 0
         self._hash = hashlib.sha256()
 
     def examine(self, gives: Output) -> Judged | str:
-        """What the bytes on disk are, or in words why they are not what was asked for."""
+        """Examine the bytes on disk; a string says why they are not the requested content."""
         head = self.read_at(0, _HEAD)
 
         def read_at(offset: int, count: int) -> bytes:
@@ -155,16 +155,16 @@ class PartFile:
         return examine(gives, read_at, self.size)
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """Some of the bytes on disk; fewer, or none, at their end."""
+        """Return up to ``count`` bytes from disk; fewer, or none, at the end."""
         return os.pread(self._fd, count, offset)
 
     def read(self, part: range) -> Iterator[bytes]:
-        """The bytes on disk at these offsets, in blocks."""
+        """Yield the bytes on disk at these offsets, in blocks."""
         for at in range(part.start, part.stop, _BLOCK):
             yield self.read_at(at, min(_BLOCK, part.stop - at))
 
     def mend(self, pieces: Iterable[Piece]) -> None:
-        """Put these in place of the bytes on disk; ranges are of the old ones."""
+        """Replace the content by these pieces; a range refers to bytes of the old content."""
         self.rewrite(
             block
             for piece in pieces
@@ -172,9 +172,9 @@ class PartFile:
         )
 
     def rewrite(self, blocks: Iterable[bytes]) -> None:
-        """Put these bytes in place of those on disk, which may be read meanwhile.
+        """Replace the content by these blocks; the iterable may read the old content.
 
-        The old ones stay if that fails, as they do when the disk is full.
+        The old content stays if this fails, for example because the disk is full.
         """
         fresh = PartFile(self._directory, self._stem[1:-1])
         try:
@@ -192,7 +192,7 @@ class PartFile:
         fresh.discard()
 
     def is_silent(self) -> bool:
-        """Whether nothing but zeros follows the header."""
+        """Return whether only zeros follow the header."""
         return _is_silent(self._fd, self.size)
 
     @property
@@ -201,10 +201,10 @@ class PartFile:
         return self._hash.hexdigest()
 
     def publish(self, name: str) -> Path | None:
-        """Give the file its final name, durably; ``None`` if something else has that name.
+        """Durably give the file its final name; ``None`` if other content has that name.
 
-        A regular file of the same bytes under that name is taken for ours, and an empty one that
-        a killed process has reserved it with is removed.
+        A regular file with the same bytes under that name counts as ours. An empty file with which
+        a killed process reserved the name is removed.
         """
         sync_file(self._fd)
         target = self._directory / name
@@ -224,17 +224,17 @@ class PartFile:
         """Remove the part file, if it is still there, and close it."""
         if not self.is_open:
             return
-        with contextlib.suppress(OSError):  # what stays is swept by the next download
+        with contextlib.suppress(OSError):  # the next download sweeps what is left
             self.path.unlink(missing_ok=True)
-        fd, self._fd = self._fd, -1  # first: a close that fails has closed it all the same
+        fd, self._fd = self._fd, -1  # before `close`: even a failing close closes the descriptor
         os.close(fd)
 
 
 def published(target: Path, size: int, sha256: str, gives: Output) -> tuple[Judged, bool] | None:
-    """What a file is that has its final name, and whether it is silent; its name is durable then.
+    """Examine a published file and make its name durable; return also whether it is silent.
 
-    Part files of dead processes are removed: this file's may be another link to it. ``None`` if
-    there is no regular file of this size and hash.
+    Part files of dead processes are removed, since one may be a second link to this file. ``None``
+    if there is no regular file of this size and hash.
 
     Raises:
         OSError: the disk fails.
@@ -256,7 +256,7 @@ def published(target: Path, size: int, sha256: str, gives: Output) -> tuple[Judg
 
 
 def open_unfollowed(path: Path) -> int:
-    """A file descriptor to read what a path names: no link is followed, no pipe waited for.
+    """Open a path for reading without following links or blocking on a FIFO; return the descriptor.
 
     Raises:
         OSError: it is a link, or cannot be opened.
@@ -265,7 +265,7 @@ def open_unfollowed(path: Path) -> int:
 
 
 def holds(fd: int, size: int, sha256: str) -> bool:
-    """Whether it is a regular file of this size and hash. Reads all of it; leaves it open.
+    """Return whether it is a regular file of this size and hash. Reads all of it; leaves it open.
 
     Raises:
         OSError: the disk fails.
@@ -289,7 +289,7 @@ def _is_same(target: Path, size: int, sha256: str) -> bool:
 
 
 def _is_silent(fd: int, size: int) -> bool:
-    """Whether nothing but zeros follows the header. Ends at the first sound."""
+    """Return whether only zeros follow the header. Stops at the first other byte."""
     start = min(_HEADER, size // 2)
     return all(is_silent(os.pread(fd, _BLOCK, offset)) for offset in range(start, size, _BLOCK))
 
@@ -298,7 +298,7 @@ _PART_NAME = re.compile(rf"\..+\.[0-9a-f]{{{2 * SCRATCH_BYTES}}}\.part", re.DOTA
 
 
 def _sweep(directory: Path) -> None:
-    """Remove part files whose owner has died: their lock is free."""
+    """Remove part files whose owner is dead, which their free lock shows."""
     for entry in os.scandir(directory):
         if _PART_NAME.fullmatch(entry.name):
             _remove_if_dead(directory / entry.name)
@@ -311,7 +311,7 @@ def _remove_if_dead(path: Path) -> None:
         return
     try:
         lock(fd, wait=False)
-        give_back(path)
+        release_reserved_name(path)
         path.unlink(missing_ok=True)
     except OSError:
         return

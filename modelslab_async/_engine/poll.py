@@ -1,4 +1,4 @@
-"""Ask the API about jobs: the one poll loop, under one budget for the whole client."""
+"""Poll the API for jobs: the only poll loop, with one rate limit for the whole client."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ from .._text import safe_text
 from ..errors import ConfigurationError
 from .aio import Signal, now, runs_on
 from .events import EventKind, Events, JobEvent
-from .http import KeyedTransport, NoResponse, Response, read_beside
+from .http import KeyedTransport, NoResponse, Response, read_off_loop
 from .job import Job, JobStatus
 
-NEWS = frozenset({1, 2, 4, 8, 16})
-"""After so many samples of one kind all jobs are planned anew; later ones change little at once."""
+REPLAN_AFTER = frozenset({1, 2, 4, 8, 16})
+"""Sample counts of one kind after which all jobs are rescheduled; later samples change little."""
 
-_PULSE = 1.0
-_STOPPED = 2.0
-"""Seconds by which nothing is late but because the process, or its event loop, stood still."""
+_STALL_CHECK_INTERVAL = 1.0
+_MIN_STALL = 2.0
+"""Seconds; a timer that is this late means that the process, or its event loop, was stopped."""
 
-_NO_TIME = 1e-6  # what sums of times are off by: a wait of that is over
-_AT_A_TIME = 100
-"""Jobs that are planned anew before others get the event loop."""
+_MIN_WAIT = 1e-6  # seconds; a shorter wait is a rounding error
+_REPLAN_BATCH = 100
+"""Jobs to reschedule before other tasks get the event loop."""
 
 
 class Poller:
-    """Asks about every job of one client, each by itself, all within one rate.
+    """Polls every job of one client in its own task, all within one rate limit.
 
     Args:
-        transport: to the API.
-        policy: how often to ask.
-        timeout: seconds that a job is asked about when nobody says otherwise; ``None``: no limit.
-        probe: whether a link leads to what a job was asked for.
-        spawn: starts a task that the client ends when it closes.
-        left_queue: called for a job that is found to have left the account's queue.
-        events: where each step is reported.
+        transport: sends the requests.
+        policy: how often to poll.
+        timeout: default seconds for which to poll a job; ``None``: no limit.
+        probe: returns whether a link serves the requested kind of content.
+        spawn: starts a task that the client cancels when it closes.
+        left_queue: called for each job that has left the account's queue.
+        events: receives each step.
     """
 
     def __init__(
@@ -78,31 +78,31 @@ class Poller:
         self._spawn = spawn
         self._left_queue = left_queue
         self._events = events
-        self.begun = Signal()
-        """Rings for each job that is watched from now on."""
+        self.watch_started = Signal()
+        """Notified when the poller starts to watch a job."""
         self.trusts_webhooks = False
-        """Whether the end of a job that has a webhook will be told, for all we have seen."""
+        """Whether webhooks have been seen to arrive, so that polling is only the fallback."""
         self._rate_limiter = RateLimiter(policy.rate)
         self._watched: dict[tuple[str, str], Job] = {}
         self._by_track: dict[str, Job] = {}
         self._closed = False
-        self._has_pulse = False
+        self._watches_stalls = False
 
     def close(self) -> None:
-        """Take up no job any more: whoever wants to go on with one needs an open client."""
+        """Accept no more jobs."""
         self._closed = True
 
     def require_open(self, job: Job) -> None:
-        """See that a job can be asked about.
+        """Check that a job can be polled.
 
         Raises:
             ConfigurationError: the client was closed, or is open on another event loop.
         """
         if not runs_on(self.loop):
             raise ConfigurationError(
-                f"job {job.id} belongs to a client on another event loop, where it goes on: wait "
-                "for it there (asyncio.run_coroutine_threadsafe(job.result(), loop) does so from "
-                "a thread), or open a client here and resume with "
+                f"job {job.id} belongs to a client on another event loop, which keeps polling it: "
+                "wait for it there (from a thread: asyncio.run_coroutine_threadsafe(job.result(), "
+                "loop)), or open a client here and resume with "
                 f"client.job({job.short_handle!r})",
                 job=job.to_json(),
                 job_id=job.id,
@@ -110,7 +110,7 @@ class Poller:
             )
         if self._closed:
             raise ConfigurationError(
-                f"the client of job {job.id} was closed; the job goes on: "
+                f"the client of job {job.id} is closed; the job keeps running: "
                 f"open a client and resume with client.job({job.short_handle!r})",
                 job=job.to_json(),
                 job_id=job.id,
@@ -119,31 +119,31 @@ class Poller:
 
     @property
     def watched(self) -> tuple[Job, ...]:
-        """The jobs that are asked about now."""
+        """The jobs that are polled now."""
         return tuple(self._watched.values())
 
-    def watching(self, job_id: str, family: str | None = None) -> Job | None:
-        """The job with this id, if it is asked about now: one job is asked about once.
+    def find(self, job_id: str, family: str | None = None) -> Job | None:
+        """Return the job with this id if it is being polled, so that no job is polled twice.
 
         Args:
             job_id: of the job.
-            family: of the path that it is asked about under; ``None``: any, if only one has the id.
+            family: of its fetch path; ``None``: any, if only one watched job has the id.
         """
         if family is not None:
             return self._watched.get((family, job_id))
         found = [job for job in self._watched.values() if job.id == job_id]
         return found[0] if len(found) == 1 else None
 
-    def watching_track(self, track_id: str) -> Job | None:
-        """The job that was sent with this ``track_id``, if it is asked about now."""
+    def find_by_track_id(self, track_id: str) -> Job | None:
+        """Return the job that was submitted with this ``track_id``, if it is being polled."""
         return self._by_track.get(track_id)
 
     def deadline(self) -> float | None:
-        """Until when a job is asked about that is accepted now."""
+        """Return the deadline of a job that is accepted now."""
         return None if self._timeout is None else now() + self._timeout
 
     def ensure(self, job: Job, timeout: float | None) -> None:
-        """See to it that the job is asked about, for ``timeout`` seconds at least.
+        """Make sure that the job is polled for at least ``timeout`` seconds from now.
 
         Raises:
             ConfigurationError: as `require_open`.
@@ -161,27 +161,27 @@ class Poller:
             self._spawn(self.watch(job))
 
     async def watch(self, job: Job) -> None:
-        """Ask about the job until it has ended, or its time is over."""
+        """Poll the job until it has ended or its time is up."""
         self._watched[job.identity] = self._by_track[str(job.track_id)] = job
-        self.begun.notify()
-        if not self._has_pulse:
-            self._has_pulse = True
-            self._spawn(self._pulse())
+        self.watch_started.notify()
+        if not self._watches_stalls:
+            self._watches_stalls = True
+            self._spawn(self._watch_stalls())
         try:
             while job.ending is None:
-                self._expect(job)
+                self._update_schedule(job)
                 action = job.next_action()
                 if not isinstance(action, PollAfter):
                     job.end(action)
-                elif action.delay > _NO_TIME:
+                elif action.delay > _MIN_WAIT:
                     await job.wait_for_change(action.delay)
                 else:
-                    await self.ask(job, in_time=True)
+                    await self.poll(job, in_time=True)
         finally:
             if self._watched.get(job.identity) is job:
                 del self._watched[job.identity]
                 self._by_track.pop(str(job.track_id), None)
-            if job.ending is None:  # the client closes: whoever still waits is told so
+            if job.ending is None:  # the client closes: whoever still waits is ended_by_webhook so
                 job.end(Stop(None))
             if job.status is JobStatus.SUCCESS:
                 self._report(EventKind.FINISHED, job)
@@ -190,92 +190,93 @@ class Poller:
             if job.was_queued and job.status in (JobStatus.SUCCESS, JobStatus.FAILED):
                 self._left_queue(job)
 
-    async def _pulse(self) -> None:
-        """While jobs are watched, notice that this process was stopped.
+    async def _watch_stalls(self) -> None:
+        """While jobs are watched, detect that this process was stopped, and extend deadlines.
 
-        The timer of the pulse is due before all others that became due meanwhile, so that no job
-        has been found late yet.
+        This timer is due before all others that expired during the stop, so no job has timed out
+        yet.
         """
         try:
             while self._watched:
-                due = now() + _PULSE
-                await anyio.sleep(_PULSE)
-                if (late := now() - due) > _STOPPED:
+                due = now() + _STALL_CHECK_INTERVAL
+                await anyio.sleep(_STALL_CHECK_INTERVAL)
+                if (late := now() - due) > _MIN_STALL:
                     for job in self.watched:
-                        job.forgive(late)
+                        job.shift_deadline(late)
         finally:
-            self._has_pulse = False
+            self._watches_stalls = False
 
-    def _expect(self, job: Job) -> None:
-        """Go by what was observed of other jobs since the last look."""
+    def _update_schedule(self, job: Job) -> None:
+        """Update the job's schedule from the durations of other jobs."""
         if job.kind is None:
             return
-        told = job.has_webhook and self.trusts_webhooks
-        probe = job.state.probe and not told
+        ended_by_webhook = job.has_webhook and self.trusts_webhooks
+        probe = job.state.probe and not ended_by_webhook
         schedule = self.durations.schedule(job.kind, job.eta, probe=probe)
-        if told:
+        if ended_by_webhook:
             schedule = fallback(schedule, self.policy.growth)
         job.set_schedule(schedule, probe=probe)
 
     def distrust_webhooks(self) -> None:
-        """Ask about jobs as if there were no webhooks, until one is seen to arrive."""
+        """Poll as if there were no webhooks, until one is seen to arrive."""
         self.trusts_webhooks = False
-        self._spawn(self._plan_anew())
+        self._spawn(self._replan())
 
-    def _learn(self, job: Job, asked_at: float, *, told: bool) -> None:
-        """Learn how long a job took, and if that is result, plan anew for all others."""
+    def _observe_duration(self, job: Job, asked_at: float, *, ended_by_webhook: bool) -> None:
+        """Record how long a job took, and reschedule the others if that is informative."""
         begun, unfinished = job.state.started, job.state.unfinished_at
         high = asked_at - begun
         low = None if unfinished is None else unfinished - begun
-        self.durations.observe(job.kind, job.eta, high if told else low, high)
-        if self.durations.by_kind[job.kind].samples in NEWS:
-            self._spawn(self._plan_anew())
+        self.durations.observe(job.kind, job.eta, high if ended_by_webhook else low, high)
+        if self.durations.by_kind[job.kind].samples in REPLAN_AFTER:
+            self._spawn(self._replan())
 
-    async def _plan_anew(self) -> None:
+    async def _replan(self) -> None:
         for number, job in enumerate(self.watched, 1):
-            self._expect(job)
+            self._update_schedule(job)
             if job.is_due_sooner():
                 job.wake()
-            if number % _AT_A_TIME == 0:
+            if number % _REPLAN_BATCH == 0:
                 await anyio.lowlevel.checkpoint()
 
-    async def ask(self, job: Job, *, in_time: bool = False, told: bool = False) -> None:
-        """Ask once, and tell the job. Whoever asks at the same time shares the one answer.
+    async def poll(
+        self, job: Job, *, in_time: bool = False, ended_by_webhook: bool = False
+    ) -> None:
+        """Poll once, and pass the result to the job. Concurrent callers share one poll.
 
         Args:
-            job: what to ask about.
-            in_time: do not wait for longer than the job has time, though the API wants to be left
-                alone.
-            told: a delivery says that the job has just ended.
+            job: the job to poll.
+            in_time: never wait beyond the job's deadline, even if the API is rate limiting.
+            ended_by_webhook: a delivery says that the job has just ended.
 
         Raises:
             ConfigurationError: the client was closed.
         """
         self.require_open(job)
         polls = job.state.polls
-        async with job.asking:
+        async with job.poll_lock:
             if job.state.polls == polls and job.ending is None:
-                await self._ask(job, in_time=in_time, told=told)
+                await self._poll_once(job, in_time=in_time, ended_by_webhook=ended_by_webhook)
 
-    async def _ask(self, job: Job, *, in_time: bool, told: bool) -> None:
-        await self._turn(job, in_time=in_time)
+    async def _poll_once(self, job: Job, *, in_time: bool, ended_by_webhook: bool) -> None:
+        await self._wait_for_rate_limit(job, in_time=in_time)
         asked_at = now()
         answer = await self._transport.post(job.path, {}, timeout=self.policy.timeout)
-        result = await read_beside(answer, partial(_poll_result, answer, job.sent, job.gives))
+        result = await read_off_loop(answer, partial(_poll_result, answer, job.sent, job.gives))
         if not is_about(result, job.ids):
-            result = NoReply("the answer is about another job")
+            result = NoReply("the reply is about another job")
         retry_after = answer.retry_after if isinstance(answer, Response) else None
-        action = job.heard(result, asked_at, retry_after)
-        away = pause(job.state, self.policy)
-        if away is not None:
-            self._rate_limiter = self._rate_limiter.paused(now(), away)
+        action = job.on_poll_result(result, asked_at, retry_after)
+        paused = pause(job.state, self.policy)
+        if paused is not None:
+            self._rate_limiter = self._rate_limiter.paused(now(), paused)
         if isinstance(action, Finish) and job.kind is not None:
-            self._learn(job, asked_at, told=told)
+            self._observe_duration(job, asked_at, ended_by_webhook=ended_by_webhook)
         if isinstance(action, Finish) or (isinstance(action, Stop) and action.reply):
-            job.end(await self._found_behind(job, action) or action)
+            job.end(await self._probe_links(job, action) or action)
         elif isinstance(result, NoReply):
             wait = action.delay if isinstance(action, PollAfter) else None
-            reason = f"no answer to a poll ({result.reason})"
+            reason = f"no reply to a poll ({result.reason})"
             self._report(EventKind.WAITING, job, reason=safe_text(reason), seconds=wait)
         else:
             self._report(EventKind.POLLED, job, reason=safe_text(describe(result)))
@@ -283,8 +284,8 @@ class Poller:
     def _report(self, kind: EventKind, job: Job, **details: Any) -> None:
         self._events.emit(JobEvent(kind=kind, track_id=job.track_id, job_id=job.id, **details))
 
-    async def _turn(self, job: Job, *, in_time: bool) -> None:
-        """Wait for a time to ask; one that was given before a pause began is given again."""
+    async def _wait_for_rate_limit(self, job: Job, *, in_time: bool) -> None:
+        """Wait for a reserved time; reserve again if a pause has begun meanwhile."""
         while True:
             at, self._rate_limiter = self._rate_limiter.reserve(
                 now(), job.state.deadline if in_time else None
@@ -294,8 +295,8 @@ class Poller:
             if now() >= self._rate_limiter.pause_ends(job.state.deadline if in_time else None):
                 return
 
-    async def _found_behind(self, job: Job, ending: Finish | Stop) -> Finish | None:
-        """A job that the API has forgotten may have left its file where its ticket said."""
+    async def _probe_links(self, job: Job, ending: Finish | Stop) -> Finish | None:
+        """Look for the output of a job that the API has forgotten: at the links in its ticket."""
         match ending:
             case Stop(reply=Failed(reason=Failure.NOT_FOUND | Failure.NO_ROUTE)):
                 links = (*job.links.output, *job.links.proxy, *job.links.future)

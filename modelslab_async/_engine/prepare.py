@@ -1,4 +1,4 @@
-"""Make a request ready to be sent: its local files read and encoded, its ids in place."""
+"""Prepare a request for sending: read and encode its local files, and set its ids."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from .aio import in_thread
 
 @frozen
 class Submission:
-    """One request, ready to be sent: its fields on the wire, without the key and local files.
+    """One request, ready to be sent: its JSON fields without the key and local files.
 
-    A clip is megabytes, and thousands of requests may wait for a slot: `completed` puts it in.
+    A clip takes megabytes and thousands of requests may wait for a slot, so `completed` adds the
+    clips only when the request is sent.
     """
 
     request: Request
@@ -43,16 +44,16 @@ async def prepare(
     webhook: str | None = None,
     clips: anyio.CapacityLimiter,
 ) -> Submission:
-    """Encode the request, and see whether the local files that it names can be sent.
+    """Encode the request, and check that the local files that it names can be sent.
 
     Args:
-        request: what to ask for.
-        track_id: the one to send.
-        webhook: where to be told, unless the request names a place of its own.
-        clips: how many clips may be looked at at once.
+        request: the request.
+        track_id: the track_id to send.
+        webhook: the webhook URL, unless the request has its own.
+        clips: limits how many clips are checked at once.
 
     Raises:
-        RequestError: a file cannot be read, or is not what the API takes.
+        RequestError: a file cannot be read, or the API does not accept it.
     """
     ready = partial(_submission, request, track_id, webhook)
     if is_light(request):
@@ -70,10 +71,10 @@ def _submission(request: Request, track_id: int | str, webhook: str | None) -> S
 
 
 async def completed(submission: Submission) -> Encoded:
-    """The JSON object that is sent, without the key, its local files read and encoded.
+    """Return the JSON object to send, without the key, with local files read and encoded.
 
     Raises:
-        RequestError: a file is no longer what it was.
+        RequestError: a file has changed and is no longer valid.
     """
     body = partial(_body, submission)
     return body() if is_light(submission.request) else await in_thread(body)
@@ -89,16 +90,16 @@ def _body(submission: Submission) -> Encoded:
 
 
 async def media_text(field: str, clip: Path | bytes) -> str:
-    """A local clip as it is sent beside any request.
+    """Return a local clip encoded for sending.
 
     Raises:
-        RequestError: it cannot be read, or is not what the API takes.
+        RequestError: it cannot be read, or the API does not accept it.
     """
     return await in_thread(partial(_text_of, field, clip, unchecked=False))
 
 
 def _encoded(request: Request) -> dict[str, str]:
-    """Blocking: the local files as they are sent, by the names of their fields."""
+    """Blocking: encode the local files, by field name."""
     known = known_fields(type(request))
     return {
         field: _text_of(field, media, known[field].clip, unchecked=request.unchecked)
@@ -116,10 +117,10 @@ def _text_of(field: str, media: Path | bytes, clip: Clip = SHORT_SOUND, *, unche
 def _read(field: str, path: Path) -> bytes:
     try:
         if not path.is_file() and path.exists():
-            raise OSError(errno.EINVAL, "it is no regular file")  # a pipe would wait for ever
+            raise OSError(errno.EINVAL, "not a regular file")  # reading a FIFO could block forever
         with path.open("rb") as file:
             return file.read(MAX_CLIP_BYTES + 1)
-    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         reason = error.strerror if isinstance(error, OSError) else error
         raise RequestError(
             f"{field} {str(path)!r} cannot be read: {reason}; check the path",

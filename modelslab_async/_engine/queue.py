@@ -1,8 +1,8 @@
-"""Keep the account's queue full and never overfull: the semaphore around submits.
+"""Limit the jobs in the account's queue: the semaphore around submits.
 
-A slot is a place in the account's queue on the server. It is taken before the submit leaves and
-given back when the job has ended, before its download. How many there are is decided in
-`_policy.queue`; here is only the waiting, first come first served.
+A slot is one entry of the account's queue on the server. It is taken before the submit is sent and
+released when the job has ended, before its download. `_policy.queue` decides how many slots there
+are; this module only makes submits wait, first come, first served.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from .aio import now
 
 
 class Slot:
-    """One place in the account's queue. Giving it back twice gives it back once."""
+    """One entry of the account's queue. Releasing it twice has no further effect."""
 
     def __init__(self, slots: Slots, *, was_freed: bool) -> None:
         self._slots: Slots | None = slots
         self.taken_at = now()
         self.was_freed = was_freed
 
-    def give_back(self) -> None:
-        """Let the next job have this place."""
+    def release(self) -> None:
+        """Make the slot available to the next job."""
         slots, self._slots = self._slots, None
         if slots is not None:
             slots._returned()
 
 
 class Slots:
-    """All places that one account has, shared by the clients of one event loop with one key."""
+    """All slots of one account, shared by the clients with its key on one event loop."""
 
     def __init__(self) -> None:
         self._members: list[int] = []
@@ -42,39 +42,39 @@ class Slots:
         self._timer: asyncio.TimerHandle | None = None
 
     def join(self, max_jobs: int) -> None:
-        """One more client; the smallest setting among those that are open holds for all."""
+        """Add a client; the smallest ``max_jobs`` of all open clients applies to all."""
         self._members.append(max_jobs)
         self._pace = self._pace.with_max_jobs(min(self._members))
 
     def leave(self, max_jobs: int) -> None:
-        """One client less. When it was the last, whoever still waits is sent away."""
+        """Remove a client. After the last one, all remaining waiters get no slot."""
         self._members.remove(max_jobs)
         if self._members:
             self._pace = self._pace.with_max_jobs(min(self._members))
             self._wake()
             return
         self._stop_timer()
-        self._send_away()
+        self._dismiss_waiters()
 
     def cancel_waiters(self, client: object) -> None:
-        """Let nobody of this client wait any more: it closes, others may stay."""
-        for place in [one for one in self._waiting if one[1] is client]:
-            self._waiting.remove(place)
-            if not place[0].done():
-                place[0].set_result(None)
+        """End the waits of one client, which is closing; other clients keep waiting."""
+        for waiter in [one for one in self._waiting if one[1] is client]:
+            self._waiting.remove(waiter)
+            if not waiter[0].done():
+                waiter[0].set_result(None)
 
     @property
     def limit(self) -> int:
-        """Places there are now."""
+        """The current number of slots."""
         return self._pace.limit
 
     @property
     def taken(self) -> int:
-        """Places in use now."""
+        """The number of slots in use."""
         return self._taken
 
     def wait(self) -> tuple[str, float | None]:
-        """Why a refused submit waits, and for how many seconds, if that is known."""
+        """Return why a refused submit waits, and for how many seconds."""
         seconds = max(0.0, self._pace.next_submit_at() - now())
         if self._pace.is_rate_limited:
             return "rate limited by the API", seconds
@@ -82,27 +82,27 @@ class Slots:
 
     @property
     def blocked_for(self) -> float | None:
-        """Seconds for which the server wants nothing, if it is more than anyone sleeps through."""
+        """Seconds until submits are allowed again, if too long to sleep; else ``None``."""
         return self._pace.blocked_for(now(), queued=self._taken)
 
-    async def take(self, *, again: bool = False, client: object = None) -> Slot | None:
-        """Wait for a place; ``None``: there is none to wait for (`blocked_for`, or sent away).
+    async def take(self, *, retry: bool = False, client: object = None) -> Slot | None:
+        """Wait for a slot; ``None``: waiting is pointless (`blocked_for`) or was cancelled.
 
         Args:
-            again: this job was refused just before, and goes before newcomers.
-            client: for whom, as `cancel_waiters` takes it.
+            retry: this job was refused just before, so it goes to the head of the line.
+            client: identifies the waiter for `cancel_waiters`.
         """
         if self._waiting or not self._free():
-            return await self._turn(again, client)
-        return self._taken_now()
+            return await self._wait_turn(retry, client)
+        return self._take_now()
 
     def accepted(self) -> None:
-        """A submit was accepted."""
+        """Record that a submit was accepted."""
         self._pace = self._pace.accepted()
         self._wake()
 
     def ended(self) -> None:
-        """A job of this account has left the queue, whoever waited for it."""
+        """Record that a job of this account has left the queue."""
         self._pace = self._pace.ended(now())
         self._wake()
 
@@ -114,7 +114,7 @@ class Slots:
         retry_after: float | None,
         interval: float | None = None,
     ) -> None:
-        """A submit was turned away: its place is given back, and all wait as they were told."""
+        """Record that a submit was refused: release its slot, and make submits wait as asked."""
         self._pace = self._pace.refused(
             maximum=maximum,
             retry_after=retry_after,
@@ -124,32 +124,32 @@ class Slots:
             draw=random.random(),
             was_freed=slot.was_freed,
         )
-        slot.give_back()
+        slot.release()
 
     def _free(self) -> bool:
         return self._taken < self._pace.limit and now() >= self._pace.next_submit_at()
 
-    def _taken_now(self) -> Slot:
+    def _take_now(self) -> Slot:
         slot = Slot(self, was_freed=now() < self._pace.not_before)
         self._pace = self._pace.submitted(now())
         self._taken += 1
         return slot
 
-    async def _turn(self, first: bool, client: object) -> Slot | None:
+    async def _wait_turn(self, first: bool, client: object) -> Slot | None:
         turn: asyncio.Future[Slot | None] = asyncio.get_running_loop().create_future()
-        place = (turn, client)
+        waiter = (turn, client)
         if first:
-            self._waiting.appendleft(place)
+            self._waiting.appendleft(waiter)
         else:
-            self._waiting.append(place)
+            self._waiting.append(waiter)
         self._wake()
         try:
             return await turn
         except asyncio.CancelledError:
-            if place in self._waiting:
-                self._waiting.remove(place)
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
             elif not turn.cancelled() and (slot := turn.result()):
-                slot.give_back()  # it was handed over in the same instant
+                slot.release()  # it was handed over just before the cancellation
             raise
 
     def _returned(self) -> None:
@@ -158,15 +158,15 @@ class Slots:
 
     def _wake(self) -> None:
         if self.blocked_for is not None:
-            self._send_away()
+            self._dismiss_waiters()
         while self._waiting and self._free():
             turn, _ = self._waiting.popleft()
             if not turn.done():
-                turn.set_result(self._taken_now())
+                turn.set_result(self._take_now())
         if self._waiting and self._taken < self._pace.limit:
             self._wake_later()
 
-    def _send_away(self) -> None:
+    def _dismiss_waiters(self) -> None:
         while self._waiting:
             turn, _ = self._waiting.popleft()
             if not turn.done():
@@ -182,7 +182,7 @@ class Slots:
         self._wake()
 
     def _stop_timer(self) -> None:
-        """Forget the timer, too: it holds the loop, by which `_accounts` holds this."""
+        """Drop the timer as well: it refers to the loop, and would keep `_accounts` alive."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -193,5 +193,5 @@ _accounts = WeakKeyDictionary()
 
 
 def slots_of(account: tuple[str, str]) -> Slots:
-    """The slots of an account (origin and fingerprint of the key) on the running event loop."""
+    """Return the slots of an account (origin, key fingerprint) on the running event loop."""
     return _accounts.setdefault(asyncio.get_running_loop(), {}).setdefault(account, Slots())

@@ -1,7 +1,7 @@
-"""Take secrets out of what a server says, however it spells them.
+"""Redact secrets from responses, however the server spells them.
 
-A server may quote a secret cut short, in other case, and escaped for JSON, HTML or a URL, in any
-mixture: what is removed is what would be a secret after decoding.
+A server may quote a secret truncated, in another case, or escaped for JSON, HTML or a URL, in any
+combination. Everything is removed that would be a secret after decoding.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 PIECE = 12
-"""A server that quotes so many characters of a secret in a row has disclosed it."""
+"""So many consecutive characters of a secret count as a leak."""
 
-_SHORTEST = 8  # what is shorter would be found in any text by chance, and is no secret anyway
+_SHORTEST = 8  # a shorter form would match in any text by chance, and is no secret anyway
 _GRAM = 6
 _DEPTH = 4  # escapes within escapes
 _MARK = b"***"
 _MAX_TOKENS = 10_000
 _WINDOW, _OVERLAP = 256 * 1024, 4 * 1024  # an overlap holds a piece, however often escaped
-_MAX_FOUND = 1_000  # no honest answer repeats a secret so often; looking on would take seconds
+_MAX_FOUND = 1_000  # no honest response repeats a secret so often; searching on would take seconds
 _ESCAPE = re.compile(
     rb"\\u00([0-9a-f]{2})|\\x([0-9a-f]{2})|%u00([0-9a-f]{2})|%([0-9a-f]{2})"
     rb"|&\#x0*([0-9a-f]{1,2});?|&\#0*([0-9]{1,3});?|&(amp|lt|gt|quot|apos);"
@@ -38,20 +38,20 @@ Span: TypeAlias = tuple[int, int]
 
 
 class Finder(Protocol):
-    """Finds secrets in text in small letters."""
+    """Finds secrets in lower-case text."""
 
     def may_be_in(self, text: bytes) -> bool:
-        """Whether it is worth the time to look for `spans`."""
+        """Quick check: return False only if there are no `spans`."""
 
     def spans(self, text: bytes) -> Iterator[Span]:
-        """Where the secrets are."""
+        """Yield where the secrets are."""
 
 
 def without(data: bytes, finder: Finder) -> bytes:
-    """The bytes without what is found in them, decoded or not.
+    """Return the bytes without the secrets in them, escaped or not.
 
-    Nearly always that is nothing, so that this is seen fast, and where it is, slowly. Text that is
-    full of secrets is withheld as a whole.
+    There is nearly always none, so a fast check comes first and the slow search only after a hit.
+    Text that is full of secrets is replaced as a whole.
     """
     if not _may_hold(data, finder):
         return data
@@ -60,7 +60,7 @@ def without(data: bytes, finder: Finder) -> bytes:
 
 
 def _may_hold(text: bytes, finder: Finder) -> bool:
-    """Looked at in windows: undoing a million escapes at once takes a hundred times their size."""
+    """Check in windows: unescaping a million escapes at once takes a hundred times their size."""
     starts = range(0, max(1, len(text)), _WINDOW)
     return any(_window_may_hold(text[at : at + _WINDOW + _OVERLAP], finder) for at in starts)
 
@@ -80,23 +80,23 @@ def _window_may_hold(text: bytes, finder: Finder) -> bool:
 
 def _found(text: bytes, finder: Finder) -> list[Span]:
     found: list[Span] = []
-    steps: list[_Decoded] = []
+    steps: list[_Unescaped] = []
     for _ in range(_DEPTH):
         for start, end in finder.spans(text.lower()):
             for step in reversed(steps):
-                start, end = step.place(start), step.place(end)
+                start, end = step.original(start), step.original(end)
             found.append((start, end))
             if len(found) > _MAX_FOUND:
                 return found
-        steps.append(_Decoded(text))
+        steps.append(_Unescaped(text))
         if steps[-1].text == text:
             break
         text = steps[-1].text
     return found
 
 
-class _Decoded:
-    """A text with its escapes undone once, and where each byte of it comes from."""
+class _Unescaped:
+    """A text unescaped once, with the original position of each of its bytes."""
 
     def __init__(self, text: bytes) -> None:
         decoded = bytearray()
@@ -110,8 +110,8 @@ class _Decoded:
             self._old.append(last)
         self.text = bytes(decoded + text[last:])
 
-    def place(self, position: int) -> int:
-        """Where in the text before this position was."""
+    def original(self, position: int) -> int:
+        """Return the position in the original text."""
         step = bisect_right(self._new, position) - 1
         return self._old[step] + position - self._new[step]
 
@@ -138,10 +138,10 @@ def _cut(data: bytes, spans: list[Span]) -> bytes:
 
 
 class Forms:
-    """The spellings of one secret that no decoding leads back to: reversed, base64 and so on.
+    """The forms of one secret that unescaping does not reveal: reversed, base64 and so on.
 
     Args:
-        forms: each with how many bytes of it in a row disclose as much as `PIECE` of the secret.
+        forms: each with the number of consecutive bytes that leaks `PIECE` characters.
     """
 
     def __init__(self, forms: Iterable[tuple[bytes, int]]) -> None:
@@ -153,7 +153,7 @@ class Forms:
                 self._add(form.lower(), min(least, len(form)))
 
     def _add(self, form: bytes, least: int) -> None:
-        """Blocks of which every piece that is long enough holds a whole one."""
+        """Split a form into blocks, so that every leaking piece contains a whole block."""
         self._grams.update(form[at : at + _GRAM] for at in range(len(form) - _GRAM + 1))
         self._step = min(self._step, least - _GRAM + 1)
         size = (least + 1) // 2
@@ -161,16 +161,16 @@ class Forms:
             self._blocks.append((form, start, form[start : start + size], least))
 
     def may_be_in(self, text: bytes) -> bool:
-        """Whether a sample of the text, dense enough to hit every piece, is of any form."""
+        """Return whether samples of the text, dense enough to hit every piece, match any form."""
         samples = (text[at : at + _GRAM] for at in range(0, len(text), self._step))
         return not self._grams.isdisjoint(samples)
 
     def spans(self, text: bytes) -> Iterator[Span]:
-        """Where pieces of any form are, as long as they go."""
+        """Yield where pieces of any form are, each in full length."""
         for form, place, block, least in self._blocks:
             at = text.find(block)
             while at >= 0:
-                start, end = _grown(text, at, form, place, len(block))
+                start, end = _extended(text, at, form, place, len(block))
                 if end - start >= least:
                     yield start, end
                     at = text.find(block, end)
@@ -178,8 +178,8 @@ class Forms:
                     at = text.find(block, at + 1)
 
 
-def _grown(text: bytes, at: int, form: bytes, place: int, size: int) -> Span:
-    """How far the text agrees with the form, around a block that is in both."""
+def _extended(text: bytes, at: int, form: bytes, place: int, size: int) -> Span:
+    """Extend a common block in both directions as far as the text matches the form."""
     before = 0
     while before < min(at, place) and text[at - before - 1] == form[place - before - 1]:
         before += 1
@@ -191,14 +191,14 @@ def _grown(text: bytes, at: int, form: bytes, place: int, size: int) -> Span:
 
 
 def _looks_secret(word: str) -> bool:
-    """Letters and digits, or both kinds of letters: no number, and no plain name."""
+    """Return whether a word mixes letters and digits, or upper and lower case."""
     has_digits = any(map(str.isdigit, word))
     has_letters = any(map(str.isalpha, word))
     return has_letters and (has_digits or not (word.islower() or word.isupper()))
 
 
 class Tokens:
-    """The secret parts of webhook URLs, which servers repeat in what they say of a job."""
+    """The secret parts of webhook URLs, which servers repeat in their replies."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, bytes] = {}
@@ -207,7 +207,7 @@ class Tokens:
         return f"<{len(self._known)} tokens>"
 
     def add(self, url: object, track_id: object = "") -> None:
-        """Remember what in the path and query of a URL looks like a secret; never the track id."""
+        """Remember the parts of a URL's path and query that look secret, except the track id."""
         if not isinstance(url, str):
             return
         parts = urlsplit(url)
@@ -219,17 +219,17 @@ class Tokens:
             del self._known[next(iter(self._known))]
 
     def redact(self, data: bytes) -> bytes:
-        """The bytes without those tokens, or pieces of `PIECE` characters from their start."""
+        """Return the bytes without those tokens or their prefixes of `PIECE` or more characters."""
         return without(data, self) if self._known else data
 
     def may_be_in(self, text: bytes) -> bool:
-        """Whether a token is in the text."""
+        """Return whether a token is in the text."""
         return any(True for _ in self.spans(text))
 
     def spans(self, text: bytes) -> Iterator[Span]:
-        """Where tokens are, or as much of each as there is from its start."""
+        """Yield where tokens, or long enough prefixes of them, are."""
         for run in _RUN.finditer(text):
             for at in range(run.start(), run.end() - PIECE + 1):
                 token = self._known.get(text[at : at + PIECE])
                 if token is not None:
-                    yield _grown(text, at, token, 0, PIECE)
+                    yield _extended(text, at, token, 0, PIECE)

@@ -1,4 +1,4 @@
-"""Hold the API key so that it can be sent, and cannot be shown, stored or compared by accident."""
+"""The API key, held so that it can be sent but not printed, stored or compared by accident."""
 
 from __future__ import annotations
 
@@ -23,54 +23,54 @@ class Secret:
     __slots__ = ("_forms", "_value")
 
     def __init__(self, value: str) -> None:
-        """Take a key.
+        """Validate and hold a key.
 
         Raises:
-            ConfigurationError: empty, with characters that no key has, or in quotes.
+            ConfigurationError: it is empty, contains invalid characters, or is quoted.
         """
         value = value.strip()
         if not value or not value.isascii() or not value.isprintable() or " " in value:
             raise ConfigurationError(
-                "the API key is empty or holds characters that no key has; "
+                "the API key is empty or contains invalid characters; "
                 "copy it again from your ModelsLab dashboard into MODELSLAB_API_KEY"
             )
         if value[0] in _QUOTES and value[0] == value[-1]:
             raise ConfigurationError(
-                "the API key stands in quotes, which `docker run --env-file`, for one, takes for a "
-                "part of it; write it without them into MODELSLAB_API_KEY"
+                "the API key is in quotes, which `docker run --env-file`, for example, does not "
+                "strip; set MODELSLAB_API_KEY without quotes"
             )
         self._value = value
         self._forms = Forms(_forms(value))
 
     def with_key(self, rest: bytes) -> bytes:
-        """A JSON object with the key first, then the members of ``rest``, an encoded object."""
+        """Return a JSON object: the key first, then the members of ``rest``, an encoded object."""
         head = b'{"key":' + json.dumps(self._value).encode("ascii")
         return head + (b"}" if rest == b"{}" else b"," + rest[1:])
 
-    def sealed_size(self, rest: bytes) -> int:
-        """How many bytes `with_key` gives."""
+    def keyed_size(self, rest: bytes) -> int:
+        """Return the length of `with_key` in bytes."""
         return len(self.with_key(b"{}")) + (0 if rest == b"{}" else len(rest) - 1)
 
     def redact(self, data: bytes) -> bytes:
-        """The bytes without the key, however a server spells it, and cut short as it may be."""
+        """Return the bytes without the key, also if it is escaped or truncated."""
         return without(data, self._forms)
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same key, and no way back to it."""
+        """A one-way hash that identifies the key."""
         return hashlib.sha256(b"modelslab_async account " + self._value.encode()).hexdigest()[:16]
 
     def salted_fingerprint(self, salt: bytes) -> str:
-        """The same for the same key and salt, to be kept on disk. Blocking: some milliseconds.
+        """Return a salted hash of the key that is safe to keep on disk. Blocking: milliseconds.
 
-        Slow and cut short, so that it neither gives a key away nor proves a guess.
+        It is slow and truncated, so it neither reveals a key nor confirms a guess.
         """
         derived = hashlib.pbkdf2_hmac("sha256", self._value.encode(), salt, _ROUNDS)
         return derived[:_KEPT_BYTES].hex()
 
     @property
     def hint(self) -> str:
-        """The last four characters, for a person who has several keys; ``***`` for short ones."""
+        """The last four characters, to tell several keys apart; ``***`` for a short key."""
         return f"***{self._value[-4:]}" if len(self._value) >= 16 else "***"
 
     def __repr__(self) -> str:
@@ -88,13 +88,13 @@ class Secret:
         return hash(self.fingerprint)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("an API key is not pickled; give each process its own environment")
+        raise TypeError("an API key cannot be pickled; set it in each process's environment")
 
 
 def _forms(value: str) -> Iterator[tuple[bytes, int]]:
-    """Every spelling under which a server may hand the key back, but for what decoding undoes.
+    """Yield every encoding in which a server may return the key, except for escapes.
 
-    Each with how much of it discloses a piece of the key.
+    Each comes with the number of its bytes that leaks a piece of the key.
     """
     raw = value.encode("ascii")
     yield from ((raw, PIECE), (raw[::-1], PIECE), (raw.hex().encode(), 2 * PIECE))
@@ -103,10 +103,10 @@ def _forms(value: str) -> Iterator[tuple[bytes, int]]:
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """What stays the same of the key's base64 text wherever the key stands in what was encoded."""
+    """Yield the part of the key's base64 text that does not depend on its neighbours."""
     for before in range(3):
         text = base64.b64encode(b"\0" * before + raw)
-        # A character at either end also holds bits of the neighbours, or is padding.
+        # The characters at both ends also encode bits of the neighbours, or are padding.
         core = text[-(-before * 8 // 6) : (before + len(raw)) * 8 // 6]
         yield core
         yield core.translate(bytes.maketrans(b"+/", b"-_"))

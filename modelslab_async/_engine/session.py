@@ -1,4 +1,4 @@
-"""Put together, and take apart, all that an open client has on its event loop."""
+"""Set up and tear down everything that an open client owns on its event loop."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Session:
             self.transport,
             poll,
             timeout=timeout,
-            probe=self.downloader.leads_to,
+            probe=self.downloader.probe,
             spawn=self._spawn,
             left_queue=self._left_queue,
             events=events,
@@ -118,16 +118,16 @@ class Session:
         return self
 
     async def close(self) -> None:
-        """Wait for submits that are on their way, stop asking about jobs, close connections."""
+        """Wait for submits in flight, stop polling, and close connections."""
         await self.submitter.close()
         for job in self.poller.watched:
             _log.warning(
-                "job %s is not finished; it keeps running: client.job(%r) takes it up again",
+                "job %s is not finished; it keeps running: resume with client.job(%r)",
                 job.id,
                 job.short_handle,
                 extra={"job_id": job.id, "track_id": job.track_id},
             )
-        await asyncio.sleep(0)  # a task that is cancelled before its first step cleans up nothing
+        await asyncio.sleep(0)  # a task cancelled before its first step would skip its cleanup
         self.poller.close()
         for task in self._tasks:
             task.cancel()
@@ -136,7 +136,7 @@ class Session:
         await self._stack.aclose()
 
     async def prepare(self, request: Request, track_id: int | str) -> Submission:
-        """Make a request ready to be sent, its end to be told by webhook if there is a receiver.
+        """Prepare a request for sending, with a webhook URL if there is a receiver.
 
         Raises:
             RequestError: see `prepare.prepare`.
@@ -145,79 +145,79 @@ class Session:
         return await prepare(request, track_id, webhook=webhook, clips=self._clips)
 
     def job_of(self, request: Request, job_id: str) -> Job:
-        """The job of this id, as one that such a request has made.
+        """Return the job with this id, as the result of such a request.
 
         Raises:
             RequestError: it is no id.
         """
         own = trusted_id(job_id)
         if own is None:
-            return self.job(job_id)  # which says so
-        watched = self.poller.watching(own, request.fetch)
-        return watched or self._taken_up(id=own, path=request.fetch, gives=request.gives)
+            return self.job(job_id)  # raises the error
+        watched = self.poller.find(own, request.fetch)
+        return watched or self._resumed_job(id=own, path=request.fetch, gives=request.gives)
 
     def job(self, handle: str | int) -> Job:
-        """The job of an id or a handle: the one that is watched already, or a new `Job`.
+        """Return the job of an id or a handle: the one already polled, or a new `Job`.
 
         Raises:
             RequestError: it is neither.
         """
         known = read_handle(handle)
-        watched = self.poller.watching(known["id"], known.get("path"))
+        watched = self.poller.find(known["id"], known.get("path"))
         if watched is not None:
             return watched
-        job = self._taken_up(**known)
+        job = self._resumed_job(**known)
         if not job.id:
             job.end(Finish(Finished(links=job.links)))
         return job
 
-    async def bring(
+    async def download(
         self,
         file: RemoteFile,
         target: Target,
         progress: Progress | None = None,
-        in_trouble: Callable[[], None] | None = None,
+        on_stall: Callable[[], None] | None = None,
         before_publish: BeforePublish | None = None,
     ) -> SavedFile:
-        """Bring a file to disk, asking for new links when all that it has are dead.
+        """Download a file to disk; ask the API for new links if all known ones are dead.
 
         Raises:
             DownloadError: see `Downloader.download`.
         """
 
         async def refresh() -> RemoteFile | None:
-            return await self._fresh(file)
+            return await self._refreshed(file)
 
         return await self.downloader.download(
             file,
             target,
             refresh=refresh,
             progress=progress,
-            in_trouble=in_trouble,
+            on_stall=on_stall,
             before_publish=before_publish,
         )
 
     async def read(self, file: RemoteFile) -> object:
-        """The text, or the JSON, that a job made; it goes the way of all files, to a place of ours.
+        """Download a job's text or JSON output like any other file, to a temporary directory.
 
         Raises:
-            RequestError: it is no text that was asked for.
+            RequestError: the job's output is not text.
             DownloadError: see `Downloader.download`.
         """
         if file.gives != "text":
             raise RequestError(
-                f"job {file.job_id} was asked for {file.gives} and not for a text; download it",
+                f"the output of job {file.job_id} is {file.gives}, not text; download it instead",
                 field="what",
             )
         if self._texts is None:
             self._texts = await in_thread(partial(TemporaryDirectory, prefix="modelslab-"))
             self._stack.push_async_callback(in_thread, self._texts.cleanup)
         target = Target(Path(self._texts.name), token_hex(8), exact=True)
-        saved = await self.bring(file, target)
-        return await in_thread(partial(_taken_out, saved.path))
+        saved = await self.download(file, target)
+        return await in_thread(partial(_read_and_remove, saved.path))
 
-    async def _fresh(self, file: RemoteFile) -> RemoteFile | None:
-        """The file with the links that the API names now before those it had."""
+    async def _refreshed(self, file: RemoteFile) -> RemoteFile | None:
+        """Poll the job, and return the file with the API's current links before the old ones."""
         if not file.job_id:
             return None
         job = self._job_of(file)
@@ -231,16 +231,16 @@ class Session:
         if not file.path:
             return self.job(file.job_id)
         family, _, fetch_id = file.path.rpartition("/")
-        watched = self.poller.watching(file.job_id, family)
-        return watched or self._taken_up(
+        watched = self.poller.find(file.job_id, family)
+        return watched or self._resumed_job(
             id=file.job_id, path=family, fetch_id=fetch_id, gives=file.gives
         )
 
-    def _taken_up(self, **known: Any) -> Job:
-        """A job that was submitted elsewhere, or is finished, to be asked about at once."""
+    def _resumed_job(self, **known: Any) -> Job:
+        """Return a job that was submitted earlier or elsewhere; its first poll is due at once."""
         track_id = known.get("track_id")
         if self.deliveries is not None and track_id is not None:
-            with contextlib.suppress(RequestError):  # no webhook of ours can name it
+            with contextlib.suppress(RequestError):  # no webhook URL of ours can contain it
                 self.transport.hide(self.deliveries.url_for(track_id), track_id)
         return Job(
             self.poller,
@@ -254,7 +254,7 @@ class Session:
             self.deliveries.ended(job)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Start a task that lives as long as the client at most."""
+        """Start a task that is cancelled, at the latest, when the client closes."""
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -263,11 +263,11 @@ class Session:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a task of the client broke; please report this", exc_info=error)
+            _log.error("a task of the client crashed; please report this", exc_info=error)
 
 
-def _taken_out(path: Path) -> object:
-    """Blocking: what the file says, which is removed."""
+def _read_and_remove(path: Path) -> object:
+    """Blocking: read the file, and remove it."""
     data = path.read_bytes()
     path.unlink()
     return read_text(data)

@@ -1,8 +1,8 @@
-"""Fetch files from wherever a job's links lead. The key is not within reach of this module.
+"""GET files from the hosts in a job's links. This module has no access to the key.
 
-A link is foreign text: its spelling is checked before each hop, and the address that it leads to at
-the moment of connecting, so that no name can turn into a machine of this network in between. Behind
-a proxy the name is the proxy's to resolve, and the spelling alone is checked.
+Links are untrusted. The URL is checked before each hop, and the resolved address when connecting,
+so a host name cannot be rebound to a machine of this network between the check and the connection.
+Behind a proxy, which resolves the name itself, only the URL is checked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .._protocol.retry_after import retry_after
 from .._protocol.versions import is_same_version, strong_validator
 from ..errors import ConfigurationError
 from .aio import GRACE, lacks_thread, time_limit
-from .http import Network, describe, has_two_lengths, through
+from .http import Network, describe, has_two_lengths, proxy_arguments
 
 _READ_BUFFER = 1024 * 1024
 _LARGE = 4 * 1024 * 1024
@@ -40,7 +40,7 @@ _CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
 
 class LinkFailed(Exception):
-    """One try at one link failed; what that means is for `_policy.download` to say."""
+    """One attempt at one link failed; `_policy.download` decides what that means."""
 
     def __init__(self, failure: AttemptFailure) -> None:
         super().__init__(failure.detail)
@@ -49,11 +49,11 @@ class LinkFailed(Exception):
 
 @define
 class _Attempt:
-    """What one request came across while it connected.
+    """What happened while one request was connecting.
 
     Attributes:
-        sockets: how many were opened.
-        forbidden: the last address that none was opened for.
+        sockets: the number of sockets opened.
+        forbidden: the last address that was refused.
     """
 
     sockets: int = 0
@@ -65,14 +65,14 @@ _attempt: ContextVar[_Attempt] = ContextVar("modelslab_async_attempt")
 
 @frozen
 class Body:
-    """The body of a download, whose first byte is wanted now.
+    """The body of a download, not read yet.
 
     Attributes:
-        offset: where in the file it begins: 0, or what was asked for.
-        size: of the whole file in bytes, if the server announced it.
-        validator: an ETag or date by which this very file can be gone on with, or ``None``.
-        codings: what the server says that the bytes are encoded with, the outermost last.
-        marks_end: it comes in chunks, of which the last says that it is the last.
+        offset: its position in the file: 0, or the requested offset.
+        size: of the whole file in bytes; ``None`` if not announced.
+        validator: an ETag or date with which exactly this file can be resumed, or ``None``.
+        codings: the content codings that the server states, outermost last.
+        marks_end: whether it is chunked, so that its end is marked.
     """
 
     _stream: aiohttp.StreamReader = field(repr=False)
@@ -112,7 +112,7 @@ class Storage:
     async def __aenter__(self) -> Self:
         _keep_large_blocks()
         self._routes = self._network.routes()
-        self._session = self._session_of(self._guarded_socket)
+        self._session = self._session_of(self._checked_socket)
         self._proxied = self._session_of(None)  # to a proxy, which may well be a private address
         return self
 
@@ -129,7 +129,7 @@ class Storage:
         traceback: TracebackType | None,
     ) -> None:
         for response in self._open:
-            response.close()  # closing the session alone would leave whoever reads asleep for ever
+            response.close()  # closing only the session would leave readers waiting forever
         await self._session.close()
         await self._proxied.close()
 
@@ -137,10 +137,10 @@ class Storage:
     async def get(
         self, url: str, *, offset: int = 0, validator: str | None = None
     ) -> AsyncIterator[Body]:
-        """The body behind a link, from ``offset`` on where the server can and the file is the same.
+        """GET a link; the body starts at ``offset`` if the server can resume this same file.
 
         Raises:
-            LinkFailed: there is no such body to be had.
+            LinkFailed: the link gives no body.
             ConfigurationError: the client was closed.
         """
         headers = {"Accept": "audio/*, */*;q=0.1", "Accept-Encoding": "identity"}
@@ -154,7 +154,7 @@ class Storage:
                 self._open.discard(response)
 
     async def _follow(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        """The first answer that is no redirect; each hop is judged like the first link."""
+        """Return the first response that is not a redirect; check each hop like the first link."""
         for _ in range(_MAX_REDIRECTS + 1):
             response = await self._request(self._read(url), headers)
             if response.status not in _REDIRECTS:
@@ -180,7 +180,7 @@ class Storage:
     async def _request(self, link: Link, headers: dict[str, str]) -> aiohttp.ClientResponse:
         if self._session.closed:
             raise ConfigurationError(
-                "the client was closed before the file was whole; nothing was published: "
+                "the client was closed before the file was complete; nothing was published: "
                 "download it again with an open client, which is free"
             )
         proxy = self._routes.proxy_for(link.scheme, link.host, link.port)
@@ -191,11 +191,11 @@ class Storage:
         try:
             async with time_limit(timeout, grace=GRACE):
                 return await session.get(
-                    _as_spelled(link),
+                    _verbatim_url(link),
                     headers=headers,
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=None),
-                    **through(proxy),
+                    **proxy_arguments(proxy),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = LinkFailed(_attempt_failure(error))
@@ -207,8 +207,8 @@ class Storage:
             failure = LinkFailed(_refusal(address_refused(link.host, attempt.forbidden)))
         raise failure
 
-    def _guarded_socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """A socket for one resolved address: what is checked here is what is connected to."""
+    def _checked_socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """Create the socket for one resolved address, checked here just before it connects."""
         family, kind, protocol, _, address = info
         ip = str(address[0])
         attempt = _attempt.get()
@@ -219,16 +219,16 @@ class Storage:
         return socket.socket(family, kind, protocol)
 
 
-def _as_spelled(link: Link) -> URL:
-    """A URL that the library sends as it is: in one piece, it sees no query to put in order."""
+def _verbatim_url(link: Link) -> URL:
+    """Return a URL that yarl sends unchanged: the query is part of the path, so not normalized."""
     return URL.build(scheme=link.scheme, authority=link.authority, path=link.target, encoded=True)
 
 
 def _keep_large_blocks() -> None:
-    """Let the C library keep the memory of read buffers, which come and go by the thousand.
+    """Make malloc keep the memory of read buffers, which are allocated by the thousand.
 
-    The GNU library hands each large block back to the kernel, and takes it again page by page,
-    until it has seen a larger one go. This one is never touched, and so takes no memory.
+    glibc returns each large block to the kernel, and faults it in again page by page, until a
+    larger block has been freed. This block is never touched, so it takes no memory.
     """
     bytes(_LARGE)
 
@@ -246,10 +246,10 @@ def _body(response: aiohttp.ClientResponse, asked_offset: int, known: str | None
         wait = retry_after(headers.get("Retry-After"), time.time(), date=headers.get("Date"))
         raise LinkFailed(AttemptFailure(trouble, f"HTTP {status}", retry_after=wait))
     if has_two_lengths(response):
-        raise LinkFailed(AttemptFailure(FailureKind.NETWORK, "the answer names two lengths"))
+        raise LinkFailed(AttemptFailure(FailureKind.NETWORK, "the response states two lengths"))
     length = response.content_length
     named = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if status == 206 or (named is not None and int(named[1])):  # some say 200 of a part
+    if status == 206 or (named is not None and int(named[1])):  # some servers send parts with 200
         return _partial(response, asked_offset, length, known)
     return _described(response, 0, length, _validator(response))
 
@@ -268,7 +268,7 @@ def _partial(
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if found is None or int(found[1]) != asked:
         raise LinkFailed(
-            AttemptFailure(FailureKind.WRONG, "another part of the file than was asked for")
+            AttemptFailure(FailureKind.WRONG, "another part of the file than requested")
         )
     size = None if length is None else asked + length
     if size is not None and found[2] not in ("*", str(size)):
@@ -287,9 +287,9 @@ def _validator(response: aiohttp.ClientResponse) -> str | None:
 
 
 def _attempt_failure(error: Exception) -> AttemptFailure:
-    # An unknown certificate is a ValueError, too, and says nothing about the link.
+    # An untrusted certificate is a ValueError too, but says nothing about the link's syntax.
     if isinstance(error, ValueError) and not isinstance(error, OSError):
-        return AttemptFailure(FailureKind.REFUSED, "the link is no URL")
+        return AttemptFailure(FailureKind.REFUSED, "the link is not a valid URL")
     trouble = (
         FailureKind.CUT if isinstance(error, aiohttp.ClientPayloadError) else FailureKind.NETWORK
     )

@@ -1,8 +1,8 @@
-"""Send paid requests, each once: the section that a cancelled caller must not tear in half.
+"""Send each paid request exactly once, uninterrupted by cancellation.
 
-A submit runs in a task of its own, bounded by its own deadline, and its caller waits for it through
-it even when cancelled: what the server answered is known before anything else can
-happen. The same task then watches the job and gives its slot back when the job has ended.
+A submit runs in its own task with its own timeout, and the caller waits for it even if cancelled.
+So the outcome is always known before anything else can happen. The same task then polls the job,
+and releases its slot when the job has ended.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ..errors import ConfigurationError, ModelsLabError
 from .aio import now, wait_shielded
 from .events import EventKind, Events, JobEvent
 from .handle import short_handle
-from .http import KeyedTransport, NoResponse, Response, read_beside
+from .http import KeyedTransport, NoResponse, Response, read_off_loop
 from .job import Job
 from .poll import Poller
 from .prepare import Submission, completed
@@ -43,39 +43,39 @@ from .queue import Slot, Slots
 from .webhook import Deliveries
 
 _MAX_UNSENT_TRIES = 5
-_TURNS_AHEAD = 3
-"""Tries after which a job that is refused again goes behind those that wait: its own request may be
-why it is refused, as with the spam filter, and all others would stand behind it for ever."""
+_PRIORITY_RETRIES = 3
+"""Retries at the head of the line. After that a refused job goes to its end: the request itself may
+be the cause, as with the spam filter, and would block all others forever."""
 
 _MAX_KNOWN = 10_000
 
 _log = logging.getLogger("modelslab_async.submit")
 
 
-Answered: TypeAlias = Job | NotSent | Busy | Rejected | Unknown
+SubmitResult: TypeAlias = Job | NotSent | Busy | Rejected | Unknown
 
 
 class Journal(Protocol):
-    """Where attempts are written down by whoever must know of them after a crash."""
+    """Records attempts durably, so that they are known after a crash."""
 
     async def intent(self, submission: Submission, attempt: int) -> None:
-        """This is about to be sent, for the ``attempt``-th time; returns when that is durable."""
+        """Record that this is about to be sent; return when that is durable."""
 
-    async def answer(self, answer: Answered) -> Answered:
-        """This came of it; returns what to believe of it, when that is durable."""
+    async def answer(self, answer: SubmitResult) -> SubmitResult:
+        """Record the outcome; return, when that is durable, the outcome to act on."""
 
 
 @frozen
 class _Result:
-    """What one attempt came to, and the HTTP status of its answer, if it had one."""
+    """The outcome of one attempt, and the HTTP status of its response; 0 without one."""
 
-    outcome: Answered
+    outcome: SubmitResult
     status: int = 0
 
 
 @frozen
 class _Attempt:
-    """One try to send a submission: in which slot, the how manieth, and written down where."""
+    """One attempt to send a submission: its slot, its number from 1, its journal."""
 
     submission: Submission
     slot: Slot
@@ -84,17 +84,17 @@ class _Attempt:
 
 
 class Submitter:
-    """Sends requests within the account's slots.
+    """Submits requests within the account's slots.
 
     Args:
-        transport: to the API.
-        origin: of the API, for judging where a ticket wants to be fetched.
+        transport: sends the requests.
+        origin: of the API, to check the fetch URL in a ticket.
         slots: of the account.
-        poller: watches what was accepted.
-        timeout: seconds for one submit; a server that generates while we wait may take minutes.
-        deliveries: of a webhook receiver, if there is one.
+        poller: polls the accepted jobs.
+        timeout: seconds for one submit; a server that generates synchronously may take minutes.
+        deliveries: of the webhook receiver, if there is one.
         spawn: starts a task; the client waits for it before it closes.
-        events: where each step is reported.
+        events: receives each step.
     """
 
     def __init__(
@@ -122,18 +122,18 @@ class Submitter:
         self._closed = False
 
     async def close(self) -> None:
-        """Send nothing more, and wait for the answers to what was sent."""
+        """Send nothing more, and wait for the responses to submits in flight."""
         self._closed = True
         self._slots.cancel_waiters(self)
         if self._sending:
             await asyncio.wait(self._sending)
 
     async def submit(self, submission: Submission, journal: Journal | None = None) -> Job:
-        """Send until the API accepts or refuses for good; waits of any length are no failure.
+        """Send until the API accepts or refuses for good. A full queue is no failure: this waits.
 
         Args:
-            submission: what to send.
-            journal: where each attempt is written down, before and after.
+            submission: the request to send.
+            journal: records each attempt, before and after.
 
         Raises:
             LedgerError: the journal cannot be written.
@@ -143,7 +143,7 @@ class Submitter:
         """
         tries = unsent = 0
         while True:
-            slot = await self._slot(submission, again=0 < tries <= _TURNS_AHEAD)
+            slot = await self._slot(submission, retry=0 < tries <= _PRIORITY_RETRIES)
             tries += 1
             result = await self._await_attempt(_Attempt(submission, slot, tries, journal))
             if isinstance(result.outcome, Unknown):
@@ -159,25 +159,25 @@ class Submitter:
                     raise _unreachable(result.outcome, submission.track_id)
                 delay = backoff(unsent - 1, random.random())
                 reason = f"cannot reach the API ({result.outcome.reason})"
-                self._waits(submission, reason, delay)
+                self._emit_waiting(submission, reason, delay)
                 await anyio.sleep(delay)
 
     async def _recover_unknown(
         self, submission: Submission, unknown: _Result, journal: Journal | None
     ) -> _Result:
-        """What became of an unknown submit, if a webhook tells; who is cancelled hears of it."""
+        """Resolve an unknown outcome by webhook; if cancelled, note it on the cancellation."""
         try:
             return await self._job_from_webhook(submission, journal) or unknown
-        except ConfigurationError:  # the client closes: there is nobody to confirm it any more
+        except ConfigurationError:  # the client is closing, so no poll can confirm the job
             return unknown
         except asyncio.CancelledError as cancelled:
-            _note(cancelled, str(_error(unknown, submission)), submission.track_id)
+            _add_note(cancelled, str(_error(unknown, submission)), submission.track_id)
             raise
 
     async def _job_from_webhook(
         self, submission: Submission, journal: Journal | None
     ) -> _Result | None:
-        """The job whose answer was lost, if its webhook names it and a fetch confirms it."""
+        """Return the job whose response was lost, if a webhook names it and a poll confirms it."""
         if self._deliveries is None or "webhook" not in submission.fields:
             return None
         tried: set[str] = set()
@@ -201,7 +201,7 @@ class Submitter:
             state=PollState(now(), deadline=self._poller.deadline()),
         )
         if known not in self._known:
-            await self._poller.ask(job)
+            await self._poller.poll(job)
         news = job.state.result
         if known in self._known or not isinstance(news, Finished | Ticket | Pending):
             return None
@@ -210,45 +210,45 @@ class Submitter:
         self._remember(*known)
         return job
 
-    async def _slot(self, submission: Submission, *, again: bool) -> Slot:
-        await anyio.lowlevel.checkpoint()  # who is cancelled already shall not pay for it
-        slot = None if self._closed else await self._slots.take(again=again, client=self)
+    async def _slot(self, submission: Submission, *, retry: bool) -> Slot:
+        await anyio.lowlevel.checkpoint()  # do not submit if already cancelled
+        slot = None if self._closed else await self._slots.take(retry=retry, client=self)
         if self._closed:
             if slot is not None:
-                slot.give_back()
+                slot.release()
             raise ConfigurationError("the client was closed before this request was sent")
         if slot is None:
             raise blocked(self._slots.blocked_for or 0.0, submission.track_id)
         return slot
 
     async def _await_attempt(self, attempt: _Attempt) -> _Result:
-        """One attempt, awaited to its end even by a caller who is cancelled meanwhile."""
+        """Run one attempt, and wait for its outcome even if the caller is cancelled."""
         answered: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
         self._sending.add(answered)
         answered.add_done_callback(self._sending.discard)
 
         def ended(task: asyncio.Task[None]) -> None:
             if not answered.done():  # it was cancelled before its first step
-                attempt.slot.give_back()
+                attempt.slot.release()
                 answered.set_result(_Result(NotSent("this process stopped it", permanent=True)))
 
         self._spawn(self._attempt(attempt, answered)).add_done_callback(ended)
         cancelled = await wait_shielded(answered)
         if cancelled is not None:
-            _tell(cancelled, answered, attempt.submission)
+            _attach_outcome(cancelled, answered, attempt.submission)
             raise cancelled
         return answered.result()
 
     async def _attempt(self, attempt: _Attempt, answered: asyncio.Future[_Result]) -> None:
-        """One POST, and the whole life on the server of the job that it makes."""
+        """POST once, then poll the job that this creates until it has ended."""
         try:
             result = await self._post_journaled(attempt)
         except ModelsLabError as error:
-            attempt.slot.give_back()
+            attempt.slot.release()
             answered.set_exception(error)
             return
         except BaseException as error:
-            attempt.slot.give_back()
+            attempt.slot.release()
             reason = f"this process stopped it ({type(error).__name__})"
             answered.set_result(_Result(Unknown(reason)))
             raise
@@ -259,10 +259,10 @@ class Submitter:
                     self._deliveries.accepted(result.outcome)
                 await self._poller.watch(result.outcome)
         finally:
-            attempt.slot.give_back()
+            attempt.slot.release()
 
     async def _post_journaled(self, attempt: _Attempt) -> _Result:
-        """The intent is on disk before the first byte leaves, the answer before it is told."""
+        """POST with the intent on disk before the first byte, and the outcome before returning."""
         fields = await completed(attempt.submission)
         if attempt.journal is None:
             return await self._post(attempt, fields)
@@ -277,7 +277,7 @@ class Submitter:
         answer = await self._transport.post(
             submission.request.path, fields, timeout=self._timeout, paid=True
         )
-        outcome, status = await read_beside(
+        outcome, status = await read_off_loop(
             answer,
             partial(
                 _outcome,
@@ -296,7 +296,7 @@ class Submitter:
                     retry_after=reply.retry_after,
                     interval=reply.interval,
                 )
-                self._waits(submission, *self._slots.wait())
+                self._emit_waiting(submission, *self._slots.wait())
             case Accepted(reply):
                 self._slots.accepted()
                 return _Result(self._job(submission, reply), status)
@@ -306,7 +306,7 @@ class Submitter:
         job_id = reply.id or ""
         path, fetch_id = self._route(reply) or (submission.request.fetch, job_id)
         if (path, job_id) in self._known:
-            return Unknown(f"the server named job {job_id} for two submits", job_id)
+            return Unknown(f"the server returned job {job_id} for two submits", job_id)
         self._remember(path, job_id)
         eta = reply.eta if isinstance(reply, Ticket) else None
         kind = submission.request.kind
@@ -340,7 +340,7 @@ class Submitter:
             job.end(Finish(reply))
         return job
 
-    def _waits(self, submission: Submission, reason: str, seconds: float | None) -> None:
+    def _emit_waiting(self, submission: Submission, reason: str, seconds: float | None) -> None:
         waiting = JobEvent(
             kind=EventKind.WAITING,
             track_id=submission.track_id,
@@ -350,11 +350,11 @@ class Submitter:
         self._events.emit(waiting)
 
     def _route(self, reply: Ticket | Finished) -> tuple[str, str] | None:
-        """Where the ticket says to ask, if it says so in a way that can be trusted with the key."""
+        """Return the ticket's fetch path, if it is safe to send the key there."""
         route = fetch_route(reply.fetch_result, self._origin)
         if route is None and reply.fetch_result:
             _log.warning(
-                "job %s: its fetch_result leads elsewhere and is not used",
+                "job %s: its fetch_result is not a fetch path of this API and is ignored",
                 reply.id,
                 extra={"job_id": reply.id},
             )
@@ -388,7 +388,7 @@ def _outcome(
 
 
 def _error(result: _Result, submission: Submission) -> ModelsLabError | None:
-    """The error for an attempt after which there is no other; ``None``: try again."""
+    """Return the error if this attempt was the last; ``None``: try again."""
     request, track_id = submission.request, submission.track_id
     match result.outcome:
         case Unknown(reason, hint):
@@ -407,10 +407,10 @@ def _unreachable(outcome: NotSent, track_id: int | str) -> ModelsLabError:
     return no_response("submit", outcome.reason, timed_out=outcome.timed_out, track_id=track_id)
 
 
-def _tell(
+def _attach_outcome(
     cancelled: asyncio.CancelledError, answered: asyncio.Future[_Result], submission: Submission
 ) -> None:
-    """Put on a cancellation what would be lost with it: the job that was paid for meanwhile."""
+    """Attach the outcome to a cancellation: the job may have been paid for meanwhile."""
     error = answered.exception()
     if error is None and isinstance(job := answered.result().outcome, Job):
         cancelled.job = job.to_json()  # type: ignore[attr-defined]
@@ -421,9 +421,9 @@ def _tell(
         if error is None:
             return
         text = str(error)
-    _note(cancelled, text, submission.track_id)
+    _add_note(cancelled, text, submission.track_id)
 
 
-def _note(cancelled: asyncio.CancelledError, text: str, track_id: int | str) -> None:
+def _add_note(cancelled: asyncio.CancelledError, text: str, track_id: int | str) -> None:
     cancelled.add_note(text)
     _log.warning("%s", text, extra={"track_id": track_id})

@@ -1,4 +1,4 @@
-"""Where a file shall go, and whether it can go there."""
+"""Where to save a file, and whether it can be saved there."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .filesystem import make_durably, probe, remove_empty
 
 @frozen
 class Target:
-    """Where a file shall go.
+    """Where to save a file.
 
     Attributes:
-        directory: as the user knows it.
-        stem: the name without ending.
-        exact: no other name will do.
-        through: another path of the directory, that is used instead: no rename changes it.
+        directory: the path that the user gave.
+        stem: the file name without extension.
+        exact: whether no other name is acceptable.
+        through: another path of the same directory that stays valid if the directory is renamed.
     """
 
     directory: Path
@@ -35,12 +35,12 @@ class Target:
 
 
 def target_of(to: str | os.PathLike[str], stem: str, gives: Output) -> Target:
-    """What the caller's ``to`` means.
+    """Interpret the caller's ``to``.
 
-    A name that ends as such files do (.wav, .mp3 or .flac for audio) is the file's own path, and
-    the ending gives way to what the bytes are. Anything else is a directory, where the file gets
-    ``stem`` as its name. What is on disk has no say in it: the same call means the same each time,
-    and nothing blocks.
+    A path with an extension of such files (.wav, .mp3 or .flac for audio) is the file's own path,
+    but the final extension always matches the content. Any other path is a directory, in which the
+    file gets the name ``stem``. The disk is not consulted: the same call always means the same, and
+    nothing blocks.
     """
     path = Path(to)
     if path.suffix.lower() in ENDINGS[gives]:
@@ -49,7 +49,7 @@ def target_of(to: str | os.PathLike[str], stem: str, gives: Output) -> Target:
 
 
 def check_target(target: Target, gives: Output) -> None:
-    """Find out before anything is paid whether a file can get there. Blocking.
+    """Check, before anything is paid for, that a file can be saved there. Blocking.
 
     Raises:
         RequestError: it cannot, or another file has its name.
@@ -68,7 +68,7 @@ def check_target(target: Target, gives: Output) -> None:
     except OSError as error:
         remove_empty(made)
         raise _refused(
-            f"{target.directory} cannot be written to: {error.strerror}; name another place"
+            f"{target.directory} cannot be written to: {error.strerror}; name another directory"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Undo what a downloaded file is packed in, from part file to part file. Plain blocking code."""
+"""Decompress a downloaded file, from part file to part file. Plain blocking code."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from .partfile import PartFile
 
 
 def undo_all(part: PartFile, gives: Output, codings: tuple[str, ...], max_bytes: int) -> bool:
-    """Unpack a file until it begins as what was asked for; False if it did from the start.
+    """Decompress a file until it begins like the requested content; False if it already did.
 
-    Bytes come before labels: what is that already is not unpacked, whatever it is said to be.
+    The bytes decide, not the labels: a file that already is the requested content stays as it is,
+    whatever codings the server states.
 
     Args:
-        part: the file; it stays as it is if this fails.
-        gives: what was asked for.
-        codings: what the server says that it is encoded with.
-        max_bytes: more than these are not written.
+        part: the file; unchanged if this fails.
+        gives: the requested kind of content.
+        codings: the content codings that the server states.
+        max_bytes: the largest decompressed size.
 
     Raises:
-        Undecodable: it is broken, cut, too large, or something else inside.
+        Undecodable: it is damaged, truncated, too large, or contains something else.
     """
     undone = False
     for _ in range(MAX_LAYERS):
@@ -36,20 +37,20 @@ def undo_all(part: PartFile, gives: Output, codings: tuple[str, ...], max_bytes:
         except Undecodable:
             if coding not in LABELLED_ONLY or not _is_behind_text(head):
                 raise
-            break  # only its label said that it was packed
+            break  # it is not compressed, whatever its label says
         codings = tuple(label for label in codings if label != coding)
         undone = True
     return undone
 
 
 def _is_behind_text(head: bytes) -> bool:
-    """Whether a sound begins behind text. Behind other bytes it may show through its packing."""
+    """Return whether audio follows text; after other bytes, the match may be compressed data."""
     found = begins(head)
     return not isinstance(found, str) and sniff(head[: found[1]]) in ("text", "empty")
 
 
 def _checked(pieces: Iterable[bytes], gives: Output, max_bytes: int) -> Iterator[bytes]:
-    """The pieces, as long as they can be what was asked for, of a size that is allowed."""
+    """Pass the pieces on while they may be the requested content and within the size limit."""
     head, size = b"", 0
     for piece in pieces:
         size += len(piece)

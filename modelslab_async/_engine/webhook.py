@@ -1,11 +1,10 @@
-"""Join webhook deliveries with the jobs they are about. A delivery is a hint: it says when to ask.
+"""Match webhook deliveries to jobs. A delivery is a hint: it only says when to poll.
 
-So a forged or repeated delivery costs a fetch at most. A lost one costs what polling would have:
-jobs are polled as if there were no webhooks until a delivery has proved that they arrive, and so
-they are again as soon as one is missed. Between the two, polls are but a backup: the end of a job
-is known at most a quarter later (`PollPolicy.growth`) than by polling alone. To poll as usual there
-would cost all the fetches that webhooks save. A delivery may arrive at another process: while jobs
-wait, an inbox that is shared is looked into.
+So a forged or repeated delivery costs one poll at most. Until a delivery has shown that webhooks
+arrive, jobs are polled as if there were none; the same holds again after one is missed. In between,
+polls are only a fallback: a lost delivery delays the end of a job by at most a quarter of its age
+(`PollPolicy.growth`). Polling as usual would cost all the requests that webhooks save. A delivery
+may arrive at another process, so a shared inbox is checked while jobs wait.
 """
 
 from __future__ import annotations
@@ -27,24 +26,24 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("modelslab_async.webhooks")
 
-_LEAST_GAP = 1.0
-"""Seconds between two questions about one job that deliveries bring about."""
+_MIN_POLL_INTERVAL = 1.0
+"""Seconds between two polls of one job that deliveries cause."""
 
-_LOOK_EVERY = 0.4
-"""Seconds between two looks into a shared inbox, so that a job ends within 1 s of its delivery."""
+_CHECK_INTERVAL = 0.4
+"""Seconds between two checks of a shared inbox, so that a job ends within 1 s of its delivery."""
 
-_LOOK_AT_LEAST = 30.0
+_MAX_CHECK_INTERVAL = 30.0
 """The same for an inbox that fails again and again."""
 
-_PATIENCE = 10.0
-"""Seconds that an inbox may take to answer."""
+_INBOX_TIMEOUT = 10.0
+"""Seconds that an inbox may take to respond."""
 
 _MISSED_AFTER = 5.0
-"""Seconds after which a delivery that did not come with the end of its job is a lost one."""
+"""Seconds after the end of a job until its missing delivery counts as lost."""
 
 
 class Deliveries:
-    """What a receiver hears of the jobs of one client.
+    """The deliveries of one receiver for the jobs of one client.
 
     Args:
         receiver: takes the webhooks; it may serve other clients too.
@@ -63,9 +62,9 @@ class Deliveries:
         self._spawn = spawn
         self._waiters: dict[str, Signal] = {}
         self._used: WeakKeyDictionary[Job, set[str]] = WeakKeyDictionary()
-        self._asked: dict[tuple[str, str], float] = {}
+        self._polled_at: dict[tuple[str, str], float] = {}
         self._failures = 0
-        self._unsubscribe = receiver.subscribe(self._heard)
+        self._unsubscribe = receiver.subscribe(self._on_delivery)
         self.url_for = receiver.url_for
         # An inbox of somebody else's is taken to be shared: looking into it costs little.
         self._is_shared = getattr(receiver.inbox, "is_shared", True)
@@ -73,21 +72,21 @@ class Deliveries:
             spawn(self._watch())
 
     def close(self) -> None:
-        """Listen no more."""
+        """Unsubscribe from the receiver."""
         self._unsubscribe()
 
     def has_webhook(self, fields: Mapping[str, Any], track_id: int | str) -> bool:
-        """Whether this receiver is told when the job of a request ends."""
+        """Return whether the job of a request will be delivered to this receiver."""
         return "webhook" in fields and fields["webhook"] == self.url_for(track_id)
 
     def accepted(self, job: Job) -> None:
-        """The job is known now; its delivery may have been faster than the answer to its submit."""
-        self._spawn(self._look(job))
+        """Check the inbox for a new job: its delivery may have overtaken the submit's response."""
+        self._spawn(self._check_inbox(job))
 
     def ended(self, job: Job) -> None:
-        """The job has ended; if no delivery said so, webhooks are not relied on any more."""
+        """Note the end of a job; without a delivery, webhooks are no longer relied on."""
         if self._poller.trusts_webhooks and job.has_webhook and not self._used.get(job):
-            self._spawn(self._miss(job))
+            self._spawn(self._check_missed(job))
 
     async def find(self, track_id: int | str, patience: float, tried: set[str]) -> str | None:
         """The id of the job that a lost answer named, if a delivery says so within the time.
@@ -103,7 +102,7 @@ class Deliveries:
             with anyio.move_on_after(patience):
                 while True:
                     generation = heard.generation
-                    for job_id in await self.named(name):
+                    for job_id in await self.job_ids_for(name):
                         if job_id not in tried:
                             return job_id
                     if heard.generation == generation:
@@ -112,90 +111,90 @@ class Deliveries:
             self._waiters.pop(name, None)
         return None
 
-    async def named(self, track_id: int | str) -> list[str]:
-        """The ids that deliveries give a job, the newest first, each for a fetch to confirm."""
-        deliveries = reversed(await self._kept(str(track_id)))
+    async def job_ids_for(self, track_id: int | str) -> list[str]:
+        """Return the job ids in a submit's deliveries, newest first; polls must confirm them."""
+        deliveries = reversed(await self._deliveries_of(str(track_id)))
         return list(dict.fromkeys(one.job_id for one in deliveries if one.job_id))
 
     # --- inside -----------------------------------------------------------------------------
 
     @property
     def _pause(self) -> float:
-        """Seconds until the next look into a shared inbox."""
-        return min(_LOOK_AT_LEAST, _LOOK_EVERY * 2.0 ** min(self._failures, 8))
+        """Seconds until the next check of a shared inbox."""
+        return min(_MAX_CHECK_INTERVAL, _CHECK_INTERVAL * 2.0 ** min(self._failures, 8))
 
     async def _watch(self) -> None:
-        """While jobs wait, look for deliveries that another process has taken."""
+        """While jobs wait, check for deliveries that another process has received."""
         while True:
-            generation = self._poller.begun.generation
+            generation = self._poller.watch_started.generation
             async with anyio.create_task_group() as looks:  # slow once, not for each job
                 for job in self._poller.watched:
                     if job.track_id is not None:
-                        looks.start_soon(self._look, job)
+                        looks.start_soon(self._check_inbox, job)
             if self._poller.watched:
                 await anyio.sleep(self._pause)
-            elif self._poller.begun.generation == generation:
-                await self._poller.begun.wait()
+            elif self._poller.watch_started.generation == generation:
+                await self._poller.watch_started.wait()
 
-    async def _look(self, job: Job) -> None:
-        if self._says_to_ask(job, await self._kept(str(job.track_id))):
-            self._spawn(self._ask(job))  # the next look shall not wait for an answer
+    async def _check_inbox(self, job: Job) -> None:
+        if self._should_poll(job, await self._deliveries_of(str(job.track_id))):
+            self._spawn(self._poll(job))  # a task, so that the next check need not wait
 
-    async def _ask(self, job: Job) -> None:
-        await self._poller.ask(job, told=True)
+    async def _poll(self, job: Job) -> None:
+        await self._poller.poll(job, ended_by_webhook=True)
         if job.ending is not None:
             self._poller.trusts_webhooks |= job.has_webhook
-        elif not self._is_shared:  # `_watch` looks again by itself
-            await anyio.sleep(_LEAST_GAP)
-            await self._look(job)
+        elif not self._is_shared:  # `_watch` checks a shared inbox
+            await anyio.sleep(_MIN_POLL_INTERVAL)
+            await self._check_inbox(job)
 
-    async def _miss(self, job: Job) -> None:
+    async def _check_missed(self, job: Job) -> None:
         await anyio.sleep(_MISSED_AFTER)
-        if not await self._kept(str(job.track_id)):
-            _log.info("the webhook of job %s did not come; jobs are polled again", job.id)
+        if not await self._deliveries_of(str(job.track_id)):
+            _log.info("the webhook of job %s is missing; polling jobs again", job.id)
             self._poller.distrust_webhooks()
 
-    async def _kept(self, track_id: str) -> list[Delivery]:
-        """What is in the inbox; nothing when it is broken, for polls go on without it."""
+    async def _deliveries_of(self, track_id: str) -> list[Delivery]:
+        """Return the deliveries in the inbox; none if it fails: polling continues without it."""
         try:
-            with anyio.fail_after(_PATIENCE):
+            with anyio.fail_after(_INBOX_TIMEOUT):
                 kept = await self._receiver.inbox.take(track_id)
         except Exception:  # noqa: BLE001 - an inbox may be anybody's code
             if not self._failures:
-                _log.exception("the webhook inbox failed; polls go on")
+                _log.exception("the webhook inbox failed; polling continues")
             self._failures += 1
             return []
         self._failures = 0
         return kept
 
-    def _heard(self, delivery: Delivery) -> None:
+    def _on_delivery(self, delivery: Delivery) -> None:
         if not runs_on(self._poller.loop):  # the receiver may be served in a thread of its own
-            self._poller.loop.call_soon_threadsafe(self._heard, delivery)
+            self._poller.loop.call_soon_threadsafe(self._on_delivery, delivery)
             return
         if (heard := self._waiters.get(delivery.track_id)) is not None:
             heard.notify()
-        job = self._poller.watching_track(delivery.track_id)
-        if job is not None and self._says_to_ask(job, [delivery]):
-            self._spawn(self._ask(job))
+        job = self._poller.find_by_track_id(delivery.track_id)
+        if job is not None and self._should_poll(job, [delivery]):
+            self._spawn(self._poll(job))
 
-    def _says_to_ask(self, job: Job, deliveries: list[Delivery]) -> bool:
-        """Whether there is news of an end, and long enough has passed since the last.
+    def _should_poll(self, job: Job, deliveries: list[Delivery]) -> bool:
+        """Return whether there is news of an end and the last such poll is long enough ago.
 
-        Whoever floods us gets no more than that out of it.
+        The interval limits what a flood of forged deliveries can cause.
         """
         used = self._used.setdefault(job, set())
         news = {one.digest for one in deliveries if _has_ended(one)} - used
         if not news or job.ending is not None:
             return False
-        for one in [one for one, at in self._asked.items() if now() - at >= _LEAST_GAP]:
-            del self._asked[one]
-        if job.identity in self._asked:
+        for one in [one for one, at in self._polled_at.items() if now() - at >= _MIN_POLL_INTERVAL]:
+            del self._polled_at[one]
+        if job.identity in self._polled_at:
             return False
-        self._asked[job.identity] = now()
+        self._polled_at[job.identity] = now()
         used |= news
         return True
 
 
 def _has_ended(delivery: Delivery) -> bool:
-    """Deliveries about jobs that still run are seen too, and are no reason to ask."""
+    """Return whether a delivery reports an ended job; some are about running ones."""
     return isinstance(delivery.reply, Finished | Failed)

@@ -13,7 +13,7 @@ from attrs import define
 
 from .._engine.job import Job, JobStatus
 from .._engine.prepare import Submission
-from .._engine.submit import Answered
+from .._engine.submit import SubmitResult
 from .._policy.submit import Busy, NotSent, Rejected, Unknown
 from .._protocol.replies import Failed, Failure, Refusal, Refused
 from .._text import decimal_text
@@ -63,7 +63,7 @@ class Journal:
         change = changes.intent(self.row.seq, submission.track_id, number, cost)
         self.row = await self._ledger.write(change)
 
-    async def answer(self, answer: Answered) -> Answered:
+    async def answer(self, answer: SubmitResult) -> SubmitResult:
         if isinstance(answer, Job) and self.row.state is RowState.AMBIGUOUS:  # found since
             change = changes.accepted(self.row.seq, answer.id, answer.to_json())
         else:
@@ -74,7 +74,7 @@ class Journal:
         return answer
 
 
-def _written(row: int, answer: Answered) -> changes.Change:
+def _written(row: int, answer: SubmitResult) -> changes.Change:
     """A refusal that is about the account or the address, and not the row, leaves it planned."""
     match answer:
         case Job(status=JobStatus.SUCCESS):

@@ -19,7 +19,7 @@ import anyio
 from attrs import field, frozen
 
 from .._engine.aio import in_thread, now
-from .._engine.http import NoResponse, Response, read_beside
+from .._engine.http import NoResponse, Response, read_off_loop
 from .._engine.session import Session
 from .._policy.error_mapping import no_response, request_refused, unexpected_reply
 from .._policy.poll import describe
@@ -205,7 +205,7 @@ class Reconciler:
             RequestError: it says nothing of such a job.
         """
         job = self._session.job_of(request_of(row), job_id)
-        await self._session.poller.ask(job)
+        await self._session.poller.poll(job)
         match job.state.result:
             case Finished() | Ticket() | Pending() | Failed(reason=Failure.FAILED):
                 return
@@ -219,7 +219,7 @@ class Reconciler:
         """Adopt the job that a webhook of the row names, if a fetch confirms it."""
         if self._session.deliveries is None:
             return False
-        for job_id in await self._session.deliveries.named(track_id):
+        for job_id in await self._session.deliveries.job_ids_for(track_id):
             family = request_of(row).fetch
             if await self._ledger.read(partial(_unknown, [job_id], family)):
                 stranger = await self._confirmed(row, job_id)
@@ -231,7 +231,7 @@ class Reconciler:
     async def _confirmed(self, row: Row, job_id: str) -> UnmatchedJob | None:
         """What the API says of a job that a webhook has named; ``None``: nothing good."""
         job = self._session.job_of(request_of(row), job_id)
-        await self._session.poller.ask(job)
+        await self._session.poller.poll(job)
         news = job.state.result
         if not isinstance(news, Finished | Ticket | Pending):
             return None
@@ -277,7 +277,7 @@ class Reconciler:
         answer = await self._session.transport.post(
             _PATH, fields, timeout=self._session.poller.policy.timeout
         )
-        ids = await read_beside(answer, partial(_listed, answer))
+        ids = await read_off_loop(answer, partial(_listed, answer))
         if not isinstance(ids, list):
             self.trouble = ids
             _log.warning("%s", self.trouble)
@@ -290,7 +290,7 @@ class Reconciler:
             answer = await self._session.transport.post(
                 f"{family}/{job_id}", {}, timeout=self._session.poller.policy.timeout
             )
-            reply = await read_beside(answer, partial(_read, answer))
+            reply = await read_off_loop(answer, partial(_read, answer))
             if not isinstance(reply, Finished):
                 return UnmatchedJob(job_id, None, None, family)
             self._seen[(family, job_id)] = UnmatchedJob(

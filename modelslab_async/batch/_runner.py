@@ -417,11 +417,11 @@ class Runner:
 
         return tuple(
             [
-                await self._session.bring(
+                await self._session.download(
                     file,
                     self._target(_numbered(stem, file) if file.index else first),
                     progress=lambda _received, _total: self._arrivals.moves(row.seq),
-                    in_trouble=partial(self._arrivals.in_trouble, row.seq),
+                    on_stall=partial(self._arrivals.in_trouble, row.seq),
                     before_publish=None if file.index else expect,
                 )
                 for file in generation.files

@@ -24,7 +24,7 @@ from modelslab_async._engine.prepare import Submission
 from modelslab_async._engine.queue import slots_of
 from modelslab_async._engine.secret import Secret
 from modelslab_async._engine.storage import LinkFailed, Storage
-from modelslab_async._engine.submit import Answered
+from modelslab_async._engine.submit import SubmitResult
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 from modelslab_async.webhooks import SqliteInbox
 from modelslab_async.webhooks._signing import Signer
@@ -53,7 +53,7 @@ class SlowJournal:
     async def intent(self, submission: Submission, attempt: int) -> None:
         """That is on disk at once."""
 
-    async def answer(self, answer: Answered) -> Answered:
+    async def answer(self, answer: SubmitResult) -> SubmitResult:
         self.writing.set()
         await self.may_end.wait()
         return answer
@@ -180,7 +180,7 @@ async def test_t11_an_answer_without_end_is_cut_by_its_size() -> None:
 
     async with Host(pour) as host, keyed(host) as transport:
         answer = await transport.post("/x", {}, timeout=20)
-    assert answer == NoResponse("the answer is over 4 MiB", sent=True)
+    assert answer == NoResponse("the response is over 4 MiB", sent=True)
 
 
 async def test_s16_an_answer_that_drips_ends_with_the_time_for_all_of_it() -> None:

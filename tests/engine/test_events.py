@@ -48,7 +48,7 @@ async def test_a_full_queue_is_named_with_the_seconds_until_the_next_try(tmp_pat
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (Fault(on="fetch", kind="reset"), "no answer to a poll"),
+        (Fault(on="fetch", kind="reset"), "no reply to a poll"),
         (Fault(on="download", kind="html"), "download"),
     ],
 )

@@ -99,7 +99,7 @@ def test_h01_a_probe_that_fails_leaves_nothing_behind_and_says_why(
 ) -> None:
     with monkeypatch.context() as failure:
         failure.setattr(os, call, failing(number))
-        with pytest.raises(OSError, match=f"files cannot be made there: {text_of(number)}"):
+        with pytest.raises(OSError, match=f"files cannot be created there: {text_of(number)}"):
             probe(tmp_path)
     assert names(tmp_path) == []
 

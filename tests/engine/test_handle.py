@@ -88,5 +88,5 @@ def test_the_handle_that_the_next_test_spoils_is_good() -> None:
     ids=lambda handle: str(handle)[:100],
 )
 def test_what_is_no_handle_is_refused(handle: str | int) -> None:
-    with pytest.raises(RequestError, match="neither a job id nor the handle"):
+    with pytest.raises(RequestError, match="neither a job id nor a job handle"):
         read_handle(handle)

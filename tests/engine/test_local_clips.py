@@ -36,6 +36,6 @@ async def test_a_path_that_is_no_file_is_refused_and_not_waited_for(
     path = tmp_path / "clip.wav"
     os.mkfifo(path) if kind == "pipe" else path.mkdir()
     async with Sandbox() as box, client_of(box) as client:
-        with pytest.raises(RequestError, match="it is no regular file"):
+        with pytest.raises(RequestError, match="not a regular file"):
             await client.submit(MusicGen("like this", init_audio=path))
         assert not box.book.requests

@@ -101,7 +101,7 @@ async def test_x25_a_ledger_without_a_thread_is_refused_before_payment(tmp_path:
 @pytest.mark.anyio
 async def test_x25_a_name_that_no_thread_looks_up_is_tried_again() -> None:
     async with Host(says(WHOLE)) as host, at_home() as storage:
-        with may_start(0), pytest.raises(LinkFailed, match="refuses a thread"):
+        with may_start(0), pytest.raises(LinkFailed, match="no thread left"):
             async with storage.get(f"http://localhost:{host.port}/a.wav"):
                 raise AssertionError("nothing looked the name up")
         assert host.accepted == 0

@@ -129,7 +129,7 @@ def test_a_sealed_object_holds_the_key_and_the_rest(
 ) -> None:
     with_key = SECRET.with_key(rest)
     assert json.loads(with_key) == {"key": KEY, **members}
-    assert SECRET.sealed_size(rest) == len(with_key)
+    assert SECRET.keyed_size(rest) == len(with_key)
 
 
 def test_a_key_with_quotes_in_it_cannot_break_out_of_its_place() -> None:

@@ -81,7 +81,7 @@ async def test_places_are_given_in_the_order_of_asking() -> None:
     line, slot = Line(slots), await take(slots)
     tasks = [await line.stand(name) for name in "abc"]
     for task in tasks:
-        slot.give_back()
+        slot.release()
         held = await task
         assert held is not None
         slot = held
@@ -92,8 +92,8 @@ async def test_who_was_refused_before_goes_before_newcomers() -> None:
     slots = slots_with(1)
     line, slot = Line(slots), await take(slots)
     await line.stand("newcomer")
-    await line.stand("refused", again=True)
-    slot.give_back()
+    await line.stand("refused", retry=True)
+    slot.release()
     await settle()
     assert line.served == ["refused"]
 
@@ -101,8 +101,8 @@ async def test_who_was_refused_before_goes_before_newcomers() -> None:
 async def test_a_place_given_back_twice_is_given_back_once() -> None:
     slots = slots_with(2)
     slot, _ = await take(slots), await take(slots)
-    slot.give_back()
-    slot.give_back()
+    slot.release()
+    slot.release()
     assert slots.taken == 1
 
 
@@ -112,7 +112,7 @@ async def test_a_cancelled_waiter_leaves_the_line() -> None:
     first, _ = await line.stand("first"), await line.stand("second")
     first.cancel()
     await settle()
-    slot.give_back()
+    slot.release()
     await settle()
     assert line.served == ["second"]
     assert slots.taken == 1
@@ -122,7 +122,7 @@ async def test_a_place_handed_to_a_waiter_that_is_just_cancelled_goes_to_the_nex
     slots = slots_with(1)
     line, slot = Line(slots), await take(slots)
     first, _ = await line.stand("first"), await line.stand("second")
-    slot.give_back()  # it is first's now, but first has not woken up yet
+    slot.release()  # it is first's now, but first has not woken up yet
     first.cancel()
     await settle()
     assert line.served == ["second"]
@@ -134,7 +134,7 @@ async def test_a_waiter_cancelled_just_before_a_place_is_free_does_not_get_it() 
     line, slot = Line(slots), await take(slots)
     first, _ = await line.stand("first"), await line.stand("second")
     first.cancel()
-    slot.give_back()
+    slot.release()
     await settle()
     assert line.served == ["second"]
     assert slots.taken == 1
@@ -149,11 +149,11 @@ async def test_after_any_mixture_of_cancelling_and_giving_back_no_place_is_lost(
             task.cancel()
         await asyncio.wait([task], timeout=0 if number % 3 == 0 else None)
         if not task.cancelled() and task.done() and (slot := task.result()):
-            slot.give_back()
+            slot.release()
     await settle()
     for task in tasks:
         if task.done() and not task.cancelled() and (slot := task.result()):
-            slot.give_back()
+            slot.release()
     assert slots.taken == 0
     assert [await take(slots) for _ in range(3)]
 

@@ -439,7 +439,9 @@ async def test_one_id_for_two_submits_is_unknown_and_the_first_job_stands(finish
         first = await client.submit(REQUEST)
         if finished:
             await first
-        with pytest.raises(SubmitUnknown, match=f"named job {first.id} for two submits") as caught:
+        with pytest.raises(
+            SubmitUnknown, match=f"returned job {first.id} for two submits"
+        ) as caught:
             await client.submit(REQUEST)
         assert caught.value.job_id == first.id
         assert (await first).id == first.id

@@ -234,8 +234,8 @@ MUTANTS = (
         of("batch/test_planted", "d39_a_tag_of_one_host_is_no_tag_of_another"),
         Patch(
             "_engine/download.py",
-            "if self._from and self._from[0] == url else None",
-            "if self._from else None",
+            "if self._source and self._source[0] == url else None",
+            "if self._source else None",
         ),
     ),
     planted(

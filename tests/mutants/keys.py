@@ -95,8 +95,8 @@ MUTANTS = (
         of("engine/test_key", "a_cancelled_submit_shows_no_key"),
         Patch(
             "_engine/http.py",
-            "        session = self._paying if paid else self._asking\n",
-            "        session = self._paying if paid else self._asking\n"
+            "        session = self._paid_session if paid else self._session\n",
+            "        session = self._paid_session if paid else self._session\n"
             '        _log.debug("POST %s %s", path, self._secret.with_key(b"{}"))\n',
         ),
     ),
@@ -123,8 +123,8 @@ MUTANTS = (
         of("engine/test_secret", "t01_a_key_is_not_taken_for_text_or_stored"),
         Patch(
             "_engine/secret.py",
-            '        raise TypeError("an API key is not pickled; '
-            'give each process its own environment")',
+            '        raise TypeError("an API key cannot be pickled; '
+            "set it in each process's environment\")",
             "        return (Secret, (self._value,))",
         ),
     ),
@@ -135,7 +135,7 @@ MUTANTS = (
             "_engine/session.py",
             "        self.slots = slots = slots_of(",
             "        await storage._session.close()\n"
-            "        storage._session = self.transport._asking\n"
+            "        storage._session = self.transport._session\n"
             "        self.slots = slots = slots_of(",
         ),
     ),
@@ -248,8 +248,8 @@ MUTANTS = (
         of("engine/test_proxies", "t05_what_goes_around_the_proxy_is_guarded"),
         Patch(
             "_engine/storage.py",
-            "self._session_of(self._guarded_socket)",
-            "self._session_of(None if self._network.trust_env else self._guarded_socket)",
+            "self._session_of(self._checked_socket)",
+            "self._session_of(None if self._network.trust_env else self._checked_socket)",
         ),
     ),
     planted(

@@ -10,7 +10,7 @@ MUTANTS = (
         of("webhooks/test_jobs", "a_job_is_told_of_and_confirmed_by_one_fetch"),
         Patch(
             "_engine/webhook.py",
-            "            self._spawn(self._ask(job))\n\n",
+            "            self._spawn(self._poll(job))\n\n",
             "            from .policy.polling import Finish, Stop\n\n"
             "            told = delivery.reply\n"
             "            job.end(Finish(told) if isinstance(told, Finished) else Stop(told))\n",
@@ -145,7 +145,7 @@ MUTANTS = (
             "webhooks/test_jobs",
             "w17_a_flood_of_hints_about_one_job_brings_one_fetch_a_second_at_most",
         ),
-        Patch("_engine/webhook.py", "if job.identity in self._asked:\n", "if False:\n"),
+        Patch("_engine/webhook.py", "if job.identity in self._polled_at:\n", "if False:\n"),
     ),
     planted(
         "server_message_printed_raw",

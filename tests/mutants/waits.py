@@ -16,7 +16,7 @@ MUTANTS = (
         Patch(
             "_engine/submit.py",
             "                await self._poller.watch(result.outcome)\n",
-            "                attempt.slot.give_back()\n"
+            "                attempt.slot.release()\n"
             "                await self._poller.watch(result.outcome)\n",
         ),
     ),
@@ -25,7 +25,7 @@ MUTANTS = (
         of("engine/test_slots", "a_place_is_free_before_the_download_begins"),
         Patch(
             "_engine/submit.py",
-            "        finally:\n            attempt.slot.give_back()\n",
+            "        finally:\n            attempt.slot.release()\n",
             "        finally:\n            pass\n",
         ),
     ),
@@ -34,7 +34,7 @@ MUTANTS = (
         of("batch/test_planted", "a_submit_whose_journal_fails_gives_its_place_back"),
         Patch(
             "_engine/submit.py",
-            "        except ModelsLabError as error:\n            attempt.slot.give_back()\n",
+            "        except ModelsLabError as error:\n            attempt.slot.release()\n",
             "        except ModelsLabError as error:\n",
         ),
     ),
@@ -51,7 +51,7 @@ MUTANTS = (
         ),
         Patch(
             "_engine/queue.py",
-            "                slot.give_back()  # it was",
+            "                slot.release()  # it was",
             "                pass  # it was",
         ),
     ),
@@ -65,7 +65,9 @@ MUTANTS = (
     planted(
         "newcomers_go_before_who_was_refused",
         of("engine/test_slots", "who_was_refused_before_goes_before_newcomers"),
-        Patch("_engine/queue.py", "self._waiting.appendleft(place)", "self._waiting.append(place)"),
+        Patch(
+            "_engine/queue.py", "self._waiting.appendleft(waiter)", "self._waiting.append(waiter)"
+        ),
     ),
     planted(
         "each_client_has_slots_of_its_own",
@@ -175,7 +177,7 @@ MUTANTS = (
             "engine/test_stopped",
             "x24_jobs_of_a_process_that_is_stopped_do_not_time_out_for_it[int-100-200.0]",
         ),
-        Patch("_engine/poll.py", "> _STOPPED:", "> 1e9:"),
+        Patch("_engine/poll.py", "> _MIN_STALL:", "> 1e9:"),
     ),
     planted(
         "shared_inbox_is_not_looked_into",
@@ -263,7 +265,7 @@ MUTANTS = (
             "engine/test_submit_limits",
             "s43_who_is_refused_again_and_again_does_not_stand_before_all_others[1]",
         ),
-        Patch("_engine/submit.py", "again=0 < tries <= _TURNS_AHEAD", "again=tries > 0"),
+        Patch("_engine/submit.py", "retry=0 < tries <= _PRIORITY_RETRIES", "retry=tries > 0"),
     ),
     planted(
         "not_found_is_believed_at_once",
