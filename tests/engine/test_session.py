@@ -167,7 +167,7 @@ async def test_a_job_whose_client_was_closed_says_so_and_is_not_waited_for() -> 
 async def test_a_download_that_is_going_on_while_the_client_closes_ends(
     enough: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelslab_async._engine.partfile._ENOUGH", enough)
+    monkeypatch.setattr("modelslab_async._engine.partfile._FLUSH_BYTES", enough)
     threads = set(threading.enumerate())
     stall = Fault(on="download", kind="stall_body", times=None)
     slow = Scenario(generation_seconds=0.02, eta="float", faults=(stall,))

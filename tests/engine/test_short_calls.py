@@ -92,7 +92,7 @@ async def test_a_batch_that_is_not_open_says_what_to_write(tmp_path: Path) -> No
 
 def test_without_asyncio_one_sentence_says_what_is_needed() -> None:
     opening = ModelsLab("key-for-a-test-0123456789").open()
-    with pytest.raises(ConfigurationError, match="needs asyncio"):
+    with pytest.raises(ConfigurationError, match="needs a running asyncio"):
         opening.send(None)  # as another event loop would
 
 
