@@ -828,6 +828,7 @@ def test_t44_a_file_system_without_modes_is_warned_about(
     def refuse(*_: object) -> None:
         raise PermissionError
 
+    monkeypatch.setattr(place, "_warned", set())
     monkeypatch.setattr(os, "fchmod", refuse)
     for _ in range(2):
         Store.open(tmp_path).close()
@@ -838,8 +839,12 @@ def test_t44_a_file_system_without_modes_is_warned_about(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("name", ["ledger.lock", "ledger.rescue.jsonl", LEDGER_NAME])
 def test_t44_a_file_of_another_user_is_warned_about(
-    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    monkeypatch.setattr(place, "_warned", set())  # a file of an earlier test may have had its inode
     (tmp_path / name).touch(mode=0o600)
     os.chown(tmp_path / name, 12345, 12345)
     Store.open(tmp_path).close()
