@@ -1,7 +1,7 @@
-"""Be told by webhook instead of asking: `WebhookReceiver` and where it keeps deliveries.
+"""Receive webhooks instead of polling: `WebhookReceiver` and its inboxes.
 
-ModelsLab's webhooks are unsigned, best effort and may repeat (ModelsLab docs, webhooks page). So
-each job has a URL of its own that only we can make, and a delivery only says when to ask.
+ModelsLab's webhooks are unsigned, best-effort and may repeat (ModelsLab docs, webhooks page). So
+each job has its own URL that only this library can create, and a delivery only says when to poll.
 """
 
 from ._delivery import Delivery

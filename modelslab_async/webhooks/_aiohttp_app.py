@@ -1,8 +1,8 @@
-"""The doors that speak HTTP through aiohttp: a route for your application, a listener of our own.
+"""The aiohttp frontends: a route for your application, and a standalone listener.
 
-The listener takes one request a connection. aiohttp's keep-alive timer runs from the connection on
-and so bounds the headers; the body has a deadline of its own, for aiohttp has none; and when all
-places are taken, the oldest connection goes, so that idle ones keep nobody out.
+The listener accepts one request per connection. aiohttp's keep-alive timer starts with the
+connection, and so limits the time for the headers. The body has its own deadline, because aiohttp
+has none. At the connection limit the oldest connection is closed, so idle ones block nobody.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def add_to(receiver: Receiver, app: web.Application, prefix: str) -> None:
     async def handler(request: web.Request) -> web.Response:
         return web.Response(status=await answer(receiver, request))
 
-    for name in ("aiohttp.access", "aiohttp.server"):  # the second quotes what is no HTTP
+    for name in ("aiohttp.access", "aiohttp.server"):  # the second quotes invalid requests
         logging.getLogger(name).addFilter(HIDE_TOKENS)
     app.router.add_route(
         "*", prefix.rstrip("/") + "/{webhook:.*}", handler, expect_handler=_leave_expectation
@@ -50,11 +50,11 @@ def add_to(receiver: Receiver, app: web.Application, prefix: str) -> None:
 
 
 async def _leave_expectation(_: web.Request) -> None:
-    """Whoever waits to be told to go on is told so by `answer`, after his token was seen."""
+    """Leave ``100 Continue`` to `answer`, which sends it only after it has checked the token."""
 
 
 async def answer(receiver: Receiver, request: web.BaseRequest) -> int:
-    """The HTTP status for a request, whose body is read if its head is worth it."""
+    """Return the HTTP status for a request; read its body only if the head is acceptable."""
     head = Head(
         method=request.method,
         path=request.path,
@@ -79,14 +79,14 @@ async def _read(request: web.BaseRequest) -> bytes | int:
             if len(body) > MAX_BODY:
                 return 413
     except (web.RequestPayloadError, ConnectionError, RuntimeError):
-        return 400  # broken chunks; or nobody is there any more, which aiohttp calls RuntimeError
+        return 400  # broken chunks, or a closed connection, for which aiohttp raises RuntimeError
     return bytes(body)
 
 
 async def _ask_on(request: web.BaseRequest) -> None:
     if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # this was no part of the answer
+        request.writer.output_size = 0  # this was not part of the response
 
 
 # --- a listener of our own
@@ -119,7 +119,7 @@ def _handler(
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         status = await answer(receiver, request)
         if status == 404 and not worthless.take(request.remote or "", now()):
-            # Only forged requests are counted: a proxy's address is that of the good ones too.
+            # Count forged requests only: behind a proxy, genuine ones have the same address.
             status = 429
         return _closing(status)
 
@@ -150,13 +150,13 @@ def _factory(server: web.Server, loop: asyncio.AbstractEventLoop) -> Callable[[]
 
 
 class _Connection(web.RequestHandler):
-    """A connection whose broken requests are answered briefly, and not quoted in any log."""
+    """A connection that answers invalid requests briefly and does not quote them in any log."""
 
     __slots__ = ()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        # aiohttp forgets the task here and lets it wait on for the rest of a body, of which nothing
-        # comes any more; no shutdown would wait for it. A delivery that is being kept goes on.
+        # aiohttp drops its reference to the task here, which keeps waiting for the rest of a body
+        # that will never come; a shutdown would not wait for it. A delivery being stored goes on.
         lingering = None if self._request_in_progress else self._task_handler
         super().connection_lost(exc)
         if lingering is not None:
@@ -170,14 +170,14 @@ class _Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         if status >= 500:
-            _log.error("the webhook listener broke; please report this", exc_info=exc)
+            _log.error("the webhook listener crashed; please report this", exc_info=exc)
         if request.writer.output_size > 0:
-            raise ConnectionError("an answer has begun already")
+            raise ConnectionError("the response has already started")
         return _closing(status)
 
 
 class _Request(web.BaseRequest):
-    """A request whose answer does not name the software that gives it."""
+    """A request whose response has no ``Server`` header."""
 
     @classmethod
     def made(cls, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> _Request:

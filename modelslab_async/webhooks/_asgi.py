@@ -1,4 +1,4 @@
-"""The frontend for ASGI servers: a request in, its status out, and no token left in the scope."""
+"""The ASGI frontend. It removes the token from the scope before the response starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 
 
 class Receiver(Protocol):
-    """What a frontend asks: whether to read a request's body, and what to answer to it."""
+    """Decides for a frontend whether to read a request's body, and with which status to respond."""
 
     def refusal(self, head: Head) -> int | None: ...
 
@@ -23,7 +23,7 @@ class Receiver(Protocol):
 
 
 class AsgiApp:
-    """An ASGI 3 application that takes webhooks, and answers 404 to all else."""
+    """An ASGI 3 application that accepts webhooks and responds with 404 to everything else."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._receiver = receiver
@@ -54,7 +54,7 @@ class AsgiApp:
         await send({"type": "http.response.body", "body": b""})
 
     async def _body(self, path: str, receive: Receive) -> int | None:
-        """The status after reading the body; ``None`` when nobody is there to be answered."""
+        """Read the body, and return the status; ``None`` if the client has disconnected."""
         body: bytes | int | None = 408
         with anyio.move_on_after(BODY_SECONDS):
             body = await _read(receive)
@@ -76,7 +76,7 @@ async def _read(receive: Receive) -> bytes | int | None:
 
 
 async def _live(receive: Receive, send: Send) -> None:
-    """Nothing to start, nothing to stop, and polite about it."""
+    """Acknowledge startup and shutdown; there is nothing to do."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -95,7 +95,7 @@ def _head(scope: Message) -> Head:
 
 
 def _hide_token(scope: Message) -> None:
-    """Servers write the path into their access logs when the answer begins: from this scope."""
+    """Remove the token from the path: servers log this scope's path when the response starts."""
     scope["path"] = scope["path"].rpartition("/")[0] + "/..."
     if scope.get("raw_path"):
         scope["raw_path"] = scope["raw_path"].rpartition(b"/")[0] + b"/..."

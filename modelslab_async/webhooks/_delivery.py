@@ -1,4 +1,4 @@
-"""Keep one delivery as a value, and as text for an inbox. Nothing here waits or reads a clock."""
+"""One delivery as a value, and as text for an inbox. Nothing here waits or reads a clock."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..errors import WebhookError
 
 @frozen
 class Delivery:
-    """One webhook that proved whose job it is for. A hint: only a fetch says what is true.
+    """One authenticated webhook call. It is only a hint: the client polls to learn the real state.
 
     Attributes:
-        track_id: the job's, from the URL that was signed for it.
-        reply: what the body says; links and raw fields are left out of it.
-        received_at: when, in seconds since the epoch.
-        digest: the same for the same body.
+        track_id: of the job, from its signed URL.
+        reply: the parsed body, without links and raw fields.
+        received_at: seconds since the epoch.
+        digest: a hash of the body; repeated deliveries have the same.
     """
 
     track_id: str
@@ -32,20 +32,20 @@ class Delivery:
 
     @property
     def job_id(self) -> str | None:
-        """The id to confirm by a fetch; ``None`` if the body has none or is of another job."""
-        told: str | None = getattr(self.reply, "track_id", None)
-        return self.reply.id if told is None or told == self.track_id else None
+        """The job id, to be confirmed by a poll; ``None`` if missing, or for another job."""
+        track_id: str | None = getattr(self.reply, "track_id", None)
+        return self.reply.id if track_id is None or track_id == self.track_id else None
 
     def to_json(self) -> str:
-        """As one line of ASCII text, for an inbox of your own."""
+        """Return it as one line of ASCII text, for your own inbox."""
         return json.dumps(_CONVERTER.unstructure(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Delivery:
-        """What `to_json` was given.
+        """Parse the text from `to_json`.
 
         Raises:
-            WebhookError: the text is not from there.
+            WebhookError: it is not such a text.
         """
         try:
             body = text.encode() if isinstance(text, str) else text

@@ -1,4 +1,4 @@
-"""Keep deliveries until somebody asks for them: in memory, or wherever an `Inbox` puts them."""
+"""Store deliveries until a client takes them: in memory, or in your own `Inbox`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MOST_OF_ONE: Final = 32
 
 
 class Inbox(Protocol):
-    """Where deliveries are kept: for a job whose id is not known yet, a replica, a restart.
+    """Stores deliveries: for a job whose id is not known yet, for another replica, for a restart.
 
-    While jobs wait, a client calls `take` for each of them several times a second, for another
-    process may have been told, unless the inbox has an attribute ``is_shared`` that is false.
+    While jobs wait, a client calls `take` for each of them several times a second, because another
+    process may have received the delivery. An attribute ``is_shared`` that is false disables this.
 
-    `MemoryInbox` serves one process, `SqliteInbox` those of one machine. Replicas on several
-    machines share a store of yours, here Redis::
+    `MemoryInbox` serves one process, `SqliteInbox` the processes of one machine. For replicas on
+    several machines, write an inbox for a shared store, for example Redis::
 
         class RedisInbox:
             def __init__(self, redis):
@@ -35,20 +35,20 @@ class Inbox(Protocol):
     """
 
     async def put(self, delivery: Delivery) -> None:
-        """Keep it, once for each ``(track_id, digest)``. The server is told 200 when this returns.
+        """Store it once per ``(track_id, digest)``. The receiver responds 200 when this returns.
 
-        Whatever it raises is answered with 503: the server may deliver again, and polls go on.
+        On any exception it responds 503: the server may deliver again, and polling continues.
         """
 
     async def take(self, track_id: str) -> list[Delivery]:
-        """All that is kept for a job, the oldest first. It stays kept: a taker may crash."""
+        """Return all deliveries for a job, oldest first. Keep them: the caller may crash."""
 
 
 class MemoryInbox:
-    """Keeps the newest 10,000 deliveries, at most 32 of one job, as long as the process lives."""
+    """Keeps the newest 10,000 deliveries, at most 32 per job, in the memory of this process."""
 
     is_shared: Final = False
-    """No other process puts anything in here, so a client need not look for that."""
+    """No other process stores deliveries here, so clients need not check for them."""
 
     def __init__(self) -> None:
         self._ages: dict[tuple[str, str], None] = {}
@@ -56,7 +56,7 @@ class MemoryInbox:
         self._lock = threading.Lock()  # a receiver may be served in a thread of its own
 
     async def put(self, delivery: Delivery) -> None:
-        """Keep it, unless an equal one is kept."""
+        """Store it, unless an equal one is stored."""
         key = (delivery.track_id, delivery.digest)
         with self._lock:
             if key in self._ages:
@@ -70,7 +70,7 @@ class MemoryInbox:
                 self._drop(*next(iter(self._ages)))
 
     async def take(self, track_id: str) -> list[Delivery]:
-        """All that is kept for a job, the oldest first."""
+        """Return all deliveries for a job, oldest first."""
         with self._lock:
             return list(self._jobs.get(track_id, {}).values())
 

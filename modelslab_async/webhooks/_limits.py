@@ -1,4 +1,4 @@
-"""Decide how many worthless requests an address may still make. Nothing here reads a clock."""
+"""Rate limits for forged requests, per address. Nothing here reads a clock."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import OrderedDict
 
 
 class Buckets:
-    """Each address has ``burst`` requests, and gets ``rate`` more in a second.
+    """Token buckets: each address has ``burst`` requests, and gains ``rate`` per second.
 
-    It remembers the ``most`` addresses that came last. IPv6 addresses of one /64 are one: they are
-    given out in such blocks.
+    Only the ``most`` latest addresses are kept. All IPv6 addresses of one /64 share a bucket,
+    because such blocks are assigned as a whole.
     """
 
     def __init__(self, rate: float, burst: float, most: int = 10_000) -> None:
@@ -20,7 +20,7 @@ class Buckets:
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def take(self, address: str, now: float) -> bool:
-        """Whether one more is within the limit. ``now`` is in seconds, and never goes back."""
+        """Return whether one more request is within the limit. ``now``: monotonic seconds."""
         name = _block(address)
         left, then = self._left.pop(name, (self._burst, now))
         left = min(self._burst, left + (now - then) * self._rate)

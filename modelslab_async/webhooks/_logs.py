@@ -1,4 +1,4 @@
-"""Decide what of a log record about a webhook request may be written."""
+"""Remove webhook tokens from log records."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final
 _TOKEN: Final = re.compile(r"(/[A-Za-z0-9_-]{1,32}/[^\s/\"]+/)[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
 
 
-# What is quoted of a request that is no HTTP may be broken in the middle of its token.
+# The quoted part of an invalid request may be cut in the middle of its token.
 _BROKEN: Final = re.compile(r"(?<=/)[A-Za-z0-9_-]+(?=[^A-Za-z0-9_/-])|[A-Za-z0-9_-]{16,}")
 
 
 class HideTokens(logging.Filter):
-    """A filter for logs of a server: webhook paths lose their token, and are written without it.
+    """A logging filter that removes the tokens from webhook paths in a server's logs.
 
-    ``logging.getLogger("aiohttp.access").addFilter(HideTokens())``, and the same for the log of
-    errors, in which aiohttp quotes requests that it cannot read (``aiohttp.server``, or the
-    ``logger`` of an ``AppRunner``). A traceback with a token is kept as text, without it.
+    ``logging.getLogger("aiohttp.access").addFilter(HideTokens())``, and the same for the error log,
+    in which aiohttp quotes invalid requests (``aiohttp.server``, or the ``logger`` of an
+    ``AppRunner``). A traceback that contains a token is replaced by its text without it.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -40,12 +40,12 @@ def _hidden(value: object) -> object:
 def _hide_in_traceback(record: logging.LogRecord) -> None:
     if not isinstance(record.exc_info, tuple) or record.exc_info[1] is None:
         return
-    told = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+    text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
     error = record.exc_info[1]
-    hidden = _TOKEN.sub(r"\1...", told)
+    hidden = _TOKEN.sub(r"\1...", text)
     if type(error).__module__.startswith("aiohttp.http") and str(error):
         hidden = hidden.replace(_TOKEN.sub(r"\1...", str(error)), _BROKEN.sub("...", str(error)))
-    if hidden != told:
+    if hidden != text:
         record.exc_text, record.exc_info = hidden, None
 
 

@@ -1,4 +1,4 @@
-"""Take deliveries through one core, whatever door they come in by, and tell whoever listens."""
+"""Accept deliveries from any frontend, store them, and notify the listeners."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ _REMEMBERED: Final = 10_000
 
 
 class WebhookReceiver:
-    """Gives each job a webhook URL that nobody else can make, and takes what is posted there.
+    """Creates an unforgeable webhook URL per job, and accepts the deliveries posted there.
 
-    Mount `app` in an ASGI application, or call `add_to` for one of aiohttp, or run `serve`. Behind
-    a proxy, the path may arrive with any prefix or none.
+    Mount `app` in an ASGI application, call `add_to` for an aiohttp application, or run `serve`.
+    Behind a proxy, requests may arrive with any path prefix or none.
 
     Args:
-        secret: at least 16 bytes that all replicas share; or secrets by version, to change them:
-            ``{"v2": new, "v1": old}`` signs with the first and takes URLs of both.
-        public_url: where the outside reaches the receiver, prefix included, such as
+        secret: at least 16 bytes, shared by all replicas; or secrets by version, for rotation:
+            ``{"v2": new, "v1": old}`` signs with the first and accepts URLs of both.
+        public_url: the receiver's public URL including any prefix, such as
             ``https://music.example.com/hooks``; ``http://`` on loopback only.
-        inbox: where deliveries are kept; `MemoryInbox` when you name none.
+        inbox: stores the deliveries; default: `MemoryInbox`.
 
     Raises:
-        ConfigurationError: a secret too short, or a URL of another kind.
+        ConfigurationError: the secret is too short, or the URL is not allowed.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class WebhookReceiver:
         self._signer = Signer(secret)
         self._public_url = checked_url(public_url)
         self._listeners: list[Callable[[Delivery], None]] = []
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._reported: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._counts: Counter[int] = Counter()
         self._hidden: set[Secret] = set()
         self._app = AsgiApp(self)
@@ -64,28 +64,28 @@ class WebhookReceiver:
 
     @property
     def counts(self) -> Mapping[int, int]:
-        """How many requests were answered with each HTTP status; 404 are the forged ones."""
+        """The number of requests per HTTP response status; 404 are the forged ones."""
         return dict(self._counts)
 
     def url_for(self, track_id: int | str) -> str:
-        """The webhook URL for a job: ``{public_url}/{version}/{track_id}/{token}``.
+        """Return the webhook URL for a job: ``{public_url}/{version}/{track_id}/{token}``.
 
         Raises:
-            RequestError: a track_id that would not pass through a URL unchanged.
+            RequestError: the track_id would not survive a URL unchanged.
         """
         return f"{self._public_url}/{self._signer.path(track_id)}"
 
     def hide(self, secret: Secret) -> None:
-        """Take this API key out of whatever is delivered, in every spelling, before it is kept.
+        """Redact this API key, in every spelling, from deliveries before they are stored.
 
-        A client does it for its own: a server may repeat the key in what it says of a job.
+        Clients call this with their own key: a server may repeat it in its messages.
         """
         self._hidden.add(secret)
 
     def subscribe(self, listener: Callable[[Delivery], None]) -> Callable[[], None]:
-        """Have a function called with each new delivery, on the event loop it arrives on.
+        """Call a function with each new delivery, on the event loop on which it arrives.
 
-        A delivery that repeats a recent one is kept and told once. Returns the end of it.
+        A repeated delivery is stored and reported once. Returns a function that unsubscribes.
         """
 
         def unsubscribe() -> None:
@@ -99,9 +99,9 @@ class WebhookReceiver:
         return unsubscribe
 
     def refusal(self, head: Head) -> int | None:
-        """The HTTP status for a request that needs no reading, or ``None`` to read its body.
+        """Return the HTTP status that rejects a request unread, or ``None`` to read its body.
 
-        A wrong method, an unknown path and a false token are all 404, so that nobody learns which.
+        A wrong method, an unknown path and a wrong token all give 404, to reveal nothing.
         """
         known = head.method == "POST" and self._signer.track_id(head.path) is not None
         status = reject_status(head) if known else 404
@@ -110,14 +110,14 @@ class WebhookReceiver:
         return status
 
     async def deliver(self, path_tail: str, body: bytes) -> int:
-        """Take one POST; returns the HTTP status to answer.
+        """Handle one POST, and return the HTTP status for the response.
 
-        200: kept and told; 404: nobody's URL; 413: more than 64 KiB; 400: about no job; 503: the
-        inbox is broken. The body is believed in nothing, see `Delivery`.
+        200: stored and reported; 404: not one of our URLs; 413: more than 64 KiB; 400: not about a
+        job; 503: the inbox failed. The body is not trusted, see `Delivery`.
 
         Args:
-            path_tail: the path, percent-decoded, from the version on; what is before is ignored.
-            body: the bytes, whole.
+            path_tail: the percent-decoded path from the version on; any prefix is ignored.
+            body: the complete body.
         """
         status = await self._deliver(path_tail, body)
         self._counts[status] += 1
@@ -138,62 +138,62 @@ class WebhookReceiver:
         if reply is None:
             return 400
         delivery = Delivery(track_id, reply, time.time(), hashlib.sha256(body).hexdigest())
-        return await self._take_in(delivery)
+        return await self._store(delivery)
 
-    async def _take_in(self, delivery: Delivery) -> int:
-        """Keep first, then answer: a delivery that is told 200 survives this process."""
+    async def _store(self, delivery: Delivery) -> int:
+        """Store first, then respond: a delivery with response 200 survives a crash."""
         key = (delivery.track_id, delivery.digest)
-        if key not in self._told:
+        if key not in self._reported:
             try:
                 await self.inbox.put(delivery)
-            except Exception:  # noqa: BLE001 - an inbox may be anybody's code; polls go on
+            except Exception:  # noqa: BLE001 - an inbox may be third-party code; polling continues
                 _log.exception("the webhook inbox failed; the delivery is refused with 503")
                 return 503
-        if key not in self._told:  # an equal one may have been faster
-            self._told[key] = None
-            self._tell(delivery)
-        self._told.move_to_end(key)
-        if len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
+        if key not in self._reported:  # an equal one may have been faster
+            self._reported[key] = None
+            self._notify(delivery)
+        self._reported.move_to_end(key)
+        if len(self._reported) > _REMEMBERED:
+            self._reported.popitem(last=False)
         return 200
 
-    def _tell(self, delivery: Delivery) -> None:
+    def _notify(self, delivery: Delivery) -> None:
         for listener in tuple(self._listeners):
             try:
                 listener(delivery)
-            except Exception:  # noqa: BLE001 - it must not keep the news from the others
+            except Exception:  # noqa: BLE001 - the other listeners must still be called
                 _log.exception("a listener failed on the webhook of %s", delivery.track_id)
 
-    # --- doors
+    # --- frontends
 
     @property
     def app(self) -> AsgiApp:
         """An ASGI application to mount anywhere: ``app.mount("/hooks", receiver.app)``.
 
-        It hides tokens from access logs that are written after the answer, as uvicorn's are.
-        Limits of connections and headers are the server's.
+        It hides tokens from access logs that are written after the response, such as uvicorn's.
+        The server limits connections and headers.
         """
         return self._app
 
     def add_to(self, app: web.Application, prefix: str = "") -> None:
-        """Take deliveries in an aiohttp application, below a prefix such as ``/hooks``.
+        """Accept deliveries in an aiohttp application, below a prefix such as ``/hooks``.
 
-        The logs of accesses and of errors, ``aiohttp.access`` and ``aiohttp.server``, are told to
-        hide tokens: give `HideTokens` to others that you name to aiohttp.
+        The loggers ``aiohttp.access`` and ``aiohttp.server`` get a filter that hides tokens. If you
+        pass other loggers to aiohttp, add `HideTokens` to them.
         """
-        from . import _aiohttp_app as server  # the other doors need no aiohttp
+        from . import _aiohttp_app as server  # the other frontends need no aiohttp
 
         server.add_to(self, app, prefix)
 
     def serve(self, host: str = "127.0.0.1", port: int = 8787) -> AbstractAsyncContextManager[int]:
-        """Listen by ourselves: ``async with receiver.serve(port=8787): ...``; gives the port.
+        """Run a standalone listener: ``async with receiver.serve() as port: ...``.
 
-        Plain HTTP, for a proxy or tunnel with the certificate to stand before. Slow, idle, huge
-        and forged requests are cut short, and hold up no good one.
+        It speaks plain HTTP: put a TLS proxy or tunnel in front. Slow, idle, oversized and forged
+        requests are dropped early and do not delay genuine ones.
 
         Raises:
-            WebhookError: the address cannot be listened on.
+            WebhookError: it cannot listen on that address.
         """
-        from . import _aiohttp_app as server  # the other doors need no aiohttp
+        from . import _aiohttp_app as server  # the other frontends need no aiohttp
 
         return server.listening(self, host, port)

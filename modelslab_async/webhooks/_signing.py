@@ -1,8 +1,8 @@
-"""Decide what a webhook request is worth: which job its URL names, and what its body hints at.
+"""Sign and verify webhook URLs, and read the hint in a webhook's body.
 
-Nothing here waits, reads a clock or keeps anything. ModelsLab signs no webhook (ModelsLab docs,
-webhooks page), so the proof is in the URL that we gave it, and the body proves nothing: what may be
-believed of it is "look at this job now", and an id that a fetch must confirm.
+Nothing here waits, reads a clock or keeps state. ModelsLab signs no webhooks (ModelsLab docs,
+webhooks page), so the URL that we gave it is the proof. The body proves nothing: it only says "poll
+this job now", and perhaps gives an id that a poll must confirm.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ _DOMAIN: Final = b"modelslab_async webhook\n"
 
 
 class Signer:
-    """Makes and checks the part of a webhook URL that names a job: ``version/track_id/token``.
+    """Signs and verifies the job part of a webhook URL: ``version/track_id/token``.
 
-    The first of its secrets signs; all of them verify.
+    The first secret signs; all of them verify.
     """
 
     __slots__ = ("_secrets", "version")
 
     def __init__(self, secret: str | bytes | Mapping[str, str | bytes]) -> None:
-        """Take one secret, or secrets by version.
+        """Accept one secret, or secrets by version.
 
         Raises:
-            ConfigurationError: none, one shorter than 16 bytes, or an odd name of a version.
+            ConfigurationError: no secret, one under 16 bytes, or an invalid version name.
         """
         given = secret if isinstance(secret, Mapping) else {"v1": secret}
         self._secrets = {version: _checked(version, one) for version, one in given.items()}
         if not self._secrets:
-            raise ConfigurationError("a webhook receiver needs a secret, and was given none")
+            raise ConfigurationError("a webhook receiver needs at least one secret")
         self.version = next(iter(self._secrets))
 
     def path(self, track_id: int | str) -> str:
-        """The path below ``public_url`` for the webhook of a job.
+        """Return the path below ``public_url`` for the webhook of a job.
 
         Raises:
-            RequestError: a track_id that would not pass through a URL unchanged.
+            RequestError: the track_id would not survive a URL unchanged.
         """
         text = str(track_id)
         if not 0 < len(text) <= MAX_TRACK_ID_LENGTH or not text.isprintable() or _walks(text):
             raise RequestError(
-                f"track_id {text!r:.80} cannot stand in a webhook URL: use up to "
+                f"track_id {text!r:.80} cannot be used in a webhook URL: use up to "
                 f"{MAX_TRACK_ID_LENGTH} printable characters, fewer than {_TRIES} slashes, and no "
                 "empty, '.' or '..' part between them",
                 field="track_id",
@@ -72,18 +72,18 @@ class Signer:
         return f"{self.version}/{quote(text, safe='')}/{self._token(self.version, text).decode()}"
 
     def track_id(self, path: str) -> str | None:
-        """The job that a path (percent-decoded) names and proves; ``None`` for any other path.
+        """Return the job's track_id from a percent-decoded path; ``None`` without a valid token.
 
-        What stands before the version is where the receiver is mounted, and is nobody's proof.
+        Anything before the version is the receiver's mount point, and is not signed.
         """
         if len(path) > _MAX_PATH:
             return None
         *parts, token = path.split("/")
-        shown = _bytes(token)
-        places = [n for n, part in enumerate(parts[:-1]) if part in self._secrets]
-        for place in places[-_TRIES:]:
-            track_id = "/".join(parts[place + 1 :])
-            if hmac.compare_digest(self._token(parts[place], track_id), shown):
+        presented = _bytes(token)
+        versions = [n for n, part in enumerate(parts[:-1]) if part in self._secrets]
+        for index in versions[-_TRIES:]:
+            track_id = "/".join(parts[index + 1 :])
+            if hmac.compare_digest(self._token(parts[index], track_id), presented):
                 return track_id
         return None
 
@@ -96,13 +96,14 @@ class Signer:
         return f"<Signer {', '.join(self._secrets)}>"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a webhook secret is not pickled; give each process its own environment")
+        raise TypeError("a webhook secret cannot be pickled; set it in each process's environment")
 
 
 def _checked(version: str, secret: str | bytes) -> bytes:
     if not _VERSION.fullmatch(version):
         raise ConfigurationError(
-            "the version of a webhook secret is a word of letters, digits, - and _, such as 'v2'"
+            "the version of a webhook secret must be a word of letters, digits, - and _, such as "
+            "'v2'"
         )
     if not isinstance(secret, str | bytes):
         raise ConfigurationError(f"webhook secret {version} is neither text nor bytes")
@@ -120,17 +121,17 @@ def _bytes(text: str) -> bytes:
 
 
 def _walks(text: str) -> bool:
-    """Whether something on the way, or `Signer.track_id`, may read the path as another one."""
+    """Return whether a proxy, or `Signer.track_id`, may read the path as a different one."""
     parts = text.split("/")
     return len(parts) > _TRIES or any(part in ("", ".", "..") for part in parts)
 
 
 def checked_url(public_url: str) -> str:
-    """The URL below which the receiver is reached, without a slash at its end.
+    """Validate the receiver's public URL, and return it without a trailing slash.
 
     Raises:
-        ConfigurationError: not ``https://`` (``http://`` on loopback), or with more than a plain
-            path. The message does not repeat it, for it may hold a password.
+        ConfigurationError: it is not ``https://`` (``http://`` on loopback), or has more than a
+            plain path. The message does not repeat the URL, which may contain a password.
     """
     advice = "write it as https://host or https://host/prefix"
     try:
@@ -150,7 +151,7 @@ def checked_url(public_url: str) -> str:
 
 @frozen
 class Head:
-    """What is known of a request before its body is read; headers as text, absent ones empty."""
+    """A request before its body is read; headers are text, empty if absent."""
 
     method: str
     path: str
@@ -159,9 +160,9 @@ class Head:
 
 
 def reject_status(head: Head) -> int | None:
-    """The HTTP status that refuses a body unread, or ``None`` to read it.
+    """Return the HTTP status that rejects a body unread, or ``None`` to read it.
 
-    Its content type is not asked for: the documents do not say which one the server sends.
+    The content type is not checked: the docs do not say which one the server sends.
     """
     if head.encoding.strip().lower() not in ("", "identity"):
         return 415
@@ -172,12 +173,12 @@ def reject_status(head: Head) -> int | None:
 
 
 def read_hint(body: bytes) -> Reply | None:
-    """What a delivery hints at, without any URL it names; ``None`` when it is about no job.
+    """Parse a delivery without its URLs; ``None`` if it is not about a job.
 
-    So nothing can be downloaded, and no host asked, that only a webhook has named.
+    So no URL that only a webhook has named is ever downloaded or contacted.
     """
     try:
-        decode_json(body)  # what is read with goodwill from the API is refused from a stranger
+        decode_json(body)  # strict, unlike for the API's replies: anyone could have sent this
     except ValueError:
         return None
     reply = read_reply(body)

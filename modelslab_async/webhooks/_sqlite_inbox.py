@@ -1,8 +1,8 @@
-"""Keep deliveries in one SQLite file that the processes of one machine share.
+"""Store deliveries in one SQLite file that the processes of one machine share.
 
-A delivery is on the disk when `put` returns. While one commit is on its way, the next deliveries
-gather, and share the next commit. The journal is not a WAL: several processes write here, and
-SQLite before 3.51.3 can corrupt a WAL that two connections reset (SQLite documents, WAL page).
+A delivery is on disk when `put` returns. Deliveries that arrive during a commit share the next one.
+The journal mode is not WAL: several processes write here, and SQLite before 3.51.3 can corrupt a
+WAL that two connections reset (SQLite documents, WAL page).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TAKE: Final = "SELECT delivery FROM deliveries WHERE track_id = ? ORDER BY n"
 
 @define(eq=False)
 class _Group:
-    """Deliveries that share a commit, and how that went."""
+    """Deliveries that share a commit, and its result."""
 
     deliveries: list[Delivery] = field(factory=list)
     done: bool = False
@@ -60,18 +60,18 @@ class _Group:
 
 @define(eq=False)
 class _Loop:
-    """What one event loop gathers, and whose turn it is there: no lock of it works on another."""
+    """The state per event loop: its next group and its lock, since locks belong to one loop."""
 
     lock: anyio.Lock = field(factory=anyio.Lock)
     group: _Group = field(factory=_Group)
 
 
 class SqliteInbox:
-    """The newest 100,000 deliveries in a file that only its owner can read.
+    """Keeps the newest 100,000 deliveries in a file that only its owner can read.
 
-    Use it as an asynchronous context manager, or close it with `aclose`. The file, not its folder,
-    is made by the first use. Several event loops, each in a thread of its own, may use one inbox,
-    as where a receiver is served in a thread.
+    Use it as an asynchronous context manager, or close it with `aclose`. The first use creates the
+    file, but not its directory. Several event loops in different threads may share one inbox, for
+    example if a receiver is served in a thread.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -83,10 +83,10 @@ class SqliteInbox:
         self._looking = threading.Lock()
 
     async def put(self, delivery: Delivery) -> None:
-        """Keep it, unless an equal one is kept; it is on the disk when this returns.
+        """Store it, unless an equal one is stored; it is on disk when this returns.
 
         Raises:
-            WebhookError: it is not.
+            WebhookError: it could not be stored.
         """
         here = self._here()
         group = here.group
@@ -99,10 +99,10 @@ class SqliteInbox:
             raise WebhookError(group.error)
 
     async def take(self, track_id: str) -> list[Delivery]:
-        """All that any process has kept for a job, the oldest first.
+        """Return all deliveries that any process has stored for a job, oldest first.
 
         Raises:
-            WebhookError: the file cannot be read, or something else wrote in it.
+            WebhookError: the file cannot be read, or another program wrote to it.
         """
         async with self._here().lock:
             rows = await in_thread(lambda: self._tried(lambda: self._read(track_id)))
@@ -120,7 +120,7 @@ class SqliteInbox:
         await self.aclose()
 
     def _here(self) -> _Loop:
-        """What this event loop has of the inbox. One thread of each waits for the database."""
+        """Return this event loop's state. At most one thread per loop waits for the database."""
         with self._looking:
             return self._loops.setdefault(asyncio.get_running_loop(), _Loop())
 
@@ -150,8 +150,8 @@ class SqliteInbox:
                 return work()
         except (sqlite3.Error, OSError) as error:
             raise WebhookError(
-                f"the inbox {self._path} cannot be used ({error}): deliveries are refused, and "
-                "results arrive by polling until it can"
+                f"the inbox {self._path} cannot be used ({error}): until it can, deliveries are "
+                "refused and jobs are polled"
             ) from error
 
     def _opened(self) -> sqlite3.Connection:
@@ -173,7 +173,7 @@ def _open(path: Path) -> sqlite3.Connection:
     _make(path)
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        _check_owner(db, path)  # first: nothing is set in a database that is not ours
+        _check_owner(db, path)  # first: never change another program's database
         path.chmod(0o600)
         _prepare(db)
     except BaseException:
@@ -186,7 +186,7 @@ def _check_owner(db: sqlite3.Connection, path: Path) -> None:
     owner = db.execute("PRAGMA application_id").fetchone()[0]
     empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
     if owner != _APPLICATION_ID and not empty:
-        raise WebhookError(f"{path} is a database of another program; name another file")
+        raise WebhookError(f"{path} is another program's database; name another file")
 
 
 def _prepare(db: sqlite3.Connection) -> None:
@@ -199,11 +199,13 @@ def _prepare(db: sqlite3.Connection) -> None:
 
 
 def _make(path: Path) -> None:
-    """Make the file if it is not there. One that is must not be opened but by SQLite: closing it
-    would drop the locks that this process holds on it."""
+    """Create the file if it does not exist. Only SQLite may open an existing one: closing another
+    descriptor would drop the POSIX locks that this process holds on it."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
-            raise WebhookError(f"{path} is no regular file of its own; name another file") from None
+            raise WebhookError(
+                f"{path} is not a regular file with a single link; name another file"
+            ) from None

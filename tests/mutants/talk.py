@@ -55,7 +55,7 @@ MUTANTS = (
         of("webhooks/test_frameworks", "w02_a_repeated_delivery_has_one_effect[bare_asgi]"),
         Patch(
             "webhooks/_receiver.py",
-            "        if key not in self._told:  # an",
+            "        if key not in self._reported:  # an",
             "        if key:  # an",
         ),
     ),
@@ -71,8 +71,8 @@ MUTANTS = (
         of("batch/test_planted", "t21_nothing_secret_is_compared_but_in_constant_time"),
         Patch(
             "webhooks/_signing.py",
-            "if hmac.compare_digest(self._token(parts[place], track_id), shown):",
-            "if self._token(parts[place], track_id) == shown:",
+            "if hmac.compare_digest(self._token(parts[index], track_id), presented):",
+            "if self._token(parts[index], track_id) == presented:",
         ),
     ),
     planted(

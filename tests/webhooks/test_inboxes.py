@@ -175,7 +175,7 @@ async def test_w15_a_locked_inbox_refuses_and_works_again(
 
 async def test_w15_an_inbox_without_a_folder_says_what_that_means(tmp_path: Path) -> None:
     async with SqliteInbox(tmp_path / "no folder" / "inbox.sqlite3") as inbox:
-        with pytest.raises(WebhookError, match="results arrive by polling"):
+        with pytest.raises(WebhookError, match="jobs are polled"):
             await inbox.take("5")
         receiver = receiver_of(inbox=inbox)
         assert await receiver.deliver(target_of(receiver, 5), GOOD) == 503
