@@ -1,4 +1,4 @@
-"""Check what a caller passes to the client, before anything is done with it."""
+"""Validate the arguments of the client's methods."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _Text = TypeVar("_Text", bound=str)
 
 
 def key_from_environment() -> str:
-    """The key that the environment holds.
+    """Return the API key from the environment.
 
     Raises:
-        ConfigurationError: it holds none.
+        ConfigurationError: there is none.
     """
     for name in _KEY_NAMES:
         if os.environ.get(name, "").strip():
@@ -36,35 +36,37 @@ def key_from_environment() -> str:
 def at_least(name: str, value: Any, least: int = 1) -> int:
     if type(value) is not int or value < least:
         raise ConfigurationError(
-            f"{name} is {value!r:.40}, but must be a whole number from {least} on"
+            f"{name} is {value!r:.40}, but must be an integer of at least {least}"
         )
     return value
 
 
 def request_of(request: object, values: dict[str, Any]) -> Request:
-    """A request as it is, or music for a prompt."""
+    """Return the request itself, or a `MusicGen` request for a prompt."""
     if isinstance(request, Request):
         if values:
             raise RequestError(
-                f"{', '.join(values)} cannot be set beside a request: "
+                f"{', '.join(values)} cannot be passed along with a request: "
                 f"write {type(request).__name__}(..., {next(iter(values))}=...)",
                 field=next(iter(values)),
             )
         return request
     if not isinstance(request, str):
-        raise RequestError(f"{shown(request)} is no request and no prompt; write MusicGen(prompt)")
+        raise RequestError(
+            f"{shown(request)} is neither a request nor a prompt; write MusicGen(prompt)"
+        )
     from .endpoints.music import MusicGen
 
     for name in values:
         if name not in known_fields(MusicGen) or name == "prompt":
             near = get_close_matches(name, known_fields(MusicGen), n=1)
             meant = f"did you mean {near[0]}?" if near else "pass it in extra={...} to send it"
-            raise RequestError(f"{name} is no field of MusicGen; {meant}", field=name)
+            raise RequestError(f"{name} is not a field of MusicGen; {meant}", field=name)
     return MusicGen(request, **values)
 
 
 def several(name: str, values: Iterable[_Text]) -> frozenset[_Text]:
-    if isinstance(values, str):  # whose letters may be ids of rows, too
+    if isinstance(values, str):  # iterating it would give single letters
         raise ConfigurationError(f"{name} is {values!s:.40}, but takes several; put it into a list")
     return frozenset(values)
 
@@ -76,12 +78,12 @@ def above_zero(name: str, seconds: Any) -> float:
 
 
 async def file_of(what: object) -> RemoteFile:
-    """The one file of a generation or of a job, which is waited for.
+    """Return the only file of a generation, or of a job after waiting for it.
 
     Raises:
         RequestError: it is something else.
         DownloadError: it has several files.
-        ModelsLabError: as `Job.result`, when given a job.
+        ModelsLabError: as `Job.result`, for a job.
     """
     if isinstance(what, Job):
         what = await what.result()
@@ -89,8 +91,8 @@ async def file_of(what: object) -> RemoteFile:
         return what
     if not isinstance(what, Generation):
         raise RequestError(
-            f"{shown(what)} is no generation, file or job; "
-            "client.job(...) takes the id of a job, or what its to_json() gave"
+            f"{shown(what)} is not a generation, file or job; "
+            "client.job(...) accepts a job's id, or the text from its to_json()"
         )
     if len(what.files) == 1:
         return what.files[0]

@@ -48,28 +48,28 @@ __all__ = ["Balance", "ModelsLab", "Voice"]
 
 
 class ModelsLab(OneShots):
-    """A session with the ModelsLab music API. Use it with ``async with``, again if you like.
+    """A client for the ModelsLab API. Use it with ``async with``; it can be reopened.
 
     Args:
-        api_key: the key; from ``MODELSLAB_API_KEY``, then ``MODELS_LAB_API_KEY``, when not given.
-        base_url: origin of the API; from ``MODELSLAB_BASE_URL``, else ``https://modelslab.com``.
-            ``http://`` is for loopback only.
-        max_jobs: jobs that may be in the account's queue at once: 5, 10 or 15 by plan (ModelsLab
-            docs, rate limits page). Clients of one event loop with one key share them.
-        max_downloads: downloads at once.
-        poll: how often to ask about a job.
-        download: how hard to try for a file.
-        timeout: seconds to wait for a job from its acceptance on; waiting for a slot does not
-            count. ``None``: no limit.
-        submit_timeout: seconds for one submit. The server may generate while we wait; a submit
-            that is given up leaves a job that may exist and be billed.
+        api_key: the key; default: ``MODELSLAB_API_KEY``, then ``MODELS_LAB_API_KEY``.
+        base_url: origin of the API; default: ``MODELSLAB_BASE_URL``, then
+            ``https://modelslab.com``. ``http://`` is for loopback only.
+        max_jobs: the most jobs in the account's queue at once: 5, 10 or 15 by plan (ModelsLab docs,
+            rate limits page). Clients with the same key on one event loop share these slots.
+        max_downloads: the most downloads at once.
+        poll: how often to poll a job.
+        download: how persistently to download a file.
+        timeout: seconds to wait for a job after its acceptance; waiting for a slot does not count.
+            ``None``: no limit.
+        submit_timeout: seconds for one submit. The server may generate synchronously; after a
+            timeout the outcome is unknown: a job may exist and be billed.
         network: your own connector or proxy.
-        webhook: a receiver that is reachable from outside: completion then arrives by webhook. Jobs
-            are polled as without one until a delivery has arrived; then only when overdue.
-        observer: is called with each `JobEvent`, on the event loop: for displays and telemetry.
+        webhook: a receiver that is reachable from outside; completion then arrives by webhook.
+            Until the first delivery, jobs are polled as usual; after that only when overdue.
+        observer: called with each `JobEvent` on the event loop, for displays and telemetry.
 
     Raises:
-        ConfigurationError: no key, or a setting that cannot be used.
+        ConfigurationError: there is no key, or a setting is invalid.
     """
 
     def __init__(
@@ -116,13 +116,13 @@ class ModelsLab(OneShots):
             raise cancelled
 
     async def open(self) -> None:
-        """Open the session, for notebooks and frameworks that cannot use ``async with``.
+        """Open the client, for notebooks and frameworks that cannot use ``async with``.
 
         Raises:
-            ConfigurationError: it is open already, or a setting cannot be used.
+            ConfigurationError: it is already open, or a setting is invalid.
         """
         if self._opened is not None:
-            raise ConfigurationError("this client is open already; make one for each event loop")
+            raise ConfigurationError("this client is already open; use one client per event loop")
         self._opened = await Session.open(
             self._secret,
             self._origin,
@@ -138,7 +138,7 @@ class ModelsLab(OneShots):
         )
 
     async def close(self) -> None:
-        """Close the session that `open` opened. Replies to requests already sent are awaited."""
+        """Close the client. It waits for the responses to submits in flight."""
         cancelled = await self._closed()
         if cancelled is not None:
             raise cancelled
@@ -151,18 +151,18 @@ class ModelsLab(OneShots):
         return cancelled
 
     async def submit(self, request: Request | str, **values: Any) -> Job:
-        """Send a request, once a slot is free, and return the job that the API made of it.
+        """Send a request as soon as a slot is free, and return the accepted job.
 
-        A full queue (429 in any form) is waited out. If the caller is cancelled while the request
-        is on its way, the answer is awaited first, and the job is on the ``CancelledError`` as
-        ``.job``, in a note of it, in the log, and in `jobs`.
+        If the queue is full (429 in any form), this waits. If the caller is cancelled while the
+        request is in flight, this still waits for the response. The job is then in the
+        ``CancelledError`` (as ``.job`` and in a note), in the log, and in `jobs`.
 
         Args:
-            request: what to generate; or a prompt for `MusicGen`, with fields of it as ``values``.
+            request: the request; or a prompt for `MusicGen`, with its fields as ``values``.
 
         Raises:
-            RequestError: the request cannot be sent as it is.
-            SubmitUnknown: no readable answer; a job may exist. It is not sent again.
+            RequestError: the request is invalid.
+            SubmitUnknown: no readable response; a job may exist. It is not sent again.
             APIError: the API refuses; nothing was accepted.
             TransportError: the API cannot be reached; nothing was sent.
         """
@@ -200,16 +200,16 @@ class ModelsLab(OneShots):
         to: str | os.PathLike[str] | None = None,
         **values: Any,
     ) -> Generation | SavedFile:
-        """Submit, wait for what comes of it and, with ``to``, bring the file to disk.
+        """Submit a request, wait for its output and, with ``to``, download the file.
 
         Args:
-            request: what to generate; or a prompt for `MusicGen`, with fields of it as ``values``.
-            timeout: seconds from the job's acceptance; ``None``: the client's.
-            to: as `download` takes it. Whether a file can go there is checked before anything is
-                sent.
+            request: the request; or a prompt for `MusicGen`, with its fields as ``values``.
+            timeout: seconds from the job's acceptance; ``None``: the client's timeout.
+            to: as for `download`. Before anything is sent, this checks that the file can be saved
+                there.
 
         Raises:
-            RequestError: the request cannot be sent as it is, or no file can go to ``to``.
+            RequestError: the request is invalid, or no file can be saved to ``to``.
             ModelsLabError: as `submit`, `Job.result` and `download`.
         """
         request = request_of(request, values)
@@ -223,7 +223,7 @@ class ModelsLab(OneShots):
         except asyncio.CancelledError as cancelled:
             cancelled.job = job.to_json()  # type: ignore[attr-defined]
             cancelled.add_note(
-                f"job {job.id} goes on; client.job({job.short_handle!r}) takes it up again"
+                f"job {job.id} keeps running; resume with client.job({job.short_handle!r})"
             )
             raise
 
@@ -234,40 +234,40 @@ class ModelsLab(OneShots):
         *,
         progress: Progress | None = None,
     ) -> SavedFile:
-        """Bring a file to disk, whole, and never over another file.
+        """Download a complete file to disk. It never replaces another file.
 
         Args:
-            what: a generation with one file, one of its files, or a job, which is waited for.
-            to: a directory, where the file gets the job's id as its name; or, when it ends as
-                such files do (.wav, .mp3 or .flac for audio, .txt or .json for a text), the file's
-                path. The ending follows what the bytes are.
+            what: a generation with one file, one of its files, or a job to wait for.
+            to: a directory, in which the file is named after the job's id; or the file's path, if
+                it has an extension of such files (.wav, .mp3 or .flac for audio, .txt or .json for
+                text). The final extension always matches the content.
             progress: called with bytes received and bytes expected, or ``None``.
 
         Raises:
-            DownloadError: it did not arrive, or the disk does not take it. It can be tried again.
-            ModelsLabError: as `Job.result`, when given a job.
+            DownloadError: the download failed, or the file cannot be written. Trying again is free.
+            ModelsLabError: as `Job.result`, for a job.
         """
-        return await self._bring(await file_of(what), to, progress)
+        return await self._download_file(await file_of(what), to, progress)
 
     async def download_all(
         self, what: Generation | Job, to: str | os.PathLike[str] = "."
     ) -> list[SavedFile]:
-        """Bring all files of a generation into a directory, one after the other.
+        """Download all files of a generation to a directory, one after the other.
 
         Raises:
             DownloadError: as `download`.
         """
         if isinstance(what, Job):
             what = await what.result()
-        return [await self._bring(file, to, None) for file in what.files]
+        return [await self._download_file(file, to, None) for file in what.files]
 
     async def read(self, what: Generation | RemoteFile | Job) -> Any:
-        """The text that a job made, or the value of its JSON, such as a transcript with times.
+        """Return a job's text or parsed JSON, such as a transcript with timestamps.
 
         Raises:
-            RequestError: it was asked for something else than a text; use `download`.
-            DownloadError: it did not arrive, or is no text. It can be tried again.
-            ModelsLabError: as `Job.result`, when given a job.
+            RequestError: the job's output is not text; use `download`.
+            DownloadError: the download failed, or it is not text. Trying again is free.
+            ModelsLabError: as `Job.result`, for a job.
         """
         return await self._session.read(await file_of(what))
 
@@ -288,36 +288,35 @@ class ModelsLab(OneShots):
         accept_copy: bool = False,
         same_account: bool = False,
     ) -> Batch:
-        """Make many requests durably: an async context manager over `Succeeded` and `Failed`.
+        """Run many requests durably: an async context manager that yields `Succeeded` and `Failed`.
 
-        Every step is on disk before the next, in ``directory``, so that the same call goes on
-        where a killed process stopped, and pays for nothing twice. Submits whose answers are lost
-        are looked for, and told of, when the requests have ended.
+        Each step is committed in ``directory`` before the next one starts, so the same call resumes
+        after a crash and pays for nothing twice. Submits with unknown outcomes are reconciled and
+        reported at the end of the run.
 
         Args:
-            requests: each a request such as `MusicGen`, a mapping of its fields (``id`` is the
-                row's own key), or a prompt; ``None`` goes on with what the directory holds.
-            directory: where files, ledger and results go; one process works in it at a time.
-            max_jobs: jobs of this batch in the queue at once; the client's when not given.
-            template: how files are named; ``{seq:05d}-{slug}`` when not given.
-            restrict_filenames: leave letters of other scripts than ASCII's out of names, as is
-                done anyway where the file system cannot take them.
-            limits: what may be paid for, over all runs in this directory, whose ledger keeps it.
-            max_new_jobs: jobs that this run may pay for, so that the rest stays planned; 0: it only
-                finishes what is paid for.
-            retry: states of rows that are made anew, each as a new job that is paid for:
-                ``rejected``, ``failed``, or, knowing that it may be paid twice, ``ambiguous``.
-                For ``output_lost`` the files alone are looked for again, which costs nothing.
-            retry_rows: ids of the rows that ``retry`` is about; ``None``: all of the directory.
-            retry_missing: all files that were saved are read, and those that are missing or changed
-                are downloaded again, which costs nothing. A changed file stays as it is, and the
-                new one is saved beside it, as ``name~2.wav``.
-            confirmed: ``plan.selection.fingerprint`` of the `batch.Plan` that somebody agreed to
-                pay for; if others are planned by now, nothing is sent. For ``requests=None``.
-            accept_copy: confirms, for a directory that was copied or restored from a backup, that
+            requests: requests such as `MusicGen`, mappings of fields (``id`` is the row's own key),
+                or prompts; ``None`` continues with the rows in the directory.
+            directory: for files, ledger and results; one process at a time may use it.
+            max_jobs: the most jobs of this batch in the queue at once; default: the client's.
+            template: for file names; default: ``{seq:05d}-{slug}``.
+            restrict_filenames: use only ASCII letters in file names. This is automatic if the file
+                system does not support others.
+            limits: what may be paid for, over all runs in this directory; the ledger stores them.
+            max_new_jobs: the most jobs that this run may pay for; the other rows stay planned. 0:
+                only finish jobs that are already paid for.
+            retry: states of rows to retry, each as a new paid job: ``rejected``, ``failed``, or
+                ``ambiguous``, which may pay twice. For ``output_lost`` only the files are looked
+                for again, for free.
+            retry_rows: ids of the rows to which ``retry`` applies; ``None``: all.
+            retry_missing: read all saved files, and download missing or changed ones again, for
+                free. A changed file is kept; the new one is saved beside it as ``name~2.wav``.
+            confirmed: ``plan.selection.fingerprint`` of the `batch.Plan` that was agreed to; if the
+                planned rows have changed, nothing is sent. For ``requests=None``.
+            accept_copy: for a directory that was copied or restored from a backup: confirms that
                 its planned rows are to be paid for from here; else `LedgerCopied` is raised.
-            same_account: the batch was paid for with another key, or at another origin, of this
-                same account. Without it, such a run is refused.
+            same_account: confirms that the key or origin with which the batch was paid for belongs
+                to this same account. Without it, such a run is refused.
 
         Raises:
             LedgerError: on entering: the directory is in use, or its ledger cannot be used.
@@ -325,12 +324,12 @@ class ModelsLab(OneShots):
                 removed or replaced meanwhile; nothing more was paid for.
             ModelsLabError: while iterating, after the last outcome: why the batch stopped early.
         """
-        # Half of what importing this package costs would be for batches, which not all have.
+        # A late import: batches would double the import time, and not every program uses them.
         from .batch._batch import Batch, BatchSettings
         from .batch._runner import AHEAD
 
         room = self._max_jobs + AHEAD
-        if max_jobs is not None:  # with so few rows under way, no slot is taken from others
+        if max_jobs is not None:  # so few active rows cannot take more than their slots
             room = min(room, at_least("max_jobs", max_jobs))
         if max_new_jobs is not None:
             at_least("max_new_jobs", max_new_jobs, 0)
@@ -351,13 +350,13 @@ class ModelsLab(OneShots):
         return Batch(self._session, requests, Path(directory), room=room, settings=settings)
 
     def reconciler(self, ledger: Ledger) -> Reconciler:
-        """What finds the jobs of a batch's ambiguous rows; `Batch` does so by itself."""
+        """Return a reconciler for a batch's ambiguous rows; `Batch` uses one automatically."""
         from .batch._reconcile import Reconciler
 
         return Reconciler(self._session, ledger)
 
     def job(self, handle: str | int) -> Job:
-        """A job that is known by its id, or by what `Job.to_json` gave, in any process.
+        """Return a job by its id or by the text of `Job.to_json` from any process.
 
         Any thread may call this; only the client's own event loop may wait for the job.
 
@@ -368,9 +367,9 @@ class ModelsLab(OneShots):
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """Jobs of this session that the server has not finished. Keep their `Job.to_json`.
+        """The unfinished jobs of this client. Save their `Job.to_json` to resume them later.
 
-        Any thread may look at them.
+        Any thread may read this.
         """
         return self._open_session.poller.watched
 
@@ -393,12 +392,12 @@ class ModelsLab(OneShots):
         session = self._open_session
         if not runs_on(session.loop):
             raise ConfigurationError(
-                "the client is open on another event loop: make one client for each loop; from a "
+                "the client is open on another event loop: use one client per loop; from a "
                 "thread, use asyncio.run_coroutine_threadsafe(client.generate(...), loop)"
             )
         return session
 
-    async def _bring(
+    async def _download_file(
         self, file: RemoteFile, to: str | os.PathLike[str], progress: Progress | None
     ) -> SavedFile:
         number = f"-{file.index + 1}" if file.index else ""

@@ -1,13 +1,13 @@
-"""Everything that can go wrong, as one tree. It imports `_text` alone.
+"""The exception hierarchy. This module imports only `_text`.
 
 ::
 
     ModelsLabError
     ├── ConfigurationError  (ValueError)     no key, http:// to a foreign host, a bad setting
     ├── RequestError        (ValueError)     a request value out of bounds; nothing was sent
-    ├── TransportError                       no usable answer from the network
+    ├── TransportError                       no usable response from the network
     │   └── RequestTimeout  (TimeoutError)
-    ├── APIError                             the API said no
+    ├── APIError                             the API refused the request
     │   ├── BadRequest            400, 405, 413, 415, 422
     │   ├── AuthenticationError   401
     │   ├── InsufficientCredits   402
@@ -15,25 +15,25 @@
     │   ├── NotFound              404, or "Request not found"
     │   ├── RateLimited           429, queue full, spam filter
     │   └── ServerError           5xx
-    ├── UnexpectedReply                      an answer that cannot be read
+    ├── UnexpectedReply                      a response that cannot be read
     ├── SubmitUnknown                        a job may exist and may be billed
     ├── JobError
     │   ├── JobFailed                        the server says the job failed
-    │   └── JobTimeout      (TimeoutError)   we stopped waiting; the job still runs
+    │   └── JobTimeout      (TimeoutError)   the wait timed out; the job still runs
     ├── DownloadError
-    │   ├── IncompleteDownload               the bytes stopped early, on every link
-    │   ├── WrongContent                     the bytes are something else, on every link
-    │   │   └── NotAudio                     and audio was asked for
-    │   └── OutputLost                       paid for, but no link leads to a file
+    │   ├── IncompleteDownload               every link stopped before the end of the file
+    │   ├── WrongContent                     every link served other content
+    │   │   └── NotAudio                     audio was requested
+    │   └── OutputLost                       paid for, but every link is dead
     ├── WebhookError
     ├── LedgerError
     │   ├── LedgerMoved                      the directory was renamed or removed during the run
     │   ├── LedgerCopied                     the directory is a copy; the original may have paid
-    │   └── WrongAccount                     it was paid for with another key or elsewhere
-    └── LimitReached                         a limit of yours stops the batch
+    │   └── WrongAccount                     it was paid for with another key or at another origin
+    └── LimitReached                         a limit that you set stopped the batch
 
-Every message says what happened, to which job, and what to do next. Every error pickles, and none
-holds the API key: the transport removes it from an answer before anything else reads the answer.
+Every message says what happened, to which job, and what to do next. Every error can be pickled, and
+none contains the API key: the transport redacts each response before any other code reads it.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ _PLAIN = (type(None), bool, int, float, str, bytes)
 
 
 class ModelsLabError(Exception):
-    """The root of the tree: catch it to catch everything this package raises on purpose.
+    """The base class of all errors that this package raises on purpose.
 
     Attributes:
-        retryable: whether the same call may be made again as it is, at no risk of paying twice.
-        job: the handle of the job concerned, as the text that ``client.job()`` takes, or ``None``.
-        job_id: the server's id of that job, or ``None`` when it has none that we know.
+        retryable: whether the same call can be repeated unchanged without the risk of paying twice.
+        job: the job's handle, as text for ``client.job()``, or ``None``.
+        job_id: the server's id of the job, or ``None`` if unknown.
         track_id: the ``track_id`` that was sent with the job, or ``None``.
     """
 
@@ -104,7 +104,7 @@ class ModelsLabError(Exception):
 
 
 class ConfigurationError(ModelsLabError, ValueError):
-    """A setting is missing or cannot be used. Nothing was sent."""
+    """A setting is missing or invalid. Nothing was sent."""
 
 
 class RequestError(ModelsLabError, ValueError):
@@ -112,33 +112,33 @@ class RequestError(ModelsLabError, ValueError):
 
     Attributes:
         field: the name of the field, as the API spells it.
-        value: the value that was refused; the start of its ``repr`` when it is no plain one.
+        value: the invalid value; the start of its ``repr`` if it is not of a basic type.
     """
 
     def __init__(self, message: str, *, field: str = "", value: object = None) -> None:
         super().__init__(message)
         self.field = field
-        # Errors travel between processes, and a value of any type might not.
+        # Errors must be picklable, and an arbitrary value might not be.
         self.value = value if type(value) in _PLAIN else shown(value, 200)
 
 
 class TransportError(ModelsLabError):
-    """The network gave no usable answer."""
+    """No usable response from the network."""
 
     retryable = True
 
 
 class RequestTimeout(TransportError, TimeoutError):
-    """No complete answer to one HTTP request within its own deadline."""
+    """No complete response to one HTTP request within its timeout."""
 
 
 class APIError(ModelsLabError):
-    """The API answered, and said no.
+    """The API refused the request.
 
     Attributes:
-        status_code: the HTTP status; often 200, for this API reports errors with 200 too.
-        server_message: what the server said, made printable and cut to a sane length.
-        retry_after: seconds that the server asked us to wait, or ``None`` when it named none.
+        status_code: the HTTP status; often 200, because this API reports errors with 200 too.
+        server_message: the server's message, made printable and truncated.
+        retry_after: seconds that the server asked to wait, or ``None``.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class APIError(ModelsLabError):
 
 
 class BadRequest(APIError):
-    """The API found the request itself wrong."""
+    """The API considers the request invalid."""
 
 
 class AuthenticationError(APIError):
@@ -167,7 +167,7 @@ class AuthenticationError(APIError):
 
 
 class InsufficientCredits(APIError):
-    """The account has no credits left for this."""
+    """The account does not have enough credits for this."""
 
 
 class PermissionDenied(APIError):
@@ -175,24 +175,24 @@ class PermissionDenied(APIError):
 
 
 class NotFound(APIError):
-    """The API does not know the job that was asked for."""
+    """The API does not know the requested job."""
 
 
 class RateLimited(APIError):
-    """The API asked for a longer wait than this package is willing to sleep through."""
+    """The API asked for a longer wait than this package is willing to sleep."""
 
     retryable = True
 
 
 class ServerError(APIError):
-    """The API, or something in front of it, broke down while answering."""
+    """The API, or a gateway in front of it, reported an internal error."""
 
 
 class UnexpectedReply(ModelsLabError):
-    """An answer arrived that cannot be read as any answer this API gives.
+    """A response that does not match any known reply of this API.
 
     Attributes:
-        status_code: the HTTP status of that answer.
+        status_code: its HTTP status.
         excerpt: its first characters, made printable.
     """
 
@@ -212,21 +212,21 @@ class UnexpectedReply(ModelsLabError):
 
 
 class SubmitUnknown(ModelsLabError):
-    """A submit left this machine and no readable answer came back: a job may exist and be billed.
+    """A submit was sent, but its outcome is unknown: a job may exist and be billed.
 
-    It is never sent again by this package. ``track_id`` is what the job carries if it exists.
+    This package never sends it again. If the job exists, it has this ``track_id``.
     """
 
 
 class JobError(ModelsLabError):
-    """Something about one job that the API has accepted."""
+    """An error about a job that the API has accepted."""
 
 
 class JobFailed(JobError):
-    """The server says that the job failed.
+    """The server reports that the job failed.
 
     Attributes:
-        server_message: why, in the server's words, made printable.
+        server_message: the server's reason, made printable.
     """
 
     def __init__(
@@ -243,36 +243,36 @@ class JobFailed(JobError):
 
 
 class JobTimeout(JobError, TimeoutError):
-    """We stopped waiting; the job goes on and stays paid for. ``client.job(error.job)`` goes on.
+    """The wait timed out; the job keeps running and is paid for. Resume: ``client.job(error.job)``.
 
-    Not ``retryable``: the same `generate` again would be a second job.
+    Not ``retryable``: calling `generate` again would pay for a second job.
     """
 
 
 class DownloadError(ModelsLabError):
-    """A finished file could not be brought to disk. It is paid for; downloading again is free."""
+    """A finished file could not be saved. It is paid for; downloading it again is free."""
 
     retryable = True
 
 
 class IncompleteDownload(DownloadError):
-    """Every link stopped before the whole file had arrived."""
+    """Every link stopped before the file was complete."""
 
 
 class WrongContent(DownloadError):
-    """Every link gave something else than what was asked for."""
+    """Every link served other content than requested."""
 
 
 class NotAudio(WrongContent):
-    """Every link gave something that is not the audio that was asked for."""
+    """Every link served something other than the requested audio."""
 
 
 class OutputLost(DownloadError):
-    """The job is finished and paid for, and none of its links leads to a file."""
+    """The job is finished and paid for, but none of its links gives a file."""
 
 
 class WebhookError(ModelsLabError):
-    """The webhook receiver cannot do what was asked."""
+    """The webhook receiver or its inbox failed."""
 
 
 class LedgerError(ModelsLabError):
@@ -280,10 +280,10 @@ class LedgerError(ModelsLabError):
 
 
 class LedgerMoved(LedgerError):
-    """The directory of a running batch was renamed, removed or replaced, or its ledger was.
+    """The directory of a running batch, or its ledger, was renamed, removed or replaced.
 
     Attributes:
-        directory: where it is now; ``None`` when it was removed, or the system does not say.
+        directory: its current path; ``None`` if it was removed or the path is unknown.
     """
 
     def __init__(
@@ -309,9 +309,9 @@ class LedgerCopied(LedgerError):
 class WrongAccount(LedgerError):
     """The batch was paid for with another key, or at another origin; nothing was sent.
 
-    ``same_account=True`` confirms that the account is the same, as after a change of its key.
+    ``same_account=True`` confirms that the account is the same, for example after a key rotation.
     """
 
 
 class LimitReached(ModelsLabError):
-    """A limit that the caller has set stops the batch; raise it, and run the batch again."""
+    """A limit set by the caller stopped the batch; raise it, and run the batch again."""

@@ -44,9 +44,12 @@ Call = Callable[[ModelsLab, Path], Awaitable[Any]]
 
 WRONG: dict[str, tuple[Call, str]] = {
     "misspelled": (lambda c, _: c.generate("waltz", durtion=30), "did you mean duration"),
-    "unknown": (lambda c, _: c.submit("waltz", tempo=30), "tempo is no field of MusicGen"),
-    "two prompts": (lambda c, _: c.submit("waltz", prompt="polka"), "prompt is no field"),
-    "fields beside": (lambda c, _: c.generate(MusicGen("waltz"), duration=30), "beside a request"),
+    "unknown": (lambda c, _: c.submit("waltz", tempo=30), "tempo is not a field of MusicGen"),
+    "two prompts": (lambda c, _: c.submit("waltz", prompt="polka"), "prompt is not a field"),
+    "fields beside": (
+        lambda c, _: c.generate(MusicGen("waltz"), duration=30),
+        "passed along with a request",
+    ),
     "type": (lambda c, _: c.generate("waltz", duration="30"), "must be int"),
     "taken": (lambda c, tmp: c.generate("waltz", to=tmp / "taken.wav"), "already exists"),
     "other format": (lambda c, tmp: c.generate("waltz", to=tmp / "taken.mp3"), "already exists"),
@@ -74,7 +77,7 @@ async def test_a_client_is_opened_and_closed_without_a_block() -> None:
     async with Sandbox(quick()) as box:
         client = ModelsLab(box.key, base_url=box.url)
         await client.open()
-        with pytest.raises(ConfigurationError, match="open already"):
+        with pytest.raises(ConfigurationError, match="already open"):
             await client.open()
         assert (await client.generate("waltz")).files
         await client.close()
