@@ -94,7 +94,7 @@ async def test_a_client_that_is_not_open_says_how_to_open_it() -> None:
 async def test_a_client_is_not_opened_twice_at_once() -> None:
     client = ModelsLab("some-long-key")
     async with client:
-        with pytest.raises(ConfigurationError, match="open already"):
+        with pytest.raises(ConfigurationError, match="already open"):
             await client.__aenter__()
 
 
