@@ -1,7 +1,7 @@
 """Decide which addresses a download may connect to.
 
-An address that stands for another one (IPv4-mapped, NAT64, 6to4, Teredo, ISATAP) is judged by the
-address inside, for that is where the packets go.
+An address that embeds another one (IPv4-mapped, NAT64, 6to4, Teredo, ISATAP) is judged by the
+embedded address, because that is where the packets go.
 """
 
 from __future__ import annotations
@@ -78,10 +78,10 @@ def _range(text: object) -> Range:
 
 
 def forbidden_address(ip: str, *, allow_loopback: bool, allowed: tuple[Range, ...] = ()) -> bool:
-    """Whether a socket for a download must not connect to this address.
+    """Return whether a download must not connect to this address.
 
-    Takes the address of a sockaddr, scope id (``fe80::1%eth0``) included. What is not an address is
-    forbidden.
+    Accepts the address of a sockaddr including its scope id (``fe80::1%eth0``). Anything that is
+    not an address is forbidden.
 
     Args:
         ip: as a resolver or a URL gives it.

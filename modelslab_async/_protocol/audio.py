@@ -1,8 +1,8 @@
-"""Say what some bytes are: a whole sound, a part of one, or no sound at all.
+"""Examine audio: decide whether bytes are a complete sound, a part of one, or not a sound.
 
-Nothing here opens a file, waits, or reads a clock: bytes come through a ``read_at`` that the caller
-hands in, a few at a time, so a file of any size is judged in constant memory. Nothing here raises
-for bad bytes either: every sequence of bytes gets a verdict.
+Nothing here opens a file, waits, or reads a clock: the caller passes a ``read_at``, through which
+bytes are read a few at a time, so a file of any size is examined in constant memory. Nothing here
+raises for bad bytes either: every sequence of bytes gets a verdict.
 
 The API documents wav, mp3 and flac as output formats (ModelsLab docs, music-gen page), and links
 have been seen to lead to HTML, XML, JSON and base64 text instead, with HTTP 200. What is put in
@@ -29,8 +29,8 @@ HEAD = 4096
 def examine(read_at: ReadAt, size: int) -> Sound | NotSound:
     """Judge a file of ``size`` bytes, reading only what is needed of it.
 
-    A file cut before its sound begins (inside the header) is ``NotSound``, for neither its rate nor
-    its length can be told. NoResponse is sound: see :func:`is_silent`.
+    A file cut inside its header is ``NotSound``, because neither its rate nor its duration is
+    known. A silent file is a sound, too: see :func:`is_silent`.
     """
     found = begins(read_at(0, min(size, HEAD)))
     if isinstance(found, str):

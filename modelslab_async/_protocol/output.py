@@ -1,4 +1,4 @@
-"""The kinds of output that a job can be asked for, and what an examination says of a file."""
+"""The kinds of output that can be requested, and the result of examining a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attrs import frozen
 from .sound import Completeness, Piece, Sound
 
 Output: TypeAlias = Literal["audio", "text", "video", "image", "file"]
-"""``file`` is anything else: no more is known of it than that it is no page and no error."""
+"""``file`` is anything else: it is only checked not to be an HTML page or an error."""
 
 ENDINGS: dict[Output, tuple[str, ...]] = {
     "audio": (".wav", ".mp3", ".flac"),
@@ -18,17 +18,17 @@ ENDINGS: dict[Output, tuple[str, ...]] = {
     "image": (".png", ".jpg", ".webp", ".gif", ".avif", ".heic", ".tiff", ".bin"),
 }
 ENDINGS["file"] = (*dict.fromkeys(sum(ENDINGS.values(), ())), ".glb", ".zip", ".pdf")
-"""What the name of a file may end in, by what was asked for."""
+"""The possible file name extensions per kind of output."""
 
 
 @frozen
 class Content:
-    """What is no sound, as its bytes show it; it has the attributes that a `Sound` has.
+    """Content other than audio, with the same attributes as a `Sound`.
 
     Attributes:
-        extension: for its name, with the dot.
-        completeness: whether the bytes are all of it.
-        seconds: length of a video, if it says so.
+        extension: for the file name, with the dot.
+        completeness: whether the bytes are complete.
+        seconds: duration of a video; ``None`` if it does not state one.
     """
 
     extension: str
@@ -40,4 +40,4 @@ class Content:
 
 
 Judged: TypeAlias = Sound | Content
-"""What a file is that may be published, if something vouches for its being whole."""
+"""The content of a file that may be published if there is evidence that it is complete."""

@@ -1,7 +1,7 @@
-"""Read an answer: bytes in, one of six values out. Every wire quirk lives here, once.
+"""Parse a response body into one of six reply types. All quirks of the wire format are here.
 
-The reader is total: any bytes give a value, never an exception. It knows nothing of what was asked;
-what an answer means for a submit or for a poll is decided in `policy`.
+The parser is total: any bytes give a value, never an exception. It does not know the request;
+`_policy` decides what a reply means for a submit or for a poll.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .wording import Refusal as Refusal
 
 
 class Failure(enum.Enum):
-    """What the API says of a job that it does not give us."""
+    """Why the API gives no output for a job."""
 
     FAILED = "failed"
     TRY_AGAIN = "try again"
@@ -37,14 +37,14 @@ def _count(urls: tuple[str, ...]) -> str:
 
 @frozen
 class RemoteFile:
-    """One file that a job made, and everywhere it may lie.
+    """One output file of a job, with all its links.
 
     Attributes:
         urls: links in the order to try: ``output``, then ``proxy_links``, then ``future_links``.
-        job_id: the job that made it.
-        index: its place among the files of that job, from 0.
-        path: where the API is asked about that job, when it has named a place.
-        gives: what the job was asked for, which decides what may be saved.
+        job_id: of the job.
+        index: of the file among the job's files, from 0.
+        path: the path for polling the job; empty if unknown.
+        gives: the kind of output that was requested; only such content is saved.
     """
 
     urls: tuple[str, ...] = field(repr=_count)
@@ -56,23 +56,24 @@ class RemoteFile:
 
 @frozen
 class Links:
-    """Links of one answer, by the field they came in."""
+    """The links of one reply, by field."""
 
-    # Some "links" are the file itself, and others let whoever reads a log fetch it.
+    # Not in the repr: some "links" contain the file itself, and signed ones grant access to it.
     output: tuple[str, ...] = field(default=(), repr=_count)
     proxy: tuple[str, ...] = field(default=(), repr=_count)
     future: tuple[str, ...] = field(default=(), repr=_count)
 
     def merged(self, older: Links) -> Links:
-        """These links, and where a field is empty, what an older answer said."""
+        """Return these links; fields that are empty come from an older reply."""
         return Links(
             self.output or older.output, self.proxy or older.proxy, self.future or older.future
         )
 
     def files(self, job_id: str, path: str = "", gives: Output = "audio") -> tuple[RemoteFile, ...]:
-        """One file for each output; where there is none, for each link that may lead to one.
+        """Return one file per output; without outputs, one per proxy or future link.
 
-        Mirrors that are not as many as the outputs are left out: nobody can say which is whose.
+        A list of mirrors with another length than the outputs is ignored, since its links cannot be
+        matched to the outputs.
         """
         count = len(self.output) or max(len(self.proxy), len(self.future))
         mirrors = [links for links in (self.proxy, self.future) if len(links) == count]
@@ -85,7 +86,7 @@ class Links:
 
 @frozen(kw_only=True)
 class _Answer:
-    """What any readable answer may carry beside its meaning. ``status`` is the HTTP status."""
+    """The fields common to all readable replies. ``status`` is the HTTP status."""
 
     id: str | None = None
     track_id: str | None = None
@@ -96,7 +97,7 @@ class _Answer:
 
 @frozen(kw_only=True)
 class Ticket(_Answer):
-    """The job exists and is not finished. Answers a submit; some polls look like it too."""
+    """The job exists and is not finished: the reply to a submit, and to some polls."""
 
     id: str
     eta: float | None = None
@@ -105,14 +106,14 @@ class Ticket(_Answer):
 
 @frozen(kw_only=True)
 class Pending(_Answer):
-    """Not finished, says an answer that names no job: the documented answer to a poll."""
+    """Not finished, in a reply without a job id: the documented reply to a poll."""
 
     eta: float | None = None
 
 
 @frozen(kw_only=True)
 class Finished(_Answer):
-    """The job is done. ``links.output`` may still be empty: then it is not ready yet.
+    """The job has succeeded. If ``links.output`` is empty, its output is not ready yet.
 
     ``generation_time`` and ``audio_time`` are seconds.
     """
@@ -124,7 +125,7 @@ class Finished(_Answer):
 
 @frozen(kw_only=True)
 class Refused(_Answer):
-    """The request was turned away.
+    """The request was refused.
 
     ``retry_after`` is seconds, ``maximum`` queued requests, ``interval`` the seconds from one
     request to the next at the rate that is allowed.
@@ -432,9 +433,9 @@ def _excerpt(body: bytes) -> str:
 
 
 def _is_plain(body: bytes) -> bool:
-    """A page that happens to say so proves nothing, nor does a broken answer.
+    """Return whether a body is plain text: neither a page nor damaged JSON, which prove nothing.
 
-    A broken answer may be that of an accepted job, and repeat the words from its prompt.
+    A damaged reply may belong to an accepted job, and quote these words from its prompt.
     """
     return b"<" not in body and b"{" not in body
 

@@ -1,4 +1,4 @@
-"""Read `Retry-After`: how long a server wants us to stay away, in seconds."""
+"""Parse `Retry-After` headers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _MAX_DIGITS = 18  # 30 thousand million years; hundreds of digits would read as 
 
 
 def retry_after(header: str | None, now: float, *, date: str | None = None) -> float | None:
-    """Seconds that the header asks for, or ``None`` when it is absent or unreadable.
+    """Return the seconds that the header asks to wait, or ``None`` if it is absent or invalid.
 
     Args:
         header: a number of seconds, or a date in one of the three formats of RFC 9110.
-        now: seconds since the epoch by our clock. A date that has passed asks for 0.
-        date: the answer's own ``Date``. A server tells times by its own clock, however wrong, so
-            where this can be read, the wait is reckoned from it.
+        now: seconds since the epoch by our clock. A date in the past gives 0.
+        date: the response's ``Date``. If valid, the wait counts from it: the server's clock may be
+            wrong, but both dates are from the same one.
     """
     if header is None:
         return None
@@ -28,7 +28,7 @@ def retry_after(header: str | None, now: float, *, date: str | None = None) -> f
 
 
 def http_date(text: str) -> float | None:
-    """Seconds since the epoch, by one of the three formats of RFC 9110."""
+    """Parse a date in one of the three formats of RFC 9110 into seconds since the epoch."""
     try:
         when = parsedate_to_datetime(text)
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -39,5 +39,5 @@ def http_date(text: str) -> float | None:
 
 
 def max_or_none(*hints: float | None) -> float | None:
-    """The longest of several waits; a server that says it twice is obeyed twice."""
+    """Return the longest of several waits, or ``None`` if there is none."""
     return max((hint for hint in hints if hint is not None), default=None)

@@ -1,4 +1,4 @@
-"""What an examination of bytes says. Values only; `audio` examines."""
+"""The result types of examining audio; the code is in `audio`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TypeAlias
 from attrs import field, frozen
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]
-"""``read_at(offset, count)`` gives at most ``count`` bytes; fewer, or none, past the end."""
+"""``read_at(offset, count)`` returns at most ``count`` bytes; fewer, or none, past the end."""
 
 Piece: TypeAlias = bytes | range
-"""Bytes of ours, or a range of offsets in the file that was examined."""
+"""New bytes, or a range of offsets in the examined file."""
 
 
 class AudioFormat(enum.Enum):
@@ -29,20 +29,20 @@ class AudioFormat(enum.Enum):
 
 
 class Completeness(enum.Enum):
-    """How far the bytes vouch for their own length."""
+    """How far the content itself shows that it is complete."""
 
     EXACT = "exact"
-    """The format's own sizes or counts account for the sound up to its end."""
+    """The format's own sizes or counts match the sound up to its end."""
     STREAMING = "streaming"
-    """A size is left open and sound follows: something else must vouch."""
+    """The header states no size: other evidence is needed."""
     SHORT = "short"
-    """The format promises more than there is, or the last frame is cut."""
+    """The header states more than there is, or the last frame is cut."""
     LONG = "long"
-    """All that the format promises is there, and more: fine if something else vouches."""
+    """Everything that the header states is there, and more: other evidence is needed."""
     UNKNOWN = "unknown"
-    """The last frame is whole, and nothing says how many there should be."""
+    """The last frame is complete, but the number of frames is not stated."""
     UNJUDGED = "unjudged"
-    """Bytes of a format that nobody here can judge."""
+    """A format that this package cannot check."""
 
 
 @frozen
@@ -50,15 +50,14 @@ class Sound:
     """Bytes that are, or begin, a sound.
 
     Attributes:
-        seconds: length of the sound that is really there, or ``None`` when it cannot be told.
+        seconds: duration of the sound that is present, or ``None`` if unknown.
         sample_rate: frames per second.
-        completeness: whether the bytes are all of it.
-        declared_size: size of the whole file in bytes by its own account, ``None`` when it does
-            not say.
-        actual_size: size of the whole file in bytes.
-        note: what is odd about it, in a few words; empty when nothing is.
-        mended: the file with a header that other programs read too, piece by piece; empty when
-            they read it as it is. The samples are the same bytes.
+        completeness: whether the bytes are complete.
+        declared_size: the size of the file in bytes that its header states, or ``None``.
+        actual_size: the actual size of the file in bytes.
+        note: what is unusual about it, in a few words; may be empty.
+        mended: the pieces of the file with a header that other programs can read; empty if they
+            can read it unchanged. The samples are the same bytes.
     """
 
     format: AudioFormat
@@ -79,6 +78,6 @@ class Sound:
 
 @frozen
 class NotSound:
-    """Bytes that cannot be used as a sound. ``reason`` is our own words, never the bytes'."""
+    """Bytes that are not usable audio. ``reason`` is our own text, never part of the bytes."""
 
     reason: str

@@ -1,4 +1,4 @@
-"""Tell whether two answers are about the very same bytes (RFC 9110, sections 8.8 and 13.1.5)."""
+"""Decide whether two responses are of the same bytes (RFC 9110, sections 8.8 and 13.1.5)."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def strong_validator(etag: str | None, last_modified: str | None, date: str | No
 
 
 def is_same_version(validator: str | None, etag: str | None, last_modified: str | None) -> bool:
-    """Whether a part belongs to the version that ``validator`` was taken from.
+    """Return whether a partial response is of the version from which ``validator`` was taken.
 
-    A part that names no version does not: servers that know no ``If-Range`` ignore it, and send a
-    part of whatever is there now.
+    One without a validator is not: servers without ``If-Range`` support ignore it, and send a part
+    of the current version.
     """
     return validator is not None and validator in (etag, last_modified)
