@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from attrs import evolve
 
 from modelslab_async import ModelsLab, ModelsLabError, MusicGen
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
@@ -25,7 +26,7 @@ from modelslab_async.webhooks import SqliteInbox, WebhookReceiver
 from ..cli.test_cli import environment
 from ..support.batches import pieces
 from ..support.forking import forked
-from ..support.quick import SOON_GIVEN_UP, client_of, free_port
+from ..support.quick import POLL, SOON_GIVEN_UP, client_of, free_port
 from .canary import SINKS, Canary, Watch
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -156,7 +157,12 @@ async def test_no_sink_has_the_key(road: str, watch: Watch, tmp_path: Path) -> N
             told(tmp_path) as receiver,
             Sandbox(roads(canary.key)[road], key=canary.key) as box,
             client_of(
-                box, submit_timeout=1.0, timeout=2.0, download=SOON_GIVEN_UP, webhook=receiver
+                box,
+                submit_timeout=1.0,
+                timeout=2.0,
+                poll=evolve(POLL, patience=1.0),  # a lost answer waits so long for its webhook
+                download=SOON_GIVEN_UP,
+                webhook=receiver,
             ) as client,
         ):
             await User(client, watch, tmp_path).everything()
