@@ -37,7 +37,7 @@ async def test_a_sound_effect_is_generated_and_saved_like_music(tmp_path: Path) 
 @pytest.mark.parametrize("given", [{"prompt": "waltz"}, None, MusicGen, 5])
 async def test_what_is_no_request_is_refused_in_words(given: object) -> None:
     async with Sandbox() as box, client_of(box) as client:
-        with pytest.raises(RequestError, match="is no request"):
+        with pytest.raises(RequestError, match="neither a request nor a prompt"):
             await client.generate(given)  # type: ignore[call-overload]
 
 
