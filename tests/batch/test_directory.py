@@ -67,7 +67,7 @@ from ..support.quick import SOON_GIVEN_UP, client_of
 pytestmark = pytest.mark.anyio
 
 LOG = f"{LEDGER_NAME}-wal"
-ROWS = 8
+ROWS = 24  # more than can be done before the loss, however busy the machine is
 
 
 def wavs(directory: Path) -> int:
@@ -438,7 +438,13 @@ def put_back_an_older_state(out: Path, backup: Path) -> None:
     put_back_by_cp(out, backup)
 
 
+def put_back_for_a_group(out: Path, backup: Path) -> None:
+    put_back_by_cp(out, backup)
+    subprocess.run(["/bin/chmod", "-R", "g+rwX", str(out)], check=True)
+
+
 PUT_BACK = {
+    "cp over, then other modes": put_back_for_a_group,
     "in place": put_back_in_place,
     "cp over": put_back_by_cp,
     "cp over, times of now": put_back_with_the_times_of_now,
@@ -512,17 +518,13 @@ def test_t36_a_ledger_is_in_doubt_when_it_may_be_a_copy(
     assert is_in_doubt(rows=rows, known=known, now="inode 7", lost_steps=lost_steps) is doubt
 
 
-FILE = Stamp(changed=5, written=5, size=4096, mode=0o100600, owner=1000, group=1000)
+FILE = Stamp(changed=5, written=5, size=4096)
 CHANGES = {
     "nothing": ({}, False),
-    "written over by cp -a": ({"changed": 6}, True),
+    "written over by cp -a, or chmod, or both": ({"changed": 6}, True),
     "written over by cp": ({"changed": 6, "written": 6}, True),
     "an older file": ({"changed": 6, "written": 4}, True),
     "a shorter file": ({"changed": 6, "size": 1024}, True),
-    "chmod": ({"changed": 6, "mode": 0o100660}, False),
-    "chown": ({"changed": 6, "owner": 0}, False),
-    "chgrp": ({"changed": 6, "group": 0}, False),
-    "cp, then chmod": ({"changed": 7, "written": 6, "mode": 0o100660}, True),
 }
 
 
@@ -552,7 +554,7 @@ def test_t36_a_ledger_is_suspect_when_a_file_came_or_went_or_nothing_is_known(
     assert is_suspect(rows=rows, known=known, now=now) is suspect
 
 
-@pytest.mark.parametrize("files", ["no", [], [["a"] * 6] * 2, [[0] * 7] * 2])
+@pytest.mark.parametrize("files", ["no", [], [["a"] * 3] * 2, [[0] * 4] * 2])
 def test_t36_a_lock_file_that_says_nonsense_of_the_files_says_nothing(
     files: object, tmp_path: Path
 ) -> None:
@@ -628,11 +630,10 @@ def lists(box: Sandbox) -> int:
 
 @pytest.mark.parametrize("others", [True, False])
 @pytest.mark.parametrize(
-    ("touched", "looks"),
-    [(other_modes, False), (other_group, False), (same_modes, True), (a_link_for_a_while, True)],
+    "touched", [other_modes, other_group, same_modes, a_link_for_a_while], ids=lambda f: f.__name__
 )
-async def test_t36_other_rights_are_nothing_and_an_unknown_change_is_asked_about_once(
-    touched: Callable[[Path], None], looks: bool, others: bool, tmp_path: Path
+async def test_t36_a_change_of_the_ledger_between_two_runs_is_asked_about_once(
+    touched: Callable[[Path], None], others: bool, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     async with Sandbox(quick()) as box, client_of(box) as client:
@@ -642,7 +643,7 @@ async def test_t36_other_rights_are_nothing_and_an_unknown_change_is_asked_about
         touched(out)
         await begun(client, out, 3)
         looked = lists(box)
-        assert bool(looked) is looks
+        assert looked
         await begun(client, out, 4)
         assert lists(box) == looked
         await run(client, pieces(6), out, limits=Limits(max_jobs_total=6))

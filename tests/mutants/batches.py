@@ -330,7 +330,9 @@ MUTANTS = (
         "an_old_ledger_in_the_same_file_is_taken_for_the_present",
         of("batch/test_directory", "t36_an_old_state_without_the_rows_that_were_paid_for_since"),
         Patch(
-            "batch/_sqlite/identity.py", "return was.changed != now.changed and", "return False and"
+            "batch/_sqlite/identity.py",
+            "    return known != now\n",
+            "    return [file[1:] for file in known] != [file[1:] for file in now]\n",
         ),
     ),
     planted(

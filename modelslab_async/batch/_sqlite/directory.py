@@ -131,14 +131,7 @@ class Directory:
             about = self._look(name)
         except OSError:
             return Stamp()
-        return Stamp(
-            changed=about.st_ctime_ns,
-            written=about.st_mtime_ns,
-            size=about.st_size,
-            mode=about.st_mode,
-            owner=about.st_uid,
-            group=about.st_gid,
-        )
+        return Stamp(about.st_ctime_ns, about.st_mtime_ns, about.st_size)
 
     def sync(self) -> None:
         """Make the names in the directory durable."""

@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import os
 import struct
-from itertools import starmap
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -32,14 +31,19 @@ _GET_GENERATION: Final = 0x80007601 | struct.calcsize("l") << 16
 
 
 class Stamp(NamedTuple):
-    """What the file system says of a file, times in nanoseconds; all 0: it is not there."""
+    """What the file system says of a file, times in nanoseconds; all 0: it is not there.
+
+    Attributes:
+        changed: the inode's last change. Only this cannot be set: `cp -a` and `rsync -a` give a
+            file any other time they like. `chmod` and `chown` change it too, and a backup may be
+            restored before them, so they are no excuse.
+        written: the content's last change.
+        size: bytes.
+    """
 
     changed: int = 0
     written: int = 0
     size: int = 0
-    mode: int = 0
-    owner: int = 0
-    group: int = 0
 
 
 Stamps = tuple[Stamp, Stamp]
@@ -74,9 +78,9 @@ def is_in_doubt(*, rows: int, known: str | None, now: str, lost_steps: bool) -> 
 
 
 def is_suspect(*, rows: int, known: Stamps | None, now: Stamps) -> bool:
-    """Whether an old state may have been written over a ledger, in the same files.
+    """Return whether an older state may have been restored into the ledger's own files.
 
-    It is a reason to look for jobs, and none to stop.
+    If so, the account's list is read before anything is paid for; that alone stops no run.
 
     Args:
         rows: how many it has.
@@ -86,7 +90,7 @@ def is_suspect(*, rows: int, known: Stamps | None, now: Stamps) -> bool:
     """
     if known is None:
         return bool(rows)
-    return any(starmap(_may_be_written_over, zip(known, now, strict=True)))
+    return known != now
 
 
 def track_id_of(batch: str, row_id: str, payload_hash: str) -> int:
@@ -118,19 +122,6 @@ def copied(directory: Path, rows: int, trouble: ModelsLabError | None = None) ->
         "on in the original if there is one, or say that these rows are to be paid for from here "
         "(accept_copy=True)"
     )
-
-
-def _may_be_written_over(was: Stamp, now: Stamp) -> bool:
-    """Whether something else than `chmod` and `chown` has changed a file.
-
-    The lock file comes back with the rest, and `cp -a` and `rsync -a` give all files the times of
-    writing that it names. Only the time of change cannot be set; but other modes and owners change
-    it as well: volumes of a cluster get them on each mount.
-    """
-    if (was.written, was.size) != (now.written, now.size):
-        return True
-    has_other_rights = (was.mode, was.owner, was.group) != (now.mode, now.owner, now.group)
-    return was.changed != now.changed and not has_other_rights
 
 
 def _generation(fd: int) -> int:
