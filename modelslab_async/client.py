@@ -34,6 +34,7 @@ from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .batch._batch import Batch
+    from .batch._chosen import RowKey
     from .batch._ledger import Ledger
     from .batch._limits import Limits
     from .batch._manifest import RequestLike
@@ -281,6 +282,7 @@ class ModelsLab(OneShots):
         restrict_filenames: bool = False,
         limits: Limits | None = None,
         max_new_jobs: int | None = None,
+        only: Iterable[RowKey] | None = None,
         retry: Iterable[RowState] = (),
         retry_rows: Iterable[str] | None = None,
         retry_missing: bool = False,
@@ -305,6 +307,8 @@ class ModelsLab(OneShots):
             limits: what may be paid for, over all runs in this directory; the ledger stores them.
             max_new_jobs: the most jobs that this run may pay for; the other rows stay planned. 0:
                 only finish jobs that are already paid for.
+            only: the rows that this run may submit or retry, as ``[3, range(10, 21), "intro"]``:
+                numbers, ranges of numbers and ids; the other rows stay planned. ``None``: all.
             retry: states of rows to retry, each as a new paid job: ``rejected``, ``failed``, or
                 ``ambiguous``, which may pay twice. For ``output_lost`` only the files are looked
                 for again, for free.
@@ -326,6 +330,7 @@ class ModelsLab(OneShots):
         """
         # A late import: batches would double the import time, and not every program uses them.
         from .batch._batch import Batch, BatchSettings
+        from .batch._chosen import Chosen
         from .batch._runner import AHEAD
 
         room = self._max_jobs + AHEAD
@@ -338,6 +343,7 @@ class ModelsLab(OneShots):
             restrict_filenames=restrict_filenames,
             limits=limits,
             max_new_jobs=max_new_jobs,
+            only=None if only is None else Chosen(only),
             retry=several("retry", retry),
             retry_rows=None if retry_rows is None else several("retry_rows", retry_rows),
             retry_missing=retry_missing,

@@ -22,6 +22,7 @@ from .generate import generate
 from .reconcile import reconcile
 from .resume import resume
 from .sandbox import sandbox
+from .skip import skip
 from .status import status
 from .verify import verify
 from .voices import voices
@@ -85,7 +86,7 @@ for command in (
     *(demo, generate, fetch),
     *(_Later(name, short_help=about) for name, about in _ENDPOINTS.items()),
     voices,
-    *(batch, resume, status, verify, reconcile, webhook),
+    *(batch, resume, status, verify, reconcile, skip, webhook),
     *(balance, sandbox, doctor, config, completion),
 ):
     commands.add_command(command)

@@ -77,7 +77,7 @@ def _place(manifest: str, output: str | None) -> Path:
 
 
 def _warn_of_strange(console: Console, plan: Plan, directory: Path) -> None:
-    others = plan.unlisted - plan.dropped - plan.skipped
+    others = plan.unlisted - plan.dropped - (plan.skipped - plan.held)
     if others:
         console.warn(
             f"{directory} holds {others} rows that are not in this manifest; "

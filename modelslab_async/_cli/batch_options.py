@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,18 @@ class Amount(click.ParamType[Any]):
             self.fail(f"{value!r:.40} must be {error}", param, ctx)
 
 
+def row_words(values: Sequence[str]) -> tuple[str, ...] | None:
+    """Rows as they are named on a command line, with commas between them; ``None``: all.
+
+    Raises:
+        click.UsageError: there are commas and nothing else.
+    """
+    words = tuple(word for value in values for part in value.split(",") if (word := part.strip()))
+    if values and not words:
+        raise click.UsageError("no row is named")
+    return words or None
+
+
 MISSING = "missing"
 """The value of ``--retry`` for done rows whose file is missing or changed."""
 
@@ -70,6 +82,14 @@ _HOW = (
         type=click.IntRange(min=0),
         help="Most new jobs of this run; the other rows stay planned.  0: only finish the jobs "
         "that are paid for.",
+    ),
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="ROW,...",
+        callback=lambda _context, _option, values: row_words(values),
+        help="Send these rows alone: 1-100,205,intro; a row is its number or its id. The other "
+        "rows stay planned.",
     ),
     click.option(
         "--max-jobs-total",
@@ -113,7 +133,7 @@ _HOW = (
     click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed."),
 )
 _NAMES = (
-    *("template", "restrict_filenames", "limit", "max_jobs_total", "max_cost", "retry"),
+    *("template", "restrict_filenames", "limit", "only", "max_jobs_total", "max_cost", "retry"),
     *("webhook_url", "webhook_port", "accept_copy", "same_account", "dry_run", "yes", "no_input"),
 )
 # Options that a later run needs to do what this one would have done.
@@ -137,6 +157,7 @@ class BatchOptions:
         template: file name template; ``None``: the default.
         restrict_filenames: ASCII file names only.
         limit: jobs that this run may pay for; ``None``: no limit.
+        only: the rows that this run may send; ``None``: all.
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
         retry: states of rows that are tried again, or `MISSING`.
@@ -153,6 +174,7 @@ class BatchOptions:
     template: str | None
     restrict_filenames: bool
     limit: int | None
+    only: tuple[str, ...] | None
     max_jobs_total: int | None
     max_cost: Decimal | None
     retry: tuple[str, ...] = field(converter=tuple)

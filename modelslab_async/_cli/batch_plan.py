@@ -87,6 +87,7 @@ def make_plan(
         manifest,
         limits=options.limits(directory),
         max_new_jobs=options.limit,
+        only=options.only,
         retry=options.retried,
         retry_missing=options.retries_missing,
         template=options.template,
@@ -147,6 +148,8 @@ def changes_of(plan: Plan) -> list[str]:
     if plan.replaced:
         rows = plural(plan.replaced, "row")
         told.append(f"{rows} not sent yet and changed in the manifest: generated as it is now")
+    if plan.held:
+        told.append(f"{plural(plan.held, 'row')} skipped by hand: not generated")
     return told
 
 
@@ -168,6 +171,7 @@ def print_plan(plan: Plan, directory: Path, console: Console) -> None:
                 "cost": None if plan.price is None else float(plan.price),
                 "dropped": plan.dropped,
                 "replaced": plan.replaced,
+                "held": plan.held,
                 "manifest": preview_as_json(plan.preview) if plan.preview else None,
             }
         )

@@ -53,7 +53,7 @@ def run_batch(
     for line in changes_of(plan):
         console.warn(line)
     if not (plan.jobs or plan.left or plan.underway or options.retries_missing):
-        if plan.dropped:  # or the next `resume` would pay for them
+        if plan.alters:  # or the next `resume` would pay for what the manifest has no more
             anyio.run(_plan, directory, rows)
         return _over(directory, console, options, plan)
     options.connection.check()
@@ -154,6 +154,7 @@ class _Run:
                 restrict_filenames=options.restrict_filenames,
                 limits=self._plan.limits,
                 max_new_jobs=options.limit,
+                only=self._plan.only,
                 confirmed=self._plan.selection.fingerprint,
                 # Each sandbox run has its own key and port, but they all stand for one account.
                 same_account=options.same_account or options.connection.sandbox,

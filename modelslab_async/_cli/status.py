@@ -42,7 +42,10 @@ _ADVICE = {
     "failed": f"the server reports failure: {_AGAIN} --retry failed pays for new jobs",
     "output_lost": f"paid for, but no link worked: {_AGAIN} --retry output_lost{{unpaid}}, free",
     "abandoned": "abandoned by the user",
-    "skipped": "not sent, no longer in the manifest; add them again to generate them",
+    "skipped": (
+        "not sent: no longer in the manifest, or skipped by hand; to generate them, add them again "
+        "or {program} skip --undo {place} ROW"
+    ),
 }
 
 

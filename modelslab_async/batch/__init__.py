@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._batch import Batch
+    from ._chosen import RowKey, choose
     from ._ledger import Ledger
     from ._limits import Budget, Limits, amount
     from ._manifest import BadRow, Format, Reading, snapshot
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ._plan import Manifest, Plan, Preview, plan_batch
     from ._reconcile import Reconciler, UnmatchedJob
     from ._records import request_of
-    from ._rows import ErrorSummary, PlannedRow, Row, StateSummary, Step, StoredFile
+    from ._rows import ErrorSummary, KnownRow, PlannedRow, Row, StateSummary, Step, StoredFile
     from ._sqlite.reader import Reader, Runner, holds_batch, is_writable, runner_of
     from ._states import RowState, settled
     from ._verify import FaultKind, FileFault, verify_batch
@@ -37,6 +38,7 @@ __all__ = [
     "FaultKind",
     "FileFault",
     "Format",
+    "KnownRow",
     "Ledger",
     "Limits",
     "Manifest",
@@ -48,6 +50,7 @@ __all__ = [
     "Reading",
     "Reconciler",
     "Row",
+    "RowKey",
     "RowState",
     "Runner",
     "StateSummary",
@@ -57,6 +60,7 @@ __all__ = [
     "UnmatchedJob",
     "amount",
     "check_template",
+    "choose",
     "holds_batch",
     "is_writable",
     "plan_batch",
@@ -69,6 +73,7 @@ __all__ = [
 
 _MODULES = {
     "_batch": ("Batch",),
+    "_chosen": ("RowKey", "choose"),
     "_ledger": ("Ledger",),
     "_limits": ("Budget", "Limits", "amount"),
     "_manifest": ("BadRow", "Format", "Reading", "snapshot"),
@@ -77,7 +82,15 @@ _MODULES = {
     "_plan": ("Manifest", "Plan", "Preview", "plan_batch"),
     "_records": ("request_of",),
     "_reconcile": ("Reconciler", "UnmatchedJob"),
-    "_rows": ("ErrorSummary", "PlannedRow", "Row", "StateSummary", "Step", "StoredFile"),
+    "_rows": (
+        "ErrorSummary",
+        "KnownRow",
+        "PlannedRow",
+        "Row",
+        "StateSummary",
+        "Step",
+        "StoredFile",
+    ),
     "_sqlite.reader": ("Reader", "Runner", "holds_batch", "is_writable", "runner_of"),
     "_states": ("RowState", "settled"),
     "_verify": ("FaultKind", "FileFault", "verify_batch"),

@@ -24,10 +24,12 @@ from .._engine.aio import in_thread, wait_shielded
 from .._engine.filesystem import probe, takes_all_scripts
 from .._engine.session import Session
 from .._policy.error_mapping import submit_unknown
-from ..errors import ConfigurationError, LedgerError, LedgerMoved
+from .._text import plural
+from ..errors import ConfigurationError, LedgerError, LedgerMoved, LimitReached
 from . import _transitions as changes
 from ._account import check_account
 from ._arrivals import Arrivals
+from ._chosen import Chosen
 from ._confirmed import Selection
 from ._intake import CHUNK, chunks, plan_of, to_plan
 from ._ledger import Ledger
@@ -37,7 +39,7 @@ from ._naming import DEFAULT_TEMPLATE, check_template, longest_name
 from ._outcomes import Failed, Outcome
 from ._reconcile import Reconciler
 from ._records import decoded
-from ._results import RESULTS_NAME, Result, check_results_name, write_results
+from ._results import RESULTS_NAME, check_results_name, result_of, write_results
 from ._rows import PlannedRow, Row, StoredFile
 from ._runner import UNFINISHED, Runner
 from ._sqlite.reader import Reader
@@ -59,6 +61,7 @@ class BatchSettings:
         restrict_filenames: letters of other scripts than ASCII's are left out of names.
         limits: what may be paid for; what it leaves open is as the ledger says.
         max_new_jobs: what this run may pay for; ``None``: as much as the limits let it.
+        only: the rows that this run may submit; ``None``: all.
         retry: states of rows that are planned anew before the run, each as a new job; but of an
             ``output_lost`` one the file alone is looked for again.
         retry_rows: ids of the rows that ``retry`` is about; ``None``: all.
@@ -72,6 +75,7 @@ class BatchSettings:
     restrict_filenames: bool = False
     limits: Limits | None = None
     max_new_jobs: int | None = None
+    only: Chosen | None = None
     retry: frozenset[RowState] = frozenset()
     retry_rows: frozenset[str] | None = None
     retry_missing: bool = False
@@ -116,6 +120,7 @@ class Batch:
         self._room = room
         self._settings = settings
         self._retry = frozenset(map(_retriable, settings.retry))
+        self._not_chosen = 0
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -230,9 +235,7 @@ class Batch:
             if not isinstance(self._runner.stopped, LedgerError):
                 await reconciler.trust()
                 await self._resolve(reconciler, before)
-            async for row in self.ledger.each((RowState.AMBIGUOUS,)):
-                error = submit_unknown(row.error or "", row.track_id or "", None)
-                await self._report(Failed(id=row.id, row=row.seq, error=error))
+            await self._report_rest()
         try:
             await self.ledger.check()
         except LedgerMoved as error:
@@ -241,7 +244,10 @@ class Batch:
             if not self.ledger.place.is_stable:
                 return
         try:
-            await self.ledger.read(partial(_write_results, self.ledger.place.through))
+            through = self.ledger.place.through
+            await self.ledger.read(
+                lambda reader: write_results(through, map(result_of, reader.each()))
+            )
         except OSError as error:
             cure = "make room" if error.errno in (ENOSPC, EDQUOT) else "see to that"
             self._runner.stop(
@@ -250,6 +256,17 @@ class Batch:
                     f"ledger has it all: {cure}, then run the batch again"
                 )
             )
+
+    async def _report_rest(self) -> None:
+        """Report the rows that this run was not to send, and those whose jobs it did not find."""
+        if self._not_chosen:
+            rows = plural(self._not_chosen, "row was", "rows were")
+            self._runner.stop(
+                LimitReached(f"{rows} not chosen for this run; run the batch again to go on")
+            )
+        async for row in self.ledger.each((RowState.AMBIGUOUS,)):
+            error = submit_unknown(row.error or "", row.track_id or "", None)
+            await self._report(Failed(id=row.id, row=row.seq, error=error))
 
     async def _name_jobs(self) -> None:
         """A ledger that was removed ends with this process, and its jobs are known nowhere else."""
@@ -269,7 +286,7 @@ class Batch:
             await reconciler.run_out()
         among = self._settings.retry_rows
         async for row in self.ledger.each(self._retry):
-            if among is not None and row.id not in among:
+            if (among is not None and row.id not in among) or not self._chooses(row):
                 continue
             if row.state is RowState.OUTPUT_LOST:  # the job is there: its file alone is missing
                 await self.ledger.write(changes.ready(row.seq, row.handle or ""))
@@ -363,7 +380,14 @@ class Batch:
         while page := await self.ledger.page((RowState.PLANNED,), after=last, limit=CHUNK):
             for row in page:
                 last = row.seq
-                yield row
+                if self._chooses(row):
+                    yield row
+                else:
+                    self._not_chosen += 1
+
+    def _chooses(self, row: Row) -> bool:
+        only = self._settings.only
+        return only is None or only.holds(row.seq, row.id)
 
     async def _plan(self, rows: Iterable[PlannedRow], *, replaces: bool) -> None:
         planned = await self.ledger.plan(rows, replaces=replaces)
@@ -414,31 +438,3 @@ def _planned_now(reader: Reader) -> str:
     for row_id, payload_hash in reader.planned():
         selection.add(row_id, payload_hash)
     return selection.fingerprint
-
-
-def _write_results(directory: Path, reader: Reader) -> None:
-    write_results(directory, (result_of(row) for row in reader.each()))
-
-
-def result_of(row: Row) -> Result:
-    """What the ledger knows of a row, as the results file says it."""
-    _, fields = decoded(row.request)
-    ended = row.finished_at is not None and row.accepted_at is not None
-    is_done = row.state is RowState.DONE  # before, what is known of the file is only expected
-    return Result(
-        row=row.seq,
-        id=row.id,
-        job_id=row.job_id,
-        track_id=row.track_id,
-        prompt=row.prompt,
-        path=row.path if is_done else None,
-        seconds=row.seconds if is_done else None,
-        sha256=row.sha256 if is_done else None,
-        source_sha256=row.source_sha256 if is_done else None,
-        generation_time=row.generation_time,
-        waited=(row.finished_at or 0.0) - (row.accepted_at or 0.0) if ended else None,
-        polls=row.polls,
-        attempts=row.attempt,
-        error=None if is_done else row.error,
-        fields=fields,
-    )

@@ -151,6 +151,35 @@ class Ledger:
         """
         return await self._decide(key, lambda row: changes.replanned(row, "planned anew by hand"))
 
+    async def skip(self, keys: Iterable[int | str]) -> list[Row]:
+        """Never send these rows, whatever a manifest holds, until `unskip`; all of them or none.
+
+        Args:
+            keys: of rows that were not sent yet: their ``seq`` (int) or ``id`` (str).
+
+        Raises:
+            LedgerError: there is no such row, or it was sent; nothing is changed.
+        """
+        return await self._decide_all(keys, changes.held)
+
+    async def unskip(self, keys: Iterable[int | str]) -> list[Row]:
+        """Plan skipped rows again, all of them or none: the next run submits and pays for them.
+
+        Args:
+            keys: as for `skip`.
+
+        Raises:
+            LedgerError: as `skip`.
+        """
+        return await self._decide_all(keys, changes.unheld)
+
+    async def _decide_all(
+        self, keys: Iterable[int | str], decision: Callable[[Row], Sequence[Change]]
+    ) -> list[Row]:
+        seqs = list(dict.fromkeys([(await self.row(key)).seq for key in keys]))
+        await self.write_all([step for seq in seqs for step in decision(await self.row(seq))])
+        return [await self.row(seq) for seq in seqs]
+
     async def _decide(self, key: int | str, decision: Callable[[Row], Change]) -> Row:
         return await self.write(decision(await self.row(key)))
 

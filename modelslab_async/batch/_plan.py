@@ -5,7 +5,8 @@ Plain blocking code that reads only: a manifest, and the ledger of the directory
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from decimal import Decimal
 from difflib import get_close_matches
 from functools import partial
@@ -20,12 +21,13 @@ from .._text import safe_text
 from ..endpoints import Request
 from ..errors import RequestError
 from ._account import ORIGIN
+from ._chosen import Chosen, RowKey, choose
 from ._confirmed import Selection
 from ._limits import Limits
 from ._manifest import BadRow, Format, Reading, Report, Row, check_manifest, read_manifest
 from ._naming import DEFAULT_TEMPLATE, file_name
 from ._records import request_of
-from ._rows import PlannedRow
+from ._rows import KnownRow, PlannedRow
 from ._sqlite.reader import Reader, holds_batch
 from ._states import UNSENT, RowState, settled
 from ._strict import ROW_FIELDS
@@ -104,6 +106,9 @@ class Plan:
         replaced: rows of the manifest that were not sent yet, and are otherwise now.
         unsent: rows of the manifest that it knows, and that were not sent yet.
         dropped: rows of the directory that were not sent yet, and are not in the manifest.
+        held: rows of the manifest that were skipped by hand, and stay so.
+        corrected: those among them that the manifest has otherwise than the directory.
+        only: the rows that may be submitted, ids told from numbers; ``None``: all.
         retried: ids of rows that would be tried again: those of the manifest, where there is one.
         looked_for: those among them whose lost files alone shall be looked for again.
         missing: done rows whose files shall be downloaded again, as far as their sizes tell.
@@ -112,7 +117,8 @@ class Plan:
         preview: how the manifest was read.
         max_new_jobs: what the run may pay for; ``None``: as much as the limits let it.
         jobs, seconds, mb, cost: what would be paid for anew, and what that would come to.
-        left: rows that would stay planned for another run, because of ``max_new_jobs``.
+        left: rows that would stay planned for another run, because of ``max_new_jobs`` or
+            ``only``.
         selection: all rows that are to be paid for, in this run or another.
     """
 
@@ -125,6 +131,9 @@ class Plan:
     restored: int = 0
     unsent: int = 0
     dropped: int = 0
+    held: int = 0
+    corrected: int = 0
+    only: Sequence[RowKey] | None = None
     retried: set[str] = field(factory=set)
     looked_for: int = 0
     missing: int = 0
@@ -138,6 +147,7 @@ class Plan:
     preview: Preview | None = None
     selection: Selection = field(factory=Selection)
     _again: frozenset[RowState] = frozenset()
+    _chosen: Chosen | None = None
     _first: list[tuple[int, _Size]] = Factory(list)
     _untold: int = 0
 
@@ -159,7 +169,7 @@ class Plan:
     @property
     def alters(self) -> bool:
         """Whether the ledger does not hold the rows as the manifest does."""
-        return bool(self.added or self.replaced or self.restored or self.dropped)
+        return bool(self.added or self.replaced or self.restored or self.dropped or self.corrected)
 
     @property
     def underway(self) -> int:
@@ -172,9 +182,16 @@ class Plan:
         """Rows of the directory that the manifest does not hold."""
         return sum(self.counts.values()) - self.kept
 
+    def chooses(self, seq: int, row_id: str) -> bool:
+        """Whether the row may be submitted, as far as ``only`` goes."""
+        return self._chosen is None or self._chosen.holds(seq, row_id)
+
     def add(self, seq: int, row_id: str, payload_hash: str, request: Request) -> None:
         """The job of one more row would be paid for, if not too many with a lower number are."""
         self.selection.add(row_id, payload_hash)
+        if not self.chooses(seq, row_id):
+            self.left += 1
+            return
         estimate = request.estimate()
         cost = self.limits.price_of(request)
         size = float(estimate.seconds), estimate.megabytes, cost
@@ -201,6 +218,7 @@ def plan_batch(
     *,
     limits: Limits | None = None,
     max_new_jobs: int | None = None,
+    only: Iterable[RowKey] | None = None,
     retry: Iterable[RowState] = (),
     retry_missing: bool = False,
     template: str | None = None,
@@ -213,6 +231,8 @@ def plan_batch(
         manifest: its rows; ``None``: the directory's own, as a resumed run takes them.
         limits: what may be paid for.
         max_new_jobs: what the run may pay for; ``None``: as much as the limits let it.
+        only: the rows that may be submitted, by number, range or id; a text that is no id counts
+            as a number (``17``) or a range (``3-9``). ``None``: all.
         retry: states of rows that the run would try again; with a manifest, of its rows alone.
         retry_missing: the run would download missing and changed files again. It reads them all;
             here only their sizes are compared.
@@ -221,36 +241,62 @@ def plan_batch(
 
     Raises:
         RequestError: rows of the manifest cannot be used, or are not what they were; all of
-            them are named.
+            them are named. Or ``only`` names a row that is not there.
         LedgerError: the directory's ledger cannot be read.
     """
     again = frozenset(retry)
     plan = Plan(limits or Limits(), max_new_jobs, again=again)
     ascii_only = restrict_filenames or not UTF8_NAMES
     name_of = partial(file_name, template or DEFAULT_TEMPLATE, ascii_only=ascii_only)
-    if not holds_batch(directory):
-        if manifest is not None:
-            plan.preview = _take_in(plan, manifest, None, name_of)
-        return plan
-    with Reader.open(directory) as reader:
+    with Reader.open(directory) if holds_batch(directory) else nullcontext() as reader:
+        _choose(plan, only, _numbered(manifest, reader))
         if manifest is not None:
             plan.preview = _take_in(plan, manifest, reader, name_of)
-        plan.counts = reader.counts()
-        plan.paid_at = reader.meta().get(ORIGIN, "") if reader.is_paid_for() else None
-        if retry_missing:
-            plan.missing = sum(fault.kind.is_lost for fault in verify_batch(directory))
-        if manifest is not None:
-            plan.dropped = plan.counts[RowState.PLANNED] - plan.unsent
-        for row in reader.each(again | {RowState.PLANNED} if manifest is None else again):
-            if manifest is not None and row.id not in plan.retried:
-                continue
-            if row.state in again:
-                plan.retried.add(row.id)
-            if row.state is RowState.OUTPUT_LOST:
-                plan.looked_for += 1
-            else:
-                plan.add(row.seq, row.id, row.payload_hash, request_of(row))
+        if reader is not None:
+            _count(plan, reader, is_whole=manifest is not None)
+    if retry_missing and plan.counts:
+        plan.missing = sum(fault.kind.is_lost for fault in verify_batch(directory))
     return plan
+
+
+def _count(plan: Plan, reader: Reader, *, is_whole: bool) -> None:
+    """What the directory holds.
+
+    Args:
+        is_whole: a manifest has said already which of the rows are to be sent or tried again.
+    """
+    plan.counts = reader.counts()
+    plan.paid_at = reader.meta().get(ORIGIN, "") if reader.is_paid_for() else None
+    if is_whole:
+        plan.dropped = plan.counts[RowState.PLANNED] - plan.unsent
+    for row in reader.each(plan._again if is_whole else plan._again | {RowState.PLANNED}):
+        if row.state in plan._again:
+            if is_whole and row.id not in plan.retried:
+                continue
+            if not plan.chooses(row.seq, row.id):
+                continue
+            plan.retried.add(row.id)
+        if row.state is RowState.OUTPUT_LOST:
+            plan.looked_for += 1
+        else:
+            plan.add(row.seq, row.id, row.payload_hash, request_of(row))
+
+
+def _choose(plan: Plan, only: Iterable[RowKey] | None, rows: Iterable[tuple[int, str]]) -> None:
+    if only is not None:
+        plan.only = choose(only, rows)
+        plan._chosen = Chosen(plan.only)
+
+
+def _numbered(manifest: Manifest | None, reader: Reader | None) -> Iterator[tuple[int, str]]:
+    """Numbers and ids of the rows that the directory holds, and of those that it will hold."""
+    seq = 0
+    for seq, row_id in reader.ids() if reader else ():
+        yield seq, row_id
+    for row in manifest.rows() if manifest else ():
+        if isinstance(row, Row) and (reader is None or reader.planned_as(row.id) is None):
+            seq += 1
+            yield seq, row.id
 
 
 def _take_in(
@@ -293,25 +339,29 @@ def _compared(
     for row in rows:
         if isinstance(row, Row):
             known = None if reader is None else reader.planned_as(row.id)
-            seq = known[0] if known else last + plan.added + 1
+            seq = known.seq if known else last + plan.added + 1
             if known is None:
                 plan.added += 1
                 plan.add(seq, row.id, row.payload_hash, row.request)
             else:
-                _compare(plan, row, seq, known[1] == row.payload_hash, known[2])
+                _compare(plan, row, known)
             preview.add(row, seq, name_of)
         yield row
 
 
-def _compare(plan: Plan, row: Row, seq: int, is_same: bool, state: RowState) -> None:
+def _compare(plan: Plan, row: Row, known: KnownRow) -> None:
     """A row of the manifest that the directory knows."""
     plan.kept += 1
-    if state in UNSENT:
-        plan.add(seq, row.id, row.payload_hash, row.request)
-        plan.unsent += state is RowState.PLANNED
-        plan.restored += state is RowState.SKIPPED
+    is_same = known.payload_hash == row.payload_hash
+    if known.is_held:
+        plan.held += 1
+        plan.corrected += not is_same
+    elif known.state in UNSENT:
+        plan.add(known.seq, row.id, row.payload_hash, row.request)
+        plan.unsent += known.state is RowState.PLANNED
+        plan.restored += known.state is RowState.SKIPPED
         plan.replaced += not is_same
     elif not is_same:
         plan.changed.append(row.id)
-    elif state in plan._again:
+    elif known.state in plan._again and plan.chooses(known.seq, row.id):
         plan.retried.add(row.id)

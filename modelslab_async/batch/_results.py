@@ -19,6 +19,9 @@ from attrs import asdict, field, frozen
 
 from .._engine.filesystem import sync_directory
 from ..errors import LedgerError
+from ._records import decoded
+from ._rows import Row
+from ._states import RowState
 
 RESULTS_NAME: Final = "results.jsonl"
 
@@ -136,3 +139,27 @@ def _write(path: Path, results: Iterable[Result]) -> None:
             file.write(result_line(result))
         file.flush()
         os.fsync(file.fileno())
+
+
+def result_of(row: Row) -> Result:
+    """What the ledger knows of a row, as the results file says it."""
+    _, fields = decoded(row.request)
+    ended = row.finished_at is not None and row.accepted_at is not None
+    is_done = row.state is RowState.DONE  # before, what is known of the file is only expected
+    return Result(
+        row=row.seq,
+        id=row.id,
+        job_id=row.job_id,
+        track_id=row.track_id,
+        prompt=row.prompt,
+        path=row.path if is_done else None,
+        seconds=row.seconds if is_done else None,
+        sha256=row.sha256 if is_done else None,
+        source_sha256=row.source_sha256 if is_done else None,
+        generation_time=row.generation_time,
+        waited=(row.finished_at or 0.0) - (row.accepted_at or 0.0) if ended else None,
+        polls=row.polls,
+        attempts=row.attempt,
+        error=None if is_done else row.error,
+        fields=fields,
+    )

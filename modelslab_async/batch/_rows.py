@@ -54,6 +54,27 @@ class Planned:
     changed: tuple[str, ...] = ()
 
 
+HELD: Final = "SkippedByHand"
+"""``error_kind`` of a skipped row that stays so although its manifest holds it."""
+
+
+@frozen
+class KnownRow:
+    """What the ledger knows of a row that a manifest gives.
+
+    Attributes:
+        seq: its number.
+        payload_hash: as it was planned.
+        state: where it stands.
+        is_held: it is skipped until `Ledger.unskip`.
+    """
+
+    seq: int
+    payload_hash: str
+    state: RowState = field(converter=RowState)
+    is_held: bool = field(converter=bool)
+
+
 @frozen
 class Row:
     """A row as the ledger knows it. Instants are seconds since the epoch, UTC.

@@ -7,7 +7,7 @@
                   |              |          '-> submitted (fresh links asked for)
                   |              |-> failed -> planned (on request: a new job)
                   |              '-> detached -> submitted | ready | failed | abandoned
-                  |-> planned (proof that no job exists) <-> skipped (not in the manifest)
+                  |-> planned (proof that no job exists) <-> skipped (dropped or by hand)
                   |-> ready (finished at once)
                   |-> rejected -> planned (on request)
                   '-> ambiguous -> submitted | planned (an operator pays again) | abandoned
@@ -50,7 +50,7 @@ class RowState(enum.StrEnum):
     ABANDONED = "abandoned"
     """An operator gave up finding out what became of it."""
     SKIPPED = "skipped"
-    """It was not sent, and its manifest does not hold it any more: it is not generated."""
+    """It was not sent, and is not generated: its manifest no longer holds it, or `Ledger.skip`."""
 
 
 _S = RowState

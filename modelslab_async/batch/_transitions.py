@@ -12,8 +12,8 @@ from typing import Any, Final
 from attrs import Factory, evolve, field, frozen
 
 from ..errors import LedgerError
-from ._rows import COLUMNS, FILE_COLUMNS, Row, Storable, message
-from ._states import RowState, check
+from ._rows import COLUMNS, FILE_COLUMNS, HELD, Row, Storable, message
+from ._states import UNSENT, RowState, check
 
 _S = RowState
 _NEVER_SET: Final = frozenset({"seq", "id", "state", "request", "payload_hash", "updated_at"})
@@ -203,10 +203,41 @@ def replanned(row: Row, note: str) -> Change:
     return Change(row.seq, _S.PLANNED, values, (), message(f"{note}; {before}"), from_states)
 
 
-def skipped(row: int, note: str) -> Change:
+def skipped(row: int, note: str, *, kind: str = "Skipped") -> Change:
     """A row that was not sent is not wanted any more."""
-    values: dict[str, Storable] = {"error_kind": "Skipped", "error": message(note)}
+    values: dict[str, Storable] = {"error_kind": kind, "error": message(note)}
     return Change(row, _S.SKIPPED, values, (), message(note))
+
+
+def held(row: Row) -> list[Change]:
+    """The steps to a row that is not sent, whatever its manifest holds.
+
+    Raises:
+        LedgerError: it was sent.
+    """
+    _check_unsent(row)
+    if row.error_kind == HELD:
+        return []
+    back = [wanted_again(row.seq, "to be skipped by hand")] if row.state is _S.SKIPPED else []
+    return [*back, skipped(row.seq, "skipped by hand", kind=HELD)]
+
+
+def unheld(row: Row) -> list[Change]:
+    """The steps to a row that is to be sent after all.
+
+    Raises:
+        LedgerError: it was sent.
+    """
+    _check_unsent(row)
+    return [wanted_again(row.seq, "skipped no more")] if row.state is _S.SKIPPED else []
+
+
+def _check_unsent(row: Row) -> None:
+    if row.state not in UNSENT:
+        raise LedgerError(
+            f"row {row.id} is {row.state}: only rows that were not sent yet can be skipped; "
+            "nothing was changed"
+        )
 
 
 def wanted_again(row: int, note: str) -> Change:

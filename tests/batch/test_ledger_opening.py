@@ -14,7 +14,8 @@ import pytest
 
 from modelslab_async.batch._ledger import Ledger
 from modelslab_async.batch._sqlite import location as place
-from modelslab_async.batch._sqlite.reader import LEDGER_NAME, Reader, explained
+from modelslab_async.batch._sqlite.advice import explained
+from modelslab_async.batch._sqlite.reader import LEDGER_NAME, Reader
 from modelslab_async.batch._sqlite.store import Store
 from modelslab_async.batch._states import RowState
 from modelslab_async.errors import LedgerError

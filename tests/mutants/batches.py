@@ -219,14 +219,14 @@ MUTANTS = (
             "batch/test_follows",
             "m09_a_removal_holds_though_nothing_else_is_left_to_do",
         ),
-        Patch("_cli/batch_run.py", "        if plan.dropped:", "        if not plan.dropped:"),
+        Patch("_cli/batch_run.py", "        if plan.alters:", "        if not plan.alters:"),
     ),
     planted(
         "replaces_what_was_sent",
         of("batch/test_follows", "m09_requests_that_come_one_by_one_replace_nothing"),
         Patch(
             "batch/_sqlite/store.py",
-            "            elif replaces and state in UNSENT:\n",
+            "            elif replaces and known.state in UNSENT:\n",
             "            elif True:\n",
         ),
     ),

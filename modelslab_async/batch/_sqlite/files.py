@@ -7,10 +7,11 @@ import os
 import sqlite3
 from typing import Final
 
+from .advice import explained
 from .directory import LOCK_NAME, Directory
 from .identity import Stamps, identity_of
 from .location import Lock, check_ownership, kind_of, open_private
-from .reader import LEDGER_NAME, explained
+from .reader import LEDGER_NAME
 
 _LOG_NAME: Final = f"{LEDGER_NAME}-wal"
 _SIDE_NAMES: Final = (_LOG_NAME, f"{LEDGER_NAME}-shm")

@@ -23,15 +23,27 @@ from attrs import frozen
 
 from ..._text import safe_text
 from ...errors import LedgerError
-from .._rows import COLUMNS, ErrorSummary, Row, StateSummary, Step, StoredFile, storable
+from .._rows import (
+    COLUMNS,
+    HELD,
+    ErrorSummary,
+    KnownRow,
+    Row,
+    StateSummary,
+    Step,
+    StoredFile,
+    storable,
+)
 from .._states import RowState
 from .._transitions import ELSEWHERE
+from .advice import explained
 from .directory import LOCK_NAME
 from .schema import version_of
 
 LEDGER_NAME: Final = "ledger.sqlite3"
 _TRIES: Final = 5
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
+_KNOWN: Final = "SELECT seq, payload_hash, state, error_kind IS ? FROM rows WHERE id = ?"
 _PAGE: Final = _ALL + "state = ? AND seq > ?"
 _IS_PAID: Final = "t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')"
 _PAID: Final = f"""
@@ -74,43 +86,7 @@ SELECT max(CAST(job_id AS INTEGER)) FROM rows WHERE job_id GLOB '[0-9]*' AND fam
 AND NOT EXISTS (SELECT 1 FROM rows WHERE state = 'ambiguous')
 AND NOT EXISTS (SELECT 1 FROM transitions WHERE row = seq AND note LIKE :elsewhere)
 """
-DAMAGED: Final = (
-    "keep a copy of all ledger files, for nothing else knows what is paid for. When a backup is "
-    "put in its place, rows that may have been paid for since are asked about before they are sent"
-)
 _MEMORY: Final = "/dev/shm"  # noqa: S108 - the directory gets a name that nobody else has
-_LACKING: Final = (
-    "a ledger needs locks and memory that processes share, and the file system does not give them: "
-    "copy the whole directory to another disk, then run there"
-)
-_ADVICE: Final = {
-    "SQLITE_IOERR_LOCK": _LACKING,
-    "SQLITE_IOERR_RDLOCK": _LACKING,
-    "SQLITE_IOERR_SHMLOCK": _LACKING,
-    "SQLITE_IOERR_SHMMAP": _LACKING,
-    "SQLITE_IOERR_SHMOPEN": _LACKING,
-    "SQLITE_IOERR_SHMSIZE": _LACKING,
-    "SQLITE_FULL": "the disk is full: make room, then run the same command again",
-    "SQLITE_BUSY": "another program holds it: close that program, then run again",
-    "SQLITE_LOCKED": "another program holds it: close that program, then run again",
-    "SQLITE_READONLY": "it cannot be written to: look at its permissions and at the mount",
-    "SQLITE_CANTOPEN": (
-        "it cannot be opened: look at the directory and its permissions, and at the length of its "
-        "path, of which SQLite takes some 490 bytes"
-    ),
-    "SQLITE_IOERR": "the disk fails: copy the whole directory to another disk, then run there",
-    "SQLITE_CORRUPT": f"it is damaged: {DAMAGED}",
-    "SQLITE_NOTADB": f"it is not a ledger, or a damaged one: {DAMAGED}",
-}
-
-
-def explained(error: sqlite3.Error | MemoryError, doing: str) -> LedgerError:
-    """What SQLite reports, with what to do about it."""
-    name = str(getattr(error, "sqlite_errorname", type(error).__name__))
-    family = "_".join(name.split("_")[:2])
-    otherwise = "nothing more is written; keep a copy of the ledger's files"
-    advice = _ADVICE.get(name) or _ADVICE.get(family, otherwise)
-    return LedgerError(f"the ledger failed while {doing} ({error}, {name}); {advice}")
 
 
 class Reader:
@@ -171,11 +147,14 @@ class Reader:
             raise LedgerError(f"the batch has no row {key!r}")
         return found
 
-    def planned_as(self, row_id: str) -> tuple[int, str, RowState] | None:
-        """The ``seq`` of the row with an id, the hash of what is sent for it, and its state."""
-        query = "SELECT seq, payload_hash, state FROM rows WHERE id = ?"
-        found = self.db.execute(query, (storable(row_id),)).fetchone()
-        return None if found is None else (int(found[0]), str(found[1]), RowState(found[2]))
+    def planned_as(self, row_id: str) -> KnownRow | None:
+        """What is known of the row with an id."""
+        found = self.db.execute(_KNOWN, (HELD, storable(row_id))).fetchone()
+        return None if found is None else KnownRow(*found)
+
+    def ids(self) -> Iterator[tuple[int, str]]:
+        """Number and id of all rows."""
+        return iter(self.db.execute("SELECT seq, id FROM rows ORDER BY seq"))
 
     def last_seq(self) -> int:
         """The ``seq`` of the last row, 0 while there is none."""

@@ -22,6 +22,7 @@ from .. import _transitions as changes
 from .._fallback_log import Rescue
 from .._rows import (
     FILE_COLUMNS,
+    KnownRow,
     Planned,
     PlannedRow,
     Row,
@@ -33,11 +34,12 @@ from .._rows import (
 )
 from .._states import UNSENT, RowState
 from .._transitions import Change, duplicate_job_id, fit, recovered
+from .advice import DAMAGED, explained
 from .directory import Directory
 from .files import Files
 from .identity import IDENTITY, Stamps, copied, is_in_doubt, is_suspect
 from .location import UNSURE, Lock, leave_lock, make_directory
-from .reader import DAMAGED, Reader, explained
+from .reader import Reader
 from .schema import VERSION, create, migrate, version_of
 
 _ORPHANS: Final = 500
@@ -238,14 +240,14 @@ class Store(Reader):
             if self._insert(row):
                 added += 1
                 continue
-            seq, payload_hash, state = self._known(row, last)
-            given.add(seq)
-            if payload_hash == storable(row.payload_hash):
+            known = self._known(row, last)
+            given.add(known.seq)
+            if known.payload_hash == storable(row.payload_hash):
                 kept += 1
-                if state is RowState.SKIPPED:
-                    self.apply(changes.wanted_again(seq, "it was given again"))
-            elif replaces and state in UNSENT:
-                self._replace(row, seq, state)
+                if known.state is RowState.SKIPPED and not known.is_held:
+                    self.apply(changes.wanted_again(known.seq, "it was given again"))
+            elif replaces and known.state in UNSENT:
+                self._replace(row, known)
                 replaced += 1
             else:
                 changed.append(row.id)
@@ -338,22 +340,23 @@ class Store(Reader):
         except sqlite3.IntegrityError as error:
             raise _same_track_id(row) from error
 
-    def _known(self, row: PlannedRow, last: int) -> tuple[int, str, RowState]:
+    def _known(self, row: PlannedRow, last: int) -> KnownRow:
         known = self.planned_as(row.id)
-        if known is None or known[0] > last:
+        if known is None or known.seq > last:
             raise LedgerError(f"two rows have the id {row.id!r}; nothing was planned")
         return known
 
-    def _replace(self, row: PlannedRow, seq: int, state: RowState) -> None:
+    def _replace(self, row: PlannedRow, known: KnownRow) -> None:
         """Give a row that was not sent its new version; the history says so."""
-        if state is RowState.PLANNED:
-            self.apply(changes.skipped(seq, "it was given otherwise"))
+        if known.state is RowState.PLANNED:
+            self.apply(changes.skipped(known.seq, "it was given otherwise"))
         texts = (request_text(row), row.payload_hash, row.prompt, own_track_id(row))
         try:
-            self.db.execute(_REPLACE, (*map(storable, texts), seq))
+            self.db.execute(_REPLACE, (*map(storable, texts), known.seq))
         except sqlite3.IntegrityError as error:
             raise _same_track_id(row) from error
-        self.apply(changes.wanted_again(seq, "in its new version"))
+        if not known.is_held:
+            self.apply(changes.wanted_again(known.seq, "in its new version"))
 
     def _skip_others(self, given: set[int], last: int) -> int:
         query = "SELECT seq FROM rows WHERE state = 'planned' AND seq <= ?"

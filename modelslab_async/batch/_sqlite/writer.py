@@ -19,8 +19,8 @@ from attrs import field, frozen
 from ..._engine.aio import in_thread, lacks_thread
 from ...errors import LedgerError
 from .._transitions import Change
+from .advice import explained
 from .directory import Directory
-from .reader import explained
 from .store import Store
 
 _log = logging.getLogger("modelslab_async.batch")
