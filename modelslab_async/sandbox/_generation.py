@@ -147,11 +147,10 @@ class Generation:
         if 1 < turn - empty <= 1 + scenario.flap_polls:
             return shapes.pending(scenario)
         answer = shapes.success(shown, scenario, links, self._output(scenario, job, links))
-        return (
-            {**answer, "meta": shapes.meta(job, scenario, links.output)}
-            if scenario.fetch_meta
-            else answer
-        )
+        if not scenario.fetch_meta:
+            return answer
+        echo = {**shapes.meta(job, scenario, links.output), "track_id": job.track_id}
+        return {**answer, "meta": echo}
 
     def _output(self, scenario: Scenario, job: Job, links: Links) -> object:
         return self._tickets.output(job, scenario, links)

@@ -22,9 +22,9 @@ def with_window(
 ) -> Handle:
     """The handler of the API host, and behind it `GET /sandbox/book` and `/sandbox/files/ID`.
 
-    The book is `{"balance", "peak_queue", "debits": [[id, amount]], "jobs": [{"id", "track_id",
-    "prompt", "state"}], "requests": {"METHOD /path": count}}`; a file is the exact bytes that
-    the finished file of a job must have.
+    The book is `{"balance", "peak_queue", "debits": [[id, amount]], "jobs": [{"id", "path",
+    "track_id", "prompt", "state"}], "requests": {"METHOD /path": count}}`; `path` is that of the
+    submit. A file is the exact bytes that the finished file of a job must have.
     """
 
     async def answer(x: RequestContext, path: str) -> Answer | None:
@@ -56,7 +56,13 @@ def summary(book: AccountBook) -> dict[str, object]:
         "peak_queue": book.peak_queue,
         "debits": book.debits,
         "jobs": [
-            {"id": job.id, "track_id": job.track_id, "prompt": job.prompt, "state": job.state}
+            {
+                "id": job.id,
+                "path": job.path,
+                "track_id": job.track_id,
+                "prompt": job.prompt,
+                "state": job.state,
+            }
             for job in book.jobs.values()
         ],
         "requests": requests,

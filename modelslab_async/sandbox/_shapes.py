@@ -209,7 +209,7 @@ def meta(job: Job, scenario: Scenario, file_url: str) -> dict[str, Any]:
         "sampling_rate": job.sample_rate,
         "temp": _yes_no(job.temp, scenario),
     }
-    echoed = ("duration", "output_format", "bitrate", "track_id", "webhook")
+    echoed = ("duration", "output_format", "bitrate")
     fields |= {name: sent[name] for name in echoed if name in sent}
     if scenario.seed_above_2_31:
         fields["seed"] = BIG_SEED

@@ -476,6 +476,7 @@ async def test_another_process_can_look_into_the_book() -> None:
     assert book["debits"] == [[job_id, 0.01]]
     assert book["jobs"][0] | {"state": ""} == {
         "id": job_id,
+        "path": "/api/v6/voice/music_gen",
         "track_id": 7,
         "prompt": "bells",
         "state": "",

@@ -197,6 +197,27 @@ async def test_every_submit_can_answer_the_first_job_s_id() -> None:
     assert len(box.book.jobs) == 2
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (SUBMIT, SHORT),
+        (
+            "/api/v6/voice/text_to_speech",
+            {"prompt": "hello", "voice_id": "tara", "language": "hindi"},
+        ),
+    ],
+)
+async def test_a_fetch_can_echo_the_track_id_that_a_ticket_leaves_out(
+    path: str, fields: dict[str, Any]
+) -> None:
+    scenario = Scenario(fetch_meta=True, generation_seconds=0)
+    async with Sandbox(scenario=scenario) as box, Caller(box) as call:
+        _, ticket = await call.post(path, **fields, track_id=7)
+        done = await call.fetch(ticket["id"])
+    assert not {"track_id", "webhook"} & set(ticket["meta"])
+    assert done["meta"]["track_id"] == 7
+
+
 async def test_a_success_can_flap_back_to_processing() -> None:
     """P12."""
     scenario = Scenario(flap_polls=2, generation_seconds=0)

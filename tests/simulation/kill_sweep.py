@@ -25,14 +25,15 @@ import time
 import urllib.request
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from modelslab_async import DownloadPolicy, ModelsLab, MusicGen, PollPolicy
+from modelslab_async import DownloadPolicy, ModelsLab, MusicGen, PollPolicy, Request
 from modelslab_async._engine import filesystem
+from modelslab_async._engine.events import Observer
 from modelslab_async.batch._sqlite.reader import Reader
 from modelslab_async.batch._states import RowState
 
@@ -57,10 +58,14 @@ class Box:
 
     def jobs(self, name: str) -> Counter[str]:
         """How many jobs each prompt of a batch has; each of them is one debit."""
+        prompts = self.paid("prompt").items()
+        return Counter({prompt: n for prompt, n in prompts if prompt.startswith(f"{name} ")})
+
+    def paid(self, by: str) -> Counter[str]:
+        """How many jobs there are, by their `prompt` or `path`; each of them is one debit."""
         book = json.loads(self.ask("/sandbox/book"))
         assert sorted(job["id"] for job in book["jobs"]) == sorted(i for i, _ in book["debits"])
-        prompts = (job["prompt"] for job in book["jobs"])
-        return Counter(prompt for prompt in prompts if prompt.startswith(f"{name} "))
+        return Counter(job[by] for job in book["jobs"])
 
 
 @contextlib.contextmanager
@@ -90,9 +95,11 @@ class Trial:
     name: str
     rows: int
     submit_timeout: float = 5.0
+    max_jobs: int = 15
+    observer: Observer | None = None
 
     @property
-    def requests(self) -> list[MusicGen]:
+    def requests(self) -> Sequence[Request]:
         prompts = (f"{self.name} {number}" for number in range(1, self.rows + 1))
         return [MusicGen(prompt, max_new_token=256, sampling_rate=10000) for prompt in prompts]
 
@@ -107,10 +114,11 @@ class Trial:
         client = ModelsLab(
             self.box.key,
             base_url=self.box.url,
-            max_jobs=15,
+            max_jobs=self.max_jobs,
             poll=POLL,
             download=DOWNLOAD,
             submit_timeout=self.submit_timeout,
+            observer=self.observer,
         )
         async with (
             client,
@@ -123,20 +131,28 @@ class Trial:
         with Reader.open(self.directory) as reader:
             return Counter({state: n for state, n in reader.counts().items() if n})
 
+    def paid(self) -> Counter[str]:
+        """How many jobs the account has of each request, by what tells requests apart."""
+        return self.box.jobs(self.name)
+
+    def wanted(self) -> Counter[str]:
+        """One of each."""
+        return Counter(request.title for request in self.requests)
+
     def judge(self) -> int:
         """See that all is as it must be; say how many rows had to be told to be paid for again.
 
         A row that was killed between its intent and its submit cannot be told from one whose
         answer was lost, except that the account has no job of it: only such rows may be left.
         """
-        jobs = self.box.jobs(self.name)
+        jobs = self.paid()
         assert max(jobs.values(), default=1) == 1, jobs.most_common(3)
         left = self.rows - jobs.total()
         wanted = {RowState.DONE: jobs.total(), RowState.AMBIGUOUS: left}
         assert self.states() == Counter({state: n for state, n in wanted.items() if n})
         if left:
             assert in_child(lambda: self.run(retry=(RowState.AMBIGUOUS,))) == 0
-        assert self.box.jobs(self.name) == Counter(r.prompt for r in self.requests)
+        assert self.paid() == self.wanted()
         self._judge_files()
         return left
 
