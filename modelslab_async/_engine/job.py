@@ -111,7 +111,6 @@ class Job:
         id: the server's id, as text; empty for a job that finished at once and has no id.
         track_id: as it was sent; ``None`` if the job was resumed by its id alone.
         eta: the server's estimate of its duration in seconds; ``None`` if there is none.
-        has_webhook: whether our receiver gets a delivery when it ends.
         path: the path for polling it.
         identity: the family of that path, and the id: each family numbers its jobs separately.
         gives: the kind of output that was requested.
@@ -129,12 +128,10 @@ class Job:
         kind: object = None,
         state: PollState | None = None,
         eta: float | None = None,
-        has_webhook: bool = False,
         sent: tuple[str, ...] = (),
         gives: Output = "audio",
     ) -> None:
         self._watcher = watcher
-        self.has_webhook = has_webhook
         self.id = id
         self.track_id = track_id
         self.kind = kind

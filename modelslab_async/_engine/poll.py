@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from .._policy.durations import DurationModel, fallback
+from .._policy.durations import DurationModel
 from .._policy.poll import (
     Finish,
     NoReply,
@@ -66,7 +66,7 @@ class Poller:
         timeout: float | None,
         probe: Callable[[str, Output], Awaitable[bool]],
         spawn: Callable[[Coroutine[Any, Any, None]], object],
-        left_queue: Callable[[Job], None],
+        left_queue: Callable[[], None],
         events: Events,
     ) -> None:
         self.loop = asyncio.get_running_loop()
@@ -80,8 +80,6 @@ class Poller:
         self._events = events
         self.watch_started = Signal()
         """Notified when the poller starts to watch a job."""
-        self.trusts_webhooks = False
-        """Whether webhooks have been seen to arrive, so that polling is only the fallback."""
         self._rate_limiter = RateLimiter(policy.rate)
         self._watched: dict[tuple[str, str], Job] = {}
         self._by_track: dict[str, Job] = {}
@@ -188,7 +186,7 @@ class Poller:
             else:
                 self._report(EventKind.FAILED, job, reason=safe_text(job.snapshot.message))
             if job.was_queued and job.status in (JobStatus.SUCCESS, JobStatus.FAILED):
-                self._left_queue(job)
+                self._left_queue()
 
     async def _watch_stalls(self) -> None:
         """While jobs are watched, detect that this process was stopped, and extend deadlines.
@@ -210,17 +208,9 @@ class Poller:
         """Update the job's schedule from the durations of other jobs."""
         if job.kind is None:
             return
-        ended_by_webhook = job.has_webhook and self.trusts_webhooks
-        probe = job.state.probe and not ended_by_webhook
+        probe = job.state.probe
         schedule = self.durations.schedule(job.kind, job.eta, probe=probe)
-        if ended_by_webhook:
-            schedule = fallback(schedule, self.policy.growth)
         job.set_schedule(schedule, probe=probe)
-
-    def distrust_webhooks(self) -> None:
-        """Poll as if there were no webhooks, until one is seen to arrive."""
-        self.trusts_webhooks = False
-        self._spawn(self._replan())
 
     def _observe_duration(self, job: Job, asked_at: float, *, ended_by_webhook: bool) -> None:
         """Record how long a job took, and reschedule the others if that is informative."""

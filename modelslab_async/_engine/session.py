@@ -98,7 +98,7 @@ class Session:
             timeout=timeout,
             probe=self.downloader.probe,
             spawn=self._spawn,
-            left_queue=self._left_queue,
+            left_queue=slots.ended,
             events=events,
         )
         if webhook is not None:
@@ -247,11 +247,6 @@ class Session:
             state=PollState(self.loop.time(), resumed=True, deadline=self.loop.time()),
             **known,
         )
-
-    def _left_queue(self, job: Job) -> None:
-        self.slots.ended()
-        if self.deliveries is not None:
-            self.deliveries.ended(job)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Start a task that is cancelled, at the latest, when the client closes."""

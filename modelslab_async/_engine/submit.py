@@ -327,8 +327,6 @@ class Submitter:
                 probe=probe,
                 deadline=self._poller.deadline(),
             ),
-            has_webhook=self._deliveries is not None
-            and self._deliveries.has_webhook(submission.fields, submission.track_id),
             sent=tuple(texts(submission.fields)),
             gives=submission.request.gives,
         )

@@ -1,16 +1,14 @@
 """Match webhook deliveries to jobs. A delivery is a hint: it only says when to poll.
 
-So a forged or repeated delivery costs one poll at most. Until a delivery has shown that webhooks
-arrive, jobs are polled as if there were none; the same holds again after one is missed. In between,
-polls are only a fallback: a lost delivery delays the end of a job by at most a quarter of its age
-(`PollPolicy.growth`). Polling as usual would cost all the requests that webhooks save. A delivery
-may arrive at another process, so a shared inbox is checked while jobs wait.
+So a forged or repeated delivery costs one poll at most. Jobs are polled as if there were no
+webhooks, because a schedule with fewer polls would notice later that a delivery was lost. A
+delivery may arrive at another process, so a shared inbox is checked while jobs wait.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -37,9 +35,6 @@ _MAX_CHECK_INTERVAL = 30.0
 
 _INBOX_TIMEOUT = 10.0
 """Seconds that an inbox may take to respond."""
-
-_MISSED_AFTER = 5.0
-"""Seconds after the end of a job until its missing delivery counts as lost."""
 
 
 class Deliveries:
@@ -75,18 +70,9 @@ class Deliveries:
         """Unsubscribe from the receiver."""
         self._unsubscribe()
 
-    def has_webhook(self, fields: Mapping[str, Any], track_id: int | str) -> bool:
-        """Return whether the job of a request will be delivered to this receiver."""
-        return "webhook" in fields and fields["webhook"] == self.url_for(track_id)
-
     def accepted(self, job: Job) -> None:
         """Check the inbox for a new job: its delivery may have overtaken the submit's response."""
         self._spawn(self._check_inbox(job))
-
-    def ended(self, job: Job) -> None:
-        """Note the end of a job; without a delivery, webhooks are no longer relied on."""
-        if self._poller.trusts_webhooks and job.has_webhook and not self._used.get(job):
-            self._spawn(self._check_missed(job))
 
     async def find(self, track_id: int | str, patience: float, tried: set[str]) -> str | None:
         """The id of the job that a lost answer named, if a delivery says so within the time.
@@ -142,17 +128,9 @@ class Deliveries:
 
     async def _poll(self, job: Job) -> None:
         await self._poller.poll(job, ended_by_webhook=True)
-        if job.ending is not None:
-            self._poller.trusts_webhooks |= job.has_webhook
-        elif not self._is_shared:  # `_watch` checks a shared inbox
+        if job.ending is None and not self._is_shared:  # `_watch` checks a shared inbox
             await anyio.sleep(_MIN_POLL_INTERVAL)
             await self._check_inbox(job)
-
-    async def _check_missed(self, job: Job) -> None:
-        await anyio.sleep(_MISSED_AFTER)
-        if not await self._deliveries_of(str(job.track_id)):
-            _log.info("the webhook of job %s is missing; polling jobs again", job.id)
-            self._poller.distrust_webhooks()
 
     async def _deliveries_of(self, track_id: str) -> list[Delivery]:
         """Return the deliveries in the inbox; none if it fails: polling continues without it."""

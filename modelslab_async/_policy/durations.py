@@ -168,17 +168,3 @@ def _observed(estimate: Estimate | None, low: float | None, high: float) -> Esti
     if estimate is None:
         return Estimate(top if bottom is None else (bottom + top) / 2)
     return estimate.observe(bottom, top)
-
-
-def fallback(schedule: Schedule, growth: float) -> Schedule:
-    """Return the schedule for a job whose end a webhook reports: poll only when that is overdue.
-
-    If this webhook is lost, the client notices the job's end later than by polling, but by no more
-    than the fraction ``growth`` of the job's age.
-
-    Args:
-        schedule: the schedule for polling alone.
-        growth: `PollPolicy.growth`: the time between two polls as a fraction of the job's age.
-    """
-    overdue = schedule.late if math.isfinite(schedule.late) else 0.0
-    return Schedule(max(schedule.first, min(overdue, schedule.first * (1 + growth))))

@@ -16,7 +16,6 @@ from modelslab_async._policy.durations import (
     DurationModel,
     Estimate,
     Schedule,
-    fallback,
 )
 
 KIND = (30, None)
@@ -117,70 +116,6 @@ def test_a_job_that_is_late_is_asked_about_ever_less_until_growth_is_reached() -
     expected = Schedule(10.0, step=0.02, late=20.0)
     shares = [expected.step_at(age, 0.25) for age in (10.0, 20.0, 22.0, 40.0, 1e6)]
     assert shares == pytest.approx([0.02, 0.02, 0.05, 0.25, 0.25])
-
-
-@pytest.mark.parametrize(
-    ("expected", "due"),
-    [
-        (Schedule(10.0, step=0.02, late=11.0), 11.0),
-        (Schedule(10.0, step=0.02, late=12.0), 12.0),
-        (Schedule(10.0, step=0.02, late=30.0), 12.0),
-        (Schedule(10.0, step=0.02, late=9.0), 10.0),
-        (Schedule(10.0, step=0.02), 10.0),
-        (Schedule(1.0), 1.0),
-    ],
-)
-def test_w23_a_job_that_is_told_of_is_asked_about_when_that_is_overdue(
-    expected: Schedule, due: float
-) -> None:
-    backup = fallback(expected, 0.2)
-    assert backup.first == due
-    assert backup.step_at(99.0, 0.2) == 0.2
-
-
-def known_at(schedule: Schedule, end: float, growth: float) -> float:
-    """The age at which polling by a schedule finds a job done that is so at ``end``."""
-    age = schedule.first
-    while age < end:
-        age += max(0.05, schedule.step_at(age, growth) * age)
-    return age
-
-
-@given(
-    st.floats(0.5, 500),
-    st.floats(0.01, 1.0),
-    st.floats(-4, 4),
-    st.sampled_from([0.1, 0.25, 1.0]),
-)
-def test_w16_a_lost_webhook_is_noticed_a_part_later_than_by_polling_at_most(
-    seconds: float, spread: float, surprise: float, growth: float
-) -> None:
-    polled = Estimate(math.log(seconds), spread).schedule(min_interval=0.05)
-    end = seconds * math.exp(surprise * spread)
-    backup = known_at(fallback(polled, growth), end, growth)
-    assert backup <= (1 + growth) * known_at(polled, end, growth) + 0.05
-
-
-def fetches_and_cost(spread: float) -> tuple[float, float]:
-    """Fetches of a job whose webhook arrives; and of one whose does not, the worst lag by age."""
-    dice, fetches, cost = random.Random(7), 0, 0.0
-    law = Estimate(math.log(100), max(spread, 0.01), samples=16).schedule()
-    backup = fallback(law, 0.25)
-    for _ in range(2000):
-        end, age = 100 * math.exp(dice.gauss(0, spread)), backup.first
-        while age < end:
-            fetches, age = fetches + 1, age + backup.step_at(age, 0.25) * age
-        cost = max(cost, age / known_at(law, end, 0.25) - 1)
-    return 1 + fetches / 2000, cost
-
-
-@pytest.mark.parametrize(
-    ("spread", "most"), [(0.0, 1.0), (0.02, 1.05), (0.05, 1.05), (0.1, 1.1), (0.3, 3.0)]
-)
-def test_w16_jobs_whose_webhooks_arrive_cost_about_one_fetch(spread: float, most: float) -> None:
-    fetches, cost = fetches_and_cost(spread)
-    assert fetches <= most
-    assert cost <= 0.25 + 1e-9
 
 
 def test_a_job_of_an_uncertain_kind_is_asked_about_as_often_as_growth_says() -> None:

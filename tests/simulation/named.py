@@ -72,7 +72,7 @@ SCRIPTS: tuple[Script, ...] = (
         webhook=True,
         jobs=60,
         scenario=evolve(CALM, generation_seconds=(5.0, 60.0)),
-        expects=_fetches(1.6),
+        expects=_fetches(2.5),
         storm=_HOUR,
     ),
     Script(id="poll-only", webhook=True, scenario=evolve(CALM, webhook_lost=1.0), expects=all_done),

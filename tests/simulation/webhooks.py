@@ -22,7 +22,7 @@ from .network import Mishap, Network
 from .world import CALM, HOOKS, Outcome, Script, Visitor
 
 _TOLD = evolve(CALM, generation_seconds=(5.0, 30.0))
-_UNPROVED = 6.0
+_POLLS = 6.0
 _GOOD = b'{"status": "success", "id": 310815, "track_id": 4711, "output": ["https://e.test/a.wav"]}'
 _FORGERIES: dict[str, tuple[str, str, bytes]] = {
     "W06": ("POST", "/v1/4711/" + "0" * 64, _GOOD),
@@ -109,18 +109,17 @@ def _told(name: str, expects: Callable[[Outcome], list[str]], **habits: Any) -> 
 
 
 SCRIPTS: tuple[Script, ...] = (
-    # Until a delivery has proved that they arrive, jobs are polled as if there were none.
-    _told("W01", _asked(_UNPROVED)),
-    _told("W02", _asked(_UNPROVED), webhook_duplicates=50),
-    _told("W03", _asked(_UNPROVED + 2.0), webhook_processing=3, webhook_duplicates=1),
-    _told("W04", _asked(_UNPROVED), webhook_early=True),
+    _told("W01", _asked(_POLLS)),
+    _told("W02", _asked(_POLLS), webhook_duplicates=50),
+    _told("W03", _asked(_POLLS + 2.0), webhook_processing=3, webhook_duplicates=1),
+    _told("W04", _asked(_POLLS), webhook_early=True),
     Script(
-        id="W23-proved",
+        id="W23-told",
         webhook=True,
         jobs=60,
         slots=5,
         scenario=_TOLD,
-        expects=_asked(1.6),
+        expects=_asked(3.0),
         storm=900,
     ),
     Script(
@@ -147,7 +146,7 @@ SCRIPTS: tuple[Script, ...] = (
             webhook=True,
             scenario=_TOLD,
             visitor=_forger(*forgery),
-            expects=_asked(_UNPROVED),
+            expects=_asked(_POLLS),
         )
         for name, forgery in _FORGERIES.items()
     ),
@@ -196,6 +195,6 @@ SCRIPTS: tuple[Script, ...] = (
         webhook=True,
         scenario=_TOLD,
         leaps=((1.0, 86_400.0), (4.0, -172_800.0)),
-        expects=_asked(_UNPROVED),
+        expects=_asked(_POLLS),
     ),
 )
