@@ -199,7 +199,14 @@ _V7: dict[str, Endpoint] = {
     "sound-generation": evolve(
         _TOLD, checks={**_TOLD.checks, "time in seconds": number("time in seconds", 1, 22)}
     ),
-    "text-to-speech": evolve(_TOLD, required=("prompt", "model_id", "voice_id"), is_spoken=True),
+    # Documented are `prompt` and `voice_id`; the official command line sends neither, but `text`.
+    "text-to-speech": evolve(
+        _TOLD,
+        checks={**_TOLD.checks, "text": text("text"), "voice_id": text("voice_id")},
+        required=("model_id",),
+        one_of=("prompt", "text"),
+        is_spoken=True,
+    ),
     "speech-to-speech": evolve(_HEARD, required=("init_audio", "model_id", "voice_id")),
     "speech-to-text": evolve(_HEARD, extension="txt", words="transcription"),
     "song-extender": evolve(_HEARD, required=(*_HEARD.required, "extend_duration")),

@@ -34,7 +34,8 @@ def with_booleans(document: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a request, with the values that Laravel takes for true and false as those.
 
     These are 1, 0, "1" and "0" (Laravel manual, validation rule ``boolean``). The official SDKs
-    send ``base64`` as the texts "true" and "false", so these are taken there, too.
+    send ``base64`` as the texts "true" and "false", so these are taken there, too; and ``temp`` as
+    1.0 and 0.0.
     """
     return {name: _boolean(name, value) for name, value in document.items()}
 
@@ -42,7 +43,7 @@ def with_booleans(document: Mapping[str, Any]) -> dict[str, Any]:
 def _boolean(name: str, value: object) -> object:
     if name not in _BOOLEANS:
         return value
-    if type(value) is int and value in (0, 1):
+    if type(value) in (int, float) and value in (0, 1):
         return bool(value)
     if isinstance(value, str):
         words = {**_WORDS, **_WORDS_OF_SDKS} if name == "base64" else _WORDS

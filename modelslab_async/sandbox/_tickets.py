@@ -57,7 +57,7 @@ class Tickets:
             request=sent,
             submitted_at=now,
             seconds=length_seconds(ENDPOINTS[path], body),
-            sample_rate=body.get("sampling_rate") or DEFAULT_RATE,
+            sample_rate=int(body.get("sampling_rate") or DEFAULT_RATE),
             extension=extension(ENDPOINTS[path], body),
             generation_seconds=0.0 if scenario.webhook_early else generation,
             polls_to_finish=None if at_once else scenario.polls_to_finish,

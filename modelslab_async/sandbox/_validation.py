@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,10 @@ FORMATS = ("wav", "mp3", "flac")
 BITRATES = ("128k", "192k", "320k")
 TOKENS_PER_SECOND = 50
 CHARACTERS_PER_SECOND = 15
+
+# Laravel's rules `integer` and `numeric` take text, too, and the official SDKs send some.
+_INTEGER = re.compile(r"[+-]?\d{1,15}", re.ASCII)
+_NUMERIC = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?", re.ASCII)
 
 Check = Callable[[Any], str | None]
 
@@ -74,7 +79,7 @@ def complaints(endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str, str]:
 
 def title(body: Mapping[str, Any]) -> str:
     """What a job is made from, in words: its prompt, or else the first text that it has."""
-    names = ("prompt", "caption", "lyrics", "voice_id", "model_id")
+    names = ("prompt", "text", "caption", "lyrics", "voice_id", "model_id")
     found = (body.get(name) for name in names)
     return next((text for text in found if isinstance(text, str) and text), "")
 
@@ -89,9 +94,9 @@ def extension(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
 def length_seconds(endpoint: Endpoint, body: Mapping[str, Any]) -> float:
     """Return how long the audio will be: by tokens when given, else by `duration`."""
     if "max_new_token" in endpoint.checks and (tokens := body.get("max_new_token")) is not None:
-        return float(tokens - 3) / TOKENS_PER_SECOND
+        return float(int(tokens) - 3) / TOKENS_PER_SECOND
     if endpoint.is_spoken:
-        return max(1.0, len(str(body.get("prompt", ""))) / CHARACTERS_PER_SECOND)
+        return max(1.0, len(title(body)) / CHARACTERS_PER_SECOND)
     asked = body.get("duration") or body.get("time in seconds")
     return float(asked or endpoint.default_seconds)
 
@@ -114,6 +119,8 @@ def text(name: str, most: int | None = None) -> Check:
 
 def whole(name: str, low: int, high: int) -> Check:
     def check(value: object) -> str | None:
+        if isinstance(value, str) and _INTEGER.fullmatch(value):
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             return f"The {name} field must be an integer"
         return None if low <= value <= high else f"The {name} must be between {low} and {high}"
@@ -123,6 +130,8 @@ def whole(name: str, low: int, high: int) -> Check:
 
 def number(name: str, low: float = -math.inf, high: float = math.inf) -> Check:
     def check(value: object) -> str | None:
+        if isinstance(value, str) and _NUMERIC.fullmatch(value):
+            value = float(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return f"The {name} field must be a number"
         return None if low <= value <= high else f"The {name} must be between {low} and {high}"

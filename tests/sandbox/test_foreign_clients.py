@@ -11,7 +11,9 @@ import aiohttp
 import pytest
 
 from modelslab_async.sandbox import Sandbox, Scenario
+from modelslab_async.sandbox._endpoints import ENDPOINTS
 from modelslab_async.sandbox._php import php_numbers, read_json, with_booleans
+from modelslab_async.sandbox._validation import complaints
 
 from ..support.batches import quick
 
@@ -66,7 +68,10 @@ def test_whole_numbers_are_written_without_a_fraction() -> None:
 
 @pytest.mark.parametrize(
     ("value", "means"),
-    [(True, True), (False, False), (1, True), (0, False), ("1", True), ("0", False)],
+    [
+        *((True, True), (1, True), (1.0, True), ("1", True)),
+        *((False, False), (0, False), (0.0, False), ("0", False)),
+    ],
 )
 @pytest.mark.parametrize("name", ["temp", "base64"])
 def test_booleans_are_taken_as_laravel_takes_them(name: str, value: object, means: bool) -> None:
@@ -89,6 +94,22 @@ def test_other_values_stay_what_they_are(name: str, value: object, kept: object)
     assert with_booleans({name: value})[name] == kept
 
 
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"seed": "7", "rate": "0.5"}, None),
+        ({"seed": "7.5"}, "The seed field must be an integer"),
+        ({"rate": "1e9"}, "The rate field must be a number"),
+        ({"rate": "nan"}, "The rate field must be a number"),
+        ({"rate": "2"}, "The rate must be between 0 and 1"),
+    ],
+)
+def test_numbers_are_taken_as_text_too(fields: dict[str, Any], complaint: str | None) -> None:
+    cover = {"init_audio": "https://files.example/a.wav", "model_id": "cover-1", **fields}
+    found = complaints(ENDPOINTS["/api/v6/voice/voice_cover"], cover)
+    assert list(found.values()) == ([complaint] if complaint else [])
+
+
 # --- over sockets ---------------------------------------------------------------------------------
 
 
@@ -99,6 +120,15 @@ async def test_a_boolean_as_a_number_makes_a_job_that_has_it() -> None:
         assert status == 200
         assert answer["meta"]["temp"] == "yes"
         assert answer["meta"]["base64"] == "no"
+
+
+@pytest.mark.anyio
+async def test_a_length_as_text_makes_a_sound_of_that_length() -> None:
+    async with Sandbox(quick()) as box:
+        fields = {"max_new_token": "256", "sampling_rate": "10000"}
+        assert (await post(box, MUSIC, body(box, **fields)))[0] == 200
+        (job,) = box.book.jobs.values()
+        assert (job.seconds, job.sample_rate) == (5.06, 10000)
 
 
 @pytest.mark.anyio

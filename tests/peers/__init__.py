@@ -1,0 +1,1 @@
+"""What others have written for ModelsLab, against the sandbox."""
