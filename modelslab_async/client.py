@@ -35,9 +35,9 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from .batch._batch import Batch
     from .batch._chosen import RowKey
+    from .batch._intake import RequestLike
     from .batch._ledger import Ledger
     from .batch._limits import Limits
-    from .batch._manifest import RequestLike
     from .batch._reconcile import Reconciler
     from .batch._states import RowState
     from .webhooks import WebhookReceiver

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from ._chosen import RowKey, choose
     from ._ledger import Ledger
     from ._limits import Budget, Limits, amount
-    from ._manifest import BadRow, Format, Reading, snapshot
+    from ._lines import BadRow
+    from ._manifest import Format, Reading, snapshot
     from ._naming import check_template
     from ._outcomes import Failed, Outcome, Succeeded
     from ._plan import Manifest, Plan, Preview, plan_batch
@@ -76,7 +77,8 @@ _MODULES = {
     "_chosen": ("RowKey", "choose"),
     "_ledger": ("Ledger",),
     "_limits": ("Budget", "Limits", "amount"),
-    "_manifest": ("BadRow", "Format", "Reading", "snapshot"),
+    "_lines": ("BadRow",),
+    "_manifest": ("Format", "Reading", "snapshot"),
     "_naming": ("check_template",),
     "_outcomes": ("Failed", "Outcome", "Succeeded"),
     "_plan": ("Manifest", "Plan", "Preview", "plan_batch"),

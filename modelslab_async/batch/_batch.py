@@ -31,14 +31,13 @@ from ._account import check_account
 from ._arrivals import Arrivals
 from ._chosen import Chosen
 from ._confirmed import Selection
-from ._intake import CHUNK, chunks, plan_of, to_plan
+from ._intake import CHUNK, RequestLike, chunks, plan_of, to_plan
 from ._ledger import Ledger
 from ._limits import Budget, Limits
-from ._manifest import RequestLike
 from ._naming import DEFAULT_TEMPLATE, check_template, longest_name
 from ._outcomes import Failed, Outcome
 from ._reconcile import Reconciler
-from ._records import decoded
+from ._records import read_record
 from ._results import RESULTS_NAME, check_results_name, result_of, write_results
 from ._rows import PlannedRow, Row, StoredFile
 from ._runner import UNFINISHED, Runner
@@ -426,7 +425,7 @@ def _budget_so_far(limits: Limits, reader: Reader) -> Budget:
         return budget
     for cost, request, jobs in reader.paid():
         if cost is None:
-            price = limits.price_of(decoded(request)[0]) if limits.priced else None
+            price = limits.price_of(read_record(request)[0]) if limits.priced else None
         else:
             price = Decimal(cost)
         budget.charge(price or Decimal(0), jobs)

@@ -1,36 +1,88 @@
-"""Turn the requests of a batch into rows for its ledger, each checked."""
+"""Turn requests from Python into checked rows, and rows into what the ledger plans."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
-from typing import Final
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
-from ..errors import RequestError
+from .._engine.aio import in_thread
+from .._protocol.wire_json import is_small
+from .._text import shown
+from ..endpoints import Request
+from ..endpoints.base import is_light
+from ..errors import ConfigurationError, RequestError
 from ._lines import BadRow
-from ._manifest import MAX_REPORTED, Report, RequestLike, from_requests, from_sequence
-from ._records import Row
+from ._manifest import MAX_REPORTED, Report
+from ._records import NewRow, RowMaker
 from ._rows import PlannedRow
+from ._strict import FILES
 
 CHUNK: Final = 500
-"""Rows that are planned at once where there may be no end to them."""
+"""Rows that are planned together when the requests may never end."""
+
+RequestLike = Request | Mapping[str, Any] | str
+"""A request such as `MusicGen`, a mapping of fields as in a JSONL manifest, or a prompt."""
 
 
-def to_plan(row: Row) -> PlannedRow:
+def to_plan(row: NewRow) -> PlannedRow:
     """What the ledger keeps of a row."""
-    return PlannedRow(row.id, row.given(), row.payload_hash, row.request.title)
+    return PlannedRow(row.id, row.to_record(), row.payload_hash, row.request.title)
+
+
+def from_requests(
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
+) -> AsyncGenerator[NewRow | BadRow, None]:
+    """The rows of requests, in order, which may never end.
+
+    Raises:
+        ConfigurationError: it is one request instead of many.
+    """
+    _check_many(requests)
+
+    async def rows() -> AsyncGenerator[NewRow | BadRow, None]:
+        maker, number = RowMaker(Path(), "request"), 0
+        async for request in _each(requests):
+            number += 1
+            if _is_quick(request):
+                yield _row(maker, number, request)
+            else:
+                yield await in_thread(partial(_row, maker, number, request))
+
+    return rows()
+
+
+def from_sequence(requests: Iterable[RequestLike]) -> Iterator[NewRow | BadRow]:
+    """The same without an event loop. Blocking: it reads clips.
+
+    Raises:
+        ConfigurationError: as `from_requests`.
+    """
+    _check_many(requests)
+    maker = RowMaker(Path(), "request")
+    for number, request in enumerate(requests, 1):
+        yield _row(maker, number, request)
 
 
 async def chunks(
     requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
-) -> AsyncGenerator[list[Row], None]:
-    """Rows by the hundred, or as they come, each checked; the first that is bad ends them.
+) -> AsyncGenerator[list[NewRow], None]:
+    """The rows of requests, several at a time; the first bad one ends them.
 
     Raises:
         RequestError: one is bad.
     """
     size = 1 if isinstance(requests, AsyncIterable) else CHUNK  # the next may be an hour away
-    chunk: list[Row] = []
+    chunk: list[NewRow] = []
     async with aclosing(from_requests(requests)) as rows:
         async for row in rows:
             if isinstance(row, BadRow):
@@ -44,7 +96,7 @@ async def chunks(
 
 
 def plan_of(requests: Sequence[RequestLike]) -> Iterator[PlannedRow]:
-    """Rows of requests that are all at hand, for a plan that is kept whole or not at all. Blocking.
+    """The rows of a finite list, for a plan that is committed completely or not at all. Blocking.
 
     Raises:
         RequestError: at the end, about all that cannot be used.
@@ -58,3 +110,43 @@ def plan_of(requests: Sequence[RequestLike]) -> Iterator[PlannedRow]:
     if bad:
         report = Report(len(requests), tuple(bad[:MAX_REPORTED]), len(bad), ())
         raise RequestError(f"{report}\nnothing was sent")
+
+
+def _check_many(requests: object) -> None:
+    if isinstance(requests, str | bytes | Mapping):
+        raise ConfigurationError(
+            f"a batch takes many requests, but this is one {type(requests).__name__}; "
+            "put it into a list"
+        )
+
+
+async def _each(
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
+) -> AsyncGenerator[RequestLike, None]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request
+
+
+def _is_quick(request: object) -> bool:
+    """Whether a row needs no file to be read, and no megabytes to be hashed."""
+    if isinstance(request, Mapping):
+        names_file = not FILES.keys().isdisjoint(request) or any(
+            isinstance(request.get(name), Path | bytes) for name in FILES.values()
+        )
+        return not names_file and is_small([*request, *request.values()])
+    return not isinstance(request, Request) or is_light(request)
+
+
+def _row(maker: RowMaker, number: int, request: object) -> NewRow | BadRow:
+    match request:
+        case Request():
+            return maker.wrap(number, request)
+        case str():
+            return maker.make(number, {"prompt": request})
+        case Mapping():
+            return maker.make(number, request)
+    return maker.bad(number, f"is {shown(request)}, but must be a request, a mapping or text")

@@ -1,37 +1,23 @@
-"""Cut a manifest into lines that are not too long. Nothing here knows what they mean."""
+"""Read a manifest as numbered lines of text.
+
+UTF-8, or UTF-16 with a byte order mark; lines end in LF, CR LF or CR. After a line that cannot be
+used, the next call continues with the line below it.
+"""
 
 from __future__ import annotations
 
 import codecs
-import itertools
-from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Final
+import io
+from typing import BinaryIO, Final, Self
 
 from attrs import frozen
 
 from .._text import shown
 
 MAX_ROW: Final = 1024 * 1024
-"""Bytes that a row may have, line ends included."""
+"""Characters that a row may have, line endings included."""
 
-CHUNK: Final = 128 * 1024
-
-_UTF16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-
-
-@frozen
-class Given:
-    """One row as a manifest gives it.
-
-    Attributes:
-        where: how to name it in a message, such as ``line 17``.
-        line: number of its first line, from 1; ``None`` for a row that is not from a file.
-        values: its fields, known or not.
-    """
-
-    where: str
-    line: int | None
-    values: dict[str, Any]
+UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @frozen
@@ -41,7 +27,7 @@ class BadRow:
     Attributes:
         where: how to name it in a message, such as ``line 17``.
         line: number of its first line, from 1; ``None`` for a row that is not from a file.
-        reason: what is wrong with it, in printable words.
+        reason: what is wrong with it, as printable text.
     """
 
     where: str
@@ -52,104 +38,94 @@ class BadRow:
         return f"{self.where}: {self.reason}"
 
 
-@frozen
-class Line:
-    """One line with its end; only the start of it if it is not ``whole``."""
-
-    number: int
-    data: bytes
-    whole: bool
-
-
 class Unusable(ValueError):
-    """Why a line, or all of a manifest, cannot be used."""
+    """Why a row, or a whole manifest, cannot be used."""
 
 
-def once(names: Iterable[str]) -> None:
-    """Check that no name comes twice.
+class Lines:
+    """The lines of a file, with their endings. Close it to leave the file open.
 
-    Raises:
-        Unusable: one does.
+    Attributes:
+        number: of the latest line, from 1.
+        first: number of the first line of the current row.
     """
-    seen = set[str]()
-    for name in names:
-        if name in seen:
-            raise Unusable(f"holds the name {shown(name)} twice")
-        seen.add(name)
+
+    def __init__(self, file: BinaryIO, *, is_utf16: bool) -> None:
+        # What cannot be decoded passes as surrogates, so that it costs one line and not the file.
+        encoding = ("utf-16", "surrogatepass") if is_utf16 else ("utf-8", "surrogateescape")
+        self._file = io.TextIOWrapper(file, *encoding, newline="")
+        self._held: str | None = None
+        self._size = 0
+        self._is_cut = False
+        self.number = self.first = 0
+
+    def begin_row(self) -> None:
+        """Let the next line be the first of a row."""
+        self._size = self.first = 0
+
+    def hold(self, text: str) -> None:
+        """Let the next line be the latest one again."""
+        self._held = text
+
+    def bad(self, error: Unusable) -> BadRow:
+        """The current row, which cannot be used."""
+        first = self.first or 1
+        return BadRow(f"line {first}", first, str(error))
+
+    def close(self) -> None:
+        """Detach from the file."""
+        self._file.detach()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        """The next line.
+
+        Raises:
+            Unusable: it or its row is too long, or it is not text.
+        """
+        text, self._held = self._held, None
+        if text is None:
+            text = self._readline()
+            self.number += 1
+        if not text:
+            raise StopIteration
+        self.first = self.first or self.number
+        self._size += len(text)
+        if self._size > MAX_ROW:
+            while text and text[-1] not in "\r\n":
+                text = self._readline()
+            is_first = self.number == self.first
+            raise Unusable("longer than 1 MiB" + ("" if is_first else "; is a quote left open?"))
+        if self._is_cut:
+            raise Unusable("not UTF-16: the file ends within a character")
+        if "\0" in text:  # what a power loss leaves of a file that was being written
+            raise Unusable("holds the control character '\\x00'")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            data = text.encode("utf-8", self._file.errors or "strict")
+            raise Unusable(_not_utf8(data)) from None
+        return text.removeprefix("\ufeff")  # also of a file that was appended to another
+
+    def _readline(self) -> str:
+        if self._is_cut:
+            return ""
+        try:
+            return self._file.readline(MAX_ROW + 1)
+        except UnicodeDecodeError:
+            self._is_cut = True
+            return "\n"
 
 
-def given(number: int, values: dict[str, Any]) -> Given:
-    """A row that begins on this line."""
-    return Given(f"line {number}", number, values)
-
-
-def bad(number: int, reason: str) -> BadRow:
-    """A row that begins on this line, and is of no use."""
-    return BadRow(f"line {number}", number, reason)
-
-
-def read_lines(head: bytes, file: BinaryIO) -> Iterator[Line]:
-    """The lines of a file; they end in LF, in CR LF or, as old Macs wrote them, in CR.
-
-    Args:
-        head: the first `CHUNK` of it, which is read already.
-        file: the rest.
-    """
-    number, held = 1, b""
-    for chunk in _as_utf8(head, file):
-        *lines, held = (held + chunk).splitlines(keepends=True)  # of bytes, at CR and LF alone
-        if held.endswith(b"\n"):  # a CR may be the first half of a CR LF
-            lines.append(held)
-            held = b""
-        for data in lines:
-            yield Line(number, data, len(data) <= MAX_ROW)
-            number += 1
-        if len(held) > MAX_ROW:
-            held = held[: MAX_ROW + 1] + held[-1:]
-    if held:
-        yield Line(number, held, len(held) <= MAX_ROW)
-
-
-def _as_utf8(head: bytes, file: BinaryIO) -> Iterator[bytes]:
-    """The file by the chunk, without the mark of its encoding. "Unicode Text" of Excel is UTF-16.
-
-    What is broken in UTF-16 is broken in what comes out too, where its line is refused for it.
-    """
-    encoding = _UTF16.get(head[:2])
-    chunks = iter(lambda: file.read(CHUNK), b"")
-    if encoding is None:
-        yield from filter(None, [head.removeprefix(codecs.BOM_UTF8)])
-        yield from chunks
-        return
-    decoder = codecs.getincrementaldecoder(encoding)("surrogatepass")
-    for chunk in itertools.chain([head[2:]], chunks):
-        yield from filter(None, [decoder.decode(chunk).encode("utf-8", "surrogatepass")])
-    if decoder.getstate()[0]:
-        yield b"\xff"
-
-
-def decoded(line: Line) -> str:
-    """The text of a line, its end included, without the mark of a file that was appended there.
-
-    Raises:
-        Unusable: it is too long, or not UTF-8, or holds a NUL.
-    """
-    if not line.whole:
-        raise Unusable("longer than 1 MiB")
-    if b"\0" in line.data:  # what a power loss leaves of a file that was being written
-        raise Unusable("holds the control character '\\x00'")
+def _not_utf8(data: bytes) -> str:
     try:
-        return line.data.decode().removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        byte = line.data[error.start]
-        raise Unusable(
-            f"not UTF-8 (byte 0x{byte:02x}, the {error.start + 1}. of the line){_hint(line.data)}; "
-            "save the manifest as UTF-8"
-        ) from None
-
-
-def _hint(data: bytes) -> str:
-    try:
-        return f", but Windows-1252: {shown(data.decode('cp1252').strip(), 40)}"
+        hint = f", but Windows-1252: {shown(data.decode('cp1252').strip(), 40)}"
     except UnicodeDecodeError:
-        return ""
+        hint = ""
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        hint = f"(byte 0x{data[error.start]:02x}, the {error.start + 1}. of the line){hint}"
+    return f"not UTF-8 {hint}; save the manifest as UTF-8"

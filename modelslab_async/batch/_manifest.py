@@ -1,74 +1,104 @@
-"""Read a batch's rows, from a file or from Python, one by one and in constant memory.
+"""Read a manifest, row by row: bytes in, the fields of one row out.
 
-A manifest is UTF-8, or UTF-16 with its mark, in one of three formats, told apart by its first line
-that is no comment. Lines end in LF, CR LF or CR.
+The format is text, JSONL or CSV. Unless it is given, the first line that is neither blank nor a
+comment decides.
 
-* text: a prompt a line, without the blanks around it. A line that begins with ``#`` is a comment;
+* text: one prompt per line, without surrounding blanks. A line that begins with ``#`` is a comment;
   a prompt that begins so is written ``\\#``.
-* JSONL: an object a line, with the fields of a request by their names; comments as in text.
-* CSV: a header, and a column a field; comma, semicolon, tab or bar, or what a first line such as
-  ``sep=;`` says. An empty cell leaves a field unset, and an empty row is none. Comments stand
-  before the header alone: below it, ``#`` may begin a prompt.
+* JSONL: one object per line, with the fields of a request by name; comments as in text.
+* CSV: a header, and one field per column; commas, semicolons, tabs or bars, or the delimiter that
+  a first line such as ``sep=;`` declares. An empty cell leaves its field unset. Comments are
+  allowed above the header only: below it, ``#`` may begin a prompt.
 
-Four more fields are known: ``id``, a row's own stable key; ``endpoint``, such as ``sfx``, for
-another request than music; ``init_audio_file``, a clip beside the manifest; ``unchecked``, to send
-values beyond the documented bounds. All others are handed through to the results.
+Four more fields have a meaning: ``id``, the row's own stable key; ``endpoint``, such as ``sfx``;
+``init_audio_file``, a clip beside the manifest; ``unchecked``, to send values beyond the documented
+bounds. All others are copied to the results.
 
-Read the `snapshot` of a manifest twice: with `check_manifest` to the end before anything is
-planned, and then to plan. A clip may change between the two, so the second reading may still come
-upon a `BadRow`.
+What cannot be read is a `BadRow`; nothing here raises for the content of a manifest. Read a
+`snapshot` of it twice: completely with `check_manifest`, before any row is planned, and again to
+plan. A clip may change in between, so the second pass may still find a `BadRow`.
 """
 
 from __future__ import annotations
 
 import errno
+import json
+import math
+import re
+import string
 import tempfile
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Iterable,
-    Iterator,
-    Mapping,
-)
-from functools import partial
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, Literal, cast
 
-from attrs import frozen
+from attrs import define, frozen
 
-from .._engine.aio import in_thread
-from .._protocol.wire_json import is_small
+from .._protocol.wire_json import MAX_DEPTH
 from .._text import shown
-from ..endpoints import Request
-from ..endpoints.base import is_light
-from ..errors import ConfigurationError
-from ._lines import CHUNK, BadRow, Given
-from ._records import Row, Rows
-from ._sources import Format, Reading, read_given
-from ._strict import FILES
+from ._lines import UTF16_MARKS, BadRow, Lines, Unusable
+from ._records import NewRow, RowMaker
+from ._table import Table, declared_delimiter, delimiter_of, is_other_header
 
-__all__ = [
-    "BadRow",
-    "Format",
-    "Reading",
-    "Report",
-    "Row",
-    "check_manifest",
-    "from_requests",
-    "from_sequence",
-    "read_manifest",
-    "snapshot",
-]
+Format = Literal["text", "jsonl", "csv"]
 
 MAX_REPORTED: Final = 1000
-"""Bad rows that a report shows; further ones are counted."""
+"""Bad rows that a report lists; further ones are counted."""
 
 MAX_COPY: Final = 1024 * 1024 * 1024
-"""Bytes that are taken from a pipe, which may have no end."""
+"""Bytes that are read from a pipe, which may never end."""
+
+CHUNK: Final = 128 * 1024
 
 _MAX_NAMES: Final = 100
 _IN_MEMORY: Final = 16 * 1024 * 1024
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_BLANK: Final = string.whitespace + ",;|"  # also what an empty row of a table consists of
+_KINDS: Final = {
+    b"PK\x03\x04": "an Excel or OpenDocument workbook, or another ZIP file",
+    b"PK\x05\x06": "an empty ZIP file",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"{\\rtf": "rich text (RTF)",
+    b"%PDF": "a PDF document",
+    b"\x1f\x8b": "gzip data",
+    b"BZh": "bzip2 data",
+    b"\xfd7zXZ": "xz data",
+    b"\x28\xb5\x2f\xfd": "zstd data",
+    b"7z\xbc\xaf": "a 7-Zip archive",
+    b"SQLite format 3": "an SQLite database",
+    b"PAR1": "a Parquet file",
+    b"RIFF": "sound",
+    b"ID3": "sound",
+    b"fLaC": "sound",
+    b"OggS": "sound",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"\xff\xfe\0\0": "UTF-32 text",
+    b"\0\0\xfe\xff": "UTF-32 text",
+}
+_MARKUP: Final = (b"<!doctype", b"<html", b"<head", b"<body", b"<table", b"<?xml", b"<!--")
+
+
+@define
+class Reading:
+    """How a manifest was read, and what was skipped.
+
+    Attributes:
+        format: ``text``, ``jsonl`` or ``csv``, once known.
+        delimiter: between the columns of a CSV manifest.
+        comments: lines that begin with ``#`` and so are no prompts.
+        hashtags: those of them without a blank after the ``#``, such as ``#lofi``.
+        hashtag: the first of those.
+        blank: empty lines, and empty rows of a table.
+    """
+
+    format: Format | None = None
+    delimiter: str = ""
+    comments: int = 0
+    hashtags: int = 0
+    hashtag: str = ""
+    blank: int = 0
 
 
 @frozen
@@ -76,10 +106,10 @@ class Report:
     """What a manifest holds.
 
     Attributes:
-        rows: how many rows there are, good and bad.
+        rows: the number of rows, good and bad.
         bad: the bad ones, the first 1,000 of them.
-        bad_rows: how many bad ones there are.
-        unknown: names of fields that are not ours, the first 100: handed through, or misspelt.
+        bad_rows: the number of bad ones.
+        unknown: names of fields that are not ours, the first 100: copied through, or misspelled.
     """
 
     rows: int
@@ -98,32 +128,8 @@ class Report:
         )
 
 
-def read_manifest(
-    file: BinaryIO,
-    format: Format | None = None,  # noqa: A002 - the word of the command line
-    *,
-    folder: Path | None = None,
-    reading: Reading | None = None,
-) -> Iterator[Row | BadRow]:
-    """The rows of a manifest, good and bad, in its order.
-
-    Args:
-        file: from where it stands to its end; not closed.
-        format: ``text``, ``jsonl`` or ``csv``; ``None`` finds out.
-        folder: the manifest's directory, for ``init_audio_file``; ``None`` is the current one.
-        reading: is filled in while rows are read: the format, and what is no row.
-
-    Raises:
-        OSError: the file cannot be read.
-        ConfigurationError: there is no room for temporary files.
-    """
-    with Rows(folder or Path()) as rows:
-        for given in read_given(file, format, reading):
-            yield given if isinstance(given, BadRow) else rows.make(given)
-
-
-def check_manifest(rows: Iterable[Row | BadRow]) -> Report:
-    """Go through all rows, and say what is wrong with which."""
+def check_manifest(rows: Iterable[NewRow | BadRow]) -> Report:
+    """Go through all rows, and report which are bad and why."""
     count = bad_rows = 0
     bad = list[BadRow]()
     unknown = dict[str, None]()
@@ -138,12 +144,12 @@ def check_manifest(rows: Iterable[Row | BadRow]) -> Report:
 
 
 def snapshot(file: BinaryIO) -> BinaryIO:
-    """A file's content as it is now, to be read twice, whatever becomes of the file meanwhile.
+    """A copy of a file's content, to be read twice, even if the file changes meanwhile.
 
-    Close what you get; it then disappears.
+    Close the copy; it then disappears.
 
     Raises:
-        OSError: the file cannot be read, a pipe has no end, or there is no room for a large copy.
+        OSError: the file cannot be read, a pipe does not end, or a large copy finds no space.
     """
     copy = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
     try:
@@ -158,86 +164,224 @@ def snapshot(file: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", copy)
 
 
-RequestLike = Request | Mapping[str, Any] | str
-
-
-def from_requests(
-    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
-) -> AsyncGenerator[Row | BadRow, None]:
-    """The rows of requests from Python, in their order; it may go on for ever.
+def read_manifest(
+    file: BinaryIO,
+    format: Format | None = None,  # noqa: A002 - the word of the command line
+    *,
+    folder: Path | None = None,
+    reading: Reading | None = None,
+) -> Iterator[NewRow | BadRow]:
+    """The rows of a manifest, good and bad, in order.
 
     Args:
-        requests: each a request such as `MusicGen`, a mapping of fields as in a JSONL manifest,
-            or a prompt.
+        file: read from its current position to its end; seekable, and not closed.
+        format: ``text``, ``jsonl`` or ``csv``; ``None``: decide by the first line.
+        folder: the manifest's directory, for ``init_audio_file``; ``None``: the current one.
+        reading: filled in while rows are read.
 
     Raises:
-        ConfigurationError: it is one request and not many, or there is no room for temporary files.
+        OSError: the file cannot be read.
     """
-    _check_many(requests)
-    return _from_requests(requests)
+    maker = RowMaker(folder or Path(), "line")
+    for row in read_fields(file, format, Reading() if reading is None else reading):
+        yield row if isinstance(row, BadRow) else maker.make(*row)
 
 
-def from_sequence(requests: Iterable[RequestLike]) -> Iterator[Row | BadRow]:
-    """The same of requests that are at hand, for a thread: clips are read where this runs.
-
-    Raises:
-        ConfigurationError: as `from_requests`.
-    """
-    _check_many(requests)
-    with Rows(Path()) as rows:
-        for number, request in enumerate(requests, 1):
-            yield _row(rows, request, number)
-
-
-def _check_many(requests: object) -> None:
-    if isinstance(requests, str | bytes | Mapping):
-        raise ConfigurationError(
-            f"a batch takes many requests, but this is one {type(requests).__name__}; "
-            "put it into a list"
-        )
-
-
-async def _from_requests(
-    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
-) -> AsyncGenerator[Row | BadRow, None]:
-    number = 0
-    with Rows(Path()) as rows:
-        async for request in _each(requests):
-            number += 1
-            if _is_light(request):
-                yield _row(rows, request, number)
+def read_fields(
+    file: BinaryIO,
+    format: Format | None,  # noqa: A002
+    reading: Reading,
+) -> Iterator[tuple[int, dict[str, Any]] | BadRow]:
+    """The number of the first line of each row, and the row's fields, known or not."""
+    start = file.tell()
+    head = file.read(CHUNK)
+    file.seek(start)
+    with closing(Lines(file, is_utf16=head.startswith(UTF16_MARKS))) as lines:
+        try:
+            _check_kind(head)
+            read = _reader(lines, format, reading)
+        except StopIteration:
+            return
+        except Unusable as error:
+            yield lines.bad(error)
+            return
+        while True:
+            lines.begin_row()
+            try:
+                fields = read()
+            except StopIteration:
+                return
+            except Unusable as error:
+                yield lines.bad(error)
             else:
-                yield await in_thread(partial(_row, rows, request, number))
+                if fields is not None:
+                    yield lines.first, fields
 
 
-async def _each(
-    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
-) -> AsyncIterator[RequestLike]:
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
-    else:
-        for request in requests:
-            yield request
-
-
-def _is_light(request: object) -> bool:
-    """Whether no file may have to be read, and no megabytes to be hashed."""
-    if isinstance(request, Mapping):
-        names_file = not FILES.keys().isdisjoint(request) or any(
-            isinstance(request.get(name), Path | bytes) for name in FILES.values()
+def _check_kind(head: bytes) -> None:
+    """Reject what is not text, or is text for another purpose."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    kind = next((name for magic, name in _KINDS.items() if head.startswith(magic)), "")
+    if start[:16].lower().startswith(_MARKUP):
+        kind = "an HTML or XML page"
+    if kind:
+        raise Unusable(
+            f"the manifest is {kind}, not text; export it as CSV UTF-8, JSONL or plain text"
         )
-        return not names_file and is_small([*request, *request.values()])
-    return not isinstance(request, Request) or is_light(request)
+    if b"\0" in start.partition(b"\n")[0] and not head.startswith(UTF16_MARKS):
+        raise Unusable("the manifest holds NUL bytes: UTF-16, or no text at all; save it as UTF-8")
 
 
-def _row(rows: Rows, request: object, number: int) -> Row | BadRow:
-    where = f"request {number}"
-    match request:
-        case Request():
-            return rows.wrap(request, where)
-        case str():
-            return rows.make(Given(where, None, {"prompt": request}))
-        case Mapping():
-            return rows.make(Given(where, None, dict(request)))
-    return BadRow(where, None, f"is {shown(request)}, but must be a request, a mapping or text")
+def _reader(
+    lines: Lines,
+    format: Format | None,  # noqa: A002
+    reading: Reading,
+) -> Callable[[], dict[str, Any] | None]:
+    """What reads the next row; it is ``None`` for a line, or a row of a table, that is none.
+
+    Raises:
+        Unusable: the manifest is in none of the formats.
+        StopIteration: it holds neither rows nor a header.
+    """
+    while True:
+        lines.begin_row()
+        line = next(lines)
+        bare = line.strip(_BLANK)
+        # A column of numbers may be named "#".
+        if (bare.startswith("#") and delimiter_of(line)) or not _skips(reading, bare):
+            break
+    is_given, reading.format = format is not None, format or _sniff(line)
+    lines.begin_row()
+    if reading.format == "csv":
+        declared = declared_delimiter(line)
+        reading.delimiter = declared or delimiter_of(line) or ","
+        if declared is None:
+            lines.hold(line)
+        try:
+            table = Table(lines, reading.delimiter)
+        except Unusable as error:
+            raise Unusable(f"no CSV header: {error}") from None
+
+        def read_row() -> dict[str, Any] | None:
+            fields = table.read()
+            reading.blank += fields is None
+            return fields
+
+        return read_row
+    lines.hold(line)
+    parse = _jsonl if reading.format == "jsonl" else _text if is_given else _sniffed_text
+
+    def read_line() -> dict[str, Any] | None:
+        text = next(lines).strip()
+        return None if _skips(reading, text) else parse(text)
+
+    return read_line
+
+
+def _skips(reading: Reading, text: str) -> bool:
+    """Whether a line is blank or a comment; if so, count it."""
+    if not text:
+        reading.blank += 1
+    elif text.startswith("#"):
+        reading.comments += 1
+        if text[1:2].isalnum():
+            reading.hashtags += 1
+            reading.hashtag = reading.hashtag or text
+    else:
+        return False
+    return True
+
+
+def _sniff(line: str) -> Format:
+    start = line.strip()
+    if start.startswith("{"):
+        return "jsonl"
+    if start == "[" or start.startswith(("[{", "[ {")):
+        raise Unusable("a JSON array; write one object per line, as jq -c '.[]' does")
+    if declared_delimiter(line) or delimiter_of(line):
+        return "csv"
+    kind = ""
+    if start.startswith("---"):
+        kind = "YAML, or the head of a Markdown page"
+    elif start.startswith("```"):
+        kind = "Markdown"
+    elif is_other_header(line):
+        kind = "the header of a table without a column prompt"
+    if kind:
+        raise Unusable(
+            f"looks like {kind}, and as text each line would be paid for; pass format text or csv"
+        )
+    return "text"
+
+
+def _text(line: str) -> dict[str, Any]:
+    control = _CONTROL.search(line)
+    if control:
+        raise Unusable(f"holds the control character {control.group()!r}")
+    return {"prompt": line.removeprefix("\\") if line.startswith("\\#") else line}
+
+
+def _sniffed_text(line: str) -> dict[str, Any]:
+    if line.startswith("{") and line.endswith("}"):
+        raise Unusable(
+            "looks like JSON, but the first line made this a text manifest; "
+            "pass format text or jsonl"
+        )
+    if delimiter_of(line):  # below the title of a sheet
+        raise Unusable(
+            "looks like the header of a table, and as text each of its rows would be paid for: "
+            "remove the lines above it, or pass format text"
+        )
+    return _text(line)
+
+
+def _jsonl(line: str) -> dict[str, Any]:
+    if line in ("{", "["):
+        raise Unusable("a JSON value of several lines; write one object per line, as jq -c does")
+    try:
+        value = json.loads(
+            line, object_pairs_hook=_object, parse_constant=_reject_nan, parse_float=_float
+        )
+    except json.JSONDecodeError as error:
+        reason = f"not JSON: {error.msg} (column {error.colno})"
+        if error.msg == "Extra data":
+            reason = f"more than one JSON value (column {error.colno}): write one object per line, "
+            reason += "and no comma after it"
+        raise Unusable(reason) from None
+    except RecursionError:
+        raise Unusable(f"nested deeper than {MAX_DEPTH} levels") from None
+    except Unusable:
+        raise
+    except ValueError:
+        raise Unusable("holds a number of too many digits") from None
+    if not isinstance(value, dict):
+        raise Unusable(f"holds {json.dumps(value):.40}, but must be a JSON object")
+    if line.count("{") + line.count("[") > MAX_DEPTH and _is_deeper(value, MAX_DEPTH):
+        raise Unusable(f"nested deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        twice = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise Unusable(f"holds the name {shown(twice)} twice")
+    return value
+
+
+def _reject_nan(word: str) -> None:
+    raise Unusable(f"holds {word}, which is not JSON")
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise Unusable(f"holds the number {digits:.20}, which is too large")
+    return number
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    children = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(child, levels - 1) for child in children)

@@ -23,10 +23,12 @@ from ..errors import RequestError
 from ._account import ORIGIN
 from ._chosen import Chosen, RowKey, choose
 from ._confirmed import Selection
+from ._intake import to_plan
 from ._limits import Limits
-from ._manifest import BadRow, Format, Reading, Report, Row, check_manifest, read_manifest
+from ._lines import BadRow
+from ._manifest import Format, Reading, Report, check_manifest, read_manifest
 from ._naming import DEFAULT_TEMPLATE, file_name
-from ._records import request_of
+from ._records import NewRow, request_of
 from ._rows import KnownRow, PlannedRow
 from ._sqlite.reader import Reader, holds_batch
 from ._states import UNSENT, RowState, settled
@@ -49,7 +51,7 @@ class Manifest:
     format: Format | None
     folder: Path | None
 
-    def rows(self, reading: Reading | None = None) -> Iterator[Row | BadRow]:
+    def rows(self, reading: Reading | None = None) -> Iterator[NewRow | BadRow]:
         """Its rows, from the start."""
         self.file.seek(0)
         return read_manifest(self.file, self.format, folder=self.folder, reading=reading)
@@ -63,7 +65,7 @@ class Manifest:
         for row in self.rows():
             if isinstance(row, BadRow):
                 raise RequestError(f"{row}; nothing was sent")
-            yield PlannedRow(row.id, row.given(), row.payload_hash, row.request.title)
+            yield to_plan(row)
 
 
 @define
@@ -82,7 +84,7 @@ class Preview:
     first: list[tuple[str, str]] = Factory(list)
     misspelled: dict[str, str] = Factory(dict)
 
-    def add(self, row: Row, seq: int, name_of: Callable[..., str]) -> None:
+    def add(self, row: NewRow, seq: int, name_of: Callable[..., str]) -> None:
         """One more row of the manifest, with its number in the batch."""
         self.rows += 1
         if len(self.first) < _MAX_SHOWN:
@@ -294,7 +296,7 @@ def _numbered(manifest: Manifest | None, reader: Reader | None) -> Iterator[tupl
     for seq, row_id in reader.ids() if reader else ():
         yield seq, row_id
     for row in manifest.rows() if manifest else ():
-        if isinstance(row, Row) and (reader is None or reader.planned_as(row.id) is None):
+        if isinstance(row, NewRow) and (reader is None or reader.planned_as(row.id) is None):
             seq += 1
             yield seq, row.id
 
@@ -329,15 +331,15 @@ def _check(report: Report) -> None:
 
 def _compared(
     plan: Plan,
-    rows: Iterator[Row | BadRow],
+    rows: Iterator[NewRow | BadRow],
     reader: Reader | None,
     preview: Preview,
     name_of: Callable[..., str],
-) -> Iterator[Row | BadRow]:
+) -> Iterator[NewRow | BadRow]:
     """The same rows, each looked up in the ledger on its way."""
     last = 0 if reader is None else reader.last_seq()
     for row in rows:
-        if isinstance(row, Row):
+        if isinstance(row, NewRow):
             known = None if reader is None else reader.planned_as(row.id)
             seq = known.seq if known else last + plan.added + 1
             if known is None:
@@ -349,7 +351,7 @@ def _compared(
         yield row
 
 
-def _compare(plan: Plan, row: Row, known: KnownRow) -> None:
+def _compare(plan: Plan, row: NewRow, known: KnownRow) -> None:
     """A row of the manifest that the directory knows."""
     plan.kept += 1
     is_same = known.payload_hash == row.payload_hash

@@ -6,15 +6,12 @@ the one that a row names in a field such as ``init_audio_file``, or that a calle
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
-import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal
 
 from attrs import field, fields, frozen
 
@@ -26,32 +23,29 @@ from ..endpoints.base import encode
 from ..endpoints.clips import encode_clip, why_no_video
 from ..endpoints.fields import Clip
 from ..endpoints.media import MAX_CLIP_BYTES, base64_text
-from ..errors import ConfigurationError, RequestError
+from ..errors import RequestError
 from . import _rows
-from ._lines import BadRow, Given
+from ._lines import BadRow
 from ._strict import ENDPOINT, FILES, ROW_FIELDS, build, canonical, request_class
 
 _ID_LENGTH: Final = 12
 _MAX_ID: Final = 191
 _MAX_PATH: Final = 8192
 _SHORT: Final = 16 * 1024
-_COUNTED: Final = """
-INSERT INTO claims VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET n = n + 1 RETURNING n
-"""
 
 
 @frozen
-class Row:
-    """One row that can be paid for.
+class NewRow:
+    """A checked row, which the ledger may not hold yet.
 
     Attributes:
         id: its own stable key: as given, or made from what is sent. Rows that send the same are
             different jobs; the second has ``-2`` after its id, the third ``-3``.
-        request: what to ask for.
-        fields: what the row says besides; handed through to the results.
-        line: number of its first line in the manifest, from 1; ``None`` if there is no file.
-        payload_hash: SHA-256 in hex of what is sent, the bytes of a local clip included and a
-            ``track_id`` of our own making not.
+        request: what to submit.
+        fields: its unknown fields, which are copied to the results.
+        line: number of its first line in the manifest, from 1; ``None`` without a file.
+        payload_hash: SHA-256 in hex of what is sent, including the bytes of a local clip, but not
+            a generated ``track_id``.
     """
 
     id: str
@@ -60,10 +54,10 @@ class Row:
     line: int | None
     payload_hash: str = field(repr=False)
 
-    def given(self) -> dict[str, Any]:
-        """The row as one object of a JSONL manifest would give it; `taken` reads it again.
+    def to_record(self) -> dict[str, Any]:
+        """The row as an object of a JSONL manifest, for the ledger; `from_record` reads it.
 
-        A local file is named by its absolute path, as ``init_audio_file`` is.
+        A local file is named by its absolute path, in a field such as ``init_audio_file``.
         """
         request = self.request
         values = {
@@ -85,123 +79,117 @@ class Row:
         return {"id": self.id, **self.fields, **endpoint, **values}
 
 
-def taken(given: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
-    """What `Row.given` gave, as the request and the unknown fields. Opens no file.
+def from_record(record: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
+    """The request of a record, and its unknown fields. Opens no file.
 
     Raises:
-        RequestError: it is nothing that `Row.given` gives.
+        RequestError: it is not a record that `NewRow.to_record` makes.
     """
-    if given.get(ENDPOINT) == RawRequest.NAME:  # in no manifest: its price is not known
+    if record.get(ENDPOINT) == RawRequest.NAME:  # in no manifest: its price is not known
         own = known_fields(RawRequest)
-        return RawRequest(**{name: given[name] for name in own if name in given}), {}
-    request = request_class(given.get(ENDPOINT))
-    clips = {name: Path(given[file]) for file, name in FILES.items() if file in given}
-    # A field of an endpoint that was not there when the row was planned is one of its own.
-    taken = {*known_fields(request), *(f"{name}_file" for name in clips), ENDPOINT, "id"}
-    values = {name: value for name, value in given.items() if name in taken}
-    rest = {name: value for name, value in given.items() if name not in taken}
+        return RawRequest(**{name: record[name] for name in own if name in record}), {}
+    request = request_class(record.get(ENDPOINT))
+    clips = {name: Path(record[file]) for file, name in FILES.items() if file in record}
+    # Since the row was planned, this version may have learned a field that was unknown then.
+    known = {*known_fields(request), *(f"{name}_file" for name in clips), ENDPOINT, "id"}
+    values = {name: value for name, value in record.items() if name in known}
+    rest = {name: value for name, value in record.items() if name not in known}
     return build({**values, **clips}), rest
 
 
-def decoded(request: str) -> tuple[Request, dict[str, Any]]:
-    """What the ledger keeps of a row's request, as the request and the unknown fields.
+def read_record(text: str) -> tuple[Request, dict[str, Any]]:
+    """The request that the ledger keeps as JSON, and its unknown fields.
 
-    A run looks at the same row several times in a row; megabytes of audio are not kept for that.
+    A run reads the same rows repeatedly, so short ones are cached; megabytes of audio are not.
     """
-    return _decoded_lately(request) if len(request) <= _SHORT else taken(json.loads(request))
+    return _read_cached(text) if len(text) <= _SHORT else from_record(json.loads(text))
+
+
+@functools.lru_cache(maxsize=256)
+def _read_cached(text: str) -> tuple[Request, dict[str, Any]]:
+    return from_record(json.loads(text))
 
 
 def request_of(row: _rows.Row) -> Request:
     """The request of a row of the ledger."""
-    return decoded(row.request)[0]
+    return read_record(row.request)[0]
 
 
-@functools.lru_cache(maxsize=256)
-def _decoded_lately(request: str) -> tuple[Request, dict[str, Any]]:
-    return taken(json.loads(request))
+class RowMaker:
+    """Makes rows, and ensures that no two of them have the same id or ``track_id``.
 
-
-class Rows:
-    """Makes rows, and sees to it that no two of them have the same id or ``track_id``.
-
-    What it has seen is in a temporary file, so that memory does not grow with the manifest.
+    It remembers the id of each row, so its memory grows by about 200 bytes per row.
 
     Args:
         folder: where the paths in fields such as ``init_audio_file`` start, and what they must
-            not lead out of.
+            not leave.
+        unit: what the numbers of rows count: lines of a manifest, or requests.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, unit: Literal["line", "request"]) -> None:
         self._folder = folder
+        self._unit = unit
         self._digest = functools.lru_cache(maxsize=256)(_digest)
-        with _explained():
-            self._seen = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-            self._seen.executescript(
-                "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;"
-                "CREATE TABLE claims (claim TEXT PRIMARY KEY, place TEXT, n INTEGER) WITHOUT ROWID;"
-                "BEGIN"
-            )
+        self._first: dict[str, int] = {}
+        self._given_ids: set[str] = set()
+        self._copies: dict[str, int] = {}
 
-    def __enter__(self) -> Self:
-        return self
+    def bad(self, number: int, reason: str) -> BadRow:
+        """The row of this number, which cannot be used."""
+        return BadRow(f"{self._unit} {number}", number if self._unit == "line" else None, reason)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._seen.close()
-
-    def make(self, given: Given) -> Row | BadRow:
-        """A row of these fields, or why there can be none.
-
-        Raises:
-            ConfigurationError: there is no room for temporary files.
-        """
+    def make(self, number: int, given: Mapping[str, Any]) -> NewRow | BadRow:
+        """A row of these fields, or why it cannot be used."""
         try:
-            return self._made(given)
+            if "key" in given:
+                raise RequestError(
+                    "a manifest holds no API key: remove the field key, the client has the key",
+                    field="key",
+                )
+            row_id = self._given_id(given.get("id"), number)
+            clips = self._clips(given)
+            request = build({**given, **clips})
+            rest = {name: value for name, value in given.items() if name not in ROW_FIELDS}
+            _check_fields(rest)
+            return self._finished(number, request, row_id, rest, named=bool(clips))
         except RequestError as error:
-            return BadRow(given.where, given.line, str(error))
+            return self.bad(number, str(error))
 
-    def wrap(self, request: Request, where: str) -> Row | BadRow:
-        """The same, of a request that a caller has made."""
+    def wrap(self, number: int, request: Request) -> NewRow | BadRow:
+        """A row of a request that a caller has made, or why it cannot be used."""
         try:
-            return self._finished(request, None, {}, Given(where, None, {}))
+            return self._finished(number, request, None, {}, named=False)
         except RequestError as error:
-            return BadRow(where, None, str(error))
-
-    def _made(self, given: Given) -> Row:
-        values = dict(given.values)
-        if "key" in values:
-            raise RequestError(
-                "a manifest holds no API key: take the field key out, the client has it",
-                field="key",
-            )
-        row_id = self._own_id(values.pop("id", None), given.where)
-        clips = self._clips(values)
-        request = build({**values, **clips})
-        rest = {name: value for name, value in values.items() if name not in ROW_FIELDS}
-        _check_fields(rest)
-        return self._finished(request, row_id, rest, given, named=bool(clips))
+            return self.bad(number, str(error))
 
     def _finished(
         self,
+        number: int,
         request: Request,
         row_id: str | None,
         rest: dict[str, Any],
-        given: Given,
         *,
-        named: bool = False,
-    ) -> Row:
+        named: bool,
+    ) -> NewRow:
         if request.track_id is not None:
-            self._claim("track_id", str(request.track_id), given.where)
-        digest = _payload_hash(request, self._digests(request, named))
-        return Row(row_id or self._made_id(digest, given.where), request, rest, given.line, digest)
+            self._claim("track_id", str(request.track_id), number)
+        digests = {}
+        for name, media in request.local_media().items():
+            clip = known_fields(type(request))[name].clip
+            if isinstance(media, bytes):
+                encode_clip(name, media, clip=clip, unchecked=request.unchecked)
+                digests[name] = hashlib.sha256(media).hexdigest()
+            else:
+                digests[name] = self._digest(name, media, clip, request.unchecked, named)
+        payload_hash = _payload_hash(request, digests)
+        line = number if self._unit == "line" else None
+        return NewRow(
+            row_id or self._made_id(payload_hash, number), request, rest, line, payload_hash
+        )
 
     # Ids
 
-    def _own_id(self, value: object, where: str) -> str | None:
+    def _given_id(self, value: object, number: int) -> str | None:
         if value is None:
             return None
         text = str(value) if type(value) in (int, str) else ""
@@ -212,34 +200,27 @@ class Rows:
                 field="id",
                 value=value,
             )
-        self._claim("id", text, where)
+        self._claim("id", text, number)
+        self._given_ids.add(text)
         return text
 
-    def _made_id(self, digest: str, where: str) -> str:
-        content = digest[:_ID_LENGTH]
-        with _explained():
-            times = self._seen.execute(_COUNTED, [f"id {content}", where]).fetchone()[0]
-        if times == 1:
-            return content
-        # NULL + 1 is NULL: a row has given itself this very id, and the claim fails.
-        row_id = content if times is None else f"{content}-{times}"
-        self._claim("id", row_id, where)
+    def _made_id(self, payload_hash: str, number: int) -> str:
+        """The id of a row that has none: equal rows of equal manifests have the same."""
+        row_id = payload_hash[:_ID_LENGTH]
+        if f"id {row_id}" in self._first and row_id not in self._given_ids:
+            copies = self._copies[row_id] = self._copies.get(row_id, 1) + 1
+            row_id = f"{row_id}-{copies}"
+        self._claim("id", row_id, number)
         return row_id
 
-    def _claim(self, name: str, value: str, where: str) -> None:
-        with _explained():
-            claim = [f"{name} {value}"]
-            if self._seen.execute(
-                "INSERT INTO claims VALUES (?, ?, NULL) ON CONFLICT DO NOTHING", [*claim, where]
-            ).rowcount:
-                return
-            first = self._seen.execute("SELECT place FROM claims WHERE claim = ?", claim)
-            place = first.fetchone()[0]
-        raise RequestError(
-            f"{name} {value!r} is also that of {place}; give each row its own",
-            field=name,
-            value=value,
-        )
+    def _claim(self, name: str, value: str, number: int) -> None:
+        first = self._first.setdefault(f"{name} {value}", number)
+        if first != number:
+            raise RequestError(
+                f"{name} {value!r} is also that of {self._unit} {first}; give each row its own",
+                field=name,
+                value=value,
+            )
 
     # Clips
 
@@ -261,29 +242,6 @@ class Rows:
                 )
             clips[field_name] = (self._folder / path).resolve()
         return clips
-
-    def _digests(self, request: Request, named: bool) -> dict[str, str]:
-        """SHA-256 of each local file, once it has shown that it can be sent."""
-        digests = {}
-        for name, media in request.local_media().items():
-            clip = known_fields(type(request))[name].clip
-            if isinstance(media, bytes):
-                encode_clip(name, media, clip=clip, unchecked=request.unchecked)
-                digests[name] = hashlib.sha256(media).hexdigest()
-            else:
-                digests[name] = self._digest(name, media, clip, request.unchecked, named)
-        return digests
-
-
-@contextlib.contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise ConfigurationError(
-            f"the ids of a manifest cannot be compared ({error}); is there room for temporary "
-            "files? TMPDIR says where they go"
-        ) from error
 
 
 def _is_inside(name: str, folder: Path) -> bool:

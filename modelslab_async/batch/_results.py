@@ -19,7 +19,7 @@ from attrs import asdict, field, frozen
 
 from .._engine.filesystem import sync_directory
 from ..errors import LedgerError
-from ._records import decoded
+from ._records import read_record
 from ._rows import Row
 from ._states import RowState
 
@@ -143,7 +143,7 @@ def _write(path: Path, results: Iterable[Result]) -> None:
 
 def result_of(row: Row) -> Result:
     """What the ledger knows of a row, as the results file says it."""
-    _, fields = decoded(row.request)
+    _, fields = read_record(row.request)
     ended = row.finished_at is not None and row.accepted_at is not None
     is_done = row.state is RowState.DONE  # before, what is known of the file is only expected
     return Result(

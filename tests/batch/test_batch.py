@@ -30,7 +30,7 @@ from modelslab_async import (
     SubmitUnknown,
     Succeeded,
 )
-from modelslab_async.batch._manifest import RequestLike
+from modelslab_async.batch._intake import RequestLike
 from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 

@@ -22,9 +22,10 @@ from modelslab_async import (
     VoiceCover,
 )
 from modelslab_async.batch import Manifest, plan_batch
+from modelslab_async.batch._intake import RequestLike, from_sequence
 from modelslab_async.batch._lines import BadRow
-from modelslab_async.batch._manifest import RequestLike, from_sequence, read_manifest
-from modelslab_async.batch._records import Row, taken
+from modelslab_async.batch._manifest import read_manifest
+from modelslab_async.batch._records import NewRow, from_record
 from modelslab_async.sandbox import Sandbox
 
 from ..support.all_endpoints import SAMPLES
@@ -34,18 +35,18 @@ from ..support.quick import client_of
 SFX = {"endpoint": "sfx", "prompt": "thunder", "duration": 3}
 
 
-def read(content: str) -> list[Row | BadRow]:
+def read(content: str) -> list[NewRow | BadRow]:
     return list(read_manifest(io.BytesIO(content.encode())))
 
 
-def row_of(**fields: Any) -> Row | BadRow:
+def row_of(**fields: Any) -> NewRow | BadRow:
     (row,) = read(json.dumps(fields) + "\n")
     return row
 
 
 def test_a_row_names_its_endpoint_and_music_is_the_default() -> None:
     rows = read("prompt,endpoint,duration\nthunder,sfx,3\nwaltz,,30\npolka,Music_Gen,31\n")
-    assert [row.request for row in rows if isinstance(row, Row)] == [
+    assert [row.request for row in rows if isinstance(row, NewRow)] == [
         SoundEffect("thunder", duration=3),
         MusicGen("waltz", duration=30),
         MusicGen("polka", duration=31),
@@ -54,14 +55,14 @@ def test_a_row_names_its_endpoint_and_music_is_the_default() -> None:
 
 def test_a_row_of_another_endpoint_is_read_again_as_it_was_kept() -> None:
     row = row_of(**SFX, mood="dark")
-    assert isinstance(row, Row)
-    assert row_of(**row.given()) == row
+    assert isinstance(row, NewRow)
+    assert row_of(**row.to_record()) == row
 
 
 def test_the_same_words_for_two_endpoints_are_two_rows() -> None:
     music, effect = row_of(prompt="thunder"), row_of(prompt="thunder", endpoint="sfx")
-    assert isinstance(music, Row)
-    assert isinstance(effect, Row)
+    assert isinstance(music, NewRow)
+    assert isinstance(effect, NewRow)
     assert music.payload_hash != effect.payload_hash
 
 
@@ -132,7 +133,7 @@ def test_a_manifest_of_rows_without_a_prompt_names_their_endpoints() -> None:
         "endpoint,init_audio,model_id,speed,emotion\n"
         'voice_cover,https://a.example/x.wav,cover-1,"1,5",HAPPY\n'
     )
-    assert [row.request for row in rows if isinstance(row, Row)] == [
+    assert [row.request for row in rows if isinstance(row, NewRow)] == [
         VoiceCover("https://a.example/x.wav", model_id="cover-1", speed=1.5, emotion="happy")
     ]
 
@@ -142,7 +143,7 @@ def test_a_column_is_read_as_each_rows_endpoint_needs_it() -> None:
     rows = read(
         f"{header}text_to_speech,hi,tara,Hindi,yes,2\ntext_to_audio,hi,tara,english,sad,0.75\n"
     )
-    assert [row.request for row in rows if isinstance(row, Row)] == [
+    assert [row.request for row in rows if isinstance(row, NewRow)] == [
         TextToSpeech("hi", voice_id="tara", language="hindi", emotion=True, speed=2),
         TextToAudio("hi", voice_id="tara", language="english", emotion="sad", speed=0.75),
     ]
@@ -151,14 +152,14 @@ def test_a_column_is_read_as_each_rows_endpoint_needs_it() -> None:
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.NAME)
 def test_a_request_of_any_endpoint_is_read_again_as_it_was_kept(sample: Request) -> None:
     row = next(iter(from_sequence([sample])))
-    assert isinstance(row, Row)
-    assert taken(row.given()) == (sample, {})
+    assert isinstance(row, NewRow)
+    assert from_record(row.to_record()) == (sample, {})
 
 
 def test_what_became_a_field_of_another_endpoint_stays_what_a_kept_row_says_besides() -> None:
     """Ledgers were written before there was an endpoint with a language."""
     kept = {"id": "a", "prompt": "waltz", "language": "en", "seed": 3}
-    assert taken(kept) == (MusicGen("waltz"), {"language": "en", "seed": 3})
+    assert from_record(kept) == (MusicGen("waltz"), {"language": "en", "seed": 3})
 
 
 @pytest.mark.anyio

@@ -29,8 +29,8 @@ from modelslab_async import (
     TransportError,
 )
 from modelslab_async.batch import _transitions as changes
+from modelslab_async.batch._intake import RequestLike
 from modelslab_async.batch._ledger import Ledger
-from modelslab_async.batch._manifest import RequestLike
 from modelslab_async.batch._reconcile import Reconciler
 from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault, Sandbox

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from modelslab_async.batch import _manifest as manifests
-from modelslab_async.batch._lines import CHUNK, MAX_ROW
+from modelslab_async.batch._lines import MAX_ROW, BadRow
 from modelslab_async.batch._manifest import (
-    BadRow,
+    CHUNK,
     Format,
     Reading,
-    Row,
     check_manifest,
     read_manifest,
     snapshot,
 )
+from modelslab_async.batch._records import NewRow
 from modelslab_async.endpoints import MusicGen, Request
 
 from ..cli.test_cli import command
@@ -33,15 +33,15 @@ def read(
     content: str | bytes,
     format: Format | None = None,  # noqa: A002
     reading: Reading | None = None,
-) -> list[Row | BadRow]:
+) -> list[NewRow | BadRow]:
     data = content.encode() if isinstance(content, str) else content
     return list(read_manifest(io.BytesIO(data), format, reading=reading))
 
 
 def requests(content: str | bytes, format: Format | None = None) -> list[Request]:  # noqa: A002
     rows = read(content, format)
-    assert all(isinstance(row, Row) for row in rows), [str(row) for row in rows]
-    return [row.request for row in rows if isinstance(row, Row)]
+    assert all(isinstance(row, NewRow) for row in rows), [str(row) for row in rows]
+    return [row.request for row in rows if isinstance(row, NewRow)]
 
 
 def refusals(content: str | bytes, format: Format | None = None) -> list[str]:  # noqa: A002
@@ -115,7 +115,7 @@ def test_n11_utf_16_is_read_by_the_chunk() -> None:
         ("rock\nlo-fi é\n".encode("mac-roman"), "line 2: not UTF-8 (byte 0x8e"),
         ("rock\nロック\n".encode("shift-jis"), "line 2: not UTF-8 (byte 0x83"),
         ("rock\nджиз\n".encode("koi8-r"), "line 2: not UTF-8 (byte 0xc4"),
-        ("rock\nraga\n".encode("utf-16")[:-1], "line 2: not UTF-8"),
+        ("rock\nraga\n".encode("utf-16")[:-1], "line 2: not UTF-16: the file ends within"),
         ("rock\nra\ud800ga\n".encode("utf-16", "surrogatepass"), "line 2: not UTF-8"),
         ("rock\nraga\n".encode("utf-16-le"), "line 1: the manifest holds NUL bytes: UTF-16"),
         ("rock\nraga\n".encode("utf-16-be"), "line 1: the manifest holds NUL bytes: UTF-16"),
@@ -190,8 +190,8 @@ def test_n12_a_cell_is_read_as_its_column_needs_it(name: str, cell: str, value: 
         ("rock;=15*2", "duration is '=15*2', but must be a whole number"),
         ("rock;3E+01", "duration is '3E+01', but must be a whole number"),
         ("rock;#N/A", "duration is '#N/A', but must be a whole number"),
-        ("#REF!;30", "prompt is #REF!, by which a spreadsheet says that it failed"),
-        (" #Name? ;30", "prompt is #Name?, by which a spreadsheet says that it failed"),
+        ("#REF!;30", "prompt is #REF!, the error of a spreadsheet formula"),
+        (" #Name? ;30", "prompt is #Name?, the error of a spreadsheet formula"),
         (";30", "prompt is missing"),
         ("  ;30", "prompt is missing"),
         ("lo-fi; rainy;30", "has 3 cells, but the header has 2; a cell that holds ';' needs"),
@@ -207,7 +207,7 @@ def test_n12_a_cell_that_is_not_certain_is_refused(row: str, reason: str) -> Non
 
 def test_n10_nothing_is_lost_in_a_column_without_a_name() -> None:
     (refusal,) = refusals("prompt,,mood,\nlo-fi, rainy,x,\n")
-    assert refusal == "line 2: has ' rainy' in column 2, which has no name"
+    assert refusal == "line 2: has 'rainy' in column 2, which has no name"
     (refusal,) = refusals("prompt,mood,,\nlo-fi, rainy,x,\n")
     assert "has 3 cells, but the header has 2" in refusal
 
@@ -225,7 +225,7 @@ def test_n10_a_name_that_stands_twice_is_refused() -> None:
 )  # fmt: skip
 def test_n13_a_header_that_comes_again_is_not_paid_for(table: str) -> None:
     rows = read(table)
-    assert [isinstance(row, Row) for row in rows] == [True, False, True]
+    assert [isinstance(row, NewRow) for row in rows] == [True, False, True]
     assert "the header again" in str(rows[1])
 
 
@@ -249,7 +249,7 @@ def test_n10_the_mark_of_a_file_that_was_appended_is_no_part_of_its_text(tables:
 )  # fmt: skip
 def test_n13_a_header_without_prompt_is_not_paid_for(header: str) -> None:
     assert "header" in refusals(f"{header}\nlo-fi,30\n")[0] or header == "sep=;"
-    assert not [row for row in read(f"{header}\n") if isinstance(row, Row)]
+    assert not [row for row in read(f"{header}\n") if isinstance(row, NewRow)]
 
 
 @pytest.mark.parametrize(
@@ -337,9 +337,9 @@ def test_n14_a_file_of_another_kind_is_named_and_is_no_row(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ('[{"prompt": "rock"}]', "write one object a line, as jq -c '.[]' does"),
-        ('[\n  {"prompt": "rock"}\n]\n', "write one object a line, as jq -c '.[]' does"),
-        ('{\n  "prompt": "rock"\n}\n', "write one object a line, as jq -c does"),
+        ('[{"prompt": "rock"}]', "write one object per line, as jq -c '.[]' does"),
+        ('[\n  {"prompt": "rock"}\n]\n', "write one object per line, as jq -c '.[]' does"),
+        ('{\n  "prompt": "rock"\n}\n', "write one object per line, as jq -c does"),
         ('{"prompt": "rock"},\n', "more than one JSON value (column 19)"),
         ('{"prompt": "rock"}{"prompt": "raga"}\n', "more than one JSON value (column 19)"),
         ('{"prompt": "rock",}\n', "not JSON"),
@@ -350,7 +350,7 @@ def test_n14_a_file_of_another_kind_is_named_and_is_no_row(
 )
 def test_n14_json_and_markup_that_is_no_manifest_is_named(content: str, reason: str) -> None:
     rows = read(content)
-    assert not any(isinstance(row, Row) for row in rows)
+    assert not any(isinstance(row, NewRow) for row in rows)
     assert reason in str(rows[0])
 
 

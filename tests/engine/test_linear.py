@@ -28,7 +28,8 @@ from modelslab_async._protocol.retry_after import retry_after
 from modelslab_async._protocol.sound import NotSound
 from modelslab_async._protocol.urls import fetch_route, job_id, origin
 from modelslab_async._text import safe_text, slug
-from modelslab_async.batch._manifest import BadRow, read_manifest
+from modelslab_async.batch._lines import BadRow
+from modelslab_async.batch._manifest import read_manifest
 from modelslab_async.webhooks._logs import HIDE_TOKENS
 from modelslab_async.webhooks._signing import Signer
 

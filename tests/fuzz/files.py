@@ -12,9 +12,10 @@ from modelslab_async._policy.download import AttemptFailure, Ending, Integrity, 
 from modelslab_async._protocol.audio import begins, examine
 from modelslab_async._protocol.sound import Completeness, NotSound, Sound
 from modelslab_async.batch._intake import to_plan
-from modelslab_async.batch._manifest import BadRow, Format, Row, check_manifest, read_manifest
+from modelslab_async.batch._lines import BadRow
+from modelslab_async.batch._manifest import Format, check_manifest, read_manifest
 from modelslab_async.batch._naming import DEFAULT_TEMPLATE, file_name
-from modelslab_async.batch._records import taken
+from modelslab_async.batch._records import NewRow, from_record
 from modelslab_async.batch._rows import request_text
 
 _CALLS = 100_000
@@ -89,7 +90,7 @@ def manifest(data: bytes) -> None:
     """A digit for the format, then a manifest: each row can be used, or is bad and says why."""
     format_ = _FORMATS[data[0] % len(_FORMATS)] if data else None
     rows = list(read_manifest(io.BytesIO(data[1:]), format_, folder=_NOWHERE))
-    good = [row for row in rows if isinstance(row, Row)]
+    good = [row for row in rows if isinstance(row, NewRow)]
     for row in rows:
         if isinstance(row, BadRow):
             assert str(row).isprintable()
@@ -101,9 +102,9 @@ def manifest(data: bytes) -> None:
     assert check_manifest(rows).bad_rows == len(rows) - len(good)
 
 
-def _can_be_planned(row: Row) -> None:
+def _can_be_planned(row: NewRow) -> None:
     assert re.fullmatch("[0-9a-f]{64}", row.payload_hash)
     kept = json.loads(request_text(to_plan(row)))
-    assert taken(kept) == (row.request, row.fields)
+    assert from_record(kept) == (row.request, row.fields)
     name = file_name(DEFAULT_TEMPLATE, row.line or 0, row.id, row.request.title, "7")
     assert Path("out", name).name == name

@@ -16,8 +16,8 @@ from yarl import URL
 from modelslab_async import _text
 from modelslab_async._protocol import addresses, links
 from modelslab_async._protocol import urls as trust
+from modelslab_async.batch._manifest import Reading, read_fields
 from modelslab_async.batch._naming import DEFAULT_TEMPLATE, file_name
-from modelslab_async.batch._sources import read_given
 from modelslab_async.errors import ConfigurationError
 from modelslab_async.webhooks._signing import checked_url
 
@@ -140,7 +140,6 @@ def _is_a_name(name: str, limit: int) -> None:
 def _is_one_cell(cell: str) -> None:
     table = io.StringIO(newline="")
     csv.writer(table).writerows([["prompt", "note"], [cell, "x"]])
-    rows = list(read_given(io.BytesIO(table.getvalue().encode()), "csv"))
-    assert [getattr(row, "values", row) for row in rows] == [
-        {**({"prompt": cell} if cell.strip() else {}), "note": "x"}
-    ]
+    rows = list(read_fields(io.BytesIO(table.getvalue().encode()), "csv", Reading()))
+    prompt = cell.lstrip(" ") if cell.strip() else ""
+    assert rows == [(2, {**({"prompt": prompt} if prompt else {}), "note": "x"})]

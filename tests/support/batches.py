@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from modelslab_async import Failed, ModelsLab, ModelsLabError, MusicGen, Succeeded
-from modelslab_async.batch._manifest import RequestLike
+from modelslab_async.batch._intake import RequestLike
 from modelslab_async.batch._rows import Row
 from modelslab_async.batch._sqlite.reader import Reader
 from modelslab_async.batch._states import RowState
