@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from attrs import field, frozen
 from .connection import Connection
 from .console import PROGRAM, operand
 from .options import Command, restrict_filenames
+from .prices import Amount, check_priced, limits_of, price_arguments, pricing
 from .webhook_listener import PORT
 
 if TYPE_CHECKING:
@@ -22,22 +23,6 @@ if TYPE_CHECKING:
     from modelslab_async import Limits, RowState
 
     from .settings import Setting
-
-
-class Amount(click.ParamType[Any]):
-    """An amount of money, as the exact decimal that was typed."""
-
-    name = "amount"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Decimal:
-        from ..batch import amount
-
-        try:
-            return amount(value)
-        except ValueError as error:
-            self.fail(f"{value!r:.40} must be {error}", param, ctx)
 
 
 def row_words(values: Sequence[str]) -> tuple[str, ...] | None:
@@ -55,20 +40,6 @@ def row_words(values: Sequence[str]) -> tuple[str, ...] | None:
 MISSING = "missing"
 """The value of ``--retry`` for done rows whose file is missing or changed."""
 
-_PRICES = (
-    click.option(
-        "--price-per-job",
-        type=Amount(),
-        allow_from_autoenv=False,
-        help="Price per job, in your currency.  [default: async.price_per_job]",
-    ),
-    click.option(
-        "--price-per-second",
-        type=Amount(),
-        allow_from_autoenv=False,
-        help="Price per second of music.  [default: async.price_per_second]",
-    ),
-)
 same_account = click.option(
     "--same-account",
     is_flag=True,
@@ -101,7 +72,7 @@ _HOW = (
         type=Amount(),
         help="Most to spend in this directory, over all runs; needs a price.",
     ),
-    *_PRICES,
+    pricing,
     click.option(
         "--retry",
         multiple=True,
@@ -255,48 +226,9 @@ class BatchOptions:
         ]
         sandbox = ["--sandbox"] if self.connection.sandbox else []
         retry = ["--retry", MISSING] if missing else []
-        arguments = [*retry, *flags, *sandbox, *self.connection.arguments]
+        prices = price_arguments(settings)
+        arguments = [*retry, *flags, *prices, *sandbox, *self.connection.arguments]
         return shlex.join([PROGRAM, "resume", operand(directory), *arguments])
-
-
-def limits_of(settings: Mapping[str, Setting], directory: Path, **given: Any) -> Limits:
-    """The limits of a directory: those given, else those in its ledger.
-
-    A price from an option or from the environment is taken as it is. One from a file raises what
-    the ledger says, and never lowers it: that may be the price which an option named.
-
-    Raises:
-        LedgerError: the ledger cannot be read.
-    """
-    from modelslab_async import Limits
-
-    from ..batch import Reader, holds_batch
-
-    kept = Limits()
-    if holds_batch(directory):
-        with Reader.open(directory) as reader:
-            kept = Limits.of_texts(reader.meta())
-    prices = {name: settings[name] for name in ("price_per_job", "price_per_second")}
-    named = {name: price.value for name, price in prices.items() if price.is_named}
-    configured = {name: price.value for name, price in prices.items() if not price.is_named}
-    return Limits(**named, **given).over(kept.raised_to(Limits(**configured)))
-
-
-def check_priced(limits: Limits) -> None:
-    """Check that a cost is limited only where prices are known.
-
-    Raises:
-        click.UsageError: no price is known.
-    """
-    if limits.max_cost is not None and not limits.priced:
-        raise click.UsageError("--max-cost needs --price-per-job or --price-per-second")
-
-
-def pricing(command: Command) -> Command:
-    """Options about what a job costs; they go to ``settings``."""
-    for option in reversed(_PRICES):
-        command = option(command)
-    return command
 
 
 def batch_options(command: Command) -> Command:

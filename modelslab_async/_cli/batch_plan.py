@@ -12,12 +12,13 @@ import click
 
 from modelslab_async import RowState
 
-from .._text import decimal_text, duration_text, plural, safe_text, size_text
+from .._text import decimal_text, plural, safe_text
 from ..batch import Manifest, Plan, Preview, plan_batch, snapshot
 from .batch_preview import preview_as_json, preview_lines, warn_of_comments
 from .connection import on_this_machine
 from .console import PROGRAM, Console
 from .error_mapping import NotThere
+from .prices import lines_by_endpoint, total_as_json, total_text
 
 if TYPE_CHECKING:
     from modelslab_async import Limits
@@ -122,12 +123,8 @@ def _warn_of_misspelled(console: Console, preview: Preview) -> None:
 
 def summary(plan: Plan) -> str:
     """What a run would pay for, in one line."""
-    price = "unknown" if plan.price is None else decimal_text(plan.price)
-    sizes = (
-        f"{duration_text(plan.seconds)} of music, about {size_text(plan.mb * 1e6)}, price {price}"
-    )
     left = f"; {plural(plan.left, 'row')} left for another run" if plan.left else ""
-    return f"{plural(plan.jobs, 'job')}, {sizes}{_capped(plan.limits)}{left}"
+    return f"{total_text(plan.total, plan.price)}{_capped(plan.limits)}{left}"
 
 
 def _capped(limits: Limits) -> str:
@@ -164,11 +161,12 @@ def print_plan(plan: Plan, directory: Path, console: Console) -> None:
                 "directory": str(directory),
                 "rows": plan.rows,
                 "underway": plan.underway,
-                "jobs": plan.jobs,
                 "left": plan.left,
-                "seconds": plan.seconds,
-                "mb": round(plan.mb, 3),
-                "cost": None if plan.price is None else float(plan.price),
+                **total_as_json(plan.total, plan.price),
+                "endpoints": {
+                    name: total_as_json(total, total.price)
+                    for name, total in plan.by_endpoint.items()
+                },
                 "dropped": plan.dropped,
                 "replaced": plan.replaced,
                 "held": plan.held,
@@ -179,8 +177,7 @@ def print_plan(plan: Plan, directory: Path, console: Console) -> None:
     done = plan.counts.get(RowState.DONE, 0) - plan.missing
     going = f"{plural(plan.rows, 'row')}, {done} done, {plan.underway} paid for and unfinished"
     console.print(f"{going}, in {directory}")
-    console.print(summary(plan))
-    for line in changes_of(plan):
+    for line in (summary(plan), *lines_by_endpoint(plan), *changes_of(plan)):
         console.print(line)
     for line in preview_lines(plan.preview) if plan.preview else ():
         console.print(line)
@@ -199,5 +196,7 @@ def confirm(plan: Plan, options: BatchOptions) -> None:
         raise click.UsageError(
             f"{summary(plan)}: pass --yes to pay for several jobs without a question"
         )
-    if not click.confirm(f"{summary(plan)}. Continue?", err=True):
+    parts = "".join(f"{line}\n" for line in lines_by_endpoint(plan))
+    question = f"{summary(plan)}\n{parts}" if parts else f"{summary(plan)}. "
+    if not click.confirm(f"{question}Continue?", err=True):
         raise click.ClickException(f"nothing was sent; {PROGRAM} batch --sandbox costs nothing")

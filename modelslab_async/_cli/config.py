@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .._text import safe_text
+from .._text import decimal_text, safe_text
 from .console import Console
 from .options import account, output_options, waiting
 from .settings import masked, without_password
@@ -49,7 +49,9 @@ def show(console: Console, settings: dict[str, Setting]) -> int:
         console.print_json({"schema_version": 1, "settings": shown})
         return 0
     for name, about in shown.items():
-        console.print(f"{name} = {safe_text(about['value'])}  ({about['origin']})")
+        exact = settings[name].value
+        value = decimal_text(exact) if isinstance(exact, Decimal) else safe_text(about["value"])
+        console.print(f"{name} = {value}  ({about['origin']})")
     return 0
 
 

@@ -14,8 +14,7 @@ import click
 from modelslab_async import LimitReached, MusicGen, Request, RequestError
 from modelslab_async.endpoints import known_fields
 
-from .._text import decimal_text, duration_text, plural, safe_text, size_text, slug
-from .batch_options import Amount, check_priced, pricing
+from .._text import decimal_text, plural, safe_text, slug
 from .connection import Connection
 from .console import PROGRAM, Console
 from .error_mapping import NotThere
@@ -42,11 +41,13 @@ from .options import (
     waiting,
 )
 from .piping import STDOUT, check_stdout, passing_name
+from .prices import Amount, check_priced, prices_of, pricing, sizes_text, total_text
 from .textfiles import as_meant, from_stdin
 
 if TYPE_CHECKING:
     from modelslab_async import Limits
 
+    from ..batch import Total
     from .settings import Setting
     from .tracks import Track
 
@@ -156,8 +157,10 @@ def make(
         file = passing_name(slugs[0])
     tracks = _tracks(requests, slugs, directory, file, overwrite=overwrite)
     tracks[0].is_piped = is_piped
-    limits = _limits(settings, max_cost)
-    excess = _excess(tracks, limits)
+    limits = prices_of(settings, max_cost=max_cost)
+    check_priced(limits)
+    total = _total(tracks, limits)
+    excess = _excess(total, limits)
     if dry_run:
         if excess:
             console.warn(excess)
@@ -166,7 +169,7 @@ def make(
         raise LimitReached(excess)
     connection.check()
     if len(tracks) > 1 and connection.is_live and not yes:
-        _confirm(tracks, limits, no_input=no_input)
+        _confirm(total, no_input=no_input)
     check_publishing(directory, longest_name(file))
     console.info(f"{plural(len(tracks), 'track')} with {connection.origin}")
     from .kept_ids import KeptIds
@@ -294,71 +297,53 @@ def _tracks(
 # --- before anything is paid ----------------------------------------------------------------------
 
 
-def _limits(settings: dict[str, Setting], max_cost: Decimal | None) -> Limits:
-    """What may be paid, at the user's own prices."""
-    from modelslab_async import Limits
+def _total(tracks: Sequence[Track], limits: Limits) -> Total:
+    from ..batch import Total
 
-    prices = {name: settings[name].value for name in ("price_per_job", "price_per_second")}
-    limits = Limits(max_cost=max_cost, **prices)
-    check_priced(limits)
-    return limits
-
-
-def _cost(tracks: Sequence[Track], limits: Limits) -> Decimal | None:
-    """Of all tracks; ``None``: no price is known."""
-    prices = [limits.price_of(cast("Request", track.order)) for track in tracks]
-    return None if None in prices else sum(filter(None, prices), Decimal(0))
+    total = Total()
+    for track in tracks:
+        order = cast("Request", track.order)
+        total.add(order.estimate(), limits.price_of(order))
+    return total
 
 
-def _excess(tracks: Sequence[Track], limits: Limits) -> str | None:
+def _excess(total: Total, limits: Limits) -> str | None:
     """Why this may not be paid for, if so."""
-    cost = _cost(tracks, limits)
-    if cost is None or limits.max_cost is None or cost <= limits.max_cost:
+    cap, cost = limits.max_cost, total.price
+    if cap is None or (cost is not None and cost <= cap):
         return None
-    return (
-        f"{plural(len(tracks), 'job')} would cost {decimal_text(cost)}, and --max-cost is "
-        f"{decimal_text(limits.max_cost)}; nothing was sent"
-    )
+    jobs = plural(total.jobs, "job")
+    told = f"the cost of {jobs} cannot be told"
+    costs = told if cost is None else f"{jobs} would cost {decimal_text(cost)}"
+    return f"{costs}, and --max-cost is {decimal_text(cap)}; nothing was sent"
 
 
 def _plan(console: Console, tracks: Sequence[Track], limits: Limits) -> int:
     plans = [
-        (track, STDOUT if track.is_piped else next(iter(track.targets)), *size_of(track.order))
+        (track, STDOUT if track.is_piped else next(iter(track.targets)), _total([track], limits))
         for track in tracks
     ]
+    total = _total(tracks, limits)
     if console.json:
-        files = [{"path": to, "seconds": seconds, "mb": mb} for _, to, seconds, mb in plans]
-        cost = _cost(tracks, limits)
-        price = None if cost is None else float(cost)
+        files = [
+            {"path": to, "seconds": float(one.seconds), "mb": one.megabytes} for _, to, one in plans
+        ]
+        price = None if total.price is None else float(total.price)
         console.print_json(
             {"schema_version": 1, "jobs": len(plans), "price": price, "files": files}
         )
         return 0
-    for track, to, seconds, mb in plans:
-        console.print(f"{to}  {duration_text(seconds)}, about {size_text(mb * 1e6)}: {track.name}")
-    console.print(_sum(tracks, limits))
+    for track, to, one in plans:
+        sizes = sizes_text(one)
+        console.print(f"{to}{sizes and '  '}{sizes}: {track.name}")
+    console.print(total_text(total, total.price))
     return 0
 
 
-def _sum(tracks: Sequence[Track], limits: Limits) -> str:
-    sizes = [size_of(track.order) for track in tracks]
-    seconds, mb = (sum(column) for column in zip(*sizes, strict=True))
-    jobs = plural(len(tracks), "job")
-    cost = _cost(tracks, limits)
-    price = "unknown" if cost is None else decimal_text(cost)
-    return f"{jobs}, {duration_text(seconds)} of music, about {size_text(mb * 1e6)}, price {price}"
-
-
-def size_of(order: Any) -> tuple[float, float]:
-    """Seconds and megabytes that a request should come to."""
-    estimate = order.estimate()
-    return float(estimate.seconds), estimate.megabytes
-
-
-def _confirm(tracks: Sequence[Track], limits: Limits, *, no_input: bool) -> None:
+def _confirm(total: Total, *, no_input: bool) -> None:
+    what = total_text(total, total.price)
     if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(
-            f"{_sum(tracks, limits)}: pass --yes to pay for several jobs without a question"
-        )
-    if not click.confirm(f"{_sum(tracks, limits)}. Continue?", err=True):
-        raise click.ClickException(f"nothing was sent; {PROGRAM} generate --sandbox costs nothing")
+        raise click.UsageError(f"{what}: pass --yes to pay for several jobs without a question")
+    if not click.confirm(f"{what}. Continue?", err=True):
+        name = click.get_current_context().info_name
+        raise click.ClickException(f"nothing was sent; {PROGRAM} {name} --sandbox costs nothing")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -172,6 +172,7 @@ def account(command: Command) -> Command:
         allow_addresses: str | None = None,
         price_per_job: Decimal | None = None,
         price_per_second: Decimal | None = None,
+        prices: Sequence[tuple[str, Decimal]] = (),
         **rest: Any,
     ) -> Any:
         if api_key is not None:
@@ -189,6 +190,7 @@ def account(command: Command) -> Command:
             allow_addresses=allow_addresses,
             price_per_job=price_per_job,
             price_per_second=price_per_second,
+            prices=prices,
         )
         settings = read_settings(flags)
         console = evolve(console, json=console.json or settings["output"].value == "json")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .batch_options import limits_of, pricing, same_account
+from .batch_options import same_account
 from .connection import Connection
 from .console import Console
 from .options import account, output_options
+from .prices import limits_of, pricing
 from .resume import check_batch
 
 if TYPE_CHECKING:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from decimal import Decimal
 
 PROJECT_FILE = Path(".modelslab/config.toml")
+PRICE = "price."
+"""What the names of the settings begin with that are prices of single endpoints."""
+
+_PRICES_VARIABLE = "MODELSLAB_ASYNC_PRICE"
 _BUILT_IN = "built in"
 _LONGEST_KEY = 64 * 1024
 _ENCODED = re.compile(r"^([a-z][a-z0-9+.-]*://)?[^/?#]*%.*", re.IGNORECASE | re.DOTALL)
@@ -129,6 +133,11 @@ _KNOWN = {
         safer=max,
     ),
 }
+_OWN_PRICE = _Known(env=(), keys=(), kind=_amount, safer=max)
+
+
+def _known(name: str) -> _Known:
+    return _OWN_PRICE if name.startswith(PRICE) else _KNOWN[name]
 
 
 @frozen(kw_only=True)
@@ -144,6 +153,7 @@ class Flags:
     allow_addresses: str | None = None
     price_per_job: Decimal | None = None
     price_per_second: Decimal | None = None
+    prices: Sequence[tuple[str, Decimal]] = ()
 
     def given(self) -> dict[str, Any]:
         """The settings among them, the key read from where it is said to be."""
@@ -155,6 +165,7 @@ class Flags:
             "allow_addresses": self.allow_addresses,
             "price_per_job": self.price_per_job,
             "price_per_second": self.price_per_second,
+            **{f"{PRICE}{name}": price for name, price in self.prices},
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -181,7 +192,8 @@ def read_settings(flags: Flags) -> dict[str, Setting]:
         (str(PROJECT_FILE), _from_file(PROJECT_FILE, project=True)),
         *((str(path), _from_file(path)) for path in user_files()),
     ]
-    settings = {name: _first(name, layers) for name in _KNOWN}
+    prices = {name for _, values in layers for name in values if name.startswith(PRICE)}
+    settings = {name: _first(name, layers) for name in (*_KNOWN, *sorted(prices))}
     if settings["api_key"].value is None:
         settings["api_key"] = _profile_key(settings["profile"].value)
     settings["api_key"] = evolve(settings["api_key"], file=flags.api_key_file)
@@ -243,13 +255,51 @@ def _go_home() -> Path | None:
     return home if home.is_absolute() else None
 
 
-def _environment() -> list[tuple[str, str, str]]:
-    return [
+def own_prices(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """The prices of single endpoints, such as ``sfx.per_job``.
+
+    Such a price stands in place of the one for all, and so a project's file could lower that one:
+    where it alone names the endpoint, no part of the price is lower, and none makes a job free.
+    """
+    own = {name[len(PRICE) :]: one for name, one in settings.items() if name.startswith(PRICE)}
+    users = {_endpoint(name) for name, one in own.items() if not _is_projects(one)}
+    for endpoint in {_endpoint(name) for name in own} - users:
+        for unit in ("per_job", "per_second"):
+            name, for_all = f"{endpoint}.{unit}", settings[f"price_{unit}"]
+            if for_all.value is not None and (name not in own or own[name].value < for_all.value):
+                own[name] = for_all
+    return {name: one for name, one in own.items() if one.value or not _is_projects(one)}
+
+
+def _endpoint(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _is_projects(setting: Setting) -> bool:
+    return setting.origin == str(PROJECT_FILE)
+
+
+def _environment() -> list[tuple[str, str, Any]]:
+    found: list[tuple[str, str, Any]] = [
         (variable, name, os.environ[variable])
         for name, known in _KNOWN.items()
         for variable in known.env
         if os.environ.get(variable, "").strip()
     ]
+    for text in os.environ.get(_PRICES_VARIABLE, "").replace(",", " ").split():
+        name, _, price = text.partition("=")
+        _check_price(name, f"environment, {_PRICES_VARIABLE}")
+        found.append((_PRICES_VARIABLE, f"{PRICE}{name}", price))
+    return found
+
+
+def _check_price(name: str, origin: str) -> None:
+    from ..batch import price_key
+
+    try:
+        price_key(name)
+    except ValueError as error:
+        raise ConfigurationError(f"{PRICE}{name} ({origin}): {error}") from None
 
 
 def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
@@ -268,7 +318,27 @@ def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
         for name, known in _KNOWN.items()
         if known.from_project or not project
     }
+    found |= _own_prices(_dug(document, "async.price"), str(path))
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _own_prices(table: Any, origin: str) -> dict[str, Any]:
+    """The prices of endpoints in a file, where each has a table of its units."""
+    found = {}
+    for endpoint, units in ({} if table is None else _table("price", table, origin)).items():
+        for unit, value in _table(f"{PRICE}{endpoint}", units, origin).items():
+            _check_price(f"{endpoint}.{unit}", origin)
+            found[f"{PRICE}{endpoint}.{unit}"] = value
+    return found
+
+
+def _table(name: str, value: Any, origin: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    raise ConfigurationError(
+        f"{name} is {value!r:.40} ({origin}), but must be a table; write "
+        f"{PRICE}text_to_speech.per_character = 0.00002, for instance"
+    )
 
 
 def is_reachable(path: Path) -> bool:
@@ -297,14 +367,14 @@ def _dug(document: Any, key: str) -> Any:
 
 
 def _first(name: str, layers: list[tuple[str, dict[str, Any]]]) -> Setting:
-    known = _KNOWN[name]
+    known = _known(name)
     found = (
         Setting(_typed(name, values[name], origin), origin)
         for origin, values in layers
         if name in values
     )
     first = next(found, Setting(known.default, _BUILT_IN))
-    if first.origin == str(PROJECT_FILE) and known.safer is not None:
+    if _is_projects(first) and known.safer is not None:
         # It may come with a foreign repository: it cannot spend what the user's own file saves.
         own = next(found, first)
         return own if known.safer(first.value, own.value) == own.value else first
@@ -312,11 +382,11 @@ def _first(name: str, layers: list[tuple[str, dict[str, Any]]]) -> Setting:
 
 
 def _typed(name: str, value: Any, origin: str) -> Any:
-    kind = _KNOWN[name].kind
+    known = _known(name)
     try:
-        return kind(value)
+        return known.kind(value)
     except (TypeError, ValueError, OverflowError) as error:
-        what = error if kind is _amount else _KNOWN[name].wanted
+        what = error if known.kind is _amount else known.wanted
         raise ConfigurationError(
             f"{name} is {value!r:.40} ({origin}), but must be {what}"
         ) from None

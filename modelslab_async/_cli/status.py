@@ -250,7 +250,8 @@ def _as_json(about: StateSummary, advice: str) -> dict[str, Any]:
 
 def _line(state: RowState, about: StateSummary, advice: str) -> str:
     if state == "done":
-        sizes = f"{duration_text(about.seconds or 0)} of music, {size_text(about.size or 0)}"
+        audio = f"{duration_text(about.seconds)} of audio, " if about.seconds else ""
+        sizes = f"{audio}{size_text(about.size or 0)}"
         return f"{about.rows:>7} {state:<12}{sizes}"
     age = _age(about.first_change)
     return f"{about.rows:>7} {state:<12}" + "; ".join(filter(None, (f"for up to {age}", advice)))

@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from ._batch import Batch
     from ._chosen import RowKey, choose
     from ._ledger import Ledger
-    from ._limits import Budget, Limits, amount
+    from ._limits import Budget, Limits
     from ._lines import BadRow
     from ._manifest import Format, Reading, snapshot
     from ._naming import check_template
     from ._outcomes import Failed, Outcome, Succeeded
     from ._plan import Manifest, Plan, Preview, plan_batch
+    from ._prices import amount, price_key
     from ._reconcile import Reconciler, UnmatchedJob
     from ._records import request_of
     from ._rows import ErrorSummary, KnownRow, PlannedRow, Row, StateSummary, Step, StoredFile
     from ._sqlite.reader import Reader, Runner, holds_batch, is_writable, runner_of
     from ._states import RowState, settled
+    from ._totals import Total
     from ._verify import FaultKind, FileFault, verify_batch
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "Step",
     "StoredFile",
     "Succeeded",
+    "Total",
     "UnmatchedJob",
     "amount",
     "check_template",
@@ -65,6 +68,7 @@ __all__ = [
     "holds_batch",
     "is_writable",
     "plan_batch",
+    "price_key",
     "request_of",
     "runner_of",
     "settled",
@@ -76,12 +80,13 @@ _MODULES = {
     "_batch": ("Batch",),
     "_chosen": ("RowKey", "choose"),
     "_ledger": ("Ledger",),
-    "_limits": ("Budget", "Limits", "amount"),
+    "_limits": ("Budget", "Limits"),
     "_lines": ("BadRow",),
     "_manifest": ("Format", "Reading", "snapshot"),
     "_naming": ("check_template",),
     "_outcomes": ("Failed", "Outcome", "Succeeded"),
     "_plan": ("Manifest", "Plan", "Preview", "plan_batch"),
+    "_prices": ("amount", "price_key"),
     "_records": ("request_of",),
     "_reconcile": ("Reconciler", "UnmatchedJob"),
     "_rows": (
@@ -95,6 +100,7 @@ _MODULES = {
     ),
     "_sqlite.reader": ("Reader", "Runner", "holds_batch", "is_writable", "runner_of"),
     "_states": ("RowState", "settled"),
+    "_totals": ("Total",),
     "_verify": ("FaultKind", "FileFault", "verify_batch"),
 }
 

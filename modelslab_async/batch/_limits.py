@@ -1,13 +1,9 @@
-"""Say what a batch may cost. Prices are the user's own: none is known here, none invented.
-
-Amounts are decimals, and sums of them are exact: three jobs at 0.1 cost 0.3, and not more.
-"""
+"""Say what a batch may cost, and count what it has paid."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 from attrs import evolve, field, fields, frozen
@@ -15,34 +11,10 @@ from attrs import evolve, field, fields, frozen
 from .._text import decimal_text, plural
 from ..endpoints import Request
 from ..errors import ConfigurationError, LimitReached
+from ._prices import EXACT, UNITS, Price, amount, higher, price_key
 
-_LARGEST: Final = Decimal(10) ** 15
-_NUMBER: Final = re.compile(r"\+?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,2})?")
-_EXACT: Final = Context(prec=150)  # no amount that `amount` lets pass needs more digits
-
-
-def amount(value: object) -> Decimal:
-    """An amount of money: a finite number, zero or more.
-
-    A float counts as the decimal that it stands for, to 12 digits: 0.1 + 0.2 is 0.3.
-
-    Raises:
-        ValueError: it is none; the message says what it must be.
-    """
-    text = _text_of(value)
-    if re.fullmatch(r"[0-9]+,[0-9]+", text):
-        raise ValueError(f"a number with a point, as in {text.replace(',', '.')}")
-    if not _NUMBER.fullmatch(text) or len(text) > 40 or Decimal(text) >= _LARGEST:
-        raise ValueError("a number from 0 to 999,999,999,999,999")
-    return Decimal(text)
-
-
-def _text_of(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value + 0.0:.12g}"  # zero has no sign here
-    if isinstance(value, Decimal) or (type(value) is int and value < _LARGEST):
-        return str(value)
-    return value.strip() if isinstance(value, str) else ""
+_PRICE: Final = "price."
+"""What the names of endpoints' prices begin with in a ledger."""
 
 
 def _optional(value: Decimal | float | str | None) -> Any:
@@ -73,6 +45,24 @@ def _unfit(name: str, value: object, what: str) -> ConfigurationError:
     return ConfigurationError(f"{name} is {named}, but must be {what}")
 
 
+def _amounts(values: Mapping[str, Decimal | float | str]) -> dict[str, Any]:
+    if not isinstance(values, Mapping):
+        raise _unfit("prices", values, "a mapping such as {'sfx.per_job': 0.1}")
+    return {name: _optional(value) for name, value in values.items()}
+
+
+def _check_prices(_: Any, __: Any, prices: Mapping[str, object]) -> None:
+    for name, value in prices.items():
+        try:
+            price_key(name)
+        except ValueError as error:
+            raise ConfigurationError(f"prices: {error}") from None
+        try:
+            amount(value)
+        except ValueError as error:
+            raise _unfit(f"prices[{name!r}]", value, str(error)) from None
+
+
 @frozen(kw_only=True)
 class Limits:
     """How much a batch may pay for in its whole life, over all runs in one directory.
@@ -87,9 +77,13 @@ class Limits:
         max_cost: in the unit of the prices; ``None``: as for jobs. It needs a price.
         price_per_job: what one job costs; ``None``: as the ledger says, else nothing.
         price_per_second: what one second of audio costs, beside that; ``None``: as for a job.
+        prices: of single endpoints, by names such as ``text_to_speech.per_character``; the units
+            are ``per_job``, ``per_second`` and ``per_character``, and an endpoint's are added up.
+            The two prices above are for endpoints that have none here. 0: it is free.
 
     Raises:
-        ConfigurationError: one of them is below zero, or no number.
+        ConfigurationError: one of them is below zero, or no number; or a price names no endpoint
+            or unit.
     """
 
     max_jobs_total: int | None = field(default=None, validator=_check_jobs)
@@ -100,36 +94,41 @@ class Limits:
     price_per_second: Decimal | None = field(
         default=None, converter=_optional, validator=_check_amount
     )
+    prices: Mapping[str, Decimal] = field(
+        factory=dict, converter=_amounts, validator=_check_prices, hash=False
+    )
 
     @property
     def priced(self) -> bool:
-        """Whether costs can be told at all."""
-        return bool(self.price_per_job or self.price_per_second)
-
-    def cost(self, seconds: Decimal) -> Decimal:
-        """Of one job that makes so many seconds of audio."""
-        return _EXACT.fma(
-            self.price_per_second or Decimal(0), seconds, self.price_per_job or Decimal(0)
-        )
+        """Whether the cost of any job can be told at all."""
+        return bool(self.prices or self.price_per_job or self.price_per_second)
 
     def price_of(self, request: Request) -> Decimal | None:
         """What a request will cost; ``None``: no price is known, or none by what is known of it."""
-        estimate = request.estimate()
-        if not self.priced or (self.price_per_second and not estimate.is_known):
-            return None
-        return self.cost(estimate.seconds)
+        return self._price(request.NAME).of(request.estimate())
+
+    def _price(self, endpoint: str) -> Price:
+        """Its own, else the one for all; a 0 that is for all is no price."""
+        own = Price(*(self.prices.get(f"{endpoint}.{unit}") for unit in UNITS))
+        return own or Price(self.price_per_job or None, self.price_per_second or None)
 
     def over(self, earlier: Limits) -> Limits:
         """These limits, and where they say nothing, those of an earlier run."""
         given = {name: value for name, value in _values(self).items() if value is not None}
-        return evolve(earlier, **given)
+        return evolve(earlier, **given, prices={**earlier.prices, **self.prices})
 
     def raised_to(self, prices: Limits) -> Limits:
-        """The same with prices that are no lower than these."""
+        """The same with prices that are no lower than these, the price of no endpoint either."""
+        raised = dict(self.prices)
+        for endpoint in dict.fromkeys(price_key(name)[0] for name in prices.prices):
+            price = self._price(endpoint).raised_to(prices._price(endpoint))
+            found = {f"{endpoint}.{unit}": getattr(price, unit) for unit in UNITS}
+            raised |= {name: value for name, value in found.items() if value is not None}
         return evolve(
             self,
-            price_per_job=_higher(self.price_per_job, prices.price_per_job),
-            price_per_second=_higher(self.price_per_second, prices.price_per_second),
+            price_per_job=higher(self.price_per_job, prices.price_per_job),
+            price_per_second=higher(self.price_per_second, prices.price_per_second),
+            prices=raised,
         )
 
     def check(self) -> None:
@@ -141,14 +140,15 @@ class Limits:
         if self.max_cost is not None and not self.priced:
             raise ConfigurationError(
                 f"max_cost is {decimal_text(self.max_cost)}, but no price is known: give "
-                "price_per_job or price_per_second"
+                "price_per_job, price_per_second or prices"
             )
 
     def as_texts(self) -> dict[str, str]:
         """Those that are set, as a ledger keeps them; `of_texts` brings them back."""
+        prices = {f"{_PRICE}{name}": value for name, value in self.prices.items()}
         return {
             name: decimal_text(value) if isinstance(value, Decimal) else str(value)
-            for name, value in _values(self).items()
+            for name, value in (_values(self) | prices).items()
             if value is not None
         }
 
@@ -158,18 +158,15 @@ class Limits:
         known: dict[str, Any] = {name: texts[name] for name in _NAMES if name in texts}
         if "max_jobs_total" in known:
             known["max_jobs_total"] = int(known["max_jobs_total"])
-        return cls(**known)
+        own = {name.removeprefix(_PRICE): texts[name] for name in texts if name.startswith(_PRICE)}
+        return cls(**known, prices=own)
 
 
-_NAMES: Final = tuple(attribute.name for attribute in fields(Limits))
+_NAMES: Final = tuple(one.name for one in fields(Limits) if one.name != "prices")
 
 
 def _values(limits: Limits) -> dict[str, Any]:
     return {name: getattr(limits, name) for name in _NAMES}
-
-
-def _higher(one: Decimal | None, other: Decimal | None) -> Decimal | None:
-    return max((price for price in (one, other) if price is not None), default=None)
 
 
 class Budget:
@@ -192,7 +189,7 @@ class Budget:
         self.jobs += jobs
         if self.left is not None:
             self.left -= jobs
-        self.cost = _EXACT.fma(cost, jobs, self.cost)
+        self.cost = EXACT.fma(cost, jobs, self.cost)
 
     def refund(self, cost: Decimal) -> None:
         """A job that was counted has proved not to exist."""
@@ -215,10 +212,11 @@ class Budget:
             return None
         if cost is None:
             return LimitReached(
-                "the cost of the next job cannot be told: price_per_second says nothing of a job "
-                "whose length is not known; give price_per_job alone, or lift max_cost"
+                "the cost of the next job cannot be told: no price is known for its endpoint, or "
+                "only one per second, and not its length; give its endpoint a price per job in "
+                "prices, or lift max_cost"
             )
-        total = _EXACT.add(self.cost, cost)
+        total = EXACT.add(self.cost, cost)
         if total > limits.max_cost:
             return LimitReached(
                 f"the next job would bring the cost to {decimal_text(total)}, and max_cost is "

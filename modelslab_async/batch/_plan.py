@@ -18,7 +18,7 @@ from attrs import Factory, define, field, frozen
 
 from .._engine.filesystem import UTF8_NAMES
 from .._text import safe_text
-from ..endpoints import Request
+from ..endpoints import Estimate, Request
 from ..errors import RequestError
 from ._account import ORIGIN
 from ._chosen import Chosen, RowKey, choose
@@ -33,14 +33,15 @@ from ._rows import KnownRow, PlannedRow
 from ._sqlite.reader import Reader, holds_batch
 from ._states import UNSENT, RowState, settled
 from ._strict import ROW_FIELDS
+from ._totals import Total
 from ._verify import verify_batch
 
 _MAX_NAMED: Final = 20
 _MAX_SHOWN: Final = 3
 _MEANT: Final = ROW_FIELDS - {"id"}  # which too many other names are close to
 
-_Size = tuple[float, float, Decimal | None]
-"""Seconds, megabytes and cost; ``None``: nobody can tell."""
+_Job = tuple[str, Estimate, Decimal | None]
+"""Its endpoint, what it should come to, and its cost; ``None``: that cannot be told."""
 
 
 @frozen
@@ -118,7 +119,7 @@ class Plan:
         changed: ids of rows that it knows otherwise.
         preview: how the manifest was read.
         max_new_jobs: what the run may pay for; ``None``: as much as the limits let it.
-        jobs, seconds, mb, cost: what would be paid for anew, and what that would come to.
+        by_endpoint: what would be paid for anew, by the names of the endpoints.
         left: rows that would stay planned for another run, because of ``max_new_jobs`` or
             ``only``.
         selection: all rows that are to be paid for, in this run or another.
@@ -140,23 +141,29 @@ class Plan:
     looked_for: int = 0
     missing: int = 0
     paid_at: str | None = None
-    jobs: int = 0
-    seconds: float = 0.0
-    mb: float = 0.0
-    cost: Decimal = Decimal(0)
+    by_endpoint: dict[str, Total] = Factory(dict)
     left: int = 0
     changed: list[str] = field(factory=list)
     preview: Preview | None = None
     selection: Selection = field(factory=Selection)
     _again: frozenset[RowState] = frozenset()
     _chosen: Chosen | None = None
-    _first: list[tuple[int, _Size]] = Factory(list)
-    _untold: int = 0
+    _first: list[tuple[int, _Job]] = Factory(list)
+
+    @property
+    def total(self) -> Total:
+        """What would be paid for anew."""
+        return Total.of(self.by_endpoint.values())
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs would be paid for anew."""
+        return sum(total.jobs for total in self.by_endpoint.values())
 
     @property
     def price(self) -> Decimal | None:
         """What all of it would cost; ``None``: that of one job or more cannot be told."""
-        return self.cost if self.limits.priced and not self._untold else None
+        return self.total.price if self.limits.priced else None
 
     @property
     def rows(self) -> int:
@@ -194,24 +201,21 @@ class Plan:
         if not self.chooses(seq, row_id):
             self.left += 1
             return
-        estimate = request.estimate()
-        cost = self.limits.price_of(request)
-        size = float(estimate.seconds), estimate.megabytes, cost
-        self._count(size, 1)
+        job = request.NAME, request.estimate(), self.limits.price_of(request)
+        self._count(job, 1)
         if self.max_new_jobs is None:
             return
-        heappush(self._first, (-seq, size))
+        heappush(self._first, (-seq, job))
         if len(self._first) > self.max_new_jobs:
             self._count(heappop(self._first)[1], -1)
             self.left += 1
 
-    def _count(self, size: _Size, jobs: int) -> None:
-        seconds, mb, cost = size
-        self.jobs += jobs
-        self.seconds += seconds * jobs
-        self.mb += mb * jobs
-        self.cost += (cost or 0) * jobs
-        self._untold += jobs if cost is None else 0
+    def _count(self, job: _Job, jobs: int) -> None:
+        endpoint, estimate, cost = job
+        total = self.by_endpoint.setdefault(endpoint, Total())
+        total.add(estimate, cost, jobs)
+        if not total.jobs:
+            del self.by_endpoint[endpoint]
 
 
 def plan_batch(

@@ -193,3 +193,19 @@ def test_a_plan_tells_no_price_where_that_of_one_job_cannot_be_told(
     plan = plan_batch(tmp_path, Manifest(file, "csv", None), limits=limits)
     assert plan.jobs == 2
     assert plan.price == price
+
+
+def test_a_plan_of_several_endpoints_tells_what_the_jobs_of_each_come_to(tmp_path: Path) -> None:
+    lines = "endpoint,prompt,voice_id,language,init_audio\n,waltz,,,\n,polka,,,\n"
+    lines += "text_to_speech,Hello there,tara,hindi,\nspeech_to_text,,,en,https://a.example/x.wav\n"
+    prices = {"music_gen.per_second": "0.01", "text_to_speech.per_character": "0.001"}
+    file = io.BytesIO(lines.encode())
+    plan = plan_batch(
+        tmp_path, Manifest(file, "csv", None), limits=Limits(prices=prices), max_new_jobs=3
+    )
+    music, speech = plan.by_endpoint.values()
+    assert [*plan.by_endpoint] == ["music_gen", "text_to_speech"]
+    assert (music.jobs, float(music.seconds), music.characters) == (2, 60.0, 0)
+    assert (speech.jobs, float(speech.seconds), speech.characters) == (1, 1.0, 11)
+    assert (music.price, speech.price) == (Decimal("0.6"), Decimal("0.011"))
+    assert (plan.jobs, plan.left, plan.price) == (3, 1, Decimal("0.611"))

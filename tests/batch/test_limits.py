@@ -256,17 +256,27 @@ def configure(tmp_path: Path, **files: str) -> None:
         ({"project": "price_per_job = 3", "user": "price_per_job = 1.0"}, {}, 3),
         ({"project": "price_per_job = 0", "user": 'price_per_job = "1"'}, {}, 1),
         ({"project": "price_per_job = 2"}, {}, 2),
-        ({"project": "price_per_job = 3", "user": "price_per_job = 1"}, {"JOB": "0.5"}, 0.5),
+        ({"project": "price_per_job = 3", "user": "price_per_job = 1"}, {"PER_JOB": "0.5"}, 0.5),
         ({"project": "price_per_second = 0.001", "user": "price_per_second = 1"}, {}, 5.12),
         ({"project": "price_per_job = 0", "user": "price_per_second = 1"}, {}, 5.12),
+        ({"user": "price_per_job = 5\nprice.music_gen.per_job = 2"}, {}, 2),
+        ({"project": "price.music_gen.per_job = 1", "user": "price_per_job = 5"}, {}, 5),
+        ({"project": "price.music_gen.per_job = 7", "user": "price_per_job = 5"}, {}, 7),
+        ({"project": "price.music_gen.per_job = 0", "user": "price_per_second = 1"}, {}, 5.12),
+        ({"project": "price.music_gen.per_second = 0", "user": "price_per_job = 5"}, {}, 5),
+        ({"project": "price.music_gen.per_job = 1"}, {"PER_JOB": "5"}, 5),
+        ({"project": "price.music_gen.per_job = 0"}, {}, None),
+        ({"project": "price.music_gen.per_job = 1", "user": "price.music_gen.per_job = 5"}, {}, 5),
+        ({"project": "price.music_gen.per_job = 5"}, {"": "music_gen.per_job=1"}, 1),
+        ({"project": "price_per_job = 9"}, {"": "sfx.per_job=1, music_gen.per_job=2"}, 2),
     ],
     ids=str,
 )
 def test_m03_a_projects_file_never_lowers_a_price(
-    tmp_path: Path, files: dict[str, str], env: dict[str, str], price: float
+    tmp_path: Path, files: dict[str, str], env: dict[str, str], price: float | None
 ) -> None:
     configure(tmp_path, **files)
-    names = {f"MODELSLAB_ASYNC_PRICE_PER_{name}": value for name, value in env.items()}
+    names = {f"MODELSLAB_ASYNC_PRICE{name and '_'}{name}": value for name, value in env.items()}
     done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-n", "--json", **names)
     assert json.loads(done.stdout)["cost"] == price
 
@@ -298,6 +308,76 @@ async def test_m03_a_file_that_came_later_does_not_lower_the_price_of_a_batch(
         configure(tmp_path, project="price_per_job = 0.0001", user="price_per_job = 0.0002")
         stopped = await against(box, tmp_path, "resume", "out", "--max-cost", "3")
         assert (stopped.returncode, len(box.book.debits)) == (9, 3), stopped.stderr
+        configure(tmp_path, project="price.music_gen.per_job = 0.0001")
+        again = await against(box, tmp_path, "resume", "out", "--max-cost", "4.0001")
+        assert (again.returncode, len(box.book.debits)) == (9, 4), again.stderr
+
+
+async def test_m02_each_endpoint_is_paid_at_its_own_price_over_all_runs(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box:
+        lines = tmp_path / "rows.jsonl"
+        lines.write_text(
+            '{"id": "m", "prompt": "waltz", "max_new_token": 256}\n'
+            '{"id": "s", "endpoint": "text_to_speech", "prompt": "Hello there",'
+            ' "voice_id": "tara", "language": "hindi"}\n'
+            '{"id": "f", "endpoint": "sfx", "prompt": "rain", "duration": 3}\n'
+        )
+        prices = ("--price", "text_to_speech.per_character=0.01", "--price", "sfx.per_job=5")
+        capped = ("--price-per-job", "1", *prices, "--max-cost", "1.11")
+        stopped = await against(box, tmp_path, "batch", str(lines), "-o", "out", *capped)
+        assert (stopped.returncode, len(box.book.debits)) == (9, 2), stopped.stderr
+        assert "bring the cost to 6.11, and max_cost is 1.11" in stopped.stderr
+        named = "--price sfx.per_job=5 --price text_to_speech.per_character=0.01"
+        assert named in stopped.stderr  # of the command that goes on
+        dearer = ("--price", "text_to_speech.per_character=9", "--max-cost", "6.11")
+        done = await against(box, tmp_path, "resume", "out", *dearer)  # what was paid stays so
+        assert (done.returncode, len(box.book.debits)) == (0, 3), done.stderr
+        with Reader.open(tmp_path / "out") as reader:
+            assert {row.id: row.cost for row in reader.each()} == {"m": "1", "s": "0.11", "f": "5"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("price.text_to_speach.per_job = 1", "did you mean text_to_speech?"),
+        ("price.sfx.per_jop = 1", "did you mean per_job?"),
+        ("price.sfx = 1", "price.sfx is 1"),
+        ("price = 1", "price is 1"),
+        ("price.sfx.per_job = -1", "price.sfx.per_job is -1"),
+    ],
+)
+@pytest.mark.parametrize("file", ["project", "user"])
+def test_m03_a_price_of_nothing_known_is_named_with_its_file(
+    tmp_path: Path, text: str, message: str, file: str
+) -> None:
+    configure(tmp_path, **{file: text})
+    done = command(tmp_path, "batch", manifest(tmp_path, "waltz"), "-n")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "config.toml" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("text_to_speach.per_job=1", "did you mean text_to_speech?"),
+        ("sfx.per_jop=1", "did you mean per_job?"),
+        ("sfx.per_job=cheap", "'cheap' must be a number"),
+        ("sfx.per_job", "'' must be a number"),
+    ],
+)
+def test_m03_a_price_of_nothing_known_is_named_where_it_is_given(
+    tmp_path: Path, value: str, message: str
+) -> None:
+    rows = manifest(tmp_path, "waltz")
+    done = command(tmp_path, "batch", rows, "-n", "--price", value)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in " ".join(done.stderr.split())
+    if "did you mean" in message:
+        done = command(tmp_path, "batch", rows, "-n", MODELSLAB_ASYNC_PRICE=value)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert message in done.stderr
+        assert "environment, MODELSLAB_ASYNC_PRICE" in done.stderr
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", '"0,1"', "true", "[1]", '"cheap"', "1e300"])

@@ -191,7 +191,7 @@ def test_a_dry_run_opens_no_socket_and_tells_what_it_would_come_to(tmp_path: Pat
     assert (plain.returncode, plain.stderr) == (0, "")
     assert plain.stdout.splitlines() == [
         "3 rows, 0 done, 0 paid for and unfinished, in rows-batch",
-        "3 jobs, 15 s of music, about 2.0 MB, price unknown",
+        "3 jobs, 15 s of audio, about 2.0 MB, price unknown",
         "manifest: JSONL, one object per line; 3 rows",
         "  00001-waltz.wav  waltz",
         "  00002-raga.wav  raga",
@@ -210,11 +210,44 @@ async def test_a_dry_run_of_a_batch_that_has_begun_counts_what_is_left(
     await against(box, tmp_path, "batch", rows, "-o", "out", "--max-jobs-total", "1")
     for arguments in (["batch", rows, "-o", "out"], ["resume", "out"]):
         done = command(tmp_path, *arguments, "-n", MODELSLAB_ASYNC_PRICE_PER_SECOND="0.01")
-        sizes = "2 jobs, 10 s of music, about 1.3 MB"
+        sizes = "2 jobs, 10 s of audio, about 1.3 MB"
         assert done.stdout.splitlines()[:2] == [
             "3 rows, 1 done, 0 paid for and unfinished, in out",
             f"{sizes}, price 0.1024 (and no more than 1 job in all runs)",
         ]
+
+
+def test_a_plan_of_several_endpoints_is_told_by_endpoint(tmp_path: Path) -> None:
+    rows = tmp_path / "mixed.csv"
+    rows.write_text(
+        "endpoint,prompt,voice_id,language,init_audio\n,waltz,,,\n"
+        "text_to_speech,Hello there,tara,hindi,\nlyrics_generator,rain,,,\n"
+        "speech_to_text,,,en,https://a.example/x.wav\n"
+    )
+    prices = (
+        "--price-per-second",
+        "0.01",
+        "--price",
+        "text_to_speech.per_character=0.001",
+        "--price=lyrics_generator.per_job=0.2",
+    )
+    shown = command(tmp_path, "batch", "mixed.csv", "-n", *prices)
+    assert shown.stdout.splitlines()[1:6] == [
+        "4 jobs, 31 s of audio, 1 of unknown length, 11 characters, about 4.1 MB, price unknown",
+        "  music_gen         1 job, 30 s of audio, about 3.8 MB, price 0.3",
+        "  text_to_speech    1 job, 1 s of audio, 11 characters, about 0.1 MB, price 0.011",
+        "  lyrics_generator  1 job, price 0.2",
+        "  speech_to_text    1 job, unknown length, about 0.1 MB, price unknown",
+    ]
+    plan = json.loads(command(tmp_path, "batch", "mixed.csv", "-n", "--json", *prices).stdout)
+    assert (plan["jobs"], plan["characters"], plan["cost"]) == (4, 11, None)
+    costs = {name: one["cost"] for name, one in plan["endpoints"].items()}
+    assert costs == {
+        "music_gen": 0.3,
+        "text_to_speech": 0.011,
+        "lyrics_generator": 0.2,
+        "speech_to_text": None,
+    }
 
 
 def test_a_price_may_stand_in_the_users_configuration(tmp_path: Path) -> None:
@@ -273,7 +306,7 @@ def test_a_table_that_is_none_is_not_paid_for_line_by_line(
 def test_code_2_when_several_paid_jobs_would_need_a_yes(tmp_path: Path) -> None:
     done = command(tmp_path, "batch", manifest(tmp_path, "waltz", "raga"), **KEY)
     assert done.returncode == 2
-    assert "2 jobs, 10 s of music" in done.stderr
+    assert "2 jobs, 10 s of audio" in done.stderr
     assert "--yes" in done.stderr
     assert not (tmp_path / "rows-batch").exists()
 

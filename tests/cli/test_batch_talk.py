@@ -147,7 +147,7 @@ def test_several_paid_jobs_are_asked_about_once(tmp_path: Path) -> None:
     )
     assert (code, output) == (1, "")
     question = (
-        "2 jobs, 10 s of music, about 1.3 MB, price unknown (and no more than 1 job in all runs). "
+        "2 jobs, 10 s of audio, about 1.3 MB, price unknown (and no more than 1 job in all runs). "
         "Continue? [y/N]"
     )
     assert shown.replace("\r\n", "").count(question) == 1

@@ -416,7 +416,7 @@ def test_code_2_when_several_paid_jobs_would_need_a_yes(tmp_path: Path) -> None:
 
 def test_every_option_has_a_variable_of_its_own(tmp_path: Path) -> None:
     done = command(tmp_path, "generate", "-n", "x", MODELSLAB_ASYNC_GENERATE_DURATION="40")
-    assert "1 job, 40 s of music" in done.stdout
+    assert "1 job, 40 s of audio" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -433,6 +433,16 @@ async def test_what_costs_more_than_max_cost_is_not_sent(
     over = "2 jobs would cost 0.2, and --max-cost is 0.19; nothing was sent"
     assert [over in text for text in (shown.stderr, done.stderr)] == [cap == "0.19"] * 2
     assert len(box.book.debits) == len(wavs(tmp_path)) == (0 if cap == "0.19" else 2)
+
+
+def test_what_may_cost_more_than_max_cost_is_not_sent(tmp_path: Path) -> None:
+    arguments = ("transcribe", "https://files.example/talk.mp3", "--language", "en")
+    capped = (*arguments, "--price-per-second", "0.1", "--max-cost", "1")
+    done = command(tmp_path, *capped, MODELSLAB_API_KEY="k" * 20)
+    assert done.returncode == 9
+    assert "the cost of 1 job cannot be told, and --max-cost is 1; nothing was sent" in done.stderr
+    priced = command(tmp_path, *capped, "--price", "speech_to_text.per_job=0.5", "-n")
+    assert "price 0.5" in priced.stdout
 
 
 def test_a_cost_is_limited_only_where_a_price_is_known(tmp_path: Path) -> None:
@@ -453,7 +463,7 @@ def test_a_dry_run_needs_no_key_and_tells_the_sizes(tmp_path: Path) -> None:
     plain = {"MODELSLAB_ASYNC_GENERATE_MAX_NEW_TOKEN": ""}
     done = command(tmp_path, "generate", "-n", "x", "y", "--duration", "60", **plain)
     assert done.returncode == 0
-    assert "2 jobs, 2 min of music, about 15.4 MB, price unknown" in done.stdout
+    assert "2 jobs, 2 min of audio, about 15.4 MB, price unknown" in done.stdout
     as_json = command(tmp_path, "generate", "-n", "x", "--json", "--max-new-token", "500")
     assert json.loads(as_json.stdout)["files"] == [{"path": "x.wav", "seconds": 10.0, "mb": 1.28}]
 

@@ -332,3 +332,14 @@ def test_completion_for_powershell_answers_with_words_and_help(
         COMP_INCOMPLETE=incomplete,
     )
     assert done.stdout.startswith(suggestion)
+
+
+def test_prices_of_endpoints_are_shown_where_they_are_set(tmp_path: Path) -> None:
+    user = tmp_path / "home/.config/modelslab/config.toml"
+    write(user, "[async.price]\ntext_to_speech.per_character = 0.00002\n")
+    told = shown(tmp_path, MODELSLAB_ASYNC_PRICE="sfx.per_job=0.1")
+    assert told["price.text_to_speech.per_character"] == {"value": 2e-05, "origin": str(user)}
+    origin = "environment, MODELSLAB_ASYNC_PRICE"
+    assert told["price.sfx.per_job"] == {"value": 0.1, "origin": origin}
+    plain = command(tmp_path, "config", "show").stdout
+    assert "price.text_to_speech.per_character = 0.00002  (" in plain

@@ -148,7 +148,7 @@ def test_h05_a_dry_run_warns_of_a_place_that_no_file_can_be_made_in_and_shows_th
         advice = "a new batch can have another place with -o; a batch that is here already has to"
     assert warned.stderr.startswith(f"warning: file/out cannot be written to; {advice}")
     assert warned.stderr.count("\n") == 1
-    assert "s of music, about" in warned.stdout
+    assert "s of audio, about" in warned.stdout
     refused = command(tmp_path, *arguments, stdin="rain\n")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert f"file/out cannot be written to; {advice}" in refused.stderr
@@ -161,7 +161,7 @@ def test_h05_a_dry_run_from_a_directory_that_is_gone_warns_and_shows_the_plan(
     done = from_nowhere(tmp_path, *arguments, "-n", "-o", "out", stdin="rain\n")
     assert done.returncode == 0
     assert done.stderr.startswith("warning: out cannot be reached from the current directory")
-    assert "s of music, about" in done.stdout
+    assert "s of audio, about" in done.stdout
 
 
 NOBODY = """

@@ -151,7 +151,7 @@ def test_several_paid_jobs_are_asked_about_once(tmp_path: Path) -> None:
         tmp_path, "generate", "a", "b", typed="n\n", MODELSLAB_API_KEY=KEY
     )
     assert (code, output) == (1, "")
-    assert shown.count("2 jobs, 10 s of music, about 1.3 MB, price unknown. Continue? [y/N]") == 1
+    assert shown.count("2 jobs, 10 s of audio, about 1.3 MB, price unknown. Continue? [y/N]") == 1
     assert "nothing was sent" in shown
 
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from modelslab_async import ConfigurationError, LimitReached, Limits, MusicGen
+from modelslab_async import (
+    ConfigurationError,
+    LimitReached,
+    Limits,
+    LyricsGenerator,
+    MusicGen,
+    Request,
+    SoundEffect,
+    SpeechToText,
+    TextToSpeech,
+)
 from modelslab_async._text import decimal_text
-from modelslab_async.batch._limits import Budget, amount
+from modelslab_async.batch import Budget, amount
 
 
 @pytest.mark.parametrize(
@@ -145,3 +156,92 @@ def test_a_refusal_names_all_the_digits_that_count() -> None:
     refusal = budget.refusal(Decimal("0.00015"))
     assert isinstance(refusal, LimitReached)
     assert "cost to 0.00045, and max_cost is 0.0003;" in str(refusal)
+
+
+TALK = SpeechToText("https://files.example/talk.wav", language="en")
+SPEECH = TextToSpeech("Hello there", voice_id="tara", language="american english")
+
+
+@pytest.mark.parametrize(
+    ("prices", "request_", "cost"),
+    [
+        ({"text_to_speech.per_character": "0.00002"}, SPEECH, "0.00022"),
+        ({"text_to_speech.per_character": 0.1, "text_to_speech.per_job": 1}, SPEECH, "2.1"),
+        ({"text_to_speech.per_character": "0.00002"}, MusicGen("a"), "30.5"),
+        ({"music_gen.per_second": "0.01"}, MusicGen("a"), "0.3"),
+        ({"sfx.per_job": "0.1"}, SoundEffect("rain", duration=3), "0.1"),
+        (
+            {"speech_to_text.per_job": "0.2"},
+            SpeechToText("https://a.b/c.wav", language="en"),
+            "0.2",
+        ),
+        ({"lyrics_generator.per_job": 0}, LyricsGenerator("rain"), "0"),
+        ({"sfx.per_character": 1}, SoundEffect("rain", duration=3), None),
+        ({}, TALK, None),
+        ({}, LyricsGenerator("rain"), None),
+    ],
+)
+def test_an_endpoint_with_a_price_of_its_own_takes_no_part_of_the_one_for_all(
+    prices: dict[str, Any], request_: Request, cost: str | None
+) -> None:
+    limits = Limits(price_per_job="0.5", price_per_second=1, prices=prices)
+    assert limits.price_of(request_) == (None if cost is None else Decimal(cost))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("text_to_speach.per_job", "'text_to_speach' is no endpoint; did you mean text_to_speech?"),
+        ("text-to-speech.per_job", "did you mean text_to_speech?"),
+        ("text_to_speech.per_charakter", "no unit of a price; did you mean per_character?"),
+        ("text_to_speech", "'' is no unit of a price, but must be one of per_job, per_second"),
+        ("images.per_job", "'images' is no endpoint, but must be one of music_gen, sfx"),
+    ],
+)
+def test_a_price_of_nothing_known_is_answered_with_the_nearest(name: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        Limits(prices={name: 1})
+
+
+def test_the_amount_of_an_endpoints_price_is_checked_by_its_name() -> None:
+    with pytest.raises(ConfigurationError, match=r"prices\['sfx.per_job'\] is -1, but must be a"):
+        Limits(prices={"sfx.per_job": -1})
+    with pytest.raises(ConfigurationError, match="prices is 'sfx', but must be a mapping"):
+        Limits(prices="sfx")  # type: ignore[arg-type]
+
+
+def test_prices_of_endpoints_are_kept_one_by_one() -> None:
+    kept = Limits(price_per_job=1, prices={"sfx.per_job": "0.10", "sfx.per_second": "0.000001"})
+    assert Limits.of_texts(kept.as_texts()) == kept
+    assert kept.as_texts()["price.sfx.per_second"] == "0.000001"
+    later = Limits(prices={"sfx.per_job": 2, "music_gen.per_job": 3}).over(kept)
+    assert later.prices == {
+        "sfx.per_job": 2,
+        "sfx.per_second": Decimal("0.000001"),
+        "music_gen.per_job": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kept", "file", "in_force"),
+    [
+        ({}, {"sfx.per_job": 1}, {"sfx.per_job": 1}),
+        ({"sfx.per_job": 2}, {"sfx.per_job": 1}, {"sfx.per_job": 2}),
+        ({"sfx.per_job": 2}, {"sfx.per_job": 3}, {"sfx.per_job": 3}),
+        ({"sfx.per_job": 2}, {"sfx.per_second": 1}, {"sfx.per_job": 2, "sfx.per_second": 1}),
+        ({"sfx.per_job": 2}, {}, {"sfx.per_job": 2}),
+    ],
+)
+def test_an_endpoints_price_from_a_file_only_raises(
+    kept: Any, file: Any, in_force: dict[str, int]
+) -> None:
+    assert Limits(prices=kept).raised_to(Limits(prices=file)).prices == in_force
+
+
+def test_an_endpoints_price_from_a_file_does_not_lower_the_one_for_all() -> None:
+    kept = Limits(price_per_second=1)
+    raised = kept.raised_to(Limits(prices={"music_gen.per_job": "0.1", "music_gen.per_second": 0}))
+    for request in (MusicGen("a"), MusicGen("a", duration=480)):
+        before, after = kept.price_of(request), raised.price_of(request)
+        assert before is not None
+        assert after == before + Decimal("0.1")

@@ -289,4 +289,9 @@ MUTANTS = (
             "        return first\n",
         ),
     ),
+    planted(
+        "project_file_lowers_a_price_by_one_of_an_endpoint",
+        of("batch/test_limits", "m03_a_projects_file_never_lowers_a_price"),
+        Patch("_cli/settings.py", "for name in own} - users:", "for name in own} & set():"),
+    ),
 )

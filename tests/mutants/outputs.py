@@ -66,9 +66,9 @@ MUTANTS = (
         "cost_that_nobody_knows_is_nothing",
         of("batch/test_raw", "m11_a_limited_cost_that_cannot_be_told_is_not_paid"),
         Patch(
-            "batch/_limits.py",
-            "if not self.priced or (self.price_per_second and not estimate.is_known):",
-            "if not self.priced:",
+            "batch/_prices.py",
+            "if not self or (self.per_second and not is_timed):",
+            "if not self:",
         ),
     ),
     planted(
