@@ -3,93 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from importlib import import_module
 
 import click
 
 from modelslab_async import __version__
 
-from .balance import balance
-from .batch import batch
-from .completion import completion
-from .config import config
 from .console import PROGRAM
-from .demo import demo
-from .doctor import doctor
 from .error_mapping import run_command
-from .fetch import fetch
-from .generate import generate
-from .reconcile import reconcile
-from .resume import resume
-from .sandbox import sandbox
-from .skip import skip
-from .status import status
-from .verify import verify
-from .voices import voices
-from .webhook import webhook
+from .help import Later, Root
 
 __all__ = ["commands", "run"]
 
-
-_ENDPOINTS = {
-    "speak": "Speak texts in a voice, one file for each.",
-    "sfx": "Make sound effects, one file for each prompt.",
-    "song": "Make songs with a voice, one file for each prompt.",
-    "lyrics": "Write lyrics, one file for each prompt.",
-    "cover": "Have songs sung by another voice.",
-    "isolate": "Take the voice out of recordings.",
-    "transcribe": "Write down what is said in recordings.",
-    "dub": "Have videos spoken in another language.",
+_SECTIONS = {
+    "Main commands": {
+        "demo": "Hear music now: no account, no network.",
+        "generate": "Generate music, one file for each prompt.",
+        "batch": "Generate music for each row of a manifest.",
+        "resume": "Continue a batch where it stopped.",
+        "status": "Show the state of a batch's rows.",
+    },
+    "Speech, songs and sounds": {
+        "speak": "Speak texts in a voice, one file for each.",
+        "sfx": "Make sound effects, one file for each prompt.",
+        "song": "Make songs with a voice, one file for each prompt.",
+        "lyrics": "Write lyrics, one file for each prompt.",
+        "cover": "Have songs sung by another voice.",
+        "isolate": "Take the voice out of recordings.",
+        "transcribe": "Write down what is said in recordings.",
+        "dub": "Have videos spoken in another language.",
+        "voices": "List the voices for --voice-id and --model-id.",
+    },
+    "Jobs and batches": {
+        "fetch": "Wait for running jobs, and download their files.",
+        "verify": "Find missing and changed files of a batch.",
+        "reconcile": "Find jobs that may exist and be paid for.",
+        "skip": "Leave out rows that were not sent yet.",
+        "webhook": "Receive webhooks for a batch that does not run.",
+    },
+    "Setup": {
+        "balance": "Show what is left in the account's wallet.",
+        "config": "Show the settings in force.",
+        "doctor": "Check this installation.",
+        "sandbox": "Serve a sandbox of the API until Ctrl-C.",
+        "completion": "Print the completion script for a shell.",
+    },
 }
+_OF_AN_ENDPOINT = frozenset(_SECTIONS["Speech, songs and sounds"]) - {"voices"}
 
 
-class _Later(click.Command):
-    """A command whose options are made when it is called: all of them would slow down each help."""
-
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: Any,
-    ) -> click.Context:
+def _load(name: str, about: str) -> click.Command:
+    if name in _OF_AN_ENDPOINT:
         from .endpoints import command
 
-        name = str(self.name)
-        return command(name, _ENDPOINTS[name]).make_context(info_name, args, parent, **extra)
+        return command(name, about)
+    found: click.Command = getattr(import_module(f".{name}", __name__), name)
+    return found
 
 
-@click.group(
+commands = Root(
     name=PROGRAM,
+    sections={
+        title: [Later(name, about, partial(_load, name, about)) for name, about in section.items()]
+        for title, section in _SECTIONS.items()
+    },
     context_settings={
         "help_option_names": ["-h", "--help"],
         "auto_envvar_prefix": "MODELSLAB_ASYNC",
         "show_default": True,
     },
-)
-@click.version_option(__version__, "-V", "--version", prog_name=PROGRAM)
-def commands() -> None:
-    """Music from text by ModelsLab: every file on disk once, every job paid for once.
+    help=f"""Music from text by ModelsLab: every file on disk once, every job paid for once.
 
     \b
     Examples:
-      modelslab-async demo
-      modelslab-async generate --sandbox "lo-fi hip hop, 82 bpm" -o song.wav
-      modelslab-async generate "rock music from the 90s" -o song.wav
+      {PROGRAM} demo
+      {PROGRAM} generate --sandbox "lo-fi hip hop, 82 bpm" -o song.wav
+      {PROGRAM} generate "rock music from the 90s" -o song.wav
 
     The first two need no account. The last one needs MODELSLAB_API_KEY. Requests go to the API
     only: no telemetry, no update check.
-    """
+    """,
+    epilog="""\b
+    Environment:
+      MODELSLAB_API_KEY    The API key; MODELS_LAB_API_KEY is read, too.
+      MODELSLAB_BASE_URL   The API's base URL.
+      MODELSLAB_PROFILE    The profile whose key is used.
+      MODELSLAB_OUTPUT     json: the same as --json.
+      MODELSLAB_ASYNC_...  Any other option: MODELSLAB_ASYNC_BATCH_LIMIT=5.
+      HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR, FORCE_COLOR: as everywhere.
 
-
-for command in (
-    *(demo, generate, fetch),
-    *(_Later(name, short_help=about) for name, about in _ENDPOINTS.items()),
-    voices,
-    *(batch, resume, status, verify, reconcile, skip, webhook),
-    *(balance, sandbox, doctor, config, completion),
-):
-    commands.add_command(command)
+    The API's documentation: https://docs.modelslab.com
+    """,
+    no_args_is_help=True,
+    params=[],
+)
+commands = click.version_option(__version__, "-V", "--version", prog_name=PROGRAM)(commands)
 
 
 def run(arguments: Sequence[str]) -> int:

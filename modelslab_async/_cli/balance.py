@@ -9,13 +9,14 @@ import click
 from .._text import safe_text
 from .connection import Connection
 from .console import Console
+from .help import Command
 from .options import account, output_options
 
 if TYPE_CHECKING:
     from .settings import Setting
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--sandbox", is_flag=True, help="Ask a sandbox: no key, no network.")
 @output_options
 @account

@@ -9,6 +9,7 @@ import click
 
 from .batch_options import batch_options
 from .console import Console
+from .help import Choice, Command
 from .naming import check_writable
 from .options import account, output_options, waiting
 
@@ -23,13 +24,13 @@ _ADVICE = (
 )
 
 
-@click.command(no_args_is_help=True, short_help="Generate music for each row of a manifest.")
+@click.command(cls=Command, no_args_is_help=True)
 @click.argument("manifest", metavar="FILE|-")
 @click.option("-o", "--output", metavar="DIR", help="Output directory.  [default: prompts-batch]")
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "jsonl", "csv"]),
+    type=Choice(["text", "jsonl", "csv"]),
     help="Format of FILE.  [default: by its name, or its first line]",
 )
 @waiting
@@ -47,7 +48,6 @@ def batch(
       modelslab-async batch prompts.jsonl -o music/ --dry-run
       printf 'waltz\\ntechno\\n' | modelslab-async batch --sandbox - -o music/
 
-    \b
     Text has one prompt per line, JSONL one object per line, CSV one column per
     field, as spreadsheets write it. Fields have the API's names; id is a row's
     own key. Lines of text or JSONL that begin with # are comments; \\# begins a

@@ -13,6 +13,7 @@ from attrs import field, frozen
 
 from .connection import Connection
 from .console import PROGRAM, operand
+from .help import Choice
 from .options import Command, restrict_filenames
 from .prices import Amount, check_priced, limits_of, price_arguments, pricing
 from .webhook_listener import PORT
@@ -76,7 +77,7 @@ _HOW = (
     click.option(
         "--retry",
         multiple=True,
-        type=click.Choice(["rejected", "failed", "output_lost", MISSING]),
+        type=Choice(["rejected", "failed", "output_lost", MISSING]),
         help="Retry rows of the manifest (with resume: of DIR) that ended this way, each as a "
         "new, paid job; but output_lost looks for the files again, and missing downloads missing "
         "or changed files of done rows again, both free.",

@@ -13,6 +13,7 @@ from click.shell_completion import (
 )
 
 from .console import COMPLETION_VARIABLE, PROGRAM
+from .help import Choice, Command
 
 _POWERSHELL = """\
 Register-ArgumentCompleter -Native -CommandName %(prog_name)s -ScriptBlock {
@@ -52,8 +53,8 @@ class PowerShellComplete(ShellComplete):
         return f"{item.value}\t{item.help}" if item.help else str(item.value)
 
 
-@click.command(no_args_is_help=True)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish", "powershell"]))
+@click.command(cls=Command, no_args_is_help=True)
+@click.argument("shell", type=Choice(["bash", "zsh", "fish", "powershell"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> int:
     """Print the completion script for a shell.

@@ -9,6 +9,7 @@ import click
 
 from .._text import decimal_text, safe_text
 from .console import Console
+from .help import Group
 from .options import account, output_options, waiting
 from .settings import masked, without_password
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .settings import Setting
 
 
-@click.group(no_args_is_help=True)
+@click.group(cls=Group, no_args_is_help=True)
 def config() -> None:
     """Show the settings in force.
 
@@ -39,7 +40,6 @@ def show(console: Console, settings: dict[str, Setting]) -> int:
       modelslab-async config show
       modelslab-async config show --json
 
-    \b
     The first that is set counts: option, environment, .modelslab/config.toml here
     (which cannot set the key, the profile, the origin or allow_addresses), the
     user's config.toml, built in.

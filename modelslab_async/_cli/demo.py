@@ -11,6 +11,7 @@ import click
 from .._text import slug
 from .connection import Connection
 from .console import PROGRAM, Console
+from .help import Command
 from .naming import check_writable
 from .options import output_options
 from .settings import built_in
@@ -30,7 +31,7 @@ _TOKENS = 503  # ten seconds, at 50 tokens a second
 _PLAYERS = ("afplay", "ffplay", "mpv", "paplay", "aplay", "play", "xdg-open")
 
 
-@click.command(short_help="Hear music now: no account, no network.")
+@click.command(cls=Command)
 @click.option("-o", "--output", metavar="DIR", default="modelslab-demo", help="Where to.")
 @output_options
 def demo(console: Console, output: str) -> int:

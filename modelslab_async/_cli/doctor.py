@@ -18,6 +18,7 @@ from .._text import safe_text
 from .config import public
 from .connection import Connection
 from .console import Console
+from .help import Command
 from .options import account, output_options
 from .settings import PROJECT_FILE, built_in, is_reachable, user_files, without_password
 
@@ -29,7 +30,7 @@ _URLS = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 _PROXY_NAMES = (*_URLS, "NO_PROXY", "SSL_CERT_FILE")
 
 
-@click.command(short_help="Check this installation.")
+@click.command(cls=Command)
 @output_options
 @account
 def doctor(console: Console, settings: dict[str, Setting]) -> int:

@@ -20,6 +20,7 @@ from modelslab_async import (
 
 from .console import PROGRAM
 from .generate import make, making
+from .help import Command
 
 _MADE: dict[str, tuple[type[Request], str, str]] = {
     "speak": (
@@ -50,8 +51,8 @@ def command(name: str, about: str) -> click.Command:
         return make(request, **given)
 
     help_text = (
-        f"{about}\n\n\b\nExample:\n  {PROGRAM} {name} --sandbox {example}\n\n\b\n"
+        f"{about}\n\n\b\nExample:\n  {PROGRAM} {name} --sandbox {example}\n\n"
         "Without --sandbox jobs cost money and want MODELSLAB_API_KEY. The sandbox reads\n"
         "no recording and has no voice: it answers with a tune, a text or a video of its own."
     )
-    return click.command(name, no_args_is_help=True, help=help_text)(run)
+    return click.command(name, cls=Command, no_args_is_help=True, help=help_text)(run)

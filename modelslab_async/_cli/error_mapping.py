@@ -33,6 +33,7 @@ from modelslab_async import (
 
 from .._text import safe_text
 from .console import COMPLETION_VARIABLE, PROGRAM, Console, json_by_default
+from .help import short_help
 from .streams import silence, unwritten
 
 OK, OTHER, USAGE, SOME_FAILED, LEFT_OVER = 0, 1, 2, 8, 9
@@ -198,16 +199,19 @@ def _voice_of(arguments: list[str]) -> Console:
 def _misused(console: Console, error: click.ClickException) -> int:
     context = getattr(error, "ctx", None)
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        console.always(error.format_message())
+        console.always(short_help(error.ctx))
         return error.exit_code
     hint = f"{context.command_path} --help" if context else ""
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption | click.NoSuchCommand) and error.possibilities:
+        message = f"{error.message} Did you mean {error.possibilities[0]!r}?"
     if console.json:
         code = _FORM.sub("_", type(error).__name__).lower()
-        console.error_json(error_shape(code, error.format_message(), hint, error.exit_code))
+        console.error_json(error_shape(code, message, hint, error.exit_code))
         return error.exit_code
     if context is not None:
         console.always(context.get_usage())
-    console.error(error.format_message(), hint)
+    console.error(message, hint)
     return error.exit_code
 
 

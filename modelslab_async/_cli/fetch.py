@@ -12,6 +12,7 @@ import click
 from .._text import safe_text
 from .connection import Connection
 from .console import Console
+from .help import Command
 from .naming import check_place, place_again, replacement
 from .options import account, output_options, waiting
 from .piping import STDOUT, check_stdout, passing_name
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _PATIENCE = 30.0
 
 
-@click.command(no_args_is_help=True)
+@click.command(cls=Command, no_args_is_help=True)
 @click.argument("jobs", metavar="ID|HANDLE|@FILE|-...", nargs=-1, required=True)
 @click.option(
     "-o",
@@ -53,7 +54,6 @@ def fetch(
       modelslab-async fetch 310815 310816 -o music/
       echo 310815 | modelslab-async fetch -
 
-    \b
     A job is its id, the text that Job.to_json() gave, @FILE with one of these
     in each line (# begins a comment), or - for standard input. In a directory a file gets the id
     of its job as its name.

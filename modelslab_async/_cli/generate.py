@@ -18,6 +18,7 @@ from .._text import decimal_text, plural, safe_text, slug
 from .connection import Connection
 from .console import PROGRAM, Console
 from .error_mapping import NotThere
+from .help import Command
 from .naming import (
     SOUNDS,
     check_ending,
@@ -91,7 +92,7 @@ def making(request: type[Request], metavar: str) -> Callable[[Any], Any]:
     )
 
 
-@click.command(no_args_is_help=True, short_help="Generate music, one file for each prompt.")
+@click.command(cls=Command, no_args_is_help=True)
 @making(MusicGen, "PROMPT...")
 def generate(**given: Any) -> int:
     """Generate music, one file for each PROMPT, and bring it to disk.
@@ -102,7 +103,6 @@ def generate(**given: Any) -> int:
       modelslab-async generate --sandbox "waltz" "techno, 128 bpm" -o music/
       modelslab-async generate --sandbox "sitar, tabla" --duration 30 --json
 
-    \b
     Without --sandbox jobs cost money and want MODELSLAB_API_KEY. The finished
     paths go to stdout. No file is overwritten unless you say so. The ending of -o
     chooses the format, and the file's ending follows what it is. A single - reads

@@ -13,12 +13,14 @@ from attrs import evolve, fields
 from modelslab_async.endpoints import Field, Request, known_fields
 
 from .console import Console, json_by_default
+from .help import Choice
 from .settings import Flags, read_settings
 from .streams import LogStream
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
+_MAX_METAVAR = 48
 _TYPES: dict[tuple[type, ...], Any] = {(int,): int, (int, float): float}
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -37,9 +39,19 @@ def all_of(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 _TALKING = all_of(
     click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
-    click.option("-q", "--quiet", count=True, help="Warnings and errors only; -qq: errors only."),
     click.option(
-        "-v", "--verbose", count=True, help="Show the library's log; -vv: debug log and tracebacks."
+        "-q",
+        "--quiet",
+        count=True,
+        show_default=False,
+        help="Warnings and errors only; -qq: errors only.",
+    ),
+    click.option(
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="Show the library's log; -vv: debug log and tracebacks.",
     ),
     click.option("--no-color", is_flag=True, help="No colours; NO_COLOR does the same."),
 )
@@ -123,9 +135,14 @@ def _field_options(name: str, known: Field) -> Iterator[Callable[[Any], Any]]:
     if known.types == (bool,):
         yield click.option(f"--{name}/--no-{name}", default=None, help=known.help)
         return
-    kind = click.Choice(known.choices) if known.choices else _TYPES.get(known.types)
+    kind = Choice(known.choices) if known.choices else _TYPES.get(known.types)
     is_needed = not known.optional and not known.is_media
-    yield click.option(f"--{name}", type=kind, help=known.help or None, required=is_needed)
+    about, metavar, words = known.help, None, ", ".join(map(str, known.choices))
+    if len(words) > _MAX_METAVAR:
+        about, metavar = f"{about}  [{words}]".strip(), "WORD"
+    yield click.option(
+        f"--{name}", type=kind, metavar=metavar, help=about or None, required=is_needed
+    )
     if known.is_media and Path in known.types:
         yield click.option(
             f"--{name}-file", type=click.Path(dir_okay=False), help="A local file instead."

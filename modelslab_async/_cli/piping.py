@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING
 import click
 from attrs import evolve
 
+from .._engine.filesystem import sync_file
 from .console import Console, fetch_command
-from .streams import send
+from .streams import write_all
 
 if TYPE_CHECKING:
     from .tracks import Track
 
 STDOUT = "-"
+_BLOCK = 64 * 1024
 
 
 def check_stdout(console: Console, *, jobs: int, overwrite: bool, dry_run: bool = False) -> Console:
@@ -74,7 +76,7 @@ def pour(console: Console, track: Track, *, again: bool) -> None:
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup stays in force
             signal.signal(number, _leave)
     try:
-        send(path, sys.stdout)
+        _send(path, sys.stdout.fileno())
     except BaseException:
         console.always(f"standard output was closed early; the complete file is {path}")
         raise
@@ -82,6 +84,14 @@ def pour(console: Console, track: Track, *, again: bool) -> None:
     if again and track.job is not None:
         command = fetch_command([track.job.id])
         console.info(f"written to standard output; {command} downloads it again")
+
+
+def _send(path: Path, fd: int) -> None:
+    """Write the bytes of a file, and have them stored if they go to another file."""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            write_all(fd, block)
+    sync_file(fd)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

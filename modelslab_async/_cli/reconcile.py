@@ -12,6 +12,7 @@ import click
 from .batch_options import same_account
 from .connection import Connection
 from .console import Console
+from .help import Command
 from .options import account, output_options
 from .prices import limits_of, pricing
 from .resume import check_batch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from .settings import Setting
 
 
-@click.command(no_args_is_help=True, short_help="Find jobs that may exist and be paid for.")
+@click.command(cls=Command, no_args_is_help=True)
 @click.argument("directory", metavar="DIR")
 @click.option(
     "--adopt", multiple=True, metavar="ROW=ID", help="Assign this job of the account to the row."
@@ -54,7 +55,6 @@ def reconcile(
       modelslab-async reconcile music/ --adopt 17=310815
       modelslab-async reconcile music/ --resubmit 17 --yes
 
-    \b
     Such a job may exist and be paid for, so its row is never sent again by itself.
     A job that carries the row's track_id is the row's: `resume DIR` then brings
     its file, free. The rest is listed for you to decide on. Without a key nothing

@@ -10,13 +10,14 @@ import click
 from .batch_options import batch_options
 from .console import Console
 from .error_mapping import NotThere
+from .help import Command
 from .options import account, output_options, waiting
 
 if TYPE_CHECKING:
     from .batch_options import BatchOptions
 
 
-@click.command(no_args_is_help=True, short_help="Continue a batch where it stopped.")
+@click.command(cls=Command, no_args_is_help=True)
 @click.argument("directory", metavar="DIR")
 @waiting
 @output_options
@@ -31,7 +32,6 @@ def resume(console: Console, options: BatchOptions, directory: str) -> int:
       modelslab-async resume music/ --dry-run
       modelslab-async resume music/ --retry failed --yes
 
-    \b
     What is paid for is polled again and brought to disk; what was not sent yet is
     sent, and paid for. Rows that are done stay as they are. Rows that failed or
     were rejected are retried only with --retry. --retry missing reads all files,

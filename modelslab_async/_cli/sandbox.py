@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .console import PROGRAM, Console
+from .help import Command
 from .options import output_options
 from .textfiles import read_text
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..sandbox import Sandbox
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
@@ -54,7 +55,6 @@ def sandbox(
       modelslab-async sandbox --scenario my.json
       modelslab-async sandbox --host host.docker.internal --key test-key
 
-    \b
     It prints the two environment variables that point any ModelsLab client to it. A scenario is a
     name (clean, slow, busy, flaky, ambiguous, messy, cdn-lag) or a JSON file with
     fields of modelslab_async.sandbox.Scenario.

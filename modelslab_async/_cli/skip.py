@@ -10,6 +10,7 @@ import click
 
 from .._text import plural, safe_text
 from .console import Console
+from .help import Command
 from .options import output_options
 from .resume import check_batch
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..batch import Row
 
 
-@click.command(no_args_is_help=True, short_help="Leave out rows that were not sent yet.")
+@click.command(cls=Command, no_args_is_help=True)
 @click.argument("directory", metavar="DIR")
 @click.argument("rows", metavar="ROW...", nargs=-1, required=True)
 @click.option("--undo", is_flag=True, help="Plan skipped rows again.")
@@ -31,7 +32,6 @@ def skip(console: Console, directory: str, rows: tuple[str, ...], undo: bool) ->
       modelslab-async skip music/ 3-9,12 intro
       modelslab-async skip --undo music/ 17
 
-    \b
     A ROW is its own id, its number, or a range of numbers. Skipped rows stay so,
     whatever the manifest holds, until --undo plans them again. Rows that were sent
     cannot be skipped.

@@ -14,6 +14,7 @@ from attrs import frozen
 from .._text import duration_text, safe_text, size_text
 from .console import PROGRAM, Console, operand
 from .error_mapping import NotThere
+from .help import Command
 from .options import output_options
 from .resume import check_batch
 from .streams import Region
@@ -49,7 +50,7 @@ _ADVICE = {
 }
 
 
-@click.command(no_args_is_help=True, short_help="Show the state of a batch's rows.")
+@click.command(cls=Command, no_args_is_help=True)
 @click.argument("directory", metavar="DIR")
 @click.argument("row", metavar="[ROW]", required=False)
 @click.option("--watch", is_flag=True, help="Show it again and again while a run works on it.")
@@ -64,7 +65,6 @@ def status(console: Console, directory: str, row: str | None, watch: bool) -> in
       modelslab-async status music/ --watch
       modelslab-async status music/ --json
 
-    \b
     A ROW is its own id, or its number. This changes nothing and opens no
     connection, and works beside a run, whose pace it shows. Exit code 8: files of done rows are
     missing, or their size has changed; `verify` reads their contents, too.
@@ -88,7 +88,9 @@ def row_of(reader: Reader, name: str) -> Row:
     Raises:
         NotThere: there is none.
     """
-    from modelslab_async import LedgerError
+    from modelslab_async import LedgerError, RequestError
+
+    from ..batch import choose
 
     keys: list[int | str] = [name, *([int(name)] if name.isdecimal() and len(name) < 19 else [])]
     for key in keys:
@@ -96,7 +98,11 @@ def row_of(reader: Reader, name: str) -> Row:
             return reader.row(key)
         except LedgerError:
             continue
-    raise NotThere(f"the batch has no row {name!r}")
+    try:
+        choose([name], reader.ids())  # which names the nearest id
+    except RequestError as error:
+        raise NotThere(str(error)) from None
+    raise NotThere(f"{name} is several rows; name one")
 
 
 # --- all rows -------------------------------------------------------------------------------------

@@ -16,18 +16,15 @@ import stat
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any, Final, TextIO
 
-from .._engine.filesystem import sync_file
 from .._text import safe_text
 
 unwritten: list[OSError] = []
 """Why stdout broke, for the exit code."""
 
 _SIZE: Final = (80, 24)
-_BLOCK: Final = 64 * 1024
 _lock = threading.RLock()  # a log may be written by any thread
 
 
@@ -118,18 +115,6 @@ def write(stream: TextIO, data: bytes) -> None:
             _put(stream, data)
 
 
-def send(path: Path, stream: TextIO) -> None:
-    """Write the bytes of a file, and have them stored if the stream leads to another file.
-
-    Raises:
-        OSError: the stream does not take them, or the file cannot be read.
-    """
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            _write_all(stream.fileno(), block)
-    sync_file(stream.fileno())
-
-
 def silence(stream: TextIO) -> None:
     """Discard a broken stream's output, also at the interpreter's last flush."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -140,7 +125,7 @@ def silence(stream: TextIO) -> None:
 def _put(stream: TextIO, data: bytes) -> None:
     try:
         stream.flush()
-        _write_all(stream.fileno(), data)
+        write_all(stream.fileno(), data)
     except io.UnsupportedOperation:  # a stream in memory, put there by a program that calls us
         stream.buffer.write(data)
     except BrokenPipeError:  # the reader has what it wanted
@@ -151,7 +136,8 @@ def _put(stream: TextIO, data: bytes) -> None:
         silence(stream)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
+    """Write all bytes, also to a stream that does not block."""
     while data:
         try:
             data = data[os.write(fd, data) :]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from .console import PROGRAM, Console, operand
+from .help import Command
 from .options import output_options
 from .resume import check_batch
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _INTERVAL: Final = 10.0
 
 
-@click.command(no_args_is_help=True, short_help="Find missing and changed files of a batch.")
+@click.command(cls=Command, no_args_is_help=True)
 @click.argument("directory", metavar="DIR")
 @output_options
 def verify(console: Console, directory: str) -> int:
@@ -30,7 +31,6 @@ def verify(console: Console, directory: str) -> int:
       modelslab-async verify music/
       modelslab-async verify music/ --json
 
-    \b
     Each file is compared with the size and the SHA-256 in the ledger. This changes
     nothing, opens no connection, and works beside a run and on a read-only disk.
     `resume DIR --retry missing` downloads what is missing or changed again, free.

@@ -9,17 +9,18 @@ import click
 from .._text import safe_text
 from .connection import Connection
 from .console import Console
+from .help import Choice, Command
 from .options import account, output_options
 
 if TYPE_CHECKING:
     from .settings import Setting
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--type",
     "kind",
-    type=click.Choice(["manual", "trained", "voice_cover"]),
+    type=Choice(["manual", "trained", "voice_cover"]),
     default="manual",
     help="Which of them.",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .console import Console
+from .help import Command
 from .options import output_options
 from .resume import check_batch
 from .webhook_listener import PORT, receiving
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .._protocol.replies import Reply
 
 
-@click.command(no_args_is_help=True, short_help="Take webhooks for a batch that does not run.")
+@click.command(cls=Command, no_args_is_help=True)
 @click.argument("directory", metavar="DIR")
 @click.option(
     "--public-url",
@@ -43,7 +44,6 @@ def webhook(console: Console, directory: str, public_url: str, port: int) -> int
       modelslab-async webhook music/ --public-url https://music.example.com/hooks
       modelslab-async webhook music/ --public-url http://127.0.0.1:8787 --json
 
-    \b
     It listens on 127.0.0.1; put a TLS proxy or a tunnel in front of it.
     A delivery is on disk before it is acknowledged. It is only a hint: the next
     `resume DIR --webhook-url URL` asks the API, and so finds jobs whose ids were

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import cattrs
@@ -39,8 +40,9 @@ def _named(name: str) -> Scenario:
     try:
         return SCENARIOS[name]
     except KeyError:
-        known = ", ".join(SCENARIOS)
-        raise ScenarioError(f"there is no scenario {name!r}; there are {known}") from None
+        near = get_close_matches(name, SCENARIOS, n=1)
+        known = f"did you mean {near[0]}?" if near else f"there are {', '.join(SCENARIOS)}"
+        raise ScenarioError(f"there is no scenario {name!r}; {known}") from None
 
 
 def _parse(text: str) -> Mapping[str, Any]:

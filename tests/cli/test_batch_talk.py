@@ -14,11 +14,11 @@ import pytest
 from attrs import evolve
 
 from modelslab_async import RowState
-from modelslab_async._cli import commands
 from modelslab_async._cli.batch_progress import Lines, ProgressLine
 from modelslab_async._cli.console import Console
 from modelslab_async.sandbox import Sandbox, Scenario
 
+from ..support.commands import loaded
 from ..support.manifests import last_line, manifest
 from ..support.screens import on_screen
 from .test_cli import COMMAND, QUICK, against, command, environment, reaches, started, wavs
@@ -52,7 +52,7 @@ def test_help_shows_examples_and_loads_no_event_loop_no_network_and_no_database(
 
 def test_the_sandbox_examples_of_the_help_run(tmp_path: Path) -> None:
     (tmp_path / "prompts.txt").write_text("a waltz\n")
-    lines = [line.strip() for line in (commands.commands["batch"].help or "").splitlines()]
+    lines = [line.strip() for line in (loaded("batch").help or "").splitlines()]
     examples = [line for line in lines if re.search(r"modelslab-async batch --sandbox", line)]
     assert len(examples) == 2
     for example in examples:

@@ -12,9 +12,10 @@ import click
 import pytest
 
 from modelslab_async import ConfigurationError
-from modelslab_async._cli import commands, settings, textfiles
+from modelslab_async._cli import settings, textfiles
 from modelslab_async._cli.error_mapping import NotThere
 
+from ..support.commands import every_command
 from .test_cli import COMMAND, command, environment, started, wavs
 
 KEY = "a-key-of-nobody-0123456789-tail"
@@ -250,19 +251,17 @@ def test_h06_a_mark_on_standard_input_is_no_part_of_the_key(tmp_path: Path) -> N
 BROUGHT = re.compile(r"(^|_)(PORT|HOST|NAME|ADDR|PROTO|TCP|UDP)$|_(SERVICE|PORT|ENV)_")
 
 
-def variables(group: click.Group, prefix: str) -> Iterator[str]:
-    for name, each in group.commands.items():
-        inner = f"{prefix}_{name.upper().replace('-', '_')}"
-        if isinstance(each, click.Group):
-            yield from variables(each, inner)
+def variables() -> Iterator[str]:
+    for names, each in every_command():
+        prefix = "_".join(("MODELSLAB_ASYNC", *names)).upper()
         for parameter in each.params:
             if isinstance(parameter, click.Option) and parameter.allow_from_autoenv:
-                yield f"{inner}_{str(parameter.name).upper()}"
+                yield f"{prefix}_{str(parameter.name).upper()}"
             yield from [parameter.envvar] if isinstance(parameter.envvar, str) else []
 
 
 def test_h07_no_option_reads_a_variable_that_a_service_of_that_name_sets() -> None:
-    names = list(variables(commands, "MODELSLAB_ASYNC"))
+    names = list(variables())
     assert "MODELSLAB_ASYNC_GENERATE_DURATION" in names
     assert [name for name in names if BROUGHT.search(name)] == []
 

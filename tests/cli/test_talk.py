@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from modelslab_async._cli import commands
 from modelslab_async.sandbox import Sandbox, Scenario
 
+from ..support.commands import loaded
 from ..support.forking import fork
 from .test_cli import COMMAND, QUICK, against, command, environment, started
 
@@ -81,7 +81,7 @@ def examples() -> list[str]:
     lines = [
         line.strip()
         for name in ("generate", "balance", "demo")
-        for line in (commands.commands[name].help or "").splitlines()
+        for line in (loaded(name).help or "").splitlines()
     ]
     return [line for line in lines if re.fullmatch(r"modelslab-async (demo|.* --sandbox.*)", line)]
 
