@@ -65,6 +65,8 @@ class Voice:
 class OneShots:
     """The calls of a client that need no slot, no polling and no download."""
 
+    _enterprise = False
+
     @property
     def _session(self) -> Session:
         raise NotImplementedError
@@ -133,6 +135,8 @@ class OneShots:
     ) -> str:
         """Add a voice to the library (``POST /api/v6/voice/voice_upload``), and give its id.
 
+        A client with ``enterprise=True`` adds it to the account's own servers.
+
         It is sent once. If no answer can be read, the voice may have been made.
 
         Args:
@@ -153,7 +157,8 @@ class OneShots:
             fields |= {"init_audio": await media_text("clip", clip), "base64": True}
         what = f"upload of voice {shown(name)}"
         may_be_made = f"{what}: it may have been made; see client.voices() before you send it again"
-        raw = await self._ask(what, "/api/v6/voice/voice_upload", fields, unknown=may_be_made)
+        path = f"/api/{'v1/enterprise' if self._enterprise else 'v6'}/voice/voice_upload"
+        raw = await self._ask(what, path, fields, unknown=may_be_made)
         voice_id = raw.get("voice_id")
         if type(voice_id) not in (str, int):
             raise UnexpectedReply(f"{may_be_made} (the answer names no voice)")

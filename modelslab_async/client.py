@@ -29,7 +29,7 @@ from ._protocol.replies import RemoteFile
 from ._protocol.urls import api_origin
 from ._protocol.wire_values import MAX_TRACK_ID
 from ._text import slug
-from .endpoints.base import Request
+from .endpoints.base import Request, routed
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ class ModelsLab(OneShots):
         webhook: a receiver that is reachable from outside; completion then arrives by webhook.
             Until the first delivery, jobs are polled as usual; after that only when overdue.
         observer: called with each `JobEvent` on the event loop, for displays and telemetry.
+        enterprise: send each request that has an enterprise twin to it, unless the request says
+            otherwise. A job, and a row of a batch once it is planned, stay where they are.
 
     Raises:
         ConfigurationError: there is no key, or a setting is invalid.
@@ -87,6 +89,7 @@ class ModelsLab(OneShots):
         network: Network | None = None,
         webhook: WebhookReceiver | None = None,
         observer: Observer | None = None,
+        enterprise: bool = False,
     ) -> None:
         self._secret = Secret(api_key or key_from_environment())
         url = base_url or os.environ.get("MODELSLAB_BASE_URL") or DEFAULT_BASE_URL
@@ -100,6 +103,7 @@ class ModelsLab(OneShots):
         self._network = network or Network()
         self._webhook = webhook
         self._observer = observer
+        self._enterprise = enterprise
         self._opened: Session | None = None
 
     async def __aenter__(self) -> Self:
@@ -167,7 +171,8 @@ class ModelsLab(OneShots):
             APIError: the API refuses; nothing was accepted.
             TransportError: the API cannot be reached; nothing was sent.
         """
-        request, session = request_of(request, values), self._session
+        request = routed(request_of(request, values), enterprise=self._enterprise)
+        session = self._session
         track_id = request.track_id
         if track_id is None:
             track_id = 1 + secrets.randbelow(MAX_TRACK_ID - 1)
@@ -350,6 +355,7 @@ class ModelsLab(OneShots):
             confirmed=confirmed,
             accept_copy=accept_copy,
             same_account=same_account,
+            enterprise=self._enterprise,
         )
         if template is not None:
             settings = evolve(settings, template=template)

@@ -11,7 +11,7 @@ from .batch_options import batch_options
 from .console import Console
 from .help import Choice, Command
 from .naming import check_writable
-from .options import account, output_options, waiting
+from .options import account, enterprise, output_options, waiting
 
 if TYPE_CHECKING:
     from ..batch import Format, Plan
@@ -33,6 +33,7 @@ _ADVICE = (
     type=Choice(["text", "jsonl", "csv"]),
     help="Format of FILE.  [default: by its name, or its first line]",
 )
+@enterprise
 @waiting
 @output_options
 @account
@@ -65,7 +66,8 @@ def batch(
     with opened_manifest(manifest, form) as rows:
         plan = make_plan(directory, rows, options, console)
         _warn_of_strange(console, plan, directory)
-        return run_batch(directory, options, console, plan, rows.planned())
+        to_twins = options.connection.settings["enterprise"].value
+        return run_batch(directory, options, console, plan, rows.planned(enterprise=to_twins))
 
 
 def _place(manifest: str, output: str | None) -> Path:

@@ -102,6 +102,7 @@ async def opened(
         "timeout": settings["timeout"].value,
         "webhook": webhook,
         "observer": observer,
+        "enterprise": settings["enterprise"].value,
     }
     async with AsyncExitStack() as stack:
         # Proxies are taken from the environment, and none stands before this machine.

@@ -102,6 +102,16 @@ restrict_filenames = click.option(
 )
 
 
+enterprise = click.option(
+    "--enterprise/--no-enterprise",
+    default=None,
+    allow_from_autoenv=False,
+    help="Send requests to the account's own servers where they have a twin there.  "
+    "[default: async.enterprise]",
+)
+"""It goes to ``settings``."""
+
+
 def request_options(request: type[Request]) -> Callable[[Any], Any]:
     """An option for each field of a request but the first, which is what the command is given."""
     common = known_fields(Request)
@@ -115,12 +125,7 @@ def request_options(request: type[Request]) -> Callable[[Any], Any]:
     return all_of(
         *options,
         click.option("--extra", metavar="JSON", help="More request fields, as a JSON object."),
-        click.option(
-            "--enterprise",
-            is_flag=True,
-            hidden=not request.ENTERPRISE,
-            help="Send it to the account's own servers.",
-        ),
+        *([enterprise] if request.ENTERPRISE else []),
         click.option("--unchecked", is_flag=True, help="Send values beyond the documented bounds."),
     )
 
@@ -187,6 +192,7 @@ def account(command: Command) -> Command:
         max_jobs: int | None = None,
         timeout: float | None = None,
         allow_addresses: str | None = None,
+        enterprise: bool | None = None,
         price_per_job: Decimal | None = None,
         price_per_second: Decimal | None = None,
         prices: Sequence[tuple[str, Decimal]] = (),
@@ -205,6 +211,7 @@ def account(command: Command) -> Command:
             max_jobs=max_jobs,
             timeout=timeout,
             allow_addresses=allow_addresses,
+            enterprise=enterprise,
             price_per_job=price_per_job,
             price_per_second=price_per_second,
             prices=prices,

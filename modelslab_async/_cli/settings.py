@@ -1,8 +1,8 @@
 """Decide where each setting comes from: flag, environment, project file, user file, built in.
 
 A project's own file (``.modelslab/config.toml`` in the current directory) may come with a foreign
-repository, so it decides neither which key is used, nor to whom it is sent, nor which addresses of
-this network may be read.
+repository, so it decides neither which key is used, nor to whom it is sent, nor on whose servers
+jobs run, nor which addresses of this network may be read.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ PRICE = "price."
 _PRICES_VARIABLE = "MODELSLAB_ASYNC_PRICE"
 _BUILT_IN = "built in"
 _LONGEST_KEY = 64 * 1024
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | dict.fromkeys(
+    ("false", "no", "off", "0"), False
+)
 _ENCODED = re.compile(r"^([a-z][a-z0-9+.-]*://)?[^/?#]*%.*", re.IGNORECASE | re.DOTALL)
 _MORE = re.compile(r"[?#].*", re.DOTALL)
 # Also the @ that an input method of East Asia types.
@@ -83,6 +86,10 @@ def _ranges(value: Any) -> str:
     return ",".join(map(str, address_ranges(texts)))
 
 
+def _truth(value: Any) -> bool:
+    return bool(_TRUTHS[str(value).strip().casefold()])
+
+
 # MODELSLAB_* and the user's file mean what they mean to ModelsLab's own command line (its
 # repository, internal/config); what only we know is MODELSLAB_ASYNC_* and a table of our own.
 _KNOWN = {
@@ -120,6 +127,14 @@ _KNOWN = {
         wanted="address ranges such as 198.18.0.0/15",
         from_project=False,
     ),
+    "enterprise": _Known(
+        env=("MODELSLAB_ASYNC_ENTERPRISE",),
+        keys=("async.enterprise",),
+        default=False,
+        kind=_truth,
+        wanted="true or false",
+        from_project=False,
+    ),
     "price_per_job": _Known(
         env=("MODELSLAB_ASYNC_PRICE_PER_JOB",),
         keys=("async.price_per_job",),
@@ -151,6 +166,7 @@ class Flags:
     max_jobs: int | None = None
     timeout: float | None = None
     allow_addresses: str | None = None
+    enterprise: bool | None = None
     price_per_job: Decimal | None = None
     price_per_second: Decimal | None = None
     prices: Sequence[tuple[str, Decimal]] = ()
@@ -163,6 +179,7 @@ class Flags:
             "max_jobs": self.max_jobs,
             "timeout": self.timeout,
             "allow_addresses": self.allow_addresses,
+            "enterprise": self.enterprise,
             "price_per_job": self.price_per_job,
             "price_per_second": self.price_per_second,
             **{f"{PRICE}{name}": price for name, price in self.prices},
@@ -385,7 +402,7 @@ def _typed(name: str, value: Any, origin: str) -> Any:
     known = _known(name)
     try:
         return known.kind(value)
-    except (TypeError, ValueError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         what = error if known.kind is _amount else known.wanted
         raise ConfigurationError(
             f"{name} is {value!r:.40} ({origin}), but must be {what}"

@@ -66,6 +66,8 @@ class BatchSettings:
         retry_rows: ids of the rows that ``retry`` is about; ``None``: all.
         retry_missing: files of done rows that are missing or changed are downloaded again.
         same_account: the account is the one that paid, though key or origin are others.
+        enterprise: rows that are planned from now on go to enterprise twins, where there are any
+            and the rows say nothing else.
         confirmed: `Selection.fingerprint` of the rows that may be paid for; ``None``: all.
         accept_copy: rows are paid for also when the directory was copied or restored.
     """
@@ -81,6 +83,7 @@ class BatchSettings:
     confirmed: str | None = None
     accept_copy: bool = False
     same_account: bool = False
+    enterprise: bool = False
 
 
 class Batch:
@@ -366,12 +369,14 @@ class Batch:
         Requests that are all at hand are planned all together, or not at all.
         """
         if isinstance(self._requests, Sequence):
-            await self._plan(plan_of(self._requests), replaces=True)
+            rows = plan_of(self._requests, enterprise=self._settings.enterprise)
+            await self._plan(rows, replaces=True)
         elif self._requests is not None:
             async with aclosing(chunks(self._requests)) as found:
                 async for chunk in found:
                     # What is replaced might be on its way already.
-                    await self._plan(map(to_plan, chunk), replaces=False)
+                    rows = (to_plan(row, enterprise=self._settings.enterprise) for row in chunk)
+                    await self._plan(rows, replaces=False)
                     yield
         yield
 

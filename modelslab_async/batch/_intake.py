@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from attrs import evolve
+
 from .._engine.aio import in_thread
 from .._protocol.wire_json import is_small
 from .._text import shown
 from ..endpoints import Request
-from ..endpoints.base import is_light
+from ..endpoints.base import is_light, routed
 from ..errors import ConfigurationError, RequestError
 from ._lines import BadRow
 from ._manifest import MAX_REPORTED, Report
@@ -34,9 +36,14 @@ RequestLike = Request | Mapping[str, Any] | str
 """A request such as `MusicGen`, a mapping of fields as in a JSONL manifest, or a prompt."""
 
 
-def to_plan(row: NewRow) -> PlannedRow:
-    """What the ledger keeps of a row."""
-    return PlannedRow(row.id, row.to_record(), row.payload_hash, row.request.title)
+def to_plan(row: NewRow, *, enterprise: bool = False) -> PlannedRow:
+    """What the ledger keeps of a row.
+
+    From here on the row says itself whether it goes to an enterprise twin. Its id and hash say
+    nothing of that preference: another one makes no new row, which would be paid for again.
+    """
+    record = evolve(row, request=routed(row.request, enterprise=enterprise)).to_record()
+    return PlannedRow(row.id, record, row.payload_hash, row.request.title)
 
 
 def from_requests(
@@ -95,7 +102,7 @@ async def chunks(
         yield chunk
 
 
-def plan_of(requests: Sequence[RequestLike]) -> Iterator[PlannedRow]:
+def plan_of(requests: Sequence[RequestLike], *, enterprise: bool = False) -> Iterator[PlannedRow]:
     """The rows of a finite list, for a plan that is committed completely or not at all. Blocking.
 
     Raises:
@@ -106,7 +113,7 @@ def plan_of(requests: Sequence[RequestLike]) -> Iterator[PlannedRow]:
         if isinstance(row, BadRow):
             bad.append(row)
         else:
-            yield to_plan(row)
+            yield to_plan(row, enterprise=enterprise)
     if bad:
         report = Report(len(requests), tuple(bad[:MAX_REPORTED]), len(bad), ())
         raise RequestError(f"{report}\nnothing was sent")

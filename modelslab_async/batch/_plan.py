@@ -57,8 +57,11 @@ class Manifest:
         self.file.seek(0)
         return read_manifest(self.file, self.format, folder=self.folder, reading=reading)
 
-    def planned(self) -> Iterator[PlannedRow]:
+    def planned(self, *, enterprise: bool = False) -> Iterator[PlannedRow]:
         """Its rows as the ledger takes them.
+
+        Args:
+            enterprise: rows that do not say go to enterprise twins, where there are any.
 
         Raises:
             RequestError: the file has changed since it was checked, and cannot be used now.
@@ -66,7 +69,7 @@ class Manifest:
         for row in self.rows():
             if isinstance(row, BadRow):
                 raise RequestError(f"{row}; nothing was sent")
-            yield to_plan(row)
+            yield to_plan(row, enterprise=enterprise)
 
 
 @define

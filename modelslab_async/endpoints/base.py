@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
-from attrs import field, fields, frozen
+from attrs import evolve, field, fields, frozen
 
 from .._protocol.output import Output
 from .._protocol.urls import VOICE_FETCH, is_loopback
@@ -72,7 +72,8 @@ class Request:
         track_id: your own id, echoed by the server; one is made when you give none.
         extra: further fields, sent as they are.
         unchecked: send values beyond the documented bounds.
-        enterprise: send it to its twin on the account's own servers.
+        enterprise: whether to send it to its twin on the account's own servers; ``None``: as the
+            client says.
 
     Raises:
         RequestError: a value is of the wrong type or out of bounds; names field, bound and source.
@@ -103,7 +104,7 @@ class Request:
         metadata={FIELD: Field(types=(dict,), is_sent=False)},
     )
     unchecked: bool = flag()
-    enterprise: bool = flag()
+    enterprise: bool | None = option(bool, is_sent=False)
 
     def __attrs_post_init__(self) -> None:
         known = known_fields(type(self))
@@ -179,6 +180,13 @@ class Request:
             for name, one in known_fields(type(self)).items()
             if one.is_media and isinstance(value := getattr(self, name), Path | bytes)
         }
+
+
+def routed(request: Request, *, enterprise: bool) -> Request:
+    """The request for a client that prefers enterprise twins, or does not: its own choice wins."""
+    if not enterprise or request.enterprise is not None or not request.ENTERPRISE:
+        return request
+    return evolve(request, enterprise=True)
 
 
 _KNOWN: dict[type[Request], Mapping[str, Field]] = {}

@@ -56,6 +56,7 @@ class Api:
             "/api/v6/base64_to_url": ("upload", desk.upload),
             "/api/v6/voice/voice_list": ("voices", self._voices.list),
             "/api/v6/voice/voice_upload": ("voice_upload", self._voices.add),
+            "/api/v1/enterprise/voice/voice_upload": ("voice_upload", self._voices.add),
             "/api/v6/voice/base64_to_url": ("upload", self._voices.to_url),
         }
 
