@@ -23,11 +23,11 @@ from .._text import shown
 from ..endpoints import Request
 from ..endpoints.base import is_light, routed
 from ..errors import ConfigurationError, RequestError
+from ._fields import FILES
 from ._lines import BadRow
 from ._manifest import MAX_REPORTED, Report
 from ._records import NewRow, RowMaker
 from ._rows import PlannedRow
-from ._strict import FILES
 
 CHUNK: Final = 500
 """Rows that are planned together when the requests may never end."""

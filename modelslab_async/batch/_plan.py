@@ -23,6 +23,7 @@ from ..errors import RequestError
 from ._account import ORIGIN
 from ._chosen import Chosen, RowKey, choose
 from ._confirmed import Selection
+from ._fields import ROW_FIELDS
 from ._intake import to_plan
 from ._limits import Limits
 from ._lines import BadRow
@@ -32,7 +33,6 @@ from ._records import NewRow, request_of
 from ._rows import KnownRow, PlannedRow
 from ._sqlite.reader import Reader, holds_batch
 from ._states import UNSENT, RowState, settled
-from ._strict import ROW_FIELDS
 from ._totals import Total
 from ._verify import verify_batch
 

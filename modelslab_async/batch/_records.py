@@ -17,16 +17,17 @@ from attrs import evolve, field, fields, frozen
 
 from .._protocol.audio import examine_bytes, sniff
 from .._protocol.sound import NotSound
+from .._protocol.wire_json import check_json, encode_json
 from .._text import shown
 from ..endpoints import MusicGen, RawRequest, Request, known_fields
 from ..endpoints.base import encode
 from ..endpoints.clips import encode_clip, why_no_video
 from ..endpoints.fields import Clip
-from ..endpoints.media import MAX_CLIP_BYTES, base64_text
+from ..endpoints.media import MAX_CLIP_BYTES, MAX_MEDIA_TEXT, base64_text
 from ..errors import RequestError
 from . import _rows
+from ._fields import ENDPOINT, FILES, ROW_FIELDS, build, request_class
 from ._lines import BadRow
-from ._strict import ENDPOINT, FILES, ROW_FIELDS, build, canonical, request_class
 
 _ID_LENGTH: Final = 12
 _MAX_ID: Final = 191
@@ -150,7 +151,13 @@ class RowMaker:
             clips = self._clips(given)
             request = build({**given, **clips})
             rest = {name: value for name, value in given.items() if name not in ROW_FIELDS}
-            _check_fields(rest)
+            for name, value in rest.items():
+                try:
+                    check_json({name: value}, MAX_MEDIA_TEXT)
+                except ValueError as error:
+                    raise RequestError(
+                        f"field {shown(name)} cannot be kept as JSON: {error}", field=str(name)
+                    ) from None
             return self._finished(number, request, row_id, rest, named=bool(clips))
         except RequestError as error:
             return self.bad(number, str(error))
@@ -324,14 +331,4 @@ def _payload_hash(request: Request, digests: Mapping[str, str]) -> str:
         del wire["track_id"]
     if isinstance(request, RawRequest):  # whose fields may have any names
         wire = {"path": request.path, "gives": request.gives, "fields": wire}
-    return hashlib.sha256(canonical(wire)).hexdigest()
-
-
-def _check_fields(rest: dict[str, Any]) -> None:
-    for name, value in rest.items():
-        try:
-            canonical({name: value})
-        except (TypeError, ValueError, RecursionError):
-            raise RequestError(
-                f"field {shown(name)} holds what JSON cannot carry", field=str(name)
-            ) from None
+    return hashlib.sha256(encode_json(wire, sort_keys=True)).hexdigest()

@@ -9,16 +9,14 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Callable
 from difflib import SequenceMatcher
 from functools import partial
 from typing import Any, Final
 
 from .._protocol.wire_values import MAX_TRACK_ID
 from .._text import shown
-from ..endpoints import Field
+from ._fields import ENDPOINT, FIELDS, ROW_FIELDS
 from ._lines import MAX_ROW, Lines, Unusable
-from ._strict import FIELDS, ROW_FIELDS
 
 _DELIMITERS: Final = ",;\t|"
 _NAMES: Final = ROW_FIELDS | {"key"}
@@ -141,7 +139,7 @@ class Table:
         values: dict[str, Any] = {}
         for number, (name, cell) in enumerate(zip(columns, cells, strict=True), 1):
             if name in _NAMES:
-                values |= {name: _READERS[name](cell)} if cell.strip() else {}
+                values |= {name: _value(name, cell)} if cell.strip() else {}
             elif name:
                 values |= {name: cell} if cell else {}
             elif cell.strip() and number > 1:  # data frames write row numbers to the first column
@@ -158,56 +156,28 @@ class Table:
             raise Unusable(f"not CSV: {reason}") from None
 
 
-def _prompt(cell: str) -> str:
-    if cell.strip().casefold() in _ERRORS:
-        raise Unusable(f"prompt is {cell.strip()}, the error of a spreadsheet formula")
-    return cell
-
-
-def _word(cell: str) -> str:
-    return cell.strip().casefold()
-
-
-def _integer(cell: str) -> int | str:
-    found = _INTEGER.fullmatch(cell.strip())
-    return int(found[1]) if found else cell
-
-
-def _number(cell: str) -> int | float | str:
-    integer = _integer(cell)
-    found = _DECIMAL.fullmatch(cell.strip()) if isinstance(integer, str) else None
-    return float(found[0].replace(",", ".")) if found else integer
-
-
-def _boolean(cell: str) -> bool | str:
-    return _BOOLEANS.get(_word(cell), cell)
-
-
-def _track_id(cell: str) -> int | str:
-    """An integer if it is spelled like one, without a sign or leading zeros; else text."""
-    number = _integer(cell)
-    if isinstance(number, int) and str(number) == cell and 0 <= number < MAX_TRACK_ID:
-        return number
-    return cell
-
-
-_BY_TYPES: Final[dict[tuple[type, ...], Callable[[str], Any]]] = {
-    (int,): _integer,
-    (bool,): _boolean,
-    (int, float): _number,
-    (int, str): _track_id,
-}
-
-
-def _reader(known: Field) -> Callable[[str], Any]:
-    if bool in known.types and known.choices:  # a flag of one endpoint, a choice of another
-        return lambda cell: _BOOLEANS.get(_word(cell), _word(cell))
-    return _word if known.choices else _BY_TYPES.get(known.types, str.strip)
-
-
-_READERS: Final[dict[str, Callable[[str], Any]]] = {
-    **dict.fromkeys(_NAMES, str.strip),
-    **{name: _reader(known) for name, known in FIELDS.items()},
-    "prompt": _prompt,
-    "endpoint": _word,
-}
+def _value(name: str, cell: str) -> Any:
+    """A cell that is not blank, as its column needs it; as it is if that is not certain."""
+    text, word = cell.strip(), cell.strip().casefold()
+    known = FIELDS.get(name)
+    if name == "prompt":
+        if word in _ERRORS:
+            raise Unusable(f"prompt is {text}, the error of a spreadsheet formula")
+        return cell
+    if name == ENDPOINT:
+        return word
+    if known is None:
+        return text
+    if known.choices:  # one field is a flag of one endpoint, and a choice of another
+        return _BOOLEANS.get(word, word) if bool in known.types else word
+    if known.types == (bool,):
+        return _BOOLEANS.get(word, cell)
+    if int not in known.types:
+        return text
+    integer, decimal = _INTEGER.fullmatch(text), _DECIMAL.fullmatch(text)
+    if str in known.types:  # a track_id is a number only if it is spelled like one
+        is_number = integer and str(int(integer[1])) == cell and 0 <= int(cell) < MAX_TRACK_ID
+        return int(cell) if is_number else cell
+    if integer:
+        return int(integer[1])
+    return float(decimal[0].replace(",", ".")) if decimal and float in known.types else cell

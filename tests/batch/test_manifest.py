@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelslab_async.batch._fields import ROW_FIELDS
 from modelslab_async.batch._intake import from_requests
 from modelslab_async.batch._lines import MAX_ROW, BadRow
 from modelslab_async.batch._manifest import (
@@ -26,7 +27,6 @@ from modelslab_async.batch._manifest import (
     snapshot,
 )
 from modelslab_async.batch._records import NewRow, from_record
-from modelslab_async.batch._strict import ROW_FIELDS
 from modelslab_async.endpoints.music import MusicGen
 from modelslab_async.errors import ConfigurationError
 
@@ -202,6 +202,8 @@ def test_no_bytes_break_the_reader(content: bytes, format_: Format | None) -> No
 
 # JSONL
 
+NOT_FINITE = "field 'x' cannot be kept as JSON: it holds a number that is not finite"
+
 
 @pytest.mark.parametrize(
     ("line", "reason"),
@@ -210,10 +212,13 @@ def test_no_bytes_break_the_reader(content: bytes, format_: Format | None) -> No
         ('"rock"', 'holds "rock", but must be a JSON object'),
         ('{"prompt": "a", "prompt": "b"}', "holds the name 'prompt' twice"),
         ('{"prompt": "a", "x": {"y": 1, "y": 2}}', "holds the name 'y' twice"),
-        ('{"prompt": "a", "x": NaN}', "holds NaN, which is not JSON"),
-        ('{"prompt": "a", "x": 1e999}', "holds the number 1e999, which is too large"),
+        ('{"prompt": "a", "x": NaN}', NOT_FINITE),
+        ('{"prompt": "a", "x": 1e999}', NOT_FINITE),
         ('{"prompt": "a", "x": ' + "9" * 5000 + "}", "holds a number of too many digits"),
-        ('{"prompt": "a", "x": ' + "[" * 64 + "]" * 64 + "}", "nested deeper than 64 levels"),
+        (
+            '{"prompt": "a", "x": ' + "[" * 65 + "]" * 65 + "}",
+            "field 'x' cannot be kept as JSON: it is nested deeper than 64 levels",
+        ),
         ('{"x": ' + "[" * 100_000, "nested deeper than 64 levels"),
         ('{"prompt": "a"', "not JSON: Expecting ',' delimiter (column 15)"),
     ],
@@ -224,7 +229,7 @@ def test_a_line_that_is_no_sound_object_is_named(line: str, reason: str) -> None
 
 
 def test_the_deepest_object_is_taken() -> None:
-    assert good('{"prompt": "a", "x": ' + "[" * 63 + "]" * 63 + "}")
+    assert good('{"prompt": "a", "x": ' + "[" * 64 + "]" * 64 + "}")
 
 
 def test_text_full_of_brackets_is_not_deep() -> None:
@@ -586,7 +591,7 @@ async def test_a_field_that_json_cannot_carry_is_named() -> None:
     endless.append(endless)
     for value in (object(), float("nan"), endless, {1, 2}):
         (bad,) = await rows_of([{"prompt": "a", "mood": value}])
-        assert str(bad) == "request 1: field 'mood' holds what JSON cannot carry"
+        assert str(bad).startswith("request 1: field 'mood' cannot be kept as JSON: ")
 
 
 @pytest.mark.parametrize("one", ["rock", b"rock", {"prompt": "rock"}])
