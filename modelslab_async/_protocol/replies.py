@@ -279,7 +279,7 @@ def _common(answer: dict[str, Any], status: int) -> dict[str, Any]:
 def _links(answer: dict[str, Any]) -> Links:
     output = wire_values.urls(answer.get("output"))
     return Links(
-        output=output or wire_values.urls(answer.get("links")),
+        output=output or wire_values.urls(answer.get("links")) or wire_values.chunk(answer),
         proxy=wire_values.urls(answer.get("proxy_links")),
         future=wire_values.urls(answer.get("future_links")),
     )

@@ -42,7 +42,7 @@ _NAMED = re.compile(
 )
 _JOB_NAMES = frozenset({"id", "taskid", "jobid", "fetchid", "generationid"})
 _ENVELOPES = ("data", "result", "meta", "job")
-_LINKS = ("output", "links", "proxy_links", "future_links", "fetch_result")
+_LINKS = ("output", "links", "chunk_output", "proxy_links", "future_links", "fetch_result")
 _OBJECT = re.compile(
     rb"\{(?:\s|\\{1,7}[nrt])*(\\{0,7}[\"']|&(?:quot|apos|#34|#0?39|#x22|#x27);)", re.IGNORECASE
 )
@@ -144,6 +144,16 @@ def urls(value: object) -> tuple[str, ...]:
     values = value[:_MOST_LINKS] if isinstance(value, list) else [value]
     found = (one.get("url") if isinstance(one, dict) else one for one in values)
     return tuple(_as_url(one.strip()) for one in found if isinstance(one, str) and one.strip())
+
+
+def chunk(answer: Answer) -> tuple[str, ...]:
+    """The file itself, as base64 text of WAV or as a ``data:`` link.
+
+    ``stream`` of voice_to_voice asks for it (ModelsLab docs, voice-to-voice page). No sample is
+    known, so several chunks, which may be parts of one file, are not taken for files.
+    """
+    found = urls(answer.get("chunk_output"))
+    return found if len(found) == 1 and found[0].startswith("data:") else ()
 
 
 def _as_url(text: str) -> str:

@@ -150,7 +150,7 @@ class Generation:
         if not scenario.fetch_meta:
             return answer
         echo = {**shapes.meta(job, scenario, links.output), "track_id": job.track_id}
-        return {**answer, "meta": echo}
+        return {**answer, "meta": echo | answer.get("meta", {})}
 
     def _output(self, scenario: Scenario, job: Job, links: Links) -> object:
         return self._tickets.output(job, scenario, links)

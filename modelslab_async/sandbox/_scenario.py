@@ -29,6 +29,11 @@ Output = Literal[
     "data_uri",
     "base64",
     "base64_body",
+    "chunk",
+    "inline_text",
+    "inline_object",
+    "inline_words",
+    "meta_text",
     "always_empty",
     "null",
     "number",
@@ -120,6 +125,9 @@ class Scenario:
         output, empty_polls: what `output` is: a list, a string, empty (for so many successes),
             under `links`, an object with a `url`, data or base64 instead of a URL, a URL of base64
             text (`base64_body`), a wrong type, the same URL twice, or a second URL that is dead.
+            `chunk` is the base64 text under `chunk_output`. A transcript may be in the answer
+            itself: as text, as `{text}`, as a list of `{text, words}`, or under
+            `meta.transcription` (`meta_text`); a job that gives no text has its URL then.
         try_again, not_found_polls, wrong_id_polls, flap_polls: how many fetches answer "Failed,
             Try Again" before the success, "Request not found" at the start (-1: always), the
             success of another id, and `processing` again after the first success.

@@ -92,7 +92,7 @@ def at_once(job: Job, scenario: Scenario, links: Links, output: object) -> dict[
         "id": job.shown_id,
         **_output(scenario, output),
         **_proxy(scenario, links.mirror),
-        "meta": meta(job, scenario, links.output),
+        "meta": meta(job, scenario, links.output) | _transcription(scenario, output),
     }
 
 
@@ -114,6 +114,7 @@ def success(job_id: int | str, scenario: Scenario, links: Links, output: object)
         "id": job_id,
         **_output(scenario, output),
         **_proxy(scenario, links.mirror),
+        **({"meta": told} if (told := _transcription(scenario, output)) else {}),
     }
 
 
@@ -240,7 +241,15 @@ def _success_word(scenario: Scenario) -> dict[str, Any]:
 
 
 def _output(scenario: Scenario, output: object) -> dict[str, Any]:
-    return {"links" if scenario.output == "links" else "output": output}
+    if _transcription(scenario, output):
+        return {}
+    return {{"links": "links", "chunk": "chunk_output"}.get(scenario.output, "output"): output}
+
+
+def _transcription(scenario: Scenario, output: object) -> dict[str, Any]:
+    """What `meta` holds of version 7: the transcript, where links would be in `output`."""
+    is_text = scenario.output == "meta_text" and isinstance(output, str)
+    return {"transcription": output} if is_text else {}
 
 
 def _proxy(scenario: Scenario, mirror: str) -> dict[str, Any]:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 DEFAULT_RATE = 32_000
 LEGACY_ORIGIN = "https://stablediffusionapi.com"
 OTHER_ID = 500_000_000
-_INLINE = ("data_uri", "base64")
+_INLINE = ("data_uri", "base64", "chunk")
+_TEXTS = ("inline_text", "inline_object", "inline_words", "meta_text")
 
 
 class Tickets:
@@ -127,7 +128,7 @@ class Tickets:
 
     async def prepare(self, job: Job, scenario: Scenario) -> None:
         """Render the file of a finished job before an answer that holds its bytes."""
-        if scenario.output in _INLINE and job.state == "success":
+        if scenario.output in (*_INLINE, *_TEXTS) and job.state == "success":
             await self._studio.prepare(job)
 
     def output(self, job: Job, scenario: Scenario, links: Links) -> object:
@@ -137,7 +138,9 @@ class Tickets:
             file = self._studio.file(job)
             text = base64.b64encode(file.body).decode()
             kind = f"data:{file.content_type};base64," if scenario.output == "data_uri" else ""
-            return [kind + text]
+            return text if scenario.output == "chunk" else [kind + text]
+        if scenario.output in _TEXTS and job.extension == "txt":
+            return _told(self._studio.file(job).body.decode(), scenario)
         shapes: dict[str, object] = {
             "string": url,
             "object": [{"url": url}],
@@ -160,3 +163,13 @@ class Tickets:
 
     def _digest(self, number: int, name: str) -> str:
         return hashlib.sha256(f"{self._seed}|{number}|{name}".encode()).hexdigest()
+
+
+def _told(text: str, scenario: Scenario) -> object:
+    """A transcript in the answer itself, in one of the shapes that clients are prepared for."""
+    if scenario.output == "inline_object":
+        return {"text": text}
+    if scenario.output != "inline_words":
+        return text
+    timed = enumerate(text.split())
+    return [{"text": text, "words": [{"word": w, "start": n, "end": n + 1} for n, w in timed]}]

@@ -707,7 +707,7 @@ async def test_d40_a_jump_of_the_wall_clock_changes_nothing(
         assert it.statuses() == [502, 200, 206]
 
 
-@pytest.mark.parametrize("output", ["data_uri", "base64"])
+@pytest.mark.parametrize("output", ["data_uri", "base64", "chunk"])
 async def test_an_answer_that_holds_the_file_itself_needs_no_download(
     output: str, tmp_path: Path
 ) -> None:

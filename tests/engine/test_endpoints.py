@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -13,6 +14,7 @@ from modelslab_async import (
     RequestError,
     SoundEffect,
     SpeechToText,
+    SpeechToTextV7,
     TextToSpeech,
 )
 from modelslab_async.sandbox import Sandbox, Scenario
@@ -88,6 +90,32 @@ async def test_a_transcript_with_times_is_read_as_a_value() -> None:
         request = SpeechToText(SOUND, language="en", timestamp_level="word")
         words = await client.read(await client.generate(request))
         assert [set(word) for word in words[:1]] == [{"text", "start", "end"}]
+
+
+TOLD_IN = ("inline_text", "inline_object", "inline_words", "meta_text")
+
+
+@pytest.mark.parametrize("output", TOLD_IN)
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("fetch_meta", [False, True])
+@pytest.mark.parametrize(
+    "request_",
+    [SpeechToText(SOUND, language="en"), SpeechToTextV7(SOUND, model_id="scribe_v1")],
+    ids=["v6", "v7"],
+)
+async def test_a_transcript_in_the_answer_itself_is_read_and_saved(
+    output: Any, mode: Any, fetch_meta: bool, request_: Request, tmp_path: Path
+) -> None:
+    odd = quick(output=output, mode=mode, fetch_meta=fetch_meta)
+    async with Sandbox(odd) as box, client_of(box) as client:
+        generation = await client.generate(request_)
+        told = await client.read(generation)
+        saved = await client.download(generation, f"{tmp_path}/")
+        (made,) = box.book.jobs
+        text = box.canonical(made).decode()
+        assert (told["text"] if isinstance(told, dict) else told) == text
+        assert saved.path.suffix == (".json" if output == "inline_words" else ".txt")
+        assert not box.book.count("storage")
 
 
 @pytest.mark.parametrize(

@@ -270,6 +270,21 @@ def test_a_pending_poll_names_no_job(answer: object, expected: Pending) -> None:
             id="a data URI",
         ),
         pytest.param(
+            {"status": "success", "id": 1, "chunk_output": "UklGRiQAAABXQVZF"},
+            Finished(id="1", links=Links(output=("data:audio/wav;base64,UklGRiQAAABXQVZF",))),
+            id="the file itself as a chunk",
+        ),
+        pytest.param(
+            {"status": "success", "id": 1, "output": ["u"], "chunk_output": "UklGRiQAAABXQVZF"},
+            Finished(id="1", links=Links(output=("u",))),
+            id="a link beside a chunk",
+        ),
+        pytest.param(
+            {"status": "success", "id": 1, "chunk_output": ["UklGRiQAAABXQVZF", "UklGRg=="]},
+            Finished(id="1", links=Links()),
+            id="chunks that may be parts of one file",
+        ),
+        pytest.param(
             {"status": "success", "id": 1, "output": ""},
             Finished(id="1", links=Links()),
             id="empty text",

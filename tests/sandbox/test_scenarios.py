@@ -113,6 +113,10 @@ SHAPES: dict[str, tuple[Scenario, Callable[[Reply, Reply, Reply], bool]]] = {
         Scenario(output="base64"),
         lambda t, p, d: base64.b64decode(d["output"][0])[:4] == b"RIFF",
     ),
+    "output under chunk_output": (
+        Scenario(output="chunk"),
+        lambda t, p, d: base64.b64decode(d["chunk_output"])[:4] == b"RIFF" and "output" not in d,
+    ),
     "no status": (Scenario(status="absent"), lambda t, p, d: "status" not in d and "output" in d),
     "failed": (Scenario(status="failed"), lambda t, p, d: d["status"] == "failed"),
     "error": (Scenario(status="error"), lambda t, p, d: d["status"] == "error"),
