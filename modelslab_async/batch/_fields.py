@@ -22,6 +22,7 @@ _TYPES: Final[dict[tuple[type, ...], str]] = {
     (int, str): "a whole number or text",
     (bool,): "true or false",
     (dict,): "an object",
+    (list,): "a list",
 }
 
 FIELDS: Final[dict[str, Field]] = {}

@@ -12,6 +12,7 @@ from .speech import SpeechToText, TextToAudio, TextToSpeech, VoiceDesign
 from .v7 import (
     CreateDubbingV7,
     MusicGenV7,
+    Section,
     SongExtenderV7,
     SongInpaintV7,
     SoundGenerationV7,
@@ -33,6 +34,7 @@ __all__ = [
     "MusicGenV7",
     "RawRequest",
     "Request",
+    "Section",
     "SongExtenderV7",
     "SongGenerator",
     "SongInpaintV7",

@@ -9,6 +9,7 @@ from typing import Any
 
 from attrs import Attribute, field, frozen
 
+from .._protocol.wire_json import check_json
 from .._text import shown
 from ..errors import RequestError
 from .media import MAX_MEDIA_TEXT
@@ -122,6 +123,16 @@ def words(help: str, *, kw_only: bool = True) -> Any:  # noqa: A002 - as `Field`
     return _field(known, default=None, kw_only=kw_only)
 
 
+def listed(bound: Bound) -> Any:
+    """A list of JSON values, which may be left out; a copy of what is given."""
+    known = Field(types=(list,), bound=bound)
+    return _field(known, default=None, kw_only=True, hash=False, converter=_copied)
+
+
+def _copied(value: object) -> object:
+    return [*value] if isinstance(value, list) else value
+
+
 def must(*types: type, **known: Any) -> dict[str, Any]:
     """For `attrs.field`: one that must be given. By that call, type checkers see that it must."""
     return of(Field(types=types, optional=False, **known))
@@ -193,6 +204,11 @@ def _check_size(name: str, value: object, longest: int) -> None:
         raise RequestError(f"{name} is {value}, but must be a finite number", field=name)
     if isinstance(value, int) and value.bit_length() > 63:
         raise RequestError(f"{name} is {shown(value)}, but must be below 2**63", field=name)
+    if isinstance(value, list):
+        try:
+            check_json(value, longest)
+        except ValueError as error:
+            raise RequestError(f"{name} cannot be sent as JSON: {error}", field=name) from None
 
 
 PROMPT = must(str, longest=MAX_PROMPT)

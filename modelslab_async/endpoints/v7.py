@@ -5,15 +5,28 @@ Nothing about it is in the API's own description: bounds are those of the offici
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypedDict
 
 from attrs import field, frozen
 
 from .._protocol.output import Output
 from .base import Estimate, Request, of_unknown_length
-from .fields import PROMPT, VIDEO, between, choice, must, must_media, number, option, words
+from .fields import (
+    PROMPT,
+    VIDEO,
+    Bound,
+    between,
+    choice,
+    listed,
+    must,
+    must_media,
+    number,
+    option,
+    words,
+)
 from .media import megabytes
 from .speech import spoken
 
@@ -195,6 +208,25 @@ class SongExtenderV7(Request):
         return of_unknown_length(38.4)
 
 
+class Section(TypedDict):
+    """A part of a song: seconds from its start."""
+
+    start: float
+    end: float
+
+
+def _are_sections(sections: list[Any]) -> bool:
+    return bool(sections) and all(map(_is_section, sections))
+
+
+def _is_section(one: object) -> bool:
+    if not isinstance(one, dict) or one.keys() != {"start", "end"}:
+        return False
+    if not all(type(second) in (int, float) for second in one.values()):
+        return False
+    return bool(0 <= one["start"] < one["end"] < math.inf)
+
+
 @frozen(repr=False)
 class SongInpaintV7(Request):
     """Parts of a song made anew: ``POST /api/v7/voice/song-inpaint``.
@@ -203,7 +235,9 @@ class SongInpaintV7(Request):
         init_audio: the song: a URL or base64 text as ``str``, a local file as ``pathlib.Path`` or
             ``bytes``.
         prompt: what to put in; the MCP page wants it.
-        lyrics: what is sung; the SDK wants it, with ``extra={"sections": [...]}``.
+        lyrics: what is sung; the SDK wants it, with ``sections``.
+        sections: the parts to make anew, such as ``[{"start": 30, "end": 45.5}]``, in seconds. The
+            SDK says only that it is a list of timestamps; ``unchecked=True`` sends any list.
         model_id: such as ``song-inpaint``.
 
     See `Request` for the others.
@@ -216,6 +250,13 @@ class SongInpaintV7(Request):
     init_audio: str | Path | bytes = field(**must_media("The song."))
     prompt: str | None = words("What to put in.")
     lyrics: str | None = words("What is sung.")
+    sections: list[Section] | None = listed(
+        Bound(
+            _are_sections,
+            'a list of {"start": seconds, "end": seconds}, each start before its end',
+            "fal.ai's page of the same model",
+        )
+    )
     model_id: str = field(kw_only=True, **_MODEL)
 
     def estimate(self) -> Estimate:

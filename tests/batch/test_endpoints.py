@@ -209,3 +209,14 @@ def test_a_plan_of_several_endpoints_tells_what_the_jobs_of_each_come_to(tmp_pat
     assert (speech.jobs, float(speech.seconds), speech.characters) == (1, 1.0, 11)
     assert (music.price, speech.price) == (Decimal("0.6"), Decimal("0.011"))
     assert (plan.jobs, plan.left, plan.price) == (3, 1, Decimal("0.611"))
+
+
+def test_sections_of_a_song_are_read_from_a_line_of_json_and_from_the_ledger() -> None:
+    song = {"endpoint": "v7_song_inpaint", "model_id": "m", "init_audio": "https://a.example/x.wav"}
+    row = row_of(**song, sections=[{"start": 0, "end": 9.5}])
+    assert isinstance(row, NewRow)
+    assert row_of(**row.to_record()) == row
+    for wrong, words in (("0-9", "must be a list"), ([[0, 9]], "each start before its end")):
+        bad = row_of(**song, sections=wrong)
+        assert isinstance(bad, BadRow)
+        assert words in str(bad)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from modelslab_async import (
     CreateDubbing,
@@ -15,6 +16,7 @@ from modelslab_async import (
     Request,
     RequestError,
     SongGenerator,
+    SongInpaintV7,
     SoundGenerationV7,
     SpeechToSpeechV7,
     SpeechToText,
@@ -24,7 +26,7 @@ from modelslab_async import (
     VoiceCover,
     VoiceToVoice,
 )
-from modelslab_async.endpoints import REQUESTS, known_fields
+from modelslab_async.endpoints import REQUESTS, Section, known_fields
 from modelslab_async.endpoints.base import encode
 from modelslab_async.endpoints.clips import encode_clip
 from modelslab_async.endpoints.fields import VIDEO, Clip
@@ -194,3 +196,50 @@ def test_a_local_file_that_its_field_takes_is_sent() -> None:
 def test_a_file_too_large_for_a_field_without_a_bound_is_to_be_sent_as_a_url() -> None:
     with pytest.raises(RequestError, match="send its URL instead"):
         encode_clip("init_video", bytes(32 * 2**20 + 1), clip=VIDEO)
+
+
+PARTS: list[Section] = [{"start": 0, "end": 9.5}, {"start": 30, "end": 45}]
+
+
+def test_sections_of_a_song_are_sent_as_they_are_and_kept_in_a_copy() -> None:
+    given = [*PARTS]
+    request = SongInpaintV7(URL, model_id="song-inpaint", lyrics="la", sections=given)
+    given.clear()
+    assert encode(request, track_id=1)["sections"] == PARTS
+    assert hash(request) == hash(evolve(request, sections=None))
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        [],
+        [[0, 9.5]],
+        [{"start": 0}],
+        [{"start": 0, "end": 9, "lyrics": "la"}],
+        [{"start": 9, "end": 9}],
+        [{"start": -1, "end": 9}],
+        [{"start": 0, "end": True}],
+        [{"start": "0", "end": "9"}],
+    ],
+    ids=str,
+)
+def test_sections_of_another_shape_are_sent_only_unchecked(sections: Any) -> None:
+    with pytest.raises(RequestError, match="each start before its end"):
+        SongInpaintV7(URL, model_id="m", sections=sections)
+    sent = SongInpaintV7(URL, model_id="m", sections=sections, unchecked=True)
+    assert encode(sent, track_id=1)["sections"] == sections
+
+
+@pytest.mark.parametrize(
+    ("sections", "words"),
+    [
+        ("0-9", "must be list"),
+        ((PARTS,), "must be list"),
+        ([{"start": 0, "end": float("nan")}], "cannot be sent as JSON"),
+        ([object()], "cannot be sent as JSON"),
+    ],
+    ids=["text", "tuple", "nan", "object"],
+)
+def test_sections_that_are_no_json_list_are_never_sent(sections: Any, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        SongInpaintV7(URL, model_id="m", sections=sections, unchecked=True)

@@ -48,6 +48,6 @@ SAMPLES: tuple[Request, ...] = (
     SpeechToSpeechV7(SOUND, model_id="eleven_english_sts_v2", voice_id="tara"),
     SpeechToTextV7(SOUND, model_id="scribe_v1"),
     SongExtenderV7(SOUND, model_id="song-extender", extend_duration=4.5, side="left"),
-    SongInpaintV7(SOUND, model_id="song-inpaint", prompt="a flute"),
+    SongInpaintV7(SOUND, model_id="song-inpaint", lyrics="la", sections=[{"start": 1, "end": 2.5}]),
     CreateDubbingV7(VIDEO, target_language="fr"),
 )
