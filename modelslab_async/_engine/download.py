@@ -227,15 +227,18 @@ class _FileDownload:
 
     async def _next(self, transfer: Transfer, failure: AttemptFailure) -> tuple[Transfer, int]:
         transfer, step = next_step(transfer, failure, self.clock(), self._policy)
+        if isinstance(step, Refresh):
+            known = self._file.urls
+            self._file = await self._refresh() or self._file
+            has_new = not set(self._file.urls) <= set(known)
+            transfer = evolve(transfer, links=len(self._file.urls))
+            step = Get(0, 0.0) if has_new else step.otherwise
         match step:
             case Get(link, delay):
                 reason = f"download: {failure.kind.value} ({failure.detail})"
                 self._emit(EventKind.WAITING, reason=safe_text(reason), seconds=delay)
                 await anyio.sleep(delay)
                 return transfer, link
-            case Refresh():
-                self._file = await self._refresh() or self._file
-                return evolve(transfer, links=len(self._file.urls)), 0
             case Abort():
                 raise download_failed(step, self._file, self._attempts)
 

@@ -132,16 +132,18 @@ class Get:
 
 
 @frozen
-class Refresh:
-    """Ask the API once for new links: all known ones are dead."""
-
-
-@frozen
 class Abort:
     """Fail: no link gave the file. Carries the most informative failure."""
 
     kind: FailureKind
     detail: str
+
+
+@frozen
+class Refresh:
+    """Ask the API once for current links; without new ones, do what ``otherwise`` says."""
+
+    otherwise: Get | Abort
 
 
 Step: TypeAlias = Get | Refresh | Abort
@@ -173,15 +175,19 @@ def _next_round(transfer: Transfer, now: float, policy: DownloadPolicy) -> tuple
     refused = kinds <= {FailureKind.REFUSED, FailureKind.ADDRESS}
     hopeless = kinds <= _FINAL and transfer.rounds >= _WRONG_ROUNDS
     remaining = transfer.last_progress + policy.patience - now
-    # Ask the API for current links before reporting a file as lost.
-    stale = FailureKind.GONE in kinds and (transfer.rounds >= 2 or remaining <= 0)
-    if stale and not transfer.refreshed:
-        return evolve(transfer, refreshed=True), Refresh()
+    step: Get | Abort
     if refused or hopeless or remaining <= 0:
-        return transfer, _abort(transfer.failures)
-    wait = min(_MAX_ROUND_WAIT, policy.first_wait * 2.0 ** min(transfer.rounds - 1, 10))
-    # However long a host asks to wait, it gets one more attempt when our patience ends.
-    return evolve(transfer, wait=None), Get(0, min(remaining, max(wait, transfer.wait or 0.0)))
+        step = _abort(transfer.failures)
+    else:
+        wait = min(_MAX_ROUND_WAIT, policy.first_wait * 2.0 ** min(transfer.rounds - 1, 10))
+        # However long a host asks to wait, it gets one more attempt when our patience ends.
+        step = Get(0, min(remaining, max(wait, transfer.wait or 0.0)))
+    transfer = evolve(transfer, wait=None)
+    # Links may be from an earlier run, so the API is asked for current ones before a file is lost.
+    dead = FailureKind.GONE in kinds and transfer.rounds >= 2
+    if (dead or isinstance(step, Abort)) and not transfer.refreshed:
+        return evolve(transfer, refreshed=True), Refresh(step)
+    return transfer, step
 
 
 _BY_RELEVANCE = (

@@ -235,7 +235,7 @@ async def test_m05_no_more_are_paid_for_than_have_room_by_all_runs_before_the_fi
                 with anyio.move_on_after(patience):
                     async for _ in outcomes:
                         pytest.fail("nothing can arrive")
-        # A submit that is under way when the caller leaves comes on top.
+        # The second run pays for one more at most, to find out whether files arrive again.
         assert most <= len(box.book.debits) <= most + 1
 
 

@@ -386,6 +386,21 @@ async def test_d19_expired_links_are_asked_for_anew_once(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    "link",
+    ["http://127.0.0.1:1/a.wav", "http://storage.invalid/a.wav", "http://10.0.0.1/a.wav"],
+    ids=["no such port", "no such host", "guarded"],
+)
+async def test_d19_links_that_lead_nowhere_any_more_are_asked_for_anew(
+    link: str, tmp_path: Path
+) -> None:
+    async with track(tmp_path, done(), policy=NO_PATIENCE) as it:
+        stored = RemoteFile((link,), it.made.id)
+        saved = await it.client.download(stored, tmp_path / "track")
+        assert saved.path.read_bytes() == it.whole
+        assert it.box.book.count("api", "/api/v6/voice/fetch/") == 1
+
+
+@pytest.mark.parametrize(
     "fault",
     [None, "reset", "html", "edge", "silent"],
 )

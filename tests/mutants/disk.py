@@ -284,8 +284,8 @@ MUTANTS = (
         of("engine/test_download_faults", "d19_expired_links_are_asked_for_anew_once"),
         Patch(
             "_policy/download.py",
-            "    if stale and not transfer.refreshed:\n",
-            "    if stale and transfer.refreshed:\n",
+            "isinstance(step, Abort)) and not transfer.refreshed:\n",
+            "isinstance(step, Abort)) and transfer.refreshed:\n",
         ),
     ),
     planted(

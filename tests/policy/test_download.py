@@ -91,8 +91,8 @@ def test_no_host_makes_us_wait_beyond_our_patience(asked: float) -> None:
 
 def test_patience_counts_from_the_last_new_byte() -> None:
     assert after(CUT, links=1, now=99.0) == Get(0, 1.0)
-    assert after(CUT, links=1, now=100.0) == Abort(FailureKind.CUT, "")
-    transfer, _ = walk(evolve(CUT, progressed=True), links=1, now=50.0)
+    assert after(CUT, links=1, now=100.0, refreshed=True) == Abort(FailureKind.CUT, "")
+    transfer, _ = walk(evolve(CUT, progressed=True), links=1, now=50.0, refreshed=True)
     assert next_step(transfer, CUT, 149.0, POLICY)[1] == Get(0, 1.0)
     assert next_step(transfer, CUT, 150.0, POLICY)[1] == Abort(FailureKind.CUT, "")
 
@@ -107,37 +107,43 @@ def test_without_limit_on_patience_it_never_ends() -> None:
 
 
 def test_links_that_may_not_be_used_are_given_up_after_one_round() -> None:
-    assert after(REFUSED, evolve(REFUSED, detail="why")) == Abort(FailureKind.REFUSED, "why")
+    step = after(REFUSED, evolve(REFUSED, detail="why"), refreshed=True)
+    assert step == Abort(FailureKind.REFUSED, "why")
     assert after(REFUSED, CUT) == Get(0, 1.0)
 
 
 def test_links_that_lead_to_something_else_are_given_up_after_three_rounds() -> None:
     assert isinstance(after(WRONG, WRONG, links=1), Get)
-    assert after(*[WRONG] * 3, links=1) == Abort(FailureKind.WRONG, "")
-    assert after(*[WRONG, REFUSED] * 3) == Abort(FailureKind.WRONG, "")
+    assert after(*[WRONG] * 3, links=1, refreshed=True) == Abort(FailureKind.WRONG, "")
+    assert after(*[WRONG, REFUSED] * 3, refreshed=True) == Abort(FailureKind.WRONG, "")
     assert isinstance(after(*[WRONG, BUSY] * 3), Get)
 
 
 def test_dead_links_are_asked_for_anew_once_and_after_two_rounds() -> None:
     assert isinstance(after(GONE, CUT), Get)
     transfer, step = walk(GONE, CUT, CUT, CUT)
-    assert step == Refresh()
+    assert step == Refresh(Get(0, 2.0))
     for _ in range(20):
         transfer, step = next_step(transfer, GONE, 1.0, POLICY)
         assert isinstance(step, Get)
 
 
-def test_dead_links_are_asked_for_anew_before_patience_ends_it() -> None:
-    transfer, step = walk(GONE, CUT, now=100.0)
-    assert step == Refresh()
-    transfer, step = next_step(transfer, GONE, 101.0, POLICY)
+@pytest.mark.parametrize(
+    ("first", "now"), [(GONE, 100.0), (BUSY, 100.0), (CUT, 100.0), (REFUSED, 1.0), (ADDRESS, 1.0)]
+)
+def test_d19_links_are_asked_for_anew_before_any_file_is_given_up(
+    first: AttemptFailure, now: float
+) -> None:
+    transfer, step = walk(first, first, now=now)
+    assert step == Refresh(Abort(first.kind, ""))
+    transfer, step = next_step(transfer, first, now, POLICY)
     assert step == Get(1, 0.0)
-    assert next_step(transfer, CUT, 102.0, POLICY)[1] == Abort(FailureKind.CUT, "")
+    assert next_step(transfer, first, now, POLICY)[1] == Abort(first.kind, "")
 
 
 def test_t40_links_to_addresses_that_may_not_be_used_are_not_tried_again() -> None:
-    assert after(ADDRESS, REFUSED) == Abort(FailureKind.ADDRESS, "")
-    assert after(REFUSED, ADDRESS) == Abort(FailureKind.ADDRESS, "")
+    assert after(ADDRESS, REFUSED, refreshed=True) == Abort(FailureKind.ADDRESS, "")
+    assert after(REFUSED, ADDRESS, refreshed=True) == Abort(FailureKind.ADDRESS, "")
     assert isinstance(after(ADDRESS, CUT), Get)
 
 
@@ -194,7 +200,7 @@ def test_the_trouble_that_says_most_is_named_when_all_is_given_up() -> None:
 
 def test_of_equal_troubles_the_last_is_named() -> None:
     first, last = evolve(CUT, detail="first"), evolve(CUT, detail="last")
-    assert after(first, last, now=100.0) == Abort(FailureKind.CUT, "last")
+    assert after(first, last, now=100.0, refreshed=True) == Abort(FailureKind.CUT, "last")
 
 
 def test_only_the_last_setbacks_are_kept() -> None:
