@@ -25,7 +25,7 @@ from ..endpoints.base import is_light, routed
 from ..errors import ConfigurationError, RequestError
 from ._fields import FILES
 from ._lines import BadRow
-from ._manifest import MAX_REPORTED, Report
+from ._manifest import Report
 from ._records import NewRow, RowMaker
 from ._rows import PlannedRow
 
@@ -108,14 +108,12 @@ def plan_of(requests: Sequence[RequestLike], *, enterprise: bool = False) -> Ite
     Raises:
         RequestError: at the end, about all that cannot be used.
     """
-    bad: list[BadRow] = []
+    report = Report()
     for row in from_sequence(requests):
-        if isinstance(row, BadRow):
-            bad.append(row)
-        else:
-            yield to_plan(row, enterprise=enterprise)
-    if bad:
-        report = Report(len(requests), tuple(bad[:MAX_REPORTED]), len(bad), ())
+        report.add(row)
+        if isinstance(row, NewRow):
+            yield to_plan(row)
+    if report.bad_rows:
         raise RequestError(f"{report}\nnothing was sent")
 
 

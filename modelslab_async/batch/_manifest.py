@@ -15,7 +15,7 @@ Four more fields have a meaning: ``id``, the row's own stable key; ``endpoint``,
 bounds. All others are copied to the results.
 
 What cannot be read is a `BadRow`; nothing here raises for the content of a manifest. Read a
-`snapshot` of it twice: completely with `check_manifest`, before any row is planned, and again to
+`snapshot` of it twice: once completely, into a `Report`, before any row is planned, and again to
 plan. A clip may change in between, so the second pass may still find a `BadRow`.
 """
 
@@ -31,9 +31,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, cast
+from typing import Any, BinaryIO, Final, Literal, Self, cast
 
-from attrs import define, frozen
+from attrs import Factory, define
 
 from .._protocol.wire_json import MAX_DEPTH
 from .._text import shown
@@ -93,9 +93,9 @@ class Reading:
     blank: int = 0
 
 
-@frozen
+@define
 class Report:
-    """What a manifest holds.
+    """Counts the rows of a manifest, and lists the bad ones.
 
     Attributes:
         rows: the number of rows, good and bad.
@@ -104,10 +104,28 @@ class Report:
         unknown: names of fields that are not ours, the first 100: copied through, or misspelled.
     """
 
-    rows: int
-    bad: tuple[BadRow, ...]
-    bad_rows: int
-    unknown: tuple[str, ...]
+    rows: int = 0
+    bad: list[BadRow] = Factory(list)
+    bad_rows: int = 0
+    unknown: list[str] = Factory(list)
+
+    @classmethod
+    def of(cls, rows: Iterable[NewRow | BadRow]) -> Self:
+        """A report about all of these rows."""
+        report = cls()
+        for row in rows:
+            report.add(row)
+        return report
+
+    def add(self, row: NewRow | BadRow) -> None:
+        """Count one more row."""
+        self.rows += 1
+        if isinstance(row, BadRow):
+            self.bad_rows += 1
+            self.bad += [row] if len(self.bad) < MAX_REPORTED else []
+        else:
+            new = [name for name in row.fields if name not in self.unknown]
+            self.unknown += new[: _MAX_NAMES - len(self.unknown)]
 
     def __str__(self) -> str:
         unseen = self.bad_rows - len(self.bad)
@@ -118,21 +136,6 @@ class Report:
                 *([f"and {unseen} more"] if unseen else []),
             ]
         )
-
-
-def check_manifest(rows: Iterable[NewRow | BadRow]) -> Report:
-    """Go through all rows, and report which are bad and why."""
-    count = bad_rows = 0
-    bad = list[BadRow]()
-    unknown = dict[str, None]()
-    for row in rows:
-        count += 1
-        if isinstance(row, BadRow):
-            bad_rows += 1
-            bad += [row] if len(bad) < MAX_REPORTED else []
-        elif len(unknown) < _MAX_NAMES:
-            unknown.update(dict.fromkeys(row.fields))
-    return Report(count, tuple(bad), bad_rows, tuple(unknown)[:_MAX_NAMES])
 
 
 def snapshot(file: BinaryIO) -> BinaryIO:

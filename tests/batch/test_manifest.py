@@ -22,7 +22,7 @@ from modelslab_async.batch._lines import MAX_ROW, BadRow
 from modelslab_async.batch._manifest import (
     MAX_REPORTED,
     Format,
-    check_manifest,
+    Report,
     read_manifest,
     snapshot,
 )
@@ -196,7 +196,7 @@ def test_any_cells_come_back_from_csv(rows: list[tuple[str, str]], delimiter: st
 @given(st.binary(max_size=200), st.sampled_from([None, "text", "jsonl", "csv"]))
 def test_no_bytes_break_the_reader(content: bytes, format_: Format | None) -> None:
     for prefix in (b"", b"prompt,id\n", b'{"prompt":'):
-        report = check_manifest(read(prefix + content, format_))
+        report = Report.of(read(prefix + content, format_))
         assert report.rows >= report.bad_rows
 
 
@@ -482,7 +482,7 @@ def test_a_row_has_one_clip() -> None:
 
 
 def test_a_report_names_all_bad_rows() -> None:
-    report = check_manifest(read('{"prompt": "a"}\n{}\n{"prompt": "b"}\n7\n'))
+    report = Report.of(read('{"prompt": "a"}\n{}\n{"prompt": "b"}\n7\n'))
     assert (report.rows, report.bad_rows) == (4, 2)
     assert str(report).splitlines() == [
         "2 of 4 rows cannot be used",
@@ -492,15 +492,15 @@ def test_a_report_names_all_bad_rows() -> None:
 
 
 def test_a_report_counts_on_when_it_is_full() -> None:
-    report = check_manifest(read("{}\n" * (MAX_REPORTED + 5)))
+    report = Report.of(read("{}\n" * (MAX_REPORTED + 5)))
     assert len(report.bad) == MAX_REPORTED
     assert report.bad_rows == MAX_REPORTED + 5
     assert str(report).endswith("\nand 5 more")
 
 
 def test_a_report_shows_the_fields_that_are_not_ours() -> None:
-    report = check_manifest(read(jsonl({"prompt": "a", "max_new_tokens": 512, "mood": "x"})))
-    assert report.unknown == ("max_new_tokens", "mood")
+    report = Report.of(read(jsonl({"prompt": "a", "max_new_tokens": 512, "mood": "x"})))
+    assert report.unknown == ["max_new_tokens", "mood"]
 
 
 def test_a_pipe_can_be_read_twice() -> None:
@@ -508,9 +508,9 @@ def test_a_pipe_can_be_read_twice() -> None:
     os.write(write_end, b"rock\njazz\n")
     os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe, snapshot(pipe) as copy:
-        first = check_manifest(read_manifest(copy))
+        first = Report.of(read_manifest(copy))
         copy.seek(0)
-        assert check_manifest(read_manifest(copy)) == first
+        assert Report.of(read_manifest(copy)) == first
     assert first.rows == 2
 
 

@@ -17,7 +17,7 @@ from modelslab_async.batch._manifest import (
     CHUNK,
     Format,
     Reading,
-    check_manifest,
+    Report,
     read_manifest,
     snapshot,
 )
@@ -277,7 +277,7 @@ def test_n13_a_prompt_that_looks_a_little_like_data_is_a_prompt(line: str) -> No
 def test_n13_comments_and_blank_lines_are_counted() -> None:
     reading = Reading()
     content = "\ufeff# mine\n\n#lofi beats\n \t\nrock\n#phonk\n\\#synth wave\n\\o/\n"
-    rows = check_manifest(read_manifest(io.BytesIO(content.encode()), reading=reading))
+    rows = Report.of(read_manifest(io.BytesIO(content.encode()), reading=reading))
     assert (rows.rows, rows.bad_rows) == (3, 0)
     assert reading == Reading("text", "", 3, 2, "#lofi beats", 2)
     assert [one.title for one in requests(content)] == ["rock", "#synth wave", "\\o/"]

@@ -13,7 +13,7 @@ from modelslab_async._protocol.audio import begins, examine
 from modelslab_async._protocol.sound import Completeness, NotSound, Sound
 from modelslab_async.batch._intake import to_plan
 from modelslab_async.batch._lines import BadRow
-from modelslab_async.batch._manifest import Format, check_manifest, read_manifest
+from modelslab_async.batch._manifest import Format, Report, read_manifest
 from modelslab_async.batch._naming import DEFAULT_TEMPLATE, file_name
 from modelslab_async.batch._records import NewRow, from_record
 from modelslab_async.batch._rows import request_text
@@ -99,7 +99,7 @@ def manifest(data: bytes) -> None:
     assert len({row.id for row in good}) == len(good)
     lines = [row.line or 0 for row in rows]
     assert lines == sorted(set(lines)), "each row begins on a line of its own"
-    assert check_manifest(rows).bad_rows == len(rows) - len(good)
+    assert Report.of(rows).bad_rows == len(rows) - len(good)
 
 
 def _can_be_planned(row: NewRow) -> None:
