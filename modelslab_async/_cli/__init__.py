@@ -44,7 +44,8 @@ _SECTIONS = {
     },
     "Setup": {
         "balance": "Show what is left in the account's wallet.",
-        "config": "Show the settings in force.",
+        "auth": "Keep an API key in a file of its own.",
+        "config": "Show and change settings.",
         "doctor": "Check this installation.",
         "sandbox": "Serve a sandbox of the API until Ctrl-C.",
         "completion": "Print the completion script for a shell.",

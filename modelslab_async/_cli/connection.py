@@ -56,7 +56,9 @@ class Connection:
     def account_arguments(self) -> list[str]:
         """What another command needs to reach the same account."""
         base_url, key = self.settings["base_url"], self.settings["api_key"]
+        profile = self.settings["profile"]
         return [
+            *(["--profile", profile.value] if profile.origin == "flag" else []),
             *(["--base-url", base_url.value] if base_url.origin == "flag" else []),
             *(["--api-key-file", key.file] if key.file and _can_be_named(key.file) else []),
         ]

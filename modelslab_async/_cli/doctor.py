@@ -19,8 +19,10 @@ from .config import public
 from .connection import Connection
 from .console import Console
 from .help import Command
+from .masking import without_password
 from .options import account, output_options
-from .settings import PROJECT_FILE, built_in, is_reachable, user_files, without_password
+from .places import PROJECT_FILE, is_reachable, own_files, user_files
+from .settings import built_in
 
 if TYPE_CHECKING:
     from .settings import Setting
@@ -77,7 +79,7 @@ def _versions() -> dict[str, str]:
 def _files() -> dict[str, str]:
     return {
         str(path): "read" if is_reachable(path) else "absent"
-        for path in (PROJECT_FILE, *user_files())
+        for path in (PROJECT_FILE, *own_files(), *user_files())
     }
 
 

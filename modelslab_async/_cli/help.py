@@ -19,7 +19,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
         *("price_per_job", "price_per_second", "retry", "accept_copy", "same_account"),
     ),
     "Account and network": (
-        *("api_key_file", "api_key_stdin", "api_key", "base_url", "max_jobs", "timeout"),
+        *("api_key_file", "api_key_stdin", "api_key", "profile", "base_url", "max_jobs", "timeout"),
         *("allow_addresses", "webhook_url", "webhook_port"),
     ),
     "Display": ("as_json", "quiet", "verbose", "no_color", "help"),
@@ -130,6 +130,12 @@ class Choice(click.Choice[str]):
         near = get_close_matches(str(value), list(self.choices), n=1)
         meant = f" Did you mean {near[0]!r}?" if near else ""
         return f"{super().get_invalid_choice_message(value, ctx)}{meant}"
+
+
+def nearest(word: str, known: Sequence[str], otherwise: str) -> str:
+    """The question whether another word was meant, or what to say where none is near."""
+    near = get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
 
 
 def short_help(ctx: click.Context) -> str:

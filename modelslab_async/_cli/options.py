@@ -14,7 +14,7 @@ from modelslab_async.endpoints import Field, Request, known_fields
 
 from .console import Console, json_by_default
 from .help import Choice
-from .settings import Flags, read_settings
+from .settings import Flags, read_settings, unknown_settings
 from .streams import LogStream
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ _ACCOUNT = all_of(
         "--api-key",
         allow_from_autoenv=False,
         help="The API key itself; visible to every user of this machine.",
+    ),
+    click.option(
+        "--profile",
+        metavar="NAME",
+        allow_from_autoenv=False,
+        help="Use the key of this profile, and no other.  [default: MODELSLAB_PROFILE]",
     ),
     click.option(
         "--base-url",
@@ -187,6 +193,7 @@ def account(command: Command) -> Command:
         api_key: str | None,
         api_key_file: str | None,
         api_key_stdin: bool,
+        profile: str | None,
         base_url: str | None,
         console: Console,
         max_jobs: int | None = None,
@@ -207,6 +214,7 @@ def account(command: Command) -> Command:
             api_key=api_key,
             api_key_file=api_key_file,
             api_key_stdin=api_key_stdin,
+            profile=profile,
             base_url=base_url,
             max_jobs=max_jobs,
             timeout=timeout,
@@ -218,6 +226,8 @@ def account(command: Command) -> Command:
         )
         settings = read_settings(flags)
         console = evolve(console, json=console.json or settings["output"].value == "json")
+        for line in unknown_settings():
+            console.warn(line)
         return command(console=console, settings=settings, **rest)
 
     decorated: Command = _ACCOUNT(with_flags)

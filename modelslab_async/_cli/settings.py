@@ -1,4 +1,4 @@
-"""Decide where each setting comes from: flag, environment, project file, user file, built in.
+"""Decide where each setting comes from: flag, environment, project file, user's files, built in.
 
 A project's own file (``.modelslab/config.toml`` in the current directory) may come with a foreign
 repository, so it decides neither which key is used, nor to whom it is sent, nor on whose servers
@@ -7,9 +7,7 @@ jobs run, nor which addresses of this network may be read.
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,30 +18,28 @@ from attrs import evolve, frozen
 from modelslab_async import ConfigurationError
 
 from .._protocol.addresses import address_ranges
+from .._protocol.urls import api_origin
+from .._text import safe_text
+from .console import PROGRAM
 from .error_mapping import NoKey
+from .help import nearest
+from .keys import LONGEST_KEY, check_profile, foreign_key, kept_key, without_key
+from .places import PROJECT_FILE, is_reachable, own_files, user_files
 from .textfiles import decoded, from_stdin, read_bytes, read_text
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-PROJECT_FILE = Path(".modelslab/config.toml")
 PRICE = "price."
 """What the names of the settings begin with that are prices of single endpoints."""
 
 _PRICES_VARIABLE = "MODELSLAB_ASYNC_PRICE"
 _BUILT_IN = "built in"
-_LONGEST_KEY = 64 * 1024
+_NOWHERE = "nowhere"
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | dict.fromkeys(
     ("false", "no", "off", "0"), False
 )
-_ENCODED = re.compile(r"^([a-z][a-z0-9+.-]*://)?[^/?#]*%.*", re.IGNORECASE | re.DOTALL)
-_MORE = re.compile(r"[?#].*", re.DOTALL)
-# Also the @ that an input method of East Asia types.
-_USER = re.compile(r"^([a-z][a-z0-9+.-]*://)?.*[@\uff20\ufe6b]", re.IGNORECASE | re.DOTALL)
-# No port, but what is left of a user and a password where the host was forgotten.
-_NO_PORT = re.compile(
-    r"^([a-z][a-z0-9+.-]*://)?[^/\[:]+:(?![0-9]*(?:/|$)).*", re.IGNORECASE | re.DOTALL
-)
+_Layers = list[tuple[str, dict[str, Any]]]
 
 
 @frozen
@@ -80,6 +76,10 @@ def _amount(value: Any) -> Decimal:
     return amount(value)
 
 
+def _profile(value: Any) -> str:
+    return check_profile(str(value))
+
+
 def _ranges(value: Any) -> str:
     """Address ranges, from one text or a list, with a comma between them."""
     texts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
@@ -106,6 +106,8 @@ _KNOWN = {
         env=("MODELSLAB_PROFILE",),
         keys=("defaults.profile",),
         default="default",
+        kind=_profile,
+        wanted="letters, digits and . _ -, up to 64",
         from_project=False,
     ),
     "output": _Known(env=("MODELSLAB_OUTPUT",), keys=("defaults.output",), default="human"),
@@ -162,6 +164,7 @@ class Flags:
     api_key: str | None = None
     api_key_file: str | None = None
     api_key_stdin: bool = False
+    profile: str | None = None
     base_url: str | None = None
     max_jobs: int | None = None
     timeout: float | None = None
@@ -175,6 +178,7 @@ class Flags:
         """The settings among them, the key read from where it is said to be."""
         found = {
             "api_key": self._key(),
+            "profile": self.profile,
             "base_url": self.base_url,
             "max_jobs": self.max_jobs,
             "timeout": self.timeout,
@@ -191,9 +195,9 @@ class Flags:
         if sum(ways) > 1:
             raise click.UsageError("pass the key in one way only")
         if self.api_key_file is not None:
-            return read_text(Path(self.api_key_file), _LONGEST_KEY).strip()
+            return read_text(Path(self.api_key_file), LONGEST_KEY).strip()
         if self.api_key_stdin:
-            return from_stdin("--api-key-stdin", _LONGEST_KEY).strip()
+            return from_stdin("--api-key-stdin", LONGEST_KEY).strip()
         return self.api_key
 
 
@@ -203,42 +207,39 @@ def read_settings(flags: Flags) -> dict[str, Setting]:
     Raises:
         ConfigurationError: a file is not TOML, or a value is of the wrong type.
     """
-    layers = [
+    named = [
         ("flag", flags.given()),
         *((f"environment, {name}", {key: value}) for name, key, value in _environment()),
-        (str(PROJECT_FILE), _from_file(PROJECT_FILE, project=True)),
-        *((str(path), _from_file(path)) for path in user_files()),
     ]
+    files = [
+        (str(PROJECT_FILE), _from_file(PROJECT_FILE, project=True)),
+        *((str(path), _from_file(path)) for path in (*own_files(), *user_files())),
+    ]
+    layers = [*named, *files]
     prices = {name for _, values in layers for name in values if name.startswith(PRICE)}
     settings = {name: _first(name, layers) for name in (*_KNOWN, *sorted(prices))}
-    if settings["api_key"].value is None:
-        settings["api_key"] = _profile_key(settings["profile"].value)
-    settings["api_key"] = evolve(settings["api_key"], file=flags.api_key_file)
+    settings["api_key"] = evolve(_key(settings["profile"], named, files), file=flags.api_key_file)
     return settings
+
+
+def _key(profile: Setting, named: _Layers, files: _Layers) -> Setting:
+    """The key. A profile that the command line names has its own key or none."""
+    is_chosen = profile.origin == "flag"
+    first = _first("api_key", named[:1] if is_chosen else named)
+    if first.value is not None:
+        return first
+    kept, foreign = kept_key(profile.value), foreign_key(profile.value)
+    if kept is not None:
+        return Setting(kept[0], str(kept[1]))
+    configured = _first("api_key", [] if is_chosen else files)
+    if configured.value is not None:
+        return configured
+    return Setting(None, _NOWHERE) if foreign is None else Setting(foreign[0], str(foreign[1]))
 
 
 def built_in() -> dict[str, Setting]:
     """What holds when nobody says anything."""
     return {name: Setting(known.default, _BUILT_IN) for name, known in _KNOWN.items()}
-
-
-def user_files() -> list[Path]:
-    """Where the user's own configuration may be: ours, then that of ModelsLab's command line."""
-    homes = (home for home in (_own_home(), _go_home()) if home is not None)
-    return list(dict.fromkeys(home / "config.toml" for home in homes))
-
-
-def masked(key: str | None) -> str | None:
-    """A key as it may be shown: its last four characters, if it is long enough for that."""
-    if key is None:
-        return None
-    return f"***{key[-4:]}" if len(key) >= 16 else "***"
-
-
-def without_password(url: str) -> str:
-    """A URL, or what a proxy is named by, as it may be shown: a host, and a path at most."""
-    without_user = _USER.sub(r"\1***@", url)
-    return _MORE.sub("***", _NO_PORT.sub(r"\1***", _ENCODED.sub(r"\1***", without_user)))
 
 
 def key_of(settings: Mapping[str, Setting]) -> str:
@@ -247,29 +248,15 @@ def key_of(settings: Mapping[str, Setting]) -> str:
     Raises:
         NoKey: there is none.
     """
-    key = settings["api_key"].value
+    key, profile = settings["api_key"].value, settings["profile"]
     if key:
         return str(key)
-    raise NoKey("no API key: set MODELSLAB_API_KEY, or name a file with --api-key-file")
-
-
-# A relative path, as of HOME=., would be looked for in whatever directory the command runs in, and
-# what lies there may be foreign: it must not decide who gets the key.
-
-
-def _own_home() -> Path | None:
-    from platformdirs import user_config_path
-
-    try:
-        home = user_config_path("modelslab")
-    except RuntimeError:  # a user without a name and without HOME, as in many containers
-        return None
-    return home if home.is_absolute() else None
-
-
-def _go_home() -> Path | None:
-    home = Path(os.path.expanduser("~/.config/modelslab"))  # noqa: PTH111  it never raises
-    return home if home.is_absolute() else None
+    if profile.origin != _BUILT_IN:
+        raise NoKey(without_key(profile.value))
+    raise NoKey(
+        "no API key: set MODELSLAB_API_KEY, name a file with --api-key-file, or keep one with "
+        f"{PROGRAM} auth login"
+    )
 
 
 def own_prices(settings: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -320,23 +307,81 @@ def _check_price(name: str, origin: str) -> None:
 
 
 def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
+    """The settings in a file. That of ``config set`` has them without tables, and holds no key."""
+    document, is_own = _document(path), path in own_files()
+    found = {
+        name: _found(document, (name,) if is_own else known.keys)
+        for name, known in _KNOWN.items()
+        if (known.from_project or not project) and not (is_own and name == "api_key")
+    }
+    prices = _dug(document, PRICE.strip(".") if is_own else "async.price")
+    found |= _own_prices(prices, str(path))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _document(path: Path) -> dict[str, Any]:
     import tomllib
 
     if not is_reachable(path):
         return {}
     try:
-        document = tomllib.loads(decoded(read_bytes(path)))
+        return tomllib.loads(decoded(read_bytes(path)))
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise ConfigurationError(f"{path} is not TOML: {error}; correct it") from None
-    found = {
-        name: _found(document, known.keys)
-        for name, known in _KNOWN.items()
-        if known.from_project or not project
-    }
-    found |= _own_prices(_dug(document, "async.price"), str(path))
-    return {name: value for name, value in found.items() if value is not None}
+
+
+# --- names of settings ----------------------------------------------------------------------------
+
+
+def unknown_settings() -> list[str]:
+    """What is wrong with names in configuration files, in words."""
+    strange = [line for path in own_files() for line in _unknown(path, _document(path), "")]
+    for path in (PROJECT_FILE, *user_files()):
+        table = _document(path).get("async")
+        strange += _unknown(path, table if isinstance(table, dict) else {}, "async.")
+    return strange
+
+
+def _unknown(path: Path, table: Mapping[str, Any], prefix: str) -> list[str]:
+    keys = [key for one in _KNOWN.values() for key in one.keys if key.startswith("async.")]
+    names = [key.removeprefix(prefix) for key in keys] if prefix else settable()
+    return [
+        f"{path}: there is no setting {safe_text(f'{prefix}{name}', 60)}; "
+        + nearest(name, names, f"there are {', '.join(names)}")
+        for name in table
+        if name not in (*names, PRICE.strip("."))
+    ]
+
+
+def settable() -> list[str]:
+    """Names of the settings that ``config set`` takes, beside prices of endpoints."""
+    return [name for name in _KNOWN if name != "api_key"]
+
+
+def value_of(name: str, text: str) -> Any:
+    """A setting's value from text.
+
+    Raises:
+        ConfigurationError: there is no such setting, or it cannot have that value.
+    """
+    if name.startswith(PRICE):
+        _check_price(name.removeprefix(PRICE), "config set")
+    elif name not in settable():
+        names = ", ".join((*settable(), f"{PRICE}ENDPOINT.UNIT"))
+        raise ConfigurationError(
+            f"there is no setting {safe_text(name, 60)!r}; "
+            + nearest(name, settable(), f"there are {names}")
+        )
+    value = _typed(name, text, "config set")
+    if name in ("max_jobs", "timeout") and not value > 0:
+        raise ConfigurationError(f"{name} is {text!r:.40}, but must be more than 0")
+    if name == "output" and value not in ("human", "json"):
+        raise ConfigurationError(f"output is {text!r:.40}, but must be human or json")
+    if name == "base_url":
+        api_origin(value)
+    return value
 
 
 def _own_prices(table: Any, origin: str) -> dict[str, Any]:
@@ -358,19 +403,6 @@ def _table(name: str, value: Any, origin: str) -> dict[str, Any]:
     )
 
 
-def is_reachable(path: Path) -> bool:
-    """Whether there is something at a place where a file may be, and we may go there.
-
-    Raises:
-        OSError: the file system fails.
-    """
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return False
-    return True
-
-
 def _found(document: dict[str, Any], keys: Sequence[str]) -> Any:
     """The value of the first of these dotted keys that the document has."""
     values = (_dug(document, key) for key in keys)
@@ -383,7 +415,7 @@ def _dug(document: Any, key: str) -> Any:
     return document
 
 
-def _first(name: str, layers: list[tuple[str, dict[str, Any]]]) -> Setting:
+def _first(name: str, layers: _Layers) -> Setting:
     known = _known(name)
     found = (
         Setting(_typed(name, values[name], origin), origin)
@@ -407,16 +439,3 @@ def _typed(name: str, value: Any, origin: str) -> Any:
         raise ConfigurationError(
             f"{name} is {value!r:.40} ({origin}), but must be {what}"
         ) from None
-
-
-def _profile_key(profile: str) -> Setting:
-    """The key that ModelsLab's command line keeps in a file where there is no keyring."""
-    home = _go_home()
-    if home is None:
-        return Setting(None, "nowhere")
-    path = home / "profiles" / f"{profile}.json"
-    try:
-        key = json.loads(decoded(read_bytes(path))).get("apikey")
-    except (OSError, ValueError, AttributeError):
-        key = None
-    return Setting(key, str(path)) if isinstance(key, str) and key else Setting(None, "nowhere")

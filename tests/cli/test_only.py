@@ -68,6 +68,19 @@ async def test_a_row_that_is_not_there_is_refused_before_anything_is_sent(
     assert not (tmp_path / "out").exists()
 
 
+async def test_the_nearest_row_is_named_by_every_command_that_takes_one(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    await against(box, tmp_path, "batch", named(tmp_path), "-o", "out", "--limit", "0")
+    for words in (["status", "out", "tangp"], ["reconcile", "out", "--abandon", "tangp"]):
+        done = command(tmp_path, *words)
+        assert (done.returncode, done.stdout) == (5, "")
+        assert "did you mean tango?" in done.stderr
+    assert command(tmp_path, "skip", "out", "tangp").returncode == 2
+    several = command(tmp_path, "status", "out", "1-2")
+    assert (several.returncode, "1-2 is several rows" in several.stderr) == (5, True)
+
+
 async def test_skipped_rows_are_never_paid_for_until_they_are_wanted_again(
     box: Sandbox, tmp_path: Path
 ) -> None:
