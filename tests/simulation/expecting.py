@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 
-from modelslab_async import MusicGen
 from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox._account import RequestRecord
 
+from .families import FETCHES, SUBMITS
 from .loop import START
 from .world import EPOCH, Outcome
 
@@ -35,7 +35,6 @@ LETTERS: Mapping[RowState, str] = {
 }
 PLAIN = "ISRD"
 _SUBMIT_SECONDS = 190.0  # as long as the client waits for an answer, and a little
-_FETCH = "/api/v6/voice/fetch/"
 
 
 # --- what is asked of an outcome
@@ -43,19 +42,19 @@ _FETCH = "/api/v6/voice/fetch/"
 
 def submits(outcome: Outcome) -> list[RequestRecord]:
     """Submits as the server saw them, in order."""
-    return [one for one in outcome.book.requests if one.path == MusicGen.ENDPOINT]
+    return [one for one in outcome.book.requests if one.path in SUBMITS]
 
 
 def polls(outcome: Outcome) -> list[RequestRecord]:
     """Questions about jobs as the server saw them, in order."""
-    return [one for one in outcome.book.requests if one.path.startswith(_FETCH)]
+    return [one for one in outcome.book.requests if one.path.startswith(FETCHES)]
 
 
 def polls_by_job(outcome: Outcome) -> dict[str, list[float]]:
     """When each job was asked about."""
     times = defaultdict[str, list[float]](list)
     for one in polls(outcome):
-        times[one.path.removeprefix(_FETCH)].append(one.time)
+        times[one.path.rpartition("/")[2]].append(one.time)
     return times
 
 

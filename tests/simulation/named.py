@@ -13,6 +13,7 @@ from modelslab_async.batch._states import RowState
 from modelslab_async.sandbox import Fault
 
 from .disk import DiskFault
+from .expecting import polls
 from .network import Mishap, Place
 from .world import CALM, Outcome, Script
 
@@ -33,8 +34,8 @@ def all_done(outcome: Outcome) -> list[str]:
 
 def _fetches(most: float) -> Callable[[Outcome], list[str]]:
     def check(outcome: Outcome) -> list[str]:
-        polls = outcome.book.count("api", "/api/v6/voice/fetch") / outcome.script.jobs
-        return all_done(outcome) + ([] if polls <= most else [f"{polls:.1f} polls a job"])
+        asked = len(polls(outcome)) / outcome.script.jobs
+        return all_done(outcome) + ([] if asked <= most else [f"{asked:.1f} polls a job"])
 
     return check
 

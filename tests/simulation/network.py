@@ -19,6 +19,8 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import define, field, frozen
 
+from .families import SUBMITS
+
 Place = Literal["api", "submit", "fetch", "storage", "mirror", "foreign", "hooks"]
 Kind = Literal[
     "dns",  # there is no such name
@@ -46,7 +48,7 @@ LIFE: ContextVar[int] = ContextVar("LIFE", default=0)
 
 _KERNEL = 128 * 1024
 _LATENCY = (0.001, 0.05)
-_SUBMIT = b"POST /api/v6/voice/music_gen"
+_SUBMITS = tuple(f"POST {path} ".encode() for path in SUBMITS)
 
 
 @frozen(kw_only=True)
@@ -224,7 +226,7 @@ class Network:
         """What strikes a connection, asked when its first bytes are on their way."""
         if place != "api":
             return self._strikes(place, None)
-        asked = "submit" if first.startswith(_SUBMIT) else "fetch"
+        asked = "submit" if first.startswith(_SUBMITS) else "fetch"
         return self._strikes("api", None) or self._strikes(asked, None)
 
     def _strikes(self, place: str, kinds: tuple[str, ...] | None) -> Mishap | None:

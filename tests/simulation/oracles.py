@@ -13,6 +13,7 @@ from modelslab_async._policy.download import Integrity
 from modelslab_async.batch._rows import Row
 from modelslab_async.batch._states import EDGES, RowState, settled
 
+from .families import FETCHES
 from .world import KEY, Outcome
 
 OURS = {"ledger.sqlite3", "ledger.sqlite3-wal", "ledger.sqlite3-shm", "ledger.lock"}
@@ -117,7 +118,7 @@ def i9_traffic_is_bounded(outcome: Outcome) -> Iterator[str]:
     for row in outcome.rows:
         if row.attempt > 1 + _proofs(outcome, row):
             yield f"I9: row {row.seq} was sent {row.attempt} times"
-    polls = outcome.book.count("api", "/api/v6/voice/fetch")
+    polls = sum(outcome.book.count("api", fetch) for fetch in FETCHES)
     if polls > 3 * outcome.script.jobs * (outcome.lives + 1) + outcome.seconds:
         yield f"I9: {polls} polls in {outcome.seconds:.0f} s"
     gets = outcome.book.count("storage") + outcome.book.count("mirror")

@@ -15,6 +15,7 @@ from modelslab_async.sandbox._loading import load_scenario
 
 from . import downloads, named, polls, processes, submits, webhooks
 from .disk import DiskFault
+from .families import family_of
 from .network import Mishap
 from .swarm import drawn
 from .world import Script
@@ -39,13 +40,15 @@ _NOT_DATA = ("visitor", "around", "expects")
 def script_named(name: str, seed: int) -> Script:
     """A script of the matrix, of a file, or ``swarm``, which the seed draws.
 
+    What a file does not say of its family is as usual; that of the others follows from the seed.
+
     Raises:
         KeyError: there is no such script.
     """
     if name == "swarm":
-        return drawn(seed)
+        return evolve(drawn(seed), family=family_of(name, seed))
     if name in SCRIPTS:
-        return SCRIPTS[name]
+        return evolve(SCRIPTS[name], family=family_of(name, seed))
     path = Path(name) if name.endswith(".json") else REGRESSIONS / f"{name}.json"
     if not path.is_file():
         raise KeyError(f"there is no script {name!r}; there are swarm, {', '.join(SCRIPTS)}")

@@ -21,7 +21,7 @@ SAME = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 10
 
 @pytest.mark.parametrize("name", sorted(FAULTS.values()))
 def test_a_fault_ends_as_it_should(name: str) -> None:
-    assert not findings(simulate(SCRIPTS[name], 1))
+    assert not findings(simulate(script_named(name, 1), 1))
 
 
 @pytest.mark.parametrize("seed", SWARM)

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from modelslab_async.sandbox import Fault, Sandbox
 
-from .expecting import done_in_the_storm, wants
+from .expecting import done_in_the_storm, polls, wants
 from .named import all_done
 from .network import Mishap, Network
 from .world import CALM, HOOKS, Outcome, Script, Visitor
@@ -85,8 +85,8 @@ def _asked(most: float) -> Callable[[Outcome], list[str]]:
     """All done, with so many fetches a job at most."""
 
     def check(outcome: Outcome) -> list[str]:
-        polls = outcome.book.count("api", "/api/v6/voice/fetch") / outcome.script.jobs
-        return all_done(outcome) + ([] if polls <= most else [f"{polls:.1f} fetches a job"])
+        asked = len(polls(outcome)) / outcome.script.jobs
+        return all_done(outcome) + ([] if asked <= most else [f"{asked:.1f} fetches a job"])
 
     return check
 

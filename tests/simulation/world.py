@@ -34,7 +34,7 @@ import aiohttp.connector
 from attrs import Factory, define, evolve, field, frozen
 
 import modelslab_async
-from modelslab_async import ModelsLab, ModelsLabError, MusicGen
+from modelslab_async import ModelsLab, ModelsLabError
 from modelslab_async._engine import filesystem, partfile
 from modelslab_async._engine import queue as slots
 from modelslab_async.batch._ledger import Ledger
@@ -47,6 +47,7 @@ from modelslab_async.webhooks import WebhookReceiver
 
 from .damage import damage
 from .disk import Disk, DiskFault, put_back
+from .families import MAKERS
 from .loop import VirtualLoop
 from .network import LIFE, Mishap, Network
 
@@ -70,6 +71,7 @@ class Script:
 
     Attributes:
         id: the fault's, or a name.
+        family: of the jobs that are asked for, by its name in `families`.
         jobs, slots, max_jobs: rows; places of the account; places that the client believes in.
         host: what the client calls the API's host; ``localhost`` has to be looked up.
         pool: connections that a connector of the caller's own allows; ``None``: there is none.
@@ -92,6 +94,7 @@ class Script:
     """
 
     id: str
+    family: str = "music"
     jobs: int = 3
     slots: int = 5
     max_jobs: int = 5
@@ -364,10 +367,8 @@ class World:
     async def _work(self, box: Sandbox) -> None:
         """What a user's program does."""
         script = self.script
-        requests = [
-            MusicGen(f"{script.id} piece {number}", max_new_token=256, sampling_rate=10000)
-            for number in range(script.jobs)
-        ]
+        request = MAKERS[script.family]
+        requests = [request(f"{script.id} piece {number}") for number in range(script.jobs)]
         async with contextlib.AsyncExitStack() as stack:
             receiver = None
             if script.webhook:
