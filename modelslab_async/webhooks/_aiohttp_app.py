@@ -1,8 +1,7 @@
 """The aiohttp frontends: a route for your application, and a standalone listener.
 
-The listener accepts one request per connection. aiohttp's keep-alive timer starts with the
-connection, and so limits the time for the headers. The body has its own deadline, because aiohttp
-has none. At the connection limit the oldest connection is closed, so idle ones block nobody.
+aiohttp has no deadline for a body, so it is set here. Its keep-alive timeout also limits the time
+for the headers of a request, because it starts with the connection.
 """
 
 from __future__ import annotations
@@ -10,30 +9,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 import anyio
-from aiohttp import hdrs, web
+from aiohttp import hdrs, http, web
 
-from .._engine.aio import now
 from ..errors import WebhookError
 from ._asgi import Receiver
-from ._limits import Buckets
 from ._logs import HIDE_TOKENS
 from ._signing import BODY_SECONDS, MAX_BODY, Head
-
-_log = logging.getLogger("modelslab_async.webhooks")
 
 MAX_CONNECTIONS: Final = 500
 HEAD_SECONDS: Final = 10.0
 _LINGER_SECONDS: Final = 1.0
 _CLOSING_SECONDS: Final = 2.0
-FORGED_RATE: Final = 50.0
-_WORTHLESS_BURST: Final = 500.0
+
+_log = logging.getLogger("modelslab_async.webhooks.http")
 
 
-# --- a route for an application
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Whether it is not about bytes that are not HTTP, which anyone can send to an open port."""
+    return not (record.exc_info and isinstance(record.exc_info[1], http.HttpProcessingError))
+
+
+_log.addFilter(_is_worth_logging)
+_log.addFilter(HIDE_TOKENS)
 
 
 def add_to(receiver: Receiver, app: web.Application, prefix: str) -> None:
@@ -44,16 +45,10 @@ def add_to(receiver: Receiver, app: web.Application, prefix: str) -> None:
 
     for name in ("aiohttp.access", "aiohttp.server"):  # the second quotes invalid requests
         logging.getLogger(name).addFilter(HIDE_TOKENS)
-    app.router.add_route(
-        "*", prefix.rstrip("/") + "/{webhook:.*}", handler, expect_handler=_leave_expectation
-    )
+    app.router.add_route("*", prefix.rstrip("/") + "/{webhook:.*}", handler)
 
 
-async def _leave_expectation(_: web.Request) -> None:
-    """Leave ``100 Continue`` to `answer`, which sends it only after it has checked the token."""
-
-
-async def answer(receiver: Receiver, request: web.BaseRequest) -> int:
+async def answer(receiver: Receiver, request: web.Request) -> int:
     """Return the HTTP status for a request; read its body only if the head is acceptable."""
     head = Head(
         method=request.method,
@@ -64,124 +59,51 @@ async def answer(receiver: Receiver, request: web.BaseRequest) -> int:
     refusal = receiver.refusal(head)
     if refusal is not None:
         return refusal
-    body: bytes | int = 408
-    with anyio.move_on_after(BODY_SECONDS):
-        body = await _read(request)
-    return await receiver.deliver(head.path, body) if isinstance(body, bytes) else body
-
-
-async def _read(request: web.BaseRequest) -> bytes | int:
     body = bytearray()
     try:
-        await _ask_on(request)
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > MAX_BODY:
-                return 413
+        with anyio.move_on_after(BODY_SECONDS) as deadline:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > MAX_BODY:
+                    return 413
     except (web.RequestPayloadError, ConnectionError, RuntimeError):
         return 400  # broken chunks, or a closed connection, for which aiohttp raises RuntimeError
-    return bytes(body)
-
-
-async def _ask_on(request: web.BaseRequest) -> None:
-    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0  # this was not part of the response
-
-
-# --- a listener of our own
+    return 408 if deadline.cancelled_caught else await receiver.deliver(head.path, bytes(body))
 
 
 @contextlib.asynccontextmanager
 async def listening(receiver: Receiver, host: str, port: int) -> AsyncIterator[int]:
     """See `WebhookReceiver.serve`."""
-    loop = asyncio.get_running_loop()
-    server = web.Server(_handler(receiver), request_factory=_Request.made)
-    try:
-        listener = await loop.create_server(_factory(server, loop), host, port, backlog=1024)
-    except (OSError, OverflowError) as error:
-        raise WebhookError(
-            f"cannot listen for webhooks on {host} port {port} ({error}); choose another port"
-        ) from error
-    try:
-        yield listener.sockets[0].getsockname()[1]
-    finally:
-        listener.close()
-        server.pre_shutdown()
-        await server.shutdown(_CLOSING_SECONDS)
+    app = web.Application()
+    add_to(receiver, app, "")
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=HEAD_SECONDS,
+        lingering_time=_LINGER_SECONDS,
+        logger=_log,
+        shutdown_timeout=_CLOSING_SECONDS,
+    )
+    await runner.setup()
+    server = runner.server
+    assert server is not None  # noqa: S101 - `setup` makes it
 
-
-def _handler(
-    receiver: Receiver,
-) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    worthless = Buckets(FORGED_RATE, _WORTHLESS_BURST)
-
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        status = await answer(receiver, request)
-        if status == 404 and not worthless.take(request.remote or "", now()):
-            # Count forged requests only: behind a proxy, genuine ones have the same address.
-            status = 429
-        return _closing(status)
-
-    return handle
-
-
-def _closing(status: int) -> web.Response:
-    response = web.Response(status=status)
-    response.force_close()
-    return response
-
-
-def _factory(server: web.Server, loop: asyncio.AbstractEventLoop) -> Callable[[], _Connection]:
-    def connect() -> _Connection:
+    def connect() -> asyncio.Protocol:
+        # At the limit, the oldest connection is closed, so idle ones block nobody.
         connections = server.connections
         for oldest in connections[: len(connections) - MAX_CONNECTIONS + 1]:
             oldest.force_close()
-        return _Connection(
-            server,
-            loop=loop,
-            keepalive_timeout=HEAD_SECONDS,
-            lingering_time=_LINGER_SECONDS,
-            access_log=None,  # type: ignore[arg-type] # aiohttp documents None, and types it not
-            auto_decompress=False,
-        )
+        return server()
 
-    return connect
-
-
-class _Connection(web.RequestHandler):
-    """A connection that answers invalid requests briefly and does not quote them in any log."""
-
-    __slots__ = ()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        # aiohttp drops its reference to the task here, which keeps waiting for the rest of a body
-        # that will never come; a shutdown would not wait for it. A delivery being stored goes on.
-        lingering = None if self._request_in_progress else self._task_handler
-        super().connection_lost(exc)
-        if lingering is not None:
-            lingering.cancel()
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        if status >= 500:
-            _log.error("the webhook listener crashed; please report this", exc_info=exc)
-        if request.writer.output_size > 0:
-            raise ConnectionError("the response has already started")
-        return _closing(status)
-
-
-class _Request(web.BaseRequest):
-    """A request whose response has no ``Server`` header."""
-
-    @classmethod
-    def made(cls, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> _Request:
-        return cls(message, payload, protocol, writer, task, asyncio.get_running_loop())
-
-    async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        response.headers.popall(hdrs.SERVER, None)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(runner.cleanup)
+        loop = asyncio.get_running_loop()
+        try:
+            listener = await loop.create_server(connect, host, port, backlog=1024)
+        except (OSError, OverflowError) as error:
+            raise WebhookError(
+                f"cannot listen for webhooks on {host} port {port} ({error}); choose another port"
+            ) from error
+        stack.callback(listener.close)
+        yield listener.sockets[0].getsockname()[1]

@@ -32,36 +32,44 @@ class AsgiApp:
         match scope["type"]:
             case "http":
                 await self._http(scope, receive, send)
-            case "lifespan":
-                await _live(receive, send)
+            case "lifespan":  # acknowledge it; there is nothing to start or stop
+                kind = ""
+                while kind != "lifespan.shutdown":
+                    kind = (await receive())["type"]
+                    await send({"type": f"{kind}.complete"})
             case "websocket":
                 await receive()
                 await send({"type": "websocket.close", "code": 1000})
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
-        head = _head(scope)
-        _hide_token(scope)
-        status = self._receiver.refusal(head) or await self._body(head.path, receive)
-        if status is None:
-            return
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [(b"content-length", b"0")],
-            }
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        head = Head(
+            method=scope["method"],
+            path=scope["path"],
+            encoding=headers.get(b"content-encoding", ""),
+            length=headers.get(b"content-length", ""),
         )
+        # Servers log the path of this very scope when the response starts: remove the token.
+        scope["path"] = scope["path"].rpartition("/")[0] + "/..."
+        if scope.get("raw_path"):
+            scope["raw_path"] = scope["raw_path"].rpartition(b"/")[0] + b"/..."
+        status = self._receiver.refusal(head)
+        if status is None:
+            body: bytes | int | None = 408
+            with anyio.move_on_after(BODY_SECONDS):
+                body = await _read(receive)
+            if body is None:
+                return
+            if isinstance(body, bytes):
+                body = await self._receiver.deliver(head.path, body)
+            status = body
+        length = [(b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": status, "headers": length})
         await send({"type": "http.response.body", "body": b""})
-
-    async def _body(self, path: str, receive: Receive) -> int | None:
-        """Read the body, and return the status; ``None`` if the client has disconnected."""
-        body: bytes | int | None = 408
-        with anyio.move_on_after(BODY_SECONDS):
-            body = await _read(receive)
-        return await self._receiver.deliver(path, body) if isinstance(body, bytes) else body
 
 
 async def _read(receive: Receive) -> bytes | int | None:
+    """The body, or the status that rejects it; ``None`` if the client has disconnected."""
     body = bytearray()
     more = True
     while more:
@@ -73,29 +81,3 @@ async def _read(receive: Receive) -> bytes | int | None:
             return 413
         more = message.get("more_body", False)
     return bytes(body)
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    """Acknowledge startup and shutdown; there is nothing to do."""
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return
-
-
-def _head(scope: Message) -> Head:
-    headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-    return Head(
-        method=scope["method"],
-        path=scope["path"],
-        encoding=headers.get(b"content-encoding", ""),
-        length=headers.get(b"content-length", ""),
-    )
-
-
-def _hide_token(scope: Message) -> None:
-    """Remove the token from the path: servers log this scope's path when the response starts."""
-    scope["path"] = scope["path"].rpartition("/")[0] + "/..."
-    if scope.get("raw_path"):
-        scope["raw_path"] = scope["raw_path"].rpartition(b"/")[0] + b"/..."

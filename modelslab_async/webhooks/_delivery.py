@@ -54,12 +54,6 @@ class Delivery:
             raise WebhookError("a delivery in the inbox cannot be read; delete it") from None
 
 
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(omit_if_default=True)
-    kinds = Ticket | Pending | Finished | Refused | Failed
-    for union in (kinds, Reply):
-        configure_tagged_union(union, converter, tag_name="kind")
-    return converter
-
-
-_CONVERTER: Final = _converter()
+_CONVERTER: Final = cattrs.Converter(omit_if_default=True)
+for _union in (Ticket | Pending | Finished | Refused | Failed, Reply):
+    configure_tagged_union(_union, _CONVERTER, tag_name="kind")

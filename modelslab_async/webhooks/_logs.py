@@ -29,24 +29,20 @@ class HideTokens(logging.Filter):
         for name in ("first_request_line", "request_header"):
             if hasattr(record, name):
                 setattr(record, name, _hidden(getattr(record, name)))
-        _hide_in_traceback(record)
+        if isinstance(record.exc_info, tuple) and record.exc_info[1] is not None:
+            error = record.exc_info[1]
+            text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            hidden = _TOKEN.sub(r"\1...", text)
+            if type(error).__module__.startswith("aiohttp.http") and str(error):
+                quoted = _TOKEN.sub(r"\1...", str(error))
+                hidden = hidden.replace(quoted, _BROKEN.sub("...", str(error)))
+            if hidden != text:
+                record.exc_text, record.exc_info = hidden, None
         return True
 
 
 def _hidden(value: object) -> object:
     return _TOKEN.sub(r"\1...", value) if isinstance(value, str) else value
-
-
-def _hide_in_traceback(record: logging.LogRecord) -> None:
-    if not isinstance(record.exc_info, tuple) or record.exc_info[1] is None:
-        return
-    text = "".join(traceback.format_exception(*record.exc_info)).rstrip()
-    error = record.exc_info[1]
-    hidden = _TOKEN.sub(r"\1...", text)
-    if type(error).__module__.startswith("aiohttp.http") and str(error):
-        hidden = hidden.replace(_TOKEN.sub(r"\1...", str(error)), _BROKEN.sub("...", str(error)))
-    if hidden != text:
-        record.exc_text, record.exc_info = hidden, None
 
 
 HIDE_TOKENS: Final = HideTokens()

@@ -104,14 +104,26 @@ class SqliteInbox:
         Raises:
             WebhookError: the file cannot be read, or another program wrote to it.
         """
+
+        def read() -> list[tuple[str]]:
+            return self._opened().execute(_TAKE, (track_id,)).fetchall()
+
         async with self._here().lock:
-            rows = await in_thread(lambda: self._tried(lambda: self._read(track_id)))
+            rows = await in_thread(lambda: self._tried(read))
         return [Delivery.from_json(text) for (text,) in rows]
 
     async def aclose(self) -> None:
         """Close the file."""
+
+        def close() -> None:
+            with self._in_use:
+                self._closed = True
+                if self._db is not None:
+                    self._db.close()
+                    self._db = None
+
         async with self._here().lock:
-            await in_thread(self._close)
+            await in_thread(close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -141,9 +153,6 @@ class SqliteInbox:
             db.executemany(_PUT, rows)
             db.execute(_AGE, (_MOST,))
 
-    def _read(self, track_id: str) -> list[tuple[str]]:
-        return self._opened().execute(_TAKE, (track_id,)).fetchall()
-
     def _tried(self, work: Callable[[], T]) -> T:
         try:
             with self._in_use:
@@ -161,51 +170,32 @@ class SqliteInbox:
             self._db = _open(self._path)
         return self._db
 
-    def _close(self) -> None:
-        with self._in_use:
-            self._closed = True
-            if self._db is not None:
-                self._db.close()
-                self._db = None
-
 
 def _open(path: Path) -> sqlite3.Connection:
-    _make(path)
-    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        _check_owner(db, path)  # first: never change another program's database
-        path.chmod(0o600)
-        _prepare(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _check_owner(db: sqlite3.Connection, path: Path) -> None:
-    owner = db.execute("PRAGMA application_id").fetchone()[0]
-    empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-    if owner != _APPLICATION_ID and not empty:
-        raise WebhookError(f"{path} is another program's database; name another file")
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    for setting in _SETTINGS:
-        db.execute(setting)
-    with db:
-        db.execute("BEGIN IMMEDIATE")
-        db.execute(_TABLE)
-        db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-
-
-def _make(path: Path) -> None:
-    """Create the file if it does not exist. Only SQLite may open an existing one: closing another
-    descriptor would drop the POSIX locks that this process holds on it."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
+        # Only SQLite may open an existing file: closing another descriptor would drop the POSIX
+        # locks that this process holds on it.
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
             raise WebhookError(
                 f"{path} is not a regular file with a single link; name another file"
             ) from None
+    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        owner = db.execute("PRAGMA application_id").fetchone()[0]
+        empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if owner != _APPLICATION_ID and not empty:
+            raise WebhookError(f"{path} is another program's database; name another file")
+        path.chmod(0o600)
+        for setting in _SETTINGS:
+            db.execute(setting)
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(_TABLE)
+            db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+    except BaseException:
+        db.close()
+        raise
+    return db

@@ -94,14 +94,18 @@ MUTANTS = (
         of("webhooks/test_frameworks", "t24_no_token_is_in_any_log[own_listener]"),
         Patch(
             "webhooks/_aiohttp_app.py",
-            "            access_log=None,  # type: ignore[arg-type]",
-            '            access_log=logging.getLogger("aiohttp.access"),',
+            "        access_log=None,\n",
+            '        access_log=logging.getLogger("access"),\n',
         ),
     ),
     planted(
         "token_in_the_scope",
         of("webhooks/test_frameworks", "t24_no_token_is_in_any_log[fastapi_under_uvicorn]"),
-        Patch("webhooks/_asgi.py", "        _hide_token(scope)\n", ""),
+        Patch(
+            "webhooks/_asgi.py",
+            '        scope["path"] = scope["path"].rpartition("/")[0] + "/..."\n',
+            "",
+        ),
     ),
     planted(
         "token_in_the_log_of_aiohttp",

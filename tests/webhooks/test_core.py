@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from modelslab_async import ConfigurationError, RequestError, WebhookError
 from modelslab_async._protocol.replies import Failed, Finished, Links, Pending, Refused, Ticket
 from modelslab_async.webhooks import Delivery, HideTokens, WebhookReceiver
-from modelslab_async.webhooks._limits import Buckets
 from modelslab_async.webhooks._signing import Head, Signer, read_hint, reject_status
 
 SECRET = "sixteen bytes or more"
@@ -291,14 +290,3 @@ def test_t24_the_log_filter_hides_tokens_in_tracebacks() -> None:
     shown = logging.Formatter().format(record)
     assert path.rpartition("/")[2] not in f"{shown} {vars(record)}"
     assert "ValueError: /hooks/v1/57/...\n" in f"{shown}\n"
-
-
-def test_t23_worthless_requests_are_limited_for_each_address() -> None:
-    buckets = Buckets(rate=1.0, burst=2.0, most=2)
-    assert [buckets.take("192.0.2.1", 0.0) for _ in range(3)] == [True, True, False]
-    assert buckets.take("192.0.2.2", 0.0)
-    assert [buckets.take("192.0.2.1", 1.0) for _ in range(2)] == [True, False]
-    assert [buckets.take("2001:db8::1", 1.0), buckets.take("2001:db8::2", 1.0)] == [True, True]
-    assert not buckets.take("2001:db8::3%eth0", 1.0)
-    assert buckets.take("192.0.2.2", 1.0)
-    assert buckets.take("192.0.2.1", 1.0), "forgotten for two that came later"

@@ -14,7 +14,7 @@ import pytest
 from modelslab_async.webhooks import Delivery, WebhookReceiver
 from modelslab_async.webhooks._signing import MAX_BODY
 
-from ..support.doors import DOORS, Knock, Post, own_listener, receiver_of, target_of
+from ..support.doors import DOORS, Knock, Post, receiver_of, target_of
 
 pytestmark = pytest.mark.anyio
 
@@ -227,10 +227,3 @@ async def test_t25_a_link_in_a_delivery_is_left_out(house: House) -> None:
     (delivery,) = house.heard
     assert "http" not in delivery.to_json()
     assert "http" not in str(getattr(delivery.reply, "raw", None))
-
-
-async def test_our_listener_does_not_name_its_software() -> None:
-    receiver = receiver_of()
-    async with own_listener(receiver) as knock:
-        told = await knock(Post(target_of(receiver, 5), GOOD))
-    assert {name for name, _ in told.headers} <= {"content-length", "content-type"}

@@ -1,4 +1,4 @@
-"""What our own listener withstands: slow, idle, broken and forging clients."""
+"""What the standalone listener withstands: slow, idle and broken clients."""
 
 from __future__ import annotations
 
@@ -116,14 +116,15 @@ async def test_w12_when_all_places_are_taken_the_oldest_connection_goes(
     assert told.status == 200
 
 
-async def test_w13_of_pipelined_requests_the_first_is_answered() -> None:
+async def test_w13_pipelined_requests_are_all_answered() -> None:
     receiver = receiver_of()
     stay = {"Connection": "keep-alive"}
     posts = [raw(Post(target_of(receiver, job), GOOD, headers=stay)) for job in range(100)]
+    posts.append(raw(Post(target_of(receiver, 100), GOOD)))
     async with receiver.serve(port=0) as port:
         answer = await talk(port, b"".join(posts))
-    assert answer.count(b"HTTP/1.1 200") == answer.count(b"HTTP/1.1") == 1
-    assert receiver.counts == {200: 1}
+    assert answer.count(b"HTTP/1.1 200") == answer.count(b"HTTP/1.1") == 101
+    assert receiver.counts == {200: 101}
 
 
 async def test_w14_a_client_that_goes_half_way_leaves_nothing(
@@ -171,27 +172,11 @@ async def test_w09_a_broken_request_is_answered_briefly_and_logged_nowhere(
     receiver = receiver_of()
     async with receiver.serve(port=0) as port:
         answer = await talk(port, sent.replace(b"{token}", target_of(receiver, 5).encode()))
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
-    assert body == b""
-    assert b"Server" not in head
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert len(answer) < 1000
     token = target_of(receiver, 5).rpartition("/")[2]
     assert token not in caplog.text
     assert not [one for one in caplog.records if one.levelname == "ERROR"]
-
-
-async def test_t23_a_flood_of_forged_requests_is_cut_and_good_ones_pass(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server, "FORGED_RATE", 0.0)
-    monkeypatch.setattr(server, "_WORTHLESS_BURST", 3.0)
-    receiver = receiver_of()
-    async with receiver.serve(port=0) as port:
-        knock = over(port)
-        statuses = [(await knock(Post("/hooks/v1/5/forged", GOOD))).status for _ in range(5)]
-        good = await knock(Post(target_of(receiver, 5), GOOD))
-    assert statuses == [404, 404, 404, 429, 429]
-    assert good.status == 200
 
 
 async def test_w19_a_delivery_in_hand_is_answered_when_the_listener_ends() -> None:
@@ -209,22 +194,6 @@ async def test_w19_a_delivery_in_hand_is_answered_when_the_listener_ends() -> No
             asyncio.get_running_loop().call_later(0.01, inbox.gate.set)
     assert answers == [200]
     assert len(await inbox.take("5")) == 1
-
-
-async def test_w14_nothing_waits_for_the_rest_of_a_body_whose_sender_has_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(server, "_LINGER_SECONDS", 1000.0)
-    forged = raw(Post("/hooks/v1/5/forged", GOOD))[:-10]
-    async with receiver_of().serve(port=0) as port:
-        before = asyncio.all_tasks()
-        reader, writer = await begun(port, forged)
-        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404")
-        assert asyncio.all_tasks() > before  # it waits for the rest
-        writer.transport.abort()
-        async with asyncio.timeout(20):
-            while asyncio.all_tasks() > before:
-                await asyncio.sleep(0.001)
 
 
 async def test_w14_a_delivery_in_hand_is_kept_though_its_sender_has_left() -> None:

@@ -8,7 +8,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from modelslab_async.errors import RequestError
-from modelslab_async.webhooks._limits import Buckets
 from modelslab_async.webhooks._signing import MAX_BODY, Head, Signer, reject_status
 
 OURS = Signer({"v2": "0123456789abcdef", "v1": "fedcba9876543210"})
@@ -55,18 +54,3 @@ def test_a_body_is_refused_unread_only_when_packed_or_announced_too_long(
     assert (status == 415) == (not plain)
     if status == 413:
         assert int(length) > MAX_BODY
-
-
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(["10.0.0.1", "2001:db8::1", "2001:db8::2"]), st.floats(0, 3))
-    )
-)
-def test_an_address_gets_its_burst_and_its_rate_and_no_more(
-    life: list[tuple[str, float]],
-) -> None:
-    buckets, now, passed = Buckets(rate=2.0, burst=5.0), 0.0, 0
-    for address, step in life:
-        now += step
-        passed += buckets.take(address, now)
-    assert passed <= 2 * (5 + 2 * now)
