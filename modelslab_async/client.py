@@ -120,8 +120,11 @@ class ModelsLab(OneShots):
         if cancelled is not None and error is None:
             raise cancelled
 
-    async def open(self) -> None:
+    async def open(self) -> Self:
         """Open the client, for notebooks and frameworks that cannot use ``async with``.
+
+        Returns:
+            The client itself.
 
         Raises:
             ConfigurationError: it is already open, or a setting is invalid.
@@ -141,6 +144,7 @@ class ModelsLab(OneShots):
             webhook=self._webhook,
             observer=self._observer,
         )
+        return self
 
     async def close(self) -> None:
         """Close the client. It waits for the responses to submits in flight."""

@@ -17,11 +17,23 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks import terminal
 from benchmarks.__main__ import NAMES, main
 from benchmarks.jobs import PEERS, Load, Run, compare, measure
 from benchmarks.measuring import OURS, Figure, Goal, Result, quantile, rotated, serving
 from benchmarks.picture import picture
 from benchmarks.services_jobs import TRACK_BYTES, Pace, Track, Works, list_schedule
+
+
+def test_the_picture_of_the_terminal_shows_what_the_commands_say(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terminal.main()
+    drawn = ET.fromstring(capsys.readouterr().out)  # noqa: S314  made here
+    shown = "".join(drawn.itertext()).replace("\xa0", " ")
+    assert "album/00003-sitar-tabla.wav" in shown
+    assert "nothing to do: 3 of 3 rows are done" in shown
+
 
 LOAD = Load(count=3, at_once=2, repeats=1, pace=Pace(0.2, 0.05))
 

@@ -47,6 +47,7 @@ _SECTIONS = {
         "auth": "Keep an API key in a file of its own.",
         "config": "Show and change settings.",
         "doctor": "Check this installation.",
+        "help": "Show the documentation of a topic.",
         "sandbox": "Serve a sandbox of the API until Ctrl-C.",
         "completion": "Print the completion script for a shell.",
     },
@@ -59,6 +60,10 @@ def _load(name: str, about: str) -> click.Command:
         from .endpoints import command
 
         return command(name, about)
+    if name == "help":
+        from .pages import pages
+
+        return pages
     found: click.Command = getattr(import_module(f".{name}", __name__), name)
     return found
 
@@ -94,7 +99,7 @@ commands = Root(
       MODELSLAB_ASYNC_...  Any other option: MODELSLAB_ASYNC_BATCH_LIMIT=5.
       HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR, FORCE_COLOR: as everywhere.
 
-    The API's documentation: https://docs.modelslab.com
+    Documentation: modelslab-async help. The API's own: https://docs.modelslab.com
     """,
     no_args_is_help=True,
     params=[],

@@ -90,7 +90,7 @@ _HOW = (
     click.option(
         "--webhook-url",
         metavar="URL",
-        help="Public URL of this run's webhooks; polling becomes the fallback.",
+        help="Public URL of this run's webhooks; a delivery ends a job at once.",
     ),
     click.option(
         "--webhook-port",

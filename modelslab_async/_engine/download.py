@@ -228,11 +228,9 @@ class _FileDownload:
     async def _next(self, transfer: Transfer, failure: AttemptFailure) -> tuple[Transfer, int]:
         transfer, step = next_step(transfer, failure, self.clock(), self._policy)
         if isinstance(step, Refresh):
-            known = self._file.urls
-            self._file = await self._refresh() or self._file
-            has_new = not set(self._file.urls) <= set(known)
+            known, self._file = self._file, await self._refresh() or self._file
             transfer = evolve(transfer, links=len(self._file.urls))
-            step = Get(0, 0.0) if has_new else step.otherwise
+            step = step.otherwise if {*self._file.urls} <= {*known.urls} else Get(0, 0.0)
         match step:
             case Get(link, delay):
                 reason = f"download: {failure.kind.value} ({failure.detail})"
