@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from .families import families_of
 from .oracles import findings
 from .scripts import REGRESSIONS, SCRIPTS, read, script_named, text_of
 from .world import simulate
 
 # Of each fault its first form.
 FAULTS = {name.partition("-")[0]: name for name in reversed(list(SCRIPTS))}
+GATE = range(4)
 SWARM = range(30)
 SAME = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 10
 
@@ -22,6 +24,11 @@ SAME = 100 if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else 10
 @pytest.mark.parametrize("name", sorted(FAULTS.values()))
 def test_a_fault_ends_as_it_should(name: str) -> None:
     assert not findings(simulate(script_named(name, 1), 1))
+
+
+def test_the_seeds_of_the_gate_run_each_fault_in_each_of_its_families() -> None:
+    for name in (*SCRIPTS, "swarm"):
+        assert {script_named(name, seed).family for seed in GATE} == set(families_of(name))
 
 
 @pytest.mark.parametrize("seed", SWARM)
