@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
 import re
@@ -32,7 +33,7 @@ from modelslab_async import (
 )
 
 from .._text import safe_text
-from .console import COMPLETION_VARIABLE, PROGRAM, Console, json_by_default
+from .console import COMPLETION_VARIABLE, PROGRAM, Console, fetch_command, json_by_default
 from .help import short_help
 from .streams import silence, unwritten
 
@@ -41,6 +42,11 @@ INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 _FORM = re.compile(r"(?<!^)(?=[A-Z])")
+
+# What the library advises in Python, which is said in the words of the command line here.
+_JOB = re.compile(r"""client\.job\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")\)""")
+_DOWNLOAD = "client.download(client.job(id), to=...)"
+_ARGUMENT = re.compile(r"\b(accept_copy|base64|lyrics_generation|same_account|unchecked)=True\b")
 
 
 class NoKey(ConfigurationError):
@@ -105,9 +111,16 @@ def explain(console: Console, error: Exception, hint: str = "") -> None:
     if console.json:
         console.error_json(as_json(error, hint=hint))
     else:
-        console.error(str(error), hint)
+        console.error(message_of(error), hint)
     if console.verbose >= 2:
         console.always("".join(traceback.format_exception(error)).rstrip())
+
+
+def message_of(error: Exception) -> str:
+    """An error's message, with commands and options where the library names calls and arguments."""
+    text = _JOB.sub(lambda job: fetch_command([ast.literal_eval(job[1])]), str(error))
+    text = text.replace(_DOWNLOAD, f"{PROGRAM} fetch")
+    return _ARGUMENT.sub(lambda argument: f"--{argument[1].replace('_', '-')}", text)
 
 
 def as_json(error: Exception, *, hint: str = "") -> dict[str, Any]:
@@ -115,7 +128,7 @@ def as_json(error: Exception, *, hint: str = "") -> dict[str, Any]:
     meaning = meaning_of(error)
     return error_shape(
         _FORM.sub("_", type(error).__name__).lower(),
-        str(error),
+        message_of(error),
         hint or meaning.hint,
         meaning.exit_code,
         retryable=getattr(error, "retryable", False),
@@ -161,7 +174,7 @@ def run_command(commands: click.Group, arguments: list[str]) -> int:
     except OSError as error:
         return _refused(console, error)
     except ModuleNotFoundError as error:  # an extra is not installed; the error names it
-        return _misused(console, click.UsageError(str(error)))
+        return _misused(console, click.UsageError(message_of(error)))
     except Exception as error:  # noqa: BLE001  the last line of defence: a bug, and we say so
         return _bug(console, error)
     return code

@@ -137,6 +137,8 @@ class RowMaker:
 
     def bad(self, number: int, reason: str) -> BadRow:
         """The row of this number, which cannot be used."""
+        if self._unit == "line":  # a manifest has fields, not arguments
+            reason = reason.replace("pass unchecked=True", "set its field `unchecked` to true")
         return BadRow(f"{self._unit} {number}", number if self._unit == "line" else None, reason)
 
     def make(self, number: int, given: Mapping[str, Any]) -> NewRow | BadRow:

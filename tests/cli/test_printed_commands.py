@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from modelslab_async import ModelsLabError
 from modelslab_async._cli.console import PROGRAM, Console, fetch_command
+from modelslab_async._cli.error_mapping import message_of
 from modelslab_async._cli.fetch import fetch
 from modelslab_async.sandbox import Sandbox
 
@@ -82,3 +84,28 @@ def test_h11_an_id_that_a_server_chose_is_never_an_option(
     context = fetch.make_context(verb, words)
     assert context.params["jobs"] == tuple(ids)
     assert context.params["output"] == (options[1] if options else None)
+
+
+LIBRARY_WORDS = {
+    "resume with client.job('310815')": "resume with modelslab-async fetch 310815",
+    """try client.job('{"id": "7"}')""": """try modelslab-async fetch '{"id": "7"}'""",
+    'client.job("it\'s"); x': """modelslab-async fetch 'it'"'"'s'; x""",
+    "client.job('-7')": "modelslab-async fetch -- -7",
+    "free: client.download(client.job(id), to=...)": "free: modelslab-async fetch",
+    "or pass unchecked=True to send": "or pass --unchecked to send",
+    "from here (accept_copy=True)": "from here (--accept-copy)",
+    "the prompt has wet=True in it": "the prompt has wet=True in it",
+}
+
+
+@pytest.mark.parametrize(("said", "shown"), LIBRARY_WORDS.items(), ids=LIBRARY_WORDS)
+def test_what_the_library_advises_is_said_in_words_of_the_command_line(
+    said: str, shown: str
+) -> None:
+    assert message_of(ModelsLabError(said)) == shown
+
+
+def test_a_row_of_a_manifest_is_told_of_a_field_and_no_argument(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "rain", "duration": 20}\n')
+    said = command(tmp_path, "batch", "rows.jsonl", "--sandbox").stderr
+    assert "set its field `unchecked` to true" in said
