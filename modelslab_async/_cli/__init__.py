@@ -23,6 +23,7 @@ _SECTIONS = {
         "batch": "Generate music for each row of a manifest.",
         "resume": "Continue a batch where it stopped.",
         "status": "Show the state of a batch's rows.",
+        "play": "Play files, or those of a directory.",
     },
     "Speech, songs and sounds": {
         "speak": "Speak texts in a voice, one file for each.",

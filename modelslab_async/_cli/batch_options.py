@@ -14,7 +14,8 @@ from attrs import field, frozen
 from .connection import Connection
 from .console import PROGRAM, operand
 from .help import Choice
-from .options import Command, restrict_filenames
+from .options import Command, exec_option, restrict_filenames
+from .players import programs_of
 from .prices import Amount, check_priced, limits_of, price_arguments, pricing
 from .webhook_listener import PORT
 
@@ -49,6 +50,7 @@ same_account = click.option(
 _HOW = (
     click.option("--template", help="File name template.  [default: {seq:05d}-{slug}]"),
     restrict_filenames,
+    exec_option,
     click.option(
         "--limit",
         type=click.IntRange(min=0),
@@ -105,7 +107,16 @@ _HOW = (
     click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed."),
 )
 _NAMES = (
-    *("template", "restrict_filenames", "limit", "only", "max_jobs_total", "max_cost", "retry"),
+    *(
+        "template",
+        "restrict_filenames",
+        "exec_",
+        "limit",
+        "only",
+        "max_jobs_total",
+        "max_cost",
+        "retry",
+    ),
     *("webhook_url", "webhook_port", "accept_copy", "same_account", "dry_run", "yes", "no_input"),
 )
 # Options that a later run needs to do what this one would have done.
@@ -113,6 +124,7 @@ _SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
 _KEPT = (
     "template",
     "restrict_filenames",
+    "exec_",
     "max_jobs_total",
     "max_cost",
     "webhook_url",
@@ -128,6 +140,7 @@ class BatchOptions:
         connection: to what.
         template: file name template; ``None``: the default.
         restrict_filenames: ASCII file names only.
+        exec_: command to run for each file; ``None``: none.
         limit: jobs that this run may pay for; ``None``: no limit.
         only: the rows that this run may send; ``None``: all.
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
@@ -145,6 +158,7 @@ class BatchOptions:
     connection: Connection
     template: str | None
     restrict_filenames: bool
+    exec_: str | None
     limit: int | None
     only: tuple[str, ...] | None
     max_jobs_total: int | None
@@ -196,9 +210,17 @@ class BatchOptions:
 
         if self.template is not None:
             check_template(self.template)
+        self.programs()
         self._check_webhook()
-        if self.connection.sandbox and self.connection.account_arguments:
-            raise click.UsageError("--sandbox and --base-url exclude each other")
+        self.connection.check_sandbox()
+
+    def programs(self) -> Sequence[tuple[str, ...]]:
+        """The programs to run for each file.
+
+        Raises:
+            click.UsageError: there is no such program.
+        """
+        return programs_of(self.exec_, play=False, is_piped=False)
 
     def _check_webhook(self) -> None:
         from ..webhooks._signing import checked_url
@@ -223,7 +245,10 @@ class BatchOptions:
             word
             for name, value in given.items()
             if value is not None and value is not False
-            for word in (f"--{name.replace('_', '-')}", *([] if value is True else [f"{value}"]))
+            for word in (
+                f"--{name.strip('_').replace('_', '-')}",
+                *([] if value is True else [f"{value}"]),
+            )
         ]
         sandbox = ["--sandbox"] if self.connection.sandbox else []
         retry = ["--retry", MISSING] if missing else []
@@ -248,3 +273,8 @@ def batch_options(command: Command) -> Command:
         decorated = option(decorated)
     made: Command = decorated
     return made
+
+
+def _flag(name: str) -> str:
+    """The option that goes to a field of `BatchOptions`."""
+    return f"--{name.strip('_').replace('_', '-')}"

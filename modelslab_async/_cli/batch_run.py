@@ -14,10 +14,18 @@ import anyio
 import click
 from attrs import evolve
 
-from modelslab_async import LedgerCopied, LedgerError, LedgerMoved, ModelsLabError, RowState
+from modelslab_async import (
+    LedgerCopied,
+    LedgerError,
+    LedgerMoved,
+    ModelsLabError,
+    RowState,
+    Succeeded,
+)
 
 from .._text import plural
 from ..batch import Ledger, Plan, Reader, holds_batch, settled
+from .after import AfterSaved
 from .batch_options import BatchOptions
 from .batch_plan import changes_of, confirm, make_plan, print_plan, summary
 from .batch_preview import preview_lines
@@ -105,6 +113,7 @@ class _Run:
         self._reporter = reporter_of(console)
         self.stopped: ModelsLabError | None = None
         self._counts: Counts | None = None
+        self._after = AfterSaved(options.programs(), console)
 
     def code(self, rows: Iterable[PlannedRow]) -> int:
         """Run, print the result, and return the exit code."""
@@ -121,6 +130,7 @@ class _Run:
         code = signalled or (
             meaning_of(self.stopped).exit_code if self.stopped else _code_of(counts, check)
         )
+        code = code or self._after.exit_code
         if not self._console.json:
             self._console.info(self._reporter.stats.words(counts))
         self._explain(code)
@@ -145,6 +155,7 @@ class _Run:
             await _plan(self._directory, rows)
         options = self._options
         async with (
+            self._after,
             _receiver(self._directory, options) as receiver,
             opened(options.connection, receiver, self._reporter.waits.observe) as client,
             client.batch(
@@ -169,6 +180,8 @@ class _Run:
             try:
                 async for outcome in outcomes:
                     self._reporter.ended(await outcomes.ledger.row(outcome.row), outcome)
+                    for saved in outcome.saved if isinstance(outcome, Succeeded) else ():
+                        self._after.saved(saved.path)
             except ModelsLabError as error:
                 self.stopped = error
             # Read while the ledger is open: opening it again to read would leave files beside it.

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 from attrs import field, frozen
 
 from .._protocol.urls import api_origin, is_loopback, origin
@@ -62,6 +63,15 @@ class Connection:
             *(["--base-url", base_url.value] if base_url.origin == "flag" else []),
             *(["--api-key-file", key.file] if key.file and _can_be_named(key.file) else []),
         ]
+
+    def check_sandbox(self) -> None:
+        """See that the origin is named in one way only.
+
+        Raises:
+            click.UsageError: it is not.
+        """
+        if self.sandbox and self.settings["base_url"].origin == "flag":
+            raise click.UsageError("--sandbox and --base-url exclude each other")
 
     def check(self) -> None:
         """Fail before any question is asked and before the origin is printed.

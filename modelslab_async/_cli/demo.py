@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,11 @@ import click
 
 from .._text import slug
 from .connection import Connection
-from .console import PROGRAM, Console
+from .console import PROGRAM, Console, operand
 from .help import Command
 from .naming import check_writable
-from .options import output_options
+from .options import output_options, play_option
+from .players import programs_of
 from .settings import built_in
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ PROMPTS = (
     "rock music from the 90s, 120 bpm, E minor, electric guitar",
 )
 _TOKENS = 503  # ten seconds, at 50 tokens a second
-_PLAYERS = ("afplay", "ffplay", "mpv", "paplay", "aplay", "play", "xdg-open")
 
 
 @click.command(cls=Command)
 @click.option("-o", "--output", metavar="DIR", default="modelslab-demo", help="Where to.")
+@play_option
 @output_options
-def demo(console: Console, output: str) -> int:
+def demo(console: Console, output: str, play: bool) -> int:
     """Generate six tracks on this machine: no account, no network, no questions.
 
     \b
@@ -52,7 +53,8 @@ def demo(console: Console, output: str) -> int:
     check_writable(directory)
     tracks = [_track(prompt, directory) for prompt in PROMPTS]
     connection = Connection(settings=built_in(), sandbox=True)
-    code = deliver(connection, tracks, console)
+    programs = programs_of(None, play=play, is_piped=False)
+    code = deliver(connection, tracks, console, programs=programs)
     if code == 0:
         _what_next(console, [saved.path for track in tracks for saved in track.saved])
     return code
@@ -70,9 +72,7 @@ def _track(prompt: str, directory: Path) -> Track:
 
 
 def _what_next(console: Console, paths: list[Path]) -> None:
-    player = next((name for name in _PLAYERS if shutil.which(name)), None)
-    play = f"{player} {paths[0]}" if player else f"open {paths[0]} in any player"
-    console.info(f"\nListen:   {play}")
+    console.info(f"\nListen:   {PROGRAM} play {shlex.quote(operand(paths[0]))}")
     console.info(f'Your own: {PROGRAM} generate --sandbox "sitar, tabla" -o sitar.wav')
     console.info("For real: export MODELSLAB_API_KEY=... (your ModelsLab dashboard shows it), then")
     console.info(f'          {PROGRAM} generate "rock music from the 90s" -o rock.wav')

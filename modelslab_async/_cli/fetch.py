@@ -14,8 +14,9 @@ from .connection import Connection
 from .console import Console
 from .help import Command
 from .naming import check_place, place_again, replacement
-from .options import account, output_options, waiting
+from .options import account, exec_option, output_options, play_option, waiting
 from .piping import STDOUT, check_stdout, passing_name
+from .players import programs_of
 from .textfiles import from_stdin, read_text
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ _PATIENCE = 30.0
     "[default: this directory]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
+@exec_option
+@play_option
 @waiting
 @output_options
 @account
@@ -45,6 +48,8 @@ def fetch(
     jobs: tuple[str, ...],
     output: str | None,
     overwrite: bool,
+    exec_: str | None,
+    play: bool,
 ) -> int:
     """Wait for jobs that run already, and bring their files to disk. This costs nothing.
 
@@ -66,6 +71,7 @@ def fetch(
     is_piped = output == STDOUT
     if is_piped:
         console = check_stdout(console, jobs=len(handles), overwrite=overwrite)
+    programs = programs_of(exec_, play=play, is_piped=is_piped)
     directory, file = check_place(None if is_piped else output, several=len(handles) > 1)
     if is_piped:
         file = passing_name("track")
@@ -81,7 +87,8 @@ def fetch(
         Track(_name(handle), handle, [target], replaces=replaced, is_piped=is_piped)
         for handle in handles
     ]
-    return deliver(connection, tracks, console, again=place_again(output, overwrite=overwrite))
+    again = place_again(output, overwrite=overwrite, exec_=exec_, play=play)
+    return deliver(connection, tracks, console, again=again, programs=programs)
 
 
 def _handles(job: str) -> Sequence[str]:

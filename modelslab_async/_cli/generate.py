@@ -35,13 +35,16 @@ from .naming import (
 from .options import (
     account,
     all_of,
+    exec_option,
     first_field,
     output_options,
+    play_option,
     request_options,
     restrict_filenames,
     waiting,
 )
 from .piping import STDOUT, check_stdout, passing_name
+from .players import programs_of
 from .prices import Amount, check_priced, prices_of, pricing, sizes_text, total_text
 from .textfiles import as_meant, from_stdin
 
@@ -70,6 +73,13 @@ def making(request: type[Request], metavar: str) -> Callable[[Any], Any]:
         click.option("--overwrite", is_flag=True, help="Replace the file that -o names."),
         restrict_filenames,
         request_options(request),
+        exec_option,
+        play_option,
+        click.option(
+            "--print-curl",
+            is_flag=True,
+            help="Print the requests as curl commands, with the key masked; send nothing.",
+        ),
         click.option(
             "--sandbox", is_flag=True, help="Run against a sandbox: no key, no network, no bill."
         ),
@@ -120,6 +130,9 @@ def make(
     output: str | None,
     overwrite: bool,
     restrict_filenames: bool,
+    exec_: str | None,
+    play: bool,
+    print_curl: bool,
     sandbox: bool,
     dry_run: bool,
     yes: bool,
@@ -135,11 +148,11 @@ def make(
     """
     prompts = _from_stdin() if prompts == ("-",) else tuple(map(as_meant, prompts))
     connection = Connection(settings=settings, sandbox=sandbox)
-    if sandbox and settings["base_url"].origin == "flag":
-        raise click.UsageError("--sandbox and --base-url exclude each other")
+    connection.check_sandbox()
     is_piped = output == STDOUT
     if is_piped:
         console = check_stdout(console, jobs=len(prompts), overwrite=overwrite, dry_run=dry_run)
+    programs = programs_of(exec_, play=play, is_piped=is_piped)
     directory, file = check_place(
         None if is_piped else output,
         several=len(prompts) > 1,
@@ -151,6 +164,10 @@ def make(
         is_named = source is click.core.ParameterSource.COMMANDLINE
         fields["output_format"] = format_for(output, fields["output_format"], is_named=is_named)
     requests = _requests(request, prompts, fields)
+    if print_curl:
+        from .curl import print_curl as shown
+
+        return shown(connection, requests, console)
     ascii_only = restrict_filenames or not spells_all_scripts(directory, dry_run=dry_run)
     slugs = [slug(one.title, ascii_only=ascii_only) for one in requests]
     if is_piped:
@@ -179,8 +196,8 @@ def make(
     if not sandbox:  # the jobs of a sandbox end with it
         kept = KeptIds(directory, tracks)
         console.info(f"the ids of the jobs are in {kept.path} until their files are saved")
-    again = place_again(output, overwrite=overwrite)
-    return deliver(connection, tracks, console, again=again, kept=kept)
+    again = place_again(output, overwrite=overwrite, exec_=exec_, play=play)
+    return deliver(connection, tracks, console, again=again, kept=kept, programs=programs)
 
 
 def _from_stdin() -> tuple[str, ...]:

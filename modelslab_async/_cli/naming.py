@@ -89,9 +89,16 @@ def _is_directory(output: str | None) -> bool:
     return output is None or output.endswith("/") or os.path.isdir(output)  # noqa: PTH112
 
 
-def place_again(output: str | None, *, overwrite: bool) -> list[str]:
-    """The options that let another command put its files in the same place."""
-    return [*(["-o", output] if output else []), *(["--overwrite"] if overwrite else [])]
+def place_again(
+    output: str | None, *, overwrite: bool, exec_: str | None = None, play: bool = False
+) -> list[str]:
+    """The options that let another command put its files in the same place, and do as much."""
+    return [
+        *(["-o", output] if output else []),
+        *(["--overwrite"] if overwrite else []),
+        *(["--exec", exec_] if exec_ is not None else []),
+        *(["--play"] if play else []),
+    ]
 
 
 def check_writable(

@@ -108,6 +108,17 @@ restrict_filenames = click.option(
 )
 
 
+exec_option = click.option(
+    "--exec",
+    "exec_",
+    metavar="CMD",
+    allow_from_autoenv=False,
+    help="Run CMD {path} for each saved file: one at a time, without a shell. Exit code 1: it "
+    "failed, and all files are there.",
+)
+play_option = click.option("--play", is_flag=True, help="Play each saved file.")
+
+
 enterprise = click.option(
     "--enterprise/--no-enterprise",
     default=None,

@@ -19,6 +19,7 @@ from .tracks import Keep, Reporter, Track, bring_all
 if TYPE_CHECKING:
     from modelslab_async import ModelsLab, SavedFile
 
+    from .after import AfterSaved
     from .kept_ids import KeptIds
 
 
@@ -29,6 +30,7 @@ def deliver(
     *,
     again: Sequence[str] = (),
     kept: KeptIds | None = None,
+    programs: Sequence[tuple[str, ...]] = (),
 ) -> int:
     """Generate and download all tracks, report, and return the exit code.
 
@@ -38,7 +40,11 @@ def deliver(
         console: where to report.
         again: arguments, besides the ids, of the command that continues unfinished jobs.
         kept: records the ids of jobs until they are done.
+        programs: are run for each file, see `after`.
     """
+    from .after import AfterSaved
+
+    after = AfterSaved(programs, console)
     reporter = reporter_of(console, tracks)
     arguments = (*again, *connection.arguments)
 
@@ -54,7 +60,7 @@ def deliver(
 
     try:
         keep = partial(_keep, console, kept) if kept else None
-        work = _work(connection, tracks, reporter, keep)
+        work = _work(connection, tracks, reporter, keep, after)
         code = run(work, first=first, last_words=last_words)
     except Exception:  # a bug of ours must not lose a job
         _say_how_to_resume(console, connection, tracks, arguments, OK)
@@ -71,17 +77,23 @@ def deliver(
         else:
             pour(console, track, again=not connection.sandbox)
     _say_how_to_resume(console, connection, tracks, arguments, code)
-    return code or exit_code_of([t.error for t in tracks if t.error], asked=len(tracks))
+    errors = [track.error for track in tracks if track.error]
+    return code or exit_code_of(errors, asked=len(tracks)) or after.exit_code
 
 
 async def _work(
-    connection: Connection, tracks: Sequence[Track], reporter: Reporter, keep: Keep | None
+    connection: Connection,
+    tracks: Sequence[Track],
+    reporter: Reporter,
+    keep: Keep | None,
+    after: AfterSaved,
 ) -> int:
-    try:
-        async with opened(connection, observer=reporter.waits.observe) as client:
-            await bring_all(client, tracks, reporter, keep)
-    finally:
-        reporter.close()
+    async with after:
+        try:
+            async with opened(connection, observer=reporter.waits.observe) as client:
+                await bring_all(client, tracks, reporter, keep, after.saved)
+        finally:
+            reporter.close()
     return 0
 
 

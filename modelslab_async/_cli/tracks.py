@@ -104,7 +104,11 @@ class Reporter(Protocol):
 
 
 async def bring_all(
-    client: ModelsLab, tracks: Sequence[Track], reporter: Reporter, keep: Keep | None = None
+    client: ModelsLab,
+    tracks: Sequence[Track],
+    reporter: Reporter,
+    keep: Keep | None = None,
+    saved: Callable[[Path], None] = lambda _: None,
 ) -> None:
     """Generate and download every track; errors are stored in the track.
 
@@ -113,12 +117,13 @@ async def bring_all(
         tracks: which.
         reporter: shows them.
         keep: records the handle of each accepted job; called in a thread.
+        saved: is called with each file.
     """
     async with anyio.create_task_group() as group:
         group.start_soon(_tick, reporter)
         async with anyio.create_task_group() as work:
             for track in tracks:
-                work.start_soon(_bring, client, track, reporter, keep)
+                work.start_soon(_bring, client, track, reporter, keep, saved)
         group.cancel_scope.cancel()
 
 
@@ -128,9 +133,17 @@ async def _tick(reporter: Reporter) -> None:
         reporter.tick()
 
 
-async def _bring(client: ModelsLab, track: Track, reporter: Reporter, keep: Keep | None) -> None:
+async def _bring(
+    client: ModelsLab,
+    track: Track,
+    reporter: Reporter,
+    keep: Keep | None,
+    saved: Callable[[Path], None],
+) -> None:
     try:
         await _steps(client, track, reporter, keep)
+        for file in track.saved:
+            saved(file.path)
     except asyncio.CancelledError as cancelled:
         late, track.handle = track.handle is None, getattr(cancelled, "job", track.handle)
         track.notes += getattr(cancelled, "__notes__", [])
