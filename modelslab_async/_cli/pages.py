@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.resources import files
 
@@ -11,7 +12,8 @@ from .console import Console
 from .help import Command, nearest
 from .options import output_options
 
-_FIRST = ("quickstart", "endpoints", "batch", "manifest", "money", "webhooks", "services")
+_INDEX = "index"
+_LINK = re.compile(r"\[([^\]]+)\]\((\w+)\.md\)")
 
 
 @click.command("help", cls=Command)
@@ -20,19 +22,16 @@ _FIRST = ("quickstart", "endpoints", "batch", "manifest", "money", "webhooks", "
 @output_options
 @click.pass_context
 def pages(ctx: click.Context, console: Console, topic: str | None, everything: bool) -> int:
-    """Show the page of TOPIC, or the help of the command TOPIC; without it, list the topics.
+    """Show the page of TOPIC, or the help of the command TOPIC; without it, the list of topics.
 
     \b
     Examples:
       modelslab-async help batch
       modelslab-async help --all > manual.md
     """
-    texts = _texts()
+    texts, topic = _texts(), topic or _INDEX
     if everything:
         _show(console, "\n".join(texts.values()))
-    elif topic is None:
-        for name, text in texts.items():
-            console.print(f"{name:<16} {_title(text)}")
     elif topic in texts:
         _show(console, texts[topic])
     else:
@@ -41,17 +40,13 @@ def pages(ctx: click.Context, console: Console, topic: str | None, everything: b
 
 
 def _texts() -> dict[str, str]:
-    """The text of each page by its topic, what a newcomer reads first."""
+    """The text of each page by its topic, the list of topics first."""
     found = {
         page.name.removesuffix(".md"): page.read_text(encoding="utf-8")
         for page in files("modelslab_async").joinpath("help").iterdir()
         if page.name.endswith(".md")
     }
-    return {name: found[name] for name in (*_FIRST, *sorted(found.keys() - set(_FIRST)))}
-
-
-def _title(text: str) -> str:
-    return text.partition("\n")[0].removeprefix("# ")
+    return {_INDEX: found[_INDEX], **dict(sorted(found.items()))}
 
 
 def _show(console: Console, text: str) -> None:
@@ -62,7 +57,14 @@ def _show(console: Console, text: str) -> None:
     from rich.console import Console as Terminal
     from rich.markdown import Markdown
 
-    Terminal(no_color=not console.colored).print(Markdown(text, "ansi_dark", hyperlinks=False))
+    laid_out = Markdown(_LINK.sub(_linked, text), "ansi_dark", hyperlinks=False)
+    Terminal(no_color=not console.colored).print(laid_out)
+
+
+def _linked(link: re.Match[str]) -> str:
+    """A link to another page, as a terminal can follow it."""
+    text, topic = link.groups()
+    return f"**{text}**" if text == topic else f"{text} (`help {topic}`)"
 
 
 def _show_command(ctx: click.Context, console: Console, name: str, topics: list[str]) -> int:
