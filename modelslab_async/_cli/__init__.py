@@ -49,6 +49,7 @@ _SECTIONS = {
         "config": "Show and change settings.",
         "doctor": "Check this installation.",
         "help": "Show the documentation of a topic.",
+        "schema": "Print JSON Schemas of what commands print.",
         "sandbox": "Serve a sandbox of the API until Ctrl-C.",
         "completion": "Print the completion script for a shell.",
     },

@@ -6,15 +6,17 @@ whatever becomes of it, the file stays.
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import anyio
-from anyio.abc import TaskGroup
+
+from modelslab_async._engine.aio import wait_shielded
 
 from .._text import plural
 from .console import Console, operand
@@ -38,7 +40,6 @@ class AfterSaved:
         self._programs = programs
         self._console = console
         self._waiting: list[Path] = []
-        self._group: TaskGroup
         self.failed = 0
 
     @property
@@ -48,8 +49,9 @@ class AfterSaved:
 
     async def __aenter__(self) -> Self:
         self._send, self._receive = anyio.create_memory_object_stream[Path](float("inf"))
-        self._group = await anyio.create_task_group().__aenter__()
-        self._group.start_soon(self._work)
+        # No task group: it would wrap errors of the block, which callers tell apart.
+        self._scope = anyio.CancelScope()
+        self._task = asyncio.create_task(self._work())
         return self
 
     async def __aexit__(
@@ -57,10 +59,16 @@ class AfterSaved:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> Any:
+    ) -> None:
         self._send.close()
+        if kind is not None:
+            self._scope.cancel()
         try:
-            return await self._group.__aexit__(kind, error, trace)
+            await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            self._scope.cancel()
+            await wait_shielded(self._task)
+            raise
         finally:
             if self._waiting:
                 files = plural(len(self._waiting), "file")
@@ -73,7 +81,7 @@ class AfterSaved:
             self._send.send_nowait(path)
 
     async def _work(self) -> None:
-        with self._receive:
+        with self._scope, self._receive:
             async for path in self._receive:
                 for words in self._programs:
                     await self._run([word.replace(PATH, operand(path)) for word in words], path)

@@ -282,7 +282,7 @@ def _end(
         again = options.again(directory, missing=bool(lost))
     if console.json:
         named = {state.value: count for state, count in counts.items()}
-        ended = {"exit_code": code, "counts": named, "files": check.as_json()}
+        ended = {"exit_code": code, "counts": named, "faults": check.as_json()}
         event = {"schema_version": 1, "event": "ended", "track_id": None}
         console.print_json({**event, **ended, "resume": again or None})
         return

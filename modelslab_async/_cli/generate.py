@@ -45,7 +45,7 @@ from .options import (
 )
 from .piping import STDOUT, check_stdout, passing_name
 from .players import programs_of
-from .prices import Amount, check_priced, prices_of, pricing, sizes_text, total_text
+from .prices import Amount, check_priced, prices_of, pricing, sizes_text, total_as_json, total_text
 from .textfiles import as_meant, from_stdin
 
 if TYPE_CHECKING:
@@ -345,9 +345,8 @@ def _plan(console: Console, tracks: Sequence[Track], limits: Limits) -> int:
         files = [
             {"path": to, "seconds": float(one.seconds), "mb": one.megabytes} for _, to, one in plans
         ]
-        price = None if total.price is None else float(total.price)
         console.print_json(
-            {"schema_version": 1, "jobs": len(plans), "price": price, "files": files}
+            {"schema_version": 1, **total_as_json(total, total.price), "files": files}
         )
         return 0
     for track, to, one in plans:

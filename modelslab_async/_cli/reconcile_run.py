@@ -159,7 +159,7 @@ def _report(found: _Found, limits: Limits) -> dict[str, Any]:
                 "submitted_at": row.submitted_at,
                 "cost": None if cost is None else float(cost),
                 "prompt": row.prompt,
-                "error": row.error,
+                "reason": row.error,
             }
             for row, cost in ((row, _cost(row, limits)) for row in found.left)
         ],

@@ -52,7 +52,7 @@ def skip(console: Console, directory: str, rows: tuple[str, ...], undo: bool) ->
     changed = anyio.run(_change, place, keys, undo)
     if console.json:
         shown = [{"row": row.seq, "id": row.id, "state": row.state.value} for row in changed]
-        console.print_json({"schema_version": 1, "rows": shown})
+        console.print_json({"schema_version": 1, "changed": shown})
         return 0
     for row in changed:
         console.print(f"row {row.seq} ({safe_text(row.id, 40)}): {row.state.value}")

@@ -182,13 +182,13 @@ class Overview:
         states = {
             state: _as_json(about, self.advice(state)) for state, about in self.summary.items()
         }
-        files = {**self.check.as_json(), "advice": self.advice_on_files}
+        faults = {**self.check.as_json(), "advice": self.advice_on_files}
         return {
             "schema_version": 1,
             "rows": self.rows,
             "running": running,
             "states": states,
-            "files": files,
+            "faults": faults,
         }
 
 
@@ -281,7 +281,9 @@ def _history(reader: Reader, row: Row, console: Console) -> None:
         history = [
             {"at": s["at"], "old": s["old"], "new": s["new"], "note": s["note"]} for s in steps
         ]
-        console.print_json({"schema_version": 1, "row": known, "history": history})
+        details = {"row": known.pop("seq"), "reason": known.pop("error"), **known}
+        details["cost"] = None if row.cost is None else float(row.cost)
+        console.print_json({"schema_version": 1, "details": details, "history": history})
         return
     for name, value in known.items():
         if value is not None:

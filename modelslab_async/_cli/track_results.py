@@ -167,8 +167,10 @@ def report(tracks: Sequence[Track]) -> dict[str, Any]:
 def _file(track: Track, saved: SavedFile) -> dict[str, Any]:
     return {
         "name": track.name,
-        "job_id": track.job.id if track.job else "",
-        "track_id": track.job.track_id if track.job else None,
+        "job_id": (track.job.id or None) if track.job else None,
+        "track_id": None
+        if track.job is None or not track.job.track_id
+        else f"{track.job.track_id}",
         **asdict(saved),
         "path": str(saved.path),
     }

@@ -58,7 +58,7 @@ def verify(console: Console, directory: str) -> int:
                 "track_id": None,
                 "exit_code": check.exit_code,
                 "checked": progress.checked,
-                "files": check.as_json(),
+                "faults": check.as_json(),
                 "resume": again or None,
             }
         )

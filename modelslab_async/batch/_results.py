@@ -60,7 +60,7 @@ class Result:
         waited: seconds from acceptance until the job was known to have ended.
         polls: how often the job was asked for.
         attempts: how often a submit was sent, or was about to be.
-        error: why there is no file; ``None`` if there is one.
+        reason: why there is no file; ``None`` if there is one.
         fields: what the manifest says about the row that is not ours.
     """
 
@@ -77,7 +77,7 @@ class Result:
     waited: float | None = _seconds()
     polls: int = 0
     attempts: int = 0
-    error: str | None = None
+    reason: str | None = None
     fields: Mapping[str, Any] = field(factory=dict, converter=_copied, hash=False)
 
 
@@ -160,6 +160,6 @@ def result_of(row: Row) -> Result:
         waited=(row.finished_at or 0.0) - (row.accepted_at or 0.0) if ended else None,
         polls=row.polls,
         attempts=row.attempt,
-        error=None if is_done else row.error,
+        reason=None if is_done else row.error,
         fields=fields,
     )

@@ -108,7 +108,7 @@ async def test_results_are_sorted_and_hand_unknown_fields_through(tmp_path: Path
         assert first["fields"] == {"mood": "blue", "n": [1]}
         assert (first["id"], first["path"], first["attempts"]) == ("slow", "slow.wav", 1)
         assert first["track_id"] == str(next(iter(box.book.jobs.values())).track_id)
-        assert (second["fields"], second["error"]) == ({}, None)
+        assert (second["fields"], second["reason"]) == ({}, None)
 
 
 async def test_rejected_rows_are_made_anew_only_when_told_so(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ async def test_failed_rows_are_made_anew_only_when_told_so(tmp_path: Path) -> No
     async with Sandbox(quick(status="error")) as box, client_of(box) as client:
         told = errors(await run(client, pieces(2), tmp_path))
         assert {type(error) for error in told.values()} == {JobFailed}
-        assert "model ran out" in results(tmp_path)[0]["error"]
+        assert "model ran out" in results(tmp_path)[0]["reason"]
         box.scenario = quick()
         assert await run(client, None, tmp_path) == []
         assert len(await run(client, None, tmp_path, retry=["failed"])) == 2
@@ -187,7 +187,7 @@ async def test_d30_a_finished_job_without_a_file_is_said_to_be_lost(tmp_path: Pa
             told = errors(await run(client, pieces(1), tmp_path))
             assert isinstance(told[1], OutputLost)
             assert states(tmp_path) == {S.OUTPUT_LOST: 1}
-            assert results(tmp_path)[0]["error"] == rows(tmp_path)[0].error
+            assert results(tmp_path)[0]["reason"] == rows(tmp_path)[0].error
             box.scenario = quick()
             assert await run(client, pieces(1), tmp_path) == []
             [found] = await run(client, pieces(1), tmp_path, retry=["output_lost"])

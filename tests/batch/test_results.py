@@ -236,18 +236,18 @@ def test_a_line_says_all_there_is_to_say() -> None:
         "waited": 25.0,
         "polls": 4,
         "attempts": 1,
-        "error": None,
+        "reason": None,
         "fields": {"mood": [1, None]},
     }
 
 
 @given(st.text(), st.text(), st.dictionaries(st.text(), st.text(), max_size=3))
 def test_a_line_is_one_line_and_comes_back(prompt: str, error: str, more: dict[str, str]) -> None:
-    line = result_line(Result(row=1, id="a", prompt=prompt, error=error, fields=more))
+    line = result_line(Result(row=1, id="a", prompt=prompt, reason=error, fields=more))
     assert len(line.decode("ascii").splitlines()) == 1
     assert line.endswith(b"\n")
     found = json.loads(line)
-    assert (found["prompt"], found["error"], found["fields"]) == (prompt, error, more)
+    assert (found["prompt"], found["reason"], found["fields"]) == (prompt, error, more)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -78,7 +78,7 @@ async def test_status_of_a_row_is_its_history(tmp_path: Path) -> None:
     async with Sandbox(QUICK) as box:
         await against(box, tmp_path, "batch", "rows.jsonl", "-o", "out")
     by_id, by_number = found(tmp_path, "2"), found(tmp_path, "1")
-    assert (by_id["row"]["prompt"], by_id["row"]["state"]) == ("waltz", "done")
+    assert (by_id["details"]["prompt"], by_id["details"]["state"]) == ("waltz", "done")
     assert by_id == by_number
     assert [step["new"] for step in by_id["history"]] == ["submitting", "ready", "done"]
     told = command(tmp_path, "status", "out", "2")

@@ -456,7 +456,7 @@ def test_a_price_of_the_configuration_counts(tmp_path: Path) -> None:
     config.parent.mkdir(parents=True)
     config.write_text("[async]\nprice_per_second = 0.01\n")
     as_json = command(tmp_path, "generate", "-n", "x", "--json", "--max-new-token", "500")
-    assert json.loads(as_json.stdout)["price"] == 0.1
+    assert json.loads(as_json.stdout)["cost"] == 0.1
 
 
 def test_a_dry_run_needs_no_key_and_tells_the_sizes(tmp_path: Path) -> None:

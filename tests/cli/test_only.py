@@ -98,7 +98,7 @@ async def test_skipped_rows_are_never_paid_for_until_they_are_wanted_again(
         assert "not in this manifest" not in done.stderr
     assert "skipped by hand" in command(tmp_path, "status", "out").stdout
     told = command(tmp_path, "skip", "--undo", "out", "2", "--json")
-    assert json.loads(told.stdout)["rows"] == [{"row": 2, "id": "raga", "state": "planned"}]
+    assert json.loads(told.stdout)["changed"] == [{"row": 2, "id": "raga", "state": "planned"}]
     done = await against(box, tmp_path, "resume", "out")
     assert (done.returncode, len(box.book.debits), len(wavs(tmp_path))) == (0, 3, 3), done.stderr
 

@@ -61,7 +61,7 @@ async def test_l24_a_finished_batch_says_that_files_are_missing(
     assert last_line(done.stderr) == f"resume with: {FREE}"
     [ended] = map(json.loads, (await against(box, tmp_path, *words, "--json")).stdout.splitlines())
     assert (ended["exit_code"], ended["resume"]) == (8, FREE)
-    assert ended["files"] == NONE | {"missing": 1, "changed": 1}
+    assert ended["faults"] == NONE | {"missing": 1, "changed": 1}
     assert len(box.book.debits) == 3
 
 
@@ -132,7 +132,7 @@ async def test_l24_status_says_which_files_are_missing_or_changed(
         "files of done rows: 1 missing, 1 changed; such as row 1: 00001-waltz.wav is not there; "
         f"{FREE} downloads them again, free"
     )
-    told = json.loads(command(tmp_path, "status", "out", "--json").stdout)["files"]
+    told = json.loads(command(tmp_path, "status", "out", "--json").stdout)["faults"]
     advice = f"{FREE} downloads them again, free"
     assert told == NONE | {"missing": 1, "changed": 1, "advice": advice}
 
@@ -183,7 +183,7 @@ async def test_l24_verify_gives_one_event_a_line_in_json(box: Sandbox, tmp_path:
     assert (done.returncode, done.stderr) == (8, "")
     assert {missing["event"], changed["event"]} == {"missing", "changed"}
     assert (missing["row"], missing["path"]) == (1, "00001-waltz.wav")
-    assert ended["files"] == NONE | {"missing": 1, "changed": 1}
+    assert ended["faults"] == NONE | {"missing": 1, "changed": 1}
     assert (ended["checked"], ended["exit_code"], ended["resume"]) == (3, 8, FREE)
 
 
@@ -195,7 +195,7 @@ async def test_l24_verify_of_a_whole_batch_is_quiet_and_needs_no_key(
     assert (done.returncode, done.stdout) == (0, "")
     assert done.stderr == "3 of 3 files are as they were saved\n"
     ended: Any = json.loads(command(tmp_path, "verify", "out", "--json").stdout)
-    assert (ended["files"], ended["exit_code"], ended["resume"]) == (NONE, 0, None)
+    assert (ended["faults"], ended["exit_code"], ended["resume"]) == (NONE, 0, None)
 
 
 def _fault(kind: FaultKind) -> FileFault:

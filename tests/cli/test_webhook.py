@@ -15,6 +15,7 @@ from modelslab_async.webhooks import WebhookReceiver
 
 from ..support.manifests import last_line, manifest
 from ..support.quick import free_port
+from ..support.schemas import check
 from .test_cli import against, command, wavs
 from .test_stopping import running, until
 
@@ -114,6 +115,7 @@ async def test_with_json_a_delivery_is_an_event_of_one_line(tmp_path: Path) -> N
         [job] = box.book.jobs.values()
         assert (event["schema_version"], event["event"]) == (1, "delivery")
         assert (event["track_id"], event["job_id"]) == (str(job.track_id), str(job.id))
+        check(event, "delivery")
         assert event["status"] == "success"
 
 
