@@ -1,4 +1,4 @@
-"""Show values of any kind in messages: what is shown costs no more than what is shown."""
+"""Format values, foreign text, durations and sizes for messages and file names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MAX_ITEMS = 20
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """The start of a value's ``repr``, at most ``limit`` characters.
+    """Return the start of a value's ``repr``, at most ``limit`` characters.
 
-    Only as much of a long text is looked at as is shown; ``repr`` would copy megabytes to cut them.
+    Reads only that much of a long text; ``repr`` alone would copy megabytes before the cut.
     """
     return _Brief(limit).repr(value)[:limit]
 
@@ -30,38 +30,38 @@ class _Brief(reprlib.Repr):
         if isinstance(x, str | bytes | bytearray):
             return repr(x[: self._limit])
         if isinstance(x, dict | set | frozenset) and len(x) > _MAX_ITEMS:
-            return f"<{type(x).__name__} of {len(x)} items>"  # the base class would sort them all
+            return f"<{type(x).__name__} of {len(x)} items>"  # the base class sorts all items
         try:
             return super().repr1(x, level)
-        except Exception:  # noqa: BLE001  an int of 5,000 digits, or a repr that is not ours
+        except Exception:  # noqa: BLE001  an int of 5,000 digits, or a foreign __repr__
             return f"<{type(x).__name__}>"
 
 
-_DEVICES: Final = frozenset(
+_WINDOWS_DEVICES: Final = frozenset(
     {"con", "prn", "aux", "nul"} | {f"{port}{n}" for port in ("com", "lpt") for n in range(10)}
 )
 
 
 _SLUG_INPUT: Final = 4096
-# Letters and marks that show nothing, and that some file systems leave out when they compare names;
-# the rest of what is so is of the category Cf.
-_UNSEEN: Final = re.compile(
+# Invisible letters and marks that some file systems ignore when they compare names. All other such
+# characters have the category Cf.
+_INVISIBLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
 )
 
 
 def slug(text: str, limit: int = 60, *, ascii_only: bool = False) -> str:
-    """A file name component made from foreign text, at most ``limit`` bytes of UTF-8.
+    """Return a file name component made from foreign text, at most ``limit`` bytes of UTF-8.
 
-    It holds lower-case letters and digits of all scripts, their marks, and ``._-``; what is shown
-    by nothing falls away, and anything else becomes ``-``. It is normalised (NFKC, so also NFC),
-    never starts with a dot or a dash, never names a device of Windows, and is ``"track"`` (cut to
-    ``limit``, which is at least 1) when nothing usable is left.
+    The result contains lower-case letters and digits of all scripts, their marks, and ``._-``.
+    Invisible characters are removed; any other character becomes ``-``. The result is normalised
+    (NFKC, so also NFC), never starts with a dot or a dash, and is never the name of a Windows
+    device. If nothing usable is left, it is ``"track"`` (cut to ``limit``).
 
     Args:
-        text: foreign.
-        limit: in bytes.
-        ascii_only: keep ``[a-z0-9._-]``: letters lose their accents, other scripts fall away.
+        text: foreign text.
+        limit: bytes, at least 1.
+        ascii_only: keep only ``[a-z0-9._-]``: remove accents and the letters of other scripts.
     """
     letters = (_ascii if ascii_only else _letters)(text[:_SLUG_INPUT])
     words = re.sub(r"\.{2,}", ".", re.sub(" +", "-", letters))
@@ -70,30 +70,31 @@ def slug(text: str, limit: int = 60, *, ascii_only: bool = False) -> str:
 
 
 def is_device(name: str) -> bool:
-    """Whether Windows opens a device, and no file, under this name."""
-    return folded(name).partition(".")[0] in _DEVICES
+    """Return whether Windows opens a device instead of a file under this name."""
+    return folded(name).partition(".")[0] in _WINDOWS_DEVICES
 
 
 def folded(name: str) -> str:
-    """A name as the laxest file system compares it: normalised, and without case.
+    """Return a name in the form in which the most lenient file system compares it.
 
-    By way of capitals: tables such as that of exFAT know more pairs than case folding does.
+    The form is normalised and has no case. The text is upper-cased first, because tables such as
+    exFAT's treat more pairs of letters as equal than case folding does.
     """
     capitals = unicodedata.normalize("NFKC", name).upper()
     return unicodedata.normalize("NFKC", capitals.casefold())
 
 
 def _ascii(text: str) -> str:
-    """The text with a space for each character that a plain name does not hold."""
+    """Replace every character outside ``[a-z0-9._-]`` by a space, after removing accents."""
     letters = unicodedata.normalize("NFKD", text).casefold()
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return re.sub(r"[^a-z0-9._-]", " ", bare)
 
 
 def _letters(text: str) -> str:
-    """The text with a space for each character that is no letter, digit or mark, nor ``._-``."""
-    seen = "".join(one for one in text if unicodedata.category(one) != "Cf")
-    lower = unicodedata.normalize("NFKC", _UNSEEN.sub("", seen)).lower()
+    """Replace every character by a space, except letters, digits, their marks and ``._-``."""
+    visible = "".join(one for one in text if unicodedata.category(one) != "Cf")
+    lower = unicodedata.normalize("NFKC", _INVISIBLE.sub("", visible)).lower()
     kept, can_bear_marks = [], False
     for one in unicodedata.normalize("NFKC", lower):
         kind = unicodedata.category(one)[0]
@@ -103,7 +104,7 @@ def _letters(text: str) -> str:
 
 
 def _cut(name: str, limit: int) -> str:
-    """The start of a name, without half a letter or a dot or dash at its end."""
+    """Return the start of a name; it never ends within a character or with a dot or dash."""
     start = name.encode()[:limit].decode(errors="ignore")
     end = len(start)
     while 0 < end < len(name) and unicodedata.category(name[end])[0] == "M":
@@ -112,14 +113,15 @@ def _cut(name: str, limit: int) -> str:
 
 
 def safe_text(text: object, limit: int = 300) -> str:
-    """Foreign text as one printable line of at most ``limit`` characters, cut with ``...``.
+    """Return foreign text as one printable line of at most ``limit`` characters.
 
-    Controls, line ends, bidirectional and zero-width marks, odd spaces and surrogates become
-    ``\\xNN``, ``\\uNNNN`` or ``\\UNNNNNNNN``, so that no terminal and no log acts on them.
+    Longer text ends with ``...``. Control characters, line ends, bidirectional and zero-width
+    marks, unusual spaces and surrogates are escaped as ``\\xNN``, ``\\uNNNN`` or ``\\UNNNNNNNN``,
+    so that terminals and logs cannot interpret them.
     """
     line = _as_text(text)[: limit + 1]
     if not line.isprintable():
-        line = "".join(map(_shown, line))
+        line = "".join(map(_escaped, line))
     return line if len(line) <= limit else line[: max(limit - 3, 0)] + "..."
 
 
@@ -130,7 +132,7 @@ def _as_text(value: object) -> str:
         return f"<{type(value).__name__}>"
 
 
-def _shown(letter: str) -> str:
+def _escaped(letter: str) -> str:
     if letter.isprintable():
         return letter
     code = ord(letter)
@@ -140,7 +142,7 @@ def _shown(letter: str) -> str:
 
 
 def decimal_text(value: Decimal) -> str:
-    """A decimal in plain digits, all that count and no others."""
+    """Format a decimal without an exponent and without trailing zeros."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -150,7 +152,7 @@ _SIZES: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
 
 
 def duration_text(seconds: float) -> str:
-    """A length of time in the two largest units that it fills: ``90 s``, ``41 h 40 min``."""
+    """Format a duration in its one or two largest units: ``90 s``, ``41 h 40 min``."""
     for index, (size, unit, least) in enumerate(_SPANS[:-1]):
         smaller, name, _ = _SPANS[index + 1]
         count, rest = divmod(round(seconds / smaller), size // smaller)
@@ -160,11 +162,11 @@ def duration_text(seconds: float) -> str:
 
 
 def size_text(size: float) -> str:
-    """Bytes in decimal units: ``11.5 MB``, ``19.2 GB``; less than a megabyte is a part of one."""
+    """Format bytes in decimal units, the smallest of which is MB: ``11.5 MB``, ``19.2 GB``."""
     scale, unit = next((one for one in _SIZES if size >= one[0]), _SIZES[-1])
     return f"{size / scale:.1f} {unit}"
 
 
 def plural(count: int, word: str, many: str = "") -> str:
-    """A count and its noun: ``1 row``, ``2 rows``; ``many`` replaces the plural by *s*."""
+    """Format a count with its noun: ``1 row``, ``2 rows``. ``many`` is an irregular plural."""
     return f"{count} {word if count == 1 else many or f'{word}s'}"

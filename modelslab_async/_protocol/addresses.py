@@ -1,7 +1,7 @@
 """Decide which addresses a download may connect to.
 
-An address that embeds another one (IPv4-mapped, NAT64, 6to4, Teredo, ISATAP) is judged by the
-embedded address, because that is where the packets go.
+If an address embeds another one (IPv4-mapped, NAT64, 6to4, Teredo, ISATAP), the embedded address
+decides, because the packets go there.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..errors import ConfigurationError
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Range: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Beside these, ``is_global`` decides. For IPv6 only 2000::/3 has ever been given out to the public
-# (RFC 4291, IANA IPv6 address space), so that site-local, multicast and the IPv4-compatible forms
-# fall away with everything else outside it.
+# For all other addresses, ``is_global`` decides. In IPv6, only 2000::/3 has ever been assigned for
+# public use (RFC 4291, IANA IPv6 address space). All addresses outside it are denied: site-local,
+# multicast, IPv4-compatible and the rest.
 _PUBLIC_V6: Final = ipaddress.IPv6Network("2000::/3")
 _DENIED: Final = tuple(
     ipaddress.ip_network(text)
@@ -27,7 +27,7 @@ _DENIED: Final = tuple(
         "3fff::/20",  # documentation
     )
 )
-# What tunnels, carriers and companies use (RFC 1918, 2544, 4193, 6598).
+# Ranges of tunnels, carriers and company networks (RFC 1918, 2544, 4193, 6598).
 _PRIVATE: Final = tuple(
     ipaddress.ip_network(text)
     for text in (
@@ -44,8 +44,8 @@ _LOCAL_NAT64: Final = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215
 _ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})  # RFC 5214, section 6.1
 _COMPATIBLE: Final = ipaddress.IPv6Network("::/96")  # deprecated by RFC 4291, section 2.5.5.1
 _LOW: Final = 2**32 - 1
-# Where the four bytes are for prefixes of 48, 56, 64 and 96 bits, and from where on all bytes are
-# zero (RFC 6052, section 2.2).
+# For prefixes of 48, 56, 64 and 96 bits: the offsets of the four IPv4 bytes, and the offset from
+# which all bytes must be zero (RFC 6052, section 2.2).
 _EMBEDDED: Final = (
     ((6, 7, 9, 10), 11),
     ((7, 9, 10, 11), 12),
@@ -55,10 +55,10 @@ _EMBEDDED: Final = (
 
 
 def address_ranges(texts: Iterable[object]) -> tuple[Range, ...]:
-    """The address ranges that these texts name, such as ``198.18.0.0/15``.
+    """Parse address ranges such as ``198.18.0.0/15``.
 
     Raises:
-        ConfigurationError: one of them is neither an address nor a range in CIDR form.
+        ConfigurationError: a text is neither an address nor a range in CIDR form.
     """
     if isinstance(texts, str):
         raise ConfigurationError(
@@ -84,9 +84,9 @@ def forbidden_address(ip: str, *, allow_loopback: bool, allowed: tuple[Range, ..
     not an address is forbidden.
 
     Args:
-        ip: as a resolver or a URL gives it.
-        allow_loopback: for a sandbox on this machine.
-        allowed: ranges that the caller's network uses and that are not public.
+        ip: an address, spelled as in a resolver's result or a URL.
+        allow_loopback: allow loopback addresses, for a sandbox on this machine.
+        allowed: private ranges that the caller's network uses.
     """
     address = _address(ip)
     if address is None:
@@ -95,14 +95,14 @@ def forbidden_address(ip: str, *, allow_loopback: bool, allowed: tuple[Range, ..
         address = address.ipv4_mapped
     if address.is_loopback:
         return not allow_loopback
-    inner = () if isinstance(address, ipaddress.IPv4Address) else tuple(_inside(address))
-    if _is_of_no_range(address) or any(map(_never_passes, inner)):
+    inner = () if isinstance(address, ipaddress.IPv4Address) else tuple(_embedded(address))
+    if _is_unroutable(address) or any(map(_is_never_allowed, inner)):
         return True
     if _is_in(address, allowed):
         return False
     if isinstance(address, ipaddress.IPv4Address):
         return not address.is_global or _is_in(address, _DENIED)
-    if any(_forbids(one, allowed) for one in inner):
+    if any(_forbids_embedded(one, allowed) for one in inner):
         return True
     if inner and not _is_isatap(address):
         return False
@@ -110,18 +110,18 @@ def forbidden_address(ip: str, *, allow_loopback: bool, allowed: tuple[Range, ..
 
 
 def range_to_allow(ip: str) -> str | None:
-    """The range that lets this forbidden address pass when the caller allows it.
+    """Return the range that the caller must allow to use this forbidden address.
 
-    ``None`` for what never passes: this machine, the local link, where clouds serve their
-    credentials, and groups.
+    Returns ``None`` for addresses that no setting allows: this machine, the local link (where
+    clouds serve credentials), and multicast groups.
     """
     address = _address(ip)
     if isinstance(address, ipaddress.IPv6Address):
-        inner = [address.ipv4_mapped] if address.ipv4_mapped else list(_inside(address))
+        inner = [address.ipv4_mapped] if address.ipv4_mapped else list(_embedded(address))
         address = next((one for one in inner if _is_in(one, _PRIVATE)), address)
-        if any(map(_never_passes, inner)):
+        if any(map(_is_never_allowed, inner)):
             return None
-    if address is None or _never_passes(address):
+    if address is None or _is_never_allowed(address):
         return None
     return str(next((one for one in _PRIVATE if address in one), ipaddress.ip_network(address)))
 
@@ -137,19 +137,19 @@ def _is_in(address: Address, ranges: tuple[Range, ...]) -> bool:
     return any(address in one for one in ranges)
 
 
-def _never_passes(address: Address) -> bool:
-    """Whether it is this machine, or one that `_is_of_no_range`: nothing allows it."""
-    return address.is_loopback or _is_of_no_range(address)
+def _is_never_allowed(address: Address) -> bool:
+    """Return whether no setting can allow this address."""
+    return address.is_loopback or _is_unroutable(address)
 
 
-def _is_of_no_range(address: Address) -> bool:
-    """Whether no network can be reached by it, so that nothing allows it."""
-    aimless = address.is_unspecified or address.is_link_local or address.is_multicast
-    return aimless or address in _COMPATIBLE
+def _is_unroutable(address: Address) -> bool:
+    """Return whether the address is not one of a host on a routed network."""
+    unroutable = address.is_unspecified or address.is_link_local or address.is_multicast
+    return unroutable or address in _COMPATIBLE
 
 
-def _forbids(address: ipaddress.IPv4Address, allowed: tuple[Range, ...]) -> bool:
-    """Whether the address inside another one must not be reached, loopback included."""
+def _forbids_embedded(address: ipaddress.IPv4Address, allowed: tuple[Range, ...]) -> bool:
+    """Return whether an embedded address is forbidden; loopback always is."""
     return forbidden_address(str(address), allow_loopback=False, allowed=allowed)
 
 
@@ -157,30 +157,30 @@ def _is_isatap(address: ipaddress.IPv6Address) -> bool:
     return (int(address) >> 32) & _LOW in _ISATAP
 
 
-def _inside(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
-    """Every IPv4 address that this one may stand for."""
+def _embedded(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
+    """Yield every IPv4 address that this one may embed."""
     value = int(address)
     if address in _NAT64:
         yield ipaddress.IPv4Address(value & _LOW)
     elif address in _LOCAL_NAT64:
-        yield from _in_local_nat64(value)
+        yield from _embedded_in_local_nat64(value)
     elif address.sixtofour:
         yield address.sixtofour
     elif address.teredo:
-        yield from address.teredo  # the server, through which it goes, and the client
+        yield from address.teredo  # the relaying server and the client
     elif _is_isatap(address):
         yield ipaddress.IPv4Address(value & _LOW)
 
 
-def _in_local_nat64(value: int) -> Iterator[ipaddress.IPv4Address]:
-    """By each length of prefix that an operator may cut the local one to.
+def _embedded_in_local_nat64(value: int) -> Iterator[ipaddress.IPv4Address]:
+    """Yield the IPv4 address for each prefix length that an operator may use.
 
-    Which one is not known here, so that a private address by any of them counts.
+    The actual length is unknown here, so the caller must check the address of every length.
     """
     packed = value.to_bytes(16, "big")
     found = (
-        bytes(packed[place] for place in places)
-        for places, end in _EMBEDDED
+        bytes(packed[offset] for offset in offsets)
+        for offsets, end in _EMBEDDED
         if not any(packed[end:])
     )
     inner = [ipaddress.IPv4Address(one) for one in found if any(one)]

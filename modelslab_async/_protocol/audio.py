@@ -1,13 +1,13 @@
 """Examine audio: decide whether bytes are a complete sound, a part of one, or not a sound.
 
-Nothing here opens a file, waits, or reads a clock: the caller passes a ``read_at``, through which
-bytes are read a few at a time, so a file of any size is examined in constant memory. Nothing here
-raises for bad bytes either: every sequence of bytes gets a verdict.
+This module does no I/O: the caller passes a ``read_at`` that returns a few bytes at a time, so a
+file of any size is examined in constant memory. Invalid bytes never raise; every sequence of bytes
+gets a result.
 
-The API documents wav, mp3 and flac as output formats (ModelsLab docs, music-gen page), and links
-have been seen to lead to HTML, XML, JSON and base64 text instead, with HTTP 200. What is put in
-front of a file on its way (a mark of UTF-8, headers, a boundary, a tag) does not hide it. A format
-more is one more module and its line in `_EXAMINERS`.
+The API documents wav, mp3 and flac as output formats (ModelsLab docs, music-gen page). Observed
+links also returned HTML, XML, JSON and base64 text, with HTTP 200. A sound is found even if
+something was prepended in transit (a UTF-8 byte order mark, headers, a boundary, a tag). To add a
+format, add a module and its entry in `_EXAMINERS`.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from .sound import AudioFormat, Completeness, NotSound, Piece, ReadAt, Sound
 from .wav import examine_wav
 
 HEAD = 4096
-"""So many first bytes, or all, tell whether there can be a sound: see `begins`."""
+"""Number of leading bytes that `begins` needs to find the start of a sound."""
 
 
 def examine(read_at: ReadAt, size: int) -> Sound | NotSound:
-    """Judge a file of ``size`` bytes, reading only what is needed of it.
+    """Examine a file of ``size`` bytes; read only the necessary parts.
 
-    A file cut inside its header is ``NotSound``, because neither its rate nor its duration is
-    known. A silent file is a sound, too: see :func:`is_silent`.
+    A file cut inside its header is ``NotSound``, because its rate and duration are unknown. A
+    silent file is a sound: see :func:`is_silent`.
     """
     found = begins(read_at(0, min(size, HEAD)))
     if isinstance(found, str):
         return NotSound(found)
     kind, at = found
     if kind is AudioFormat.MP3 and not at:
-        behind = mpeg.after_tags(read_at)
-        other = sniff(read_at(behind, 512)) if behind else kind
-        if other is AudioFormat.FLAC:  # players skip the tag
-            return examine_flac(read_at, size, behind)
-        if other is AudioFormat.WAV:  # they do not
-            kind, at = other, behind
-    return _behind(at, kind, read_at, size) if at else _EXAMINERS[kind](read_at, size)
+        after = mpeg.after_tags(read_at)
+        other = sniff(read_at(after, 512)) if after else kind
+        if other is AudioFormat.FLAC:  # players skip an ID3 tag before FLAC
+            return examine_flac(read_at, size, after)
+        if other is AudioFormat.WAV:  # but not before WAV
+            kind, at = other, after
+    return _examine_at(at, kind, read_at, size) if at else _EXAMINERS[kind](read_at, size)
 
 
-def _behind(at: int, kind: AudioFormat, read_at: ReadAt, size: int) -> Sound | NotSound:
-    """Judge a file that has ``at`` bytes in front which are none of it; without them it is mended.
+def _examine_at(at: int, kind: AudioFormat, read_at: ReadAt, size: int) -> Sound | NotSound:
+    """Examine a file that starts ``at`` bytes late; the mended file omits those bytes.
 
-    What puts something in front puts something behind as well, as a boundary of multipart does: a
-    WAV file says where that begins.
+    Whatever prepends bytes often appends some too, such as a multipart boundary. The size in a WAV
+    header says where those begin.
     """
     sound = _EXAMINERS[kind](lambda offset, count: read_at(at + offset, count), size - at)
     if isinstance(sound, NotSound):
@@ -62,12 +62,12 @@ def _behind(at: int, kind: AudioFormat, read_at: ReadAt, size: int) -> Sound | N
         sound,
         declared_size=None if sound.declared_size is None else at + sound.declared_size,
         actual_size=size,
-        note="something stands in front of it",
-        mended=tuple(_moved(piece, at) for piece in pieces),
+        note="preceded by other bytes",
+        mended=tuple(_shifted(piece, at) for piece in pieces),
     )
 
 
-def _moved(piece: Piece, by: int) -> Piece:
+def _shifted(piece: Piece, by: int) -> Piece:
     return piece if isinstance(piece, bytes) else range(piece.start + by, piece.stop + by)
 
 
@@ -77,38 +77,34 @@ def examine_bytes(data: bytes) -> Sound | NotSound:
 
 
 def is_silent(chunk: bytes) -> bool:
-    """Whether every byte is zero, which is silence in every PCM but the unsigned 8-bit one.
+    """Return whether every byte is zero: silence in every PCM format except unsigned 8-bit.
 
-    For a writer that sees all bytes of a sound pass by: a file is silent if each of its chunks
-    after the header is. :func:`examine` does not read that much.
+    Meant for a writer, which sees every byte: a file is silent if each of its chunks after the
+    header is. :func:`examine` does not read the whole file.
     """
     return chunk == bytes(len(chunk))
 
 
-# What it looks like
+# Recognising a format by its first bytes
 
-
-# What it looks like
-
-
-_BEGINNINGS = re.compile(
+_SOUND_STARTS = re.compile(
     rb"(?:RIF[FX]|RF64|BW64)....WAVE|fLaC\0\0\0\x22|ID3[\2-\4]\0|\xff[\xe2-\xff]..", re.DOTALL
 )
 
 
 def begins(head: bytes) -> tuple[AudioFormat, int] | str:
-    """The format whose sound begins in the first `HEAD` bytes, and where; or what they are instead.
+    """Find a sound in the first `HEAD` bytes: return its format and offset, or what they are.
 
-    Good for refusing a body while it still arrives; :func:`examine` has the last word.
+    Use it to reject a body while it is still arriving; :func:`examine` makes the final decision.
     """
     kind = sniff(head)
     if isinstance(kind, AudioFormat):
         return kind, 0
-    if kind in _IN_FRONT:
-        for match in _BEGINNINGS.finditer(head):
+    if kind in _MAY_PRECEDE_SOUND:
+        for match in _SOUND_STARTS.finditer(head):
             at = match.start()
             inner = sniff(head[at:])
-            # The marks of MP3 are short: in binary data they are found by chance.
+            # An MP3 frame header is so short that binary data contain it by chance.
             if isinstance(inner, AudioFormat) and (
                 inner is not AudioFormat.MP3 or not _CONTROL.search(head, 0, at)
             ):
@@ -117,15 +113,15 @@ def begins(head: bytes) -> tuple[AudioFormat, int] | str:
 
 
 def refusal(head: bytes) -> str | None:
-    """Why a body that begins so cannot become a sound, in a few words; ``None``: it still may."""
+    """Return why a body with these first bytes cannot be a sound; ``None`` if it still may be."""
     found = begins(head)
-    if not isinstance(found, str) or (found in _IN_FRONT and len(head) < HEAD):
+    if not isinstance(found, str) or (found in _MAY_PRECEDE_SOUND and len(head) < HEAD):
         return None
     return found
 
 
 def sniff(head: bytes) -> AudioFormat | str:
-    """The format that the very first bytes show, or short words for what they show instead."""
+    """Return the audio format that starts at byte 0, or a short description of the content."""
     if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return _sniff_riff(head)
     if head.startswith(b"fLaC"):
@@ -150,7 +146,7 @@ _MAGIC = (
     (4, b"ftyp", "MP4 file"),
     (8, b"AIFF", "AIFF file"),
 )
-_IN_FRONT = frozenset(("empty", "zero bytes", "text", "unknown binary data"))
+_MAY_PRECEDE_SOUND = frozenset(("empty", "zero bytes", "text", "unknown binary data"))
 _HTML = re.compile(rb"<(?:!doctype html|html|head|body)\b", re.IGNORECASE)
 _BASE64 = re.compile(rb"(?:data:[\w/+.;=-]*;base64,.*|[A-Za-z0-9+/=_\r\n-]{16,})", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")

@@ -1,13 +1,14 @@
-"""Undo the content codings of a body, in bounded memory, whatever its label says.
+"""Decode the content codings of a body in bounded memory, without trusting its label.
 
-Shared by downloads and by replies that cannot be requested again. A `Content-Encoding` label is a
-claim: object stores keep the labels of uploads, and proxies compress without one. So the first
-bytes decide where they can, and the label only where a coding has no mark of its own.
+Downloads use this, and replies that cannot be requested again. A ``Content-Encoding`` label may be
+wrong: object stores return the label of the upload, and proxies compress without adding one.
+Therefore the first bytes decide; the label decides only for codings without a magic number.
 
-Every coding here marks its own end: a body that was cut raises instead of giving a part of it.
-Sources: RFC 1950, 1951, 1952 (zlib, deflate, gzip), RFC 7932 (br), RFC 8878 (zstd); for uploads
-that some stores keep in the chunks they came in, AWS, "Signature Calculations for the
-Authorization Header: Transferring Payload in Multiple Chunks".
+Every coding here marks its own end, so a truncated body raises.
+
+Sources: RFC 1950, 1951, 1952 (zlib, deflate, gzip), RFC 7932 (br), RFC 8878 (zstd). Some stores
+keep the chunk framing of an upload: AWS, "Signature Calculations for the Authorization Header:
+Transferring Payload in Multiple Chunks".
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ from typing import Any, Protocol
 from attrs import frozen
 
 MAX_LAYERS = 4
-"""More codings than this, one inside the other, are no accident."""
+"""The maximum number of nested codings; no real server applies more."""
 
 LABELLED_ONLY = frozenset(("br", "deflate"))
-"""Codings without a mark of their own: their label alone says that they are there."""
+"""Codings without a magic number: only their label identifies them."""
 
 _PIECE = 64 * 1024
 _STEP = 4 * 1024
-_SHORT = 16 * 1024
+_SHORT_BODY = 16 * 1024
 _HEAD = 64
-_MARKED = frozenset({"gzip", "zstd"})
-_UNMARKED = LABELLED_ONLY | {"zlib"}
+_WITH_MAGIC = frozenset({"gzip", "zstd"})
+_WITHOUT_MAGIC = LABELLED_ONLY | {"zlib"}
 _MAX_PARTS = 100_000
 _GZIP, _ZSTD = b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd"
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\x21-\x7e]{1,200})?\r\n")
@@ -41,10 +42,10 @@ _LONGEST_LINE = 8 + 201 + 2
 
 
 class Undecodable(ValueError):
-    """The body is not what its coding demands; the message is our own words.
+    """The body is invalid in its coding. The message never quotes the body.
 
     Attributes:
-        cut: it ends too early, so that another transfer may bring the rest.
+        cut: the body ends too early, so another transfer may bring the rest.
     """
 
     def __init__(self, reason: str, *, cut: bool = False) -> None:
@@ -53,16 +54,16 @@ class Undecodable(ValueError):
 
 
 def labels_of(header: str | None) -> tuple[str, ...]:
-    """The codings that a `Content-Encoding` header names, in lower case, the outermost last."""
+    """Return the codings of a `Content-Encoding` header in lower case, the outermost last."""
     names = (name.strip().lower().removeprefix("x-") for name in (header or "").split(","))
     return tuple(name for name in names if name)
 
 
 def coding_of(head: bytes, labels: tuple[str, ...] = ()) -> str | None:
-    """The outermost coding of a body by its first bytes; ``None``: none that is known here.
+    """Return the outermost coding of a body by its first bytes, or ``None`` if none is known.
 
-    Ask only if the bytes are not yet what is wanted: a zlib header is weak evidence, and brotli and
-    raw deflate have no header, so that their label must do.
+    Call this only if the bytes are not yet the wanted content: a zlib header is weak evidence.
+    Brotli and raw deflate have no header, so for them the label decides.
     """
     if head.startswith(_GZIP):
         return "gzip"
@@ -76,17 +77,17 @@ def coding_of(head: bytes, labels: tuple[str, ...] = ()) -> str | None:
 
 
 def undo(coding: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """The decoded body, in pieces of about 64 KiB: the caller stops when it has enough.
+    """Yield the decoded body in pieces of about 64 KiB; the caller may stop early.
 
     Args:
-        coding: what `coding_of` gave.
+        coding: a result of `coding_of`.
         blocks: the body.
 
     Raises:
-        Undecodable: while iterating; the body is broken or cut, or the package that this coding
-            needs is not installed.
+        Undecodable: while iterating, if the body is broken or truncated, or if the package for
+            this coding is not installed.
     """
-    return _unchunked(blocks) if coding == "aws-chunked" else _unpacked(coding, blocks)
+    return _unchunked(blocks) if coding == "aws-chunked" else _decompressed(coding, blocks)
 
 
 # Whole bodies
@@ -97,8 +98,8 @@ class Decoded:
     """A body without its codings.
 
     Attributes:
-        body: as much of it as could be had.
-        problem: why that is not all of it, in words; empty when it is.
+        body: as much as could be decoded.
+        problem: why ``body`` is incomplete; empty if it is complete.
     """
 
     body: bytes
@@ -106,22 +107,22 @@ class Decoded:
 
 
 def decode(body: bytes, header: str | None, limit: int) -> Decoded:
-    """A short body without its codings, and of a cut or broken one what comes before the fault.
+    """Decode a short body; of a truncated or broken one, return the part before the fault.
 
     Args:
-        body: the bytes.
-        header: the ``Content-Encoding``, which decides only where the bytes do not.
-        limit: the most bytes that any layer may unpack to.
+        body: the encoded bytes.
+        header: the ``Content-Encoding``; it decides only if the bytes do not.
+        limit: the maximum decoded size of each layer, in bytes.
     """
     labels = labels_of(header)
     problem = ""
     for _ in range(MAX_LAYERS + 1):
         coding = coding_of(body[:_HEAD], labels)
-        if coding is None or (coding in _UNMARKED and _is_text(body[:_HEAD])):
+        if coding is None or (coding in _WITHOUT_MAGIC and _is_text(body[:_HEAD])):
             return Decoded(body, problem)
-        inner, fault = _undone(coding, body, limit)
-        if not inner and coding not in _MARKED:
-            return Decoded(body, problem)  # a wrong label, or a chance likeness
+        inner, fault = _decode_layer(coding, body, limit)
+        if not inner and coding not in _WITH_MAGIC:
+            return Decoded(body, problem)  # a wrong label, or only a coincidence
         labels = labels[: labels.index(coding)] if coding in labels else labels
         body = inner
         problem = problem or fault
@@ -129,19 +130,20 @@ def decode(body: bytes, header: str | None, limit: int) -> Decoded:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether it reads as text already. No stream of an unmarked coding begins so for long."""
+    """Return whether the body is already text; compressed data never look like text for long."""
     characters = head[:16].removeprefix(b"\xef\xbb\xbf").decode("ascii", "replace")
     return head.lstrip().startswith(b"{") or all(
         character.isspace() or " " <= character <= "~" for character in characters
     )
 
 
-def _undone(coding: str, body: bytes, limit: int) -> tuple[bytes, str]:
-    """What the body unpacks to, and why that is not all."""
-    inner, problem, broken = _collected(coding, _blocks(body, _STEP), limit)
-    if broken and len(body) <= _SHORT:
-        # The library keeps what it had unpacked in a step that fails: the id of a paid job.
-        inner, _, _ = _collected(coding, _blocks(body, 1), limit)
+def _decode_layer(coding: str, body: bytes, limit: int) -> tuple[bytes, str]:
+    """Decode one layer; return the result and why it is incomplete."""
+    inner, problem, broken = _collect(coding, _blocks(body, _STEP), limit)
+    if broken and len(body) <= _SHORT_BODY:
+        # When a step fails, the library discards that step's output. Decode byte by byte instead,
+        # since the output may contain the id of a paid job.
+        inner, _, _ = _collect(coding, _blocks(body, 1), limit)
     return inner, problem
 
 
@@ -149,8 +151,8 @@ def _blocks(body: bytes, size: int) -> Iterator[bytes]:
     return (body[at : at + size] for at in range(0, len(body), size))
 
 
-def _collected(coding: str, blocks: Iterable[bytes], limit: int) -> tuple[bytes, str, bool]:
-    """What came out, why that is not all, and whether a fault in the body ended it."""
+def _collect(coding: str, blocks: Iterable[bytes], limit: int) -> tuple[bytes, str, bool]:
+    """Decode one layer; return the result, why it is incomplete, and whether the data is broken."""
     parts = bytearray()
     try:
         for piece in undo(coding, blocks):
@@ -166,21 +168,21 @@ def _collected(coding: str, blocks: Iterable[bytes], limit: int) -> tuple[bytes,
 
 
 def _unchunked(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    held = _Held(blocks)
+    reader = _ChunkReader(blocks)
     for _ in range(_MAX_PARTS):
-        left = held.chunk_size()
+        left = reader.chunk_size()
         if not left:
-            return  # what follows are checksums; the file's own structure is checked anyway
+            return  # only checksums follow, and the file format is checked anyway
         while left:
-            piece = held.take(min(left, _PIECE))
+            piece = reader.take(min(left, _PIECE))
             left -= len(piece)
             yield piece
-        held.line_end()
+        reader.line_end()
     raise Undecodable("too many chunks inside the body")
 
 
-class _Held:
-    """The bytes of the body that are not used yet."""
+class _ChunkReader:
+    """A buffer for the body's unread bytes."""
 
     def __init__(self, blocks: Iterable[bytes]) -> None:
         self._source = iter(blocks)
@@ -220,7 +222,7 @@ class _Held:
 
 
 class _Decoder(Protocol):
-    """A decompressor that gives about as much as is asked for, and keeps the rest for later."""
+    """A decompressor with bounded output per call; it buffers the remaining input."""
 
     errors: tuple[type[Exception], ...]
 
@@ -233,27 +235,27 @@ class _Decoder(Protocol):
     def rest(self) -> bytes: ...
 
 
-def _unpacked(coding: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
+def _decompressed(coding: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
     new, magic = _DECODERS[coding]
     decoder = new()
-    members, behind = 1, b""
+    members, held = 1, b""
     for block in blocks:
-        data = behind + block
-        behind = b""
+        data = held + block
+        held = b""
         while data:
             if decoder.ended:
                 if len(data) < len(magic):
-                    behind = data
+                    held = data
                     break
                 if not magic or not data.startswith(magic):
-                    return  # padding, or something else that no decoder reads
+                    return  # padding or other bytes, which every decoder ignores
                 members += 1
                 if members > _MAX_PARTS:
                     raise Undecodable(f"too many {coding} members")
                 decoder = new()
             yield from _pieces(coding, decoder, data)
             data = decoder.rest
-    if not decoder.ended or (behind and magic.startswith(behind)):
+    if not decoder.ended or (held and magic.startswith(held)):
         raise Undecodable(f"the {coding} data stop early", cut=True)
 
 
@@ -304,7 +306,8 @@ class _Zstd:
 class _Brotli:
     def __init__(self) -> None:
         brotli = _imported("br", "brotli", "brotlicffi")
-        # Releases before 1.2 know no limit, and would give gigabytes for one block: a TypeError.
+        # Releases before 1.2 have no output limit, so that one block may expand to gigabytes. They
+        # raise TypeError for the unknown argument.
         self.errors: tuple[type[Exception], ...] = (brotli.error, TypeError)
         self._brotli = brotli.Decompressor()
 
@@ -321,7 +324,7 @@ class _Brotli:
 
 
 def _imported(coding: str, *modules: str) -> Any:
-    """The first of these optional modules that is installed."""
+    """Import the first of these optional modules that is installed."""
     for module in modules:
         with contextlib.suppress(ImportError):
             return importlib.import_module(module)

@@ -1,7 +1,8 @@
-"""Say what a file is, seen from what was asked for: one judgement for each kind of output.
+"""Examine a file against the kind of output that was requested.
 
-What was asked for decides: a page is never a transcript, and a sound is no text. Bytes that nobody
-here can judge pass for an image, a video or a file, as no more than what was announced.
+The requested kind sets the rules: an HTML page is never accepted as a transcript, nor a sound as a
+text. Bytes of an unknown format are accepted as an image, a video or a file, but with completeness
+``UNJUDGED``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from .text import examine_text, text_refusal
 from .video import examine_mp4, is_mp4
 
 _NAMED = (
-    # Offset, magic, extension, kind: formats that are known by name alone.
+    # Offset, magic number, extension, kind: formats that are recognised but not examined.
     (4, b"ftypavif", ".avif", "image"),
     (4, b"ftypheic", ".heic", "image"),
     (0, b"II*\0", ".tiff", "image"),
@@ -23,12 +24,12 @@ _NAMED = (
     (0, b"PK\3\4", ".zip", "file"),
     (0, b"%PDF-", ".pdf", "file"),
 )
-_WORDS = frozenset({"empty", "zero bytes", "HTML page", "XML", "JSON", "base64 text"})
-_NO_FILE = frozenset({"empty", "zero bytes", "HTML page"})
+_NEVER_MEDIA = frozenset({"empty", "zero bytes", "HTML page", "XML", "JSON", "base64 text"})
+_NEVER_FILES = frozenset({"empty", "zero bytes", "HTML page"})
 
 
 def examine(gives: Output, read_at: ReadAt, size: int) -> Judged | str:
-    """What a file of ``size`` bytes is, or in words why it is not what was asked for."""
+    """Examine a file of ``size`` bytes; return the result, or why it is not the requested kind."""
     if gives == "audio":
         sound = audio.examine(read_at, size)
         return sound.reason if isinstance(sound, NotSound) else sound
@@ -58,7 +59,7 @@ def _examine_any(gives: Output, head: bytes, read_at: ReadAt, size: int) -> Judg
 
 
 def begins_as(gives: Output, head: bytes) -> bool:
-    """Whether the very first bytes are those of what was asked for, and nothing packs them."""
+    """Return whether a body starts, unencoded and at byte 0, with the requested kind."""
     if gives == "audio":
         return isinstance(audio.sniff(head), AudioFormat)
     if gives == "text":
@@ -67,16 +68,16 @@ def begins_as(gives: Output, head: bytes) -> bool:
 
 
 def may_hold(gives: Output, head: bytes) -> bool:
-    """Whether what was asked for begins in there: a sound may have something in front of it."""
+    """Return whether the requested kind starts in ``head``; other bytes may precede a sound."""
     if gives == "audio":
         return not isinstance(audio.begins(head), str)
     return begins_as(gives, head)
 
 
 def refusal(gives: Output, head: bytes) -> str | None:
-    """Why what begins so cannot become what was asked for; ``None``: it still may.
+    """Return why a body with these first bytes cannot be the requested kind, or ``None``.
 
-    Good for refusing a body while it still arrives; :func:`examine` has the last word.
+    Use it to reject a body while it is still arriving; :func:`examine` makes the final decision.
     """
     if gives == "audio":
         return audio.refusal(head)
@@ -85,15 +86,15 @@ def refusal(gives: Output, head: bytes) -> str | None:
     look, kind = audio.sniff(head), _kind(head)
     if gives == "file":
         is_error = look == "XML" and b"<Error>" in head
-        return str(look) if is_error or look in _NO_FILE else None
+        return str(look) if is_error or look in _NEVER_FILES else None
     if kind in (None, gives) or (gives == "video" and image_extension(head) == ".gif"):
         is_text = look == "text" and text_refusal(head) is None
-        return str(look) if is_text or look in _WORDS else None
+        return str(look) if is_text or look in _NEVER_MEDIA else None
     return f"{look.name} sound" if isinstance(look, AudioFormat) else look
 
 
 def _kind(head: bytes) -> str | None:
-    """The kind of output that has such first bytes; ``None`` where they show nothing."""
+    """Return the kind of output with these first bytes, or ``None`` if unknown."""
     if image_extension(head):
         return "image"
     if named := _named(head)[1]:
@@ -113,7 +114,7 @@ def _named(head: bytes) -> tuple[str, str] | tuple[None, None]:
 
 
 def _glb(head: bytes, size: int) -> Completeness:
-    """The header of binary glTF names the length of the file (Khronos, glTF 2.0, GLB)."""
+    """Compare the size with the length in the binary glTF header (Khronos, glTF 2.0, GLB)."""
     length = int.from_bytes(head[8:12], "little")
     if length > size:
         return Completeness.SHORT

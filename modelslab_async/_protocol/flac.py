@@ -1,8 +1,9 @@
-"""Read FLAC: a header that says how many samples there are, and frames that are counted.
+"""Examine FLAC: compare the sample count in the header with the samples of all frames.
 
-Frames do not name their length: the next is found by its mark, its checksum and its number, which
-must follow. The last frame is whole if its own checksum is right. Source: RFC 9639, sections 8
-and 9.
+A frame does not state its length. The next frame is found by its sync code, its checksum and its
+number, which must be the successor. The last frame is complete if its checksum is correct.
+
+Source: RFC 9639, sections 8 and 9.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from .sound import AudioFormat, Completeness, NotSound, ReadAt, Sound
 
 _MAX_RATE = 1_000_000
 _MAX_BLOCKS = 1000
-_MAX_MARKS = 1_000_000
+_MAX_CANDIDATES = 1_000_000
 _MAX_LAST_FRAME = 4 * 1024 * 1024
 _WINDOW = 64 * 1024
 _LONGEST_HEADER = 16
-_OLD_TAG = 128
+_ID3V1_SIZE = 128
 
 
 @frozen
 class _Frame:
-    """A frame's header: where it begins, its number, and how many samples the frame holds."""
+    """A frame header: the frame's offset, its number and its sample count."""
 
     at: int
     number: int
     samples: int
-    by_sample: bool  # the number counts samples, not frames
+    by_sample: bool  # ``number`` counts samples, not frames
 
     @property
     def following(self) -> int:
@@ -39,7 +40,7 @@ class _Frame:
 
 
 def examine_flac(read_at: ReadAt, size: int, at: int = 0) -> Sound | NotSound:
-    """Judge a file of ``size`` bytes whose FLAC mark stands at ``at``, behind a tag or not."""
+    """Examine a file of ``size`` bytes whose FLAC marker is at ``at``, possibly after a tag."""
     head = read_at(at, 42)
     if len(head) < 42:
         return NotSound("FLAC header cut short")
@@ -51,7 +52,7 @@ def examine_flac(read_at: ReadAt, size: int, at: int = 0) -> Sound | NotSound:
     counted, last = _count(read_at, start, size)
     if last is None:
         return NotSound("FLAC header without its sound")
-    completeness = _compare(total, counted, _is_whole(read_at, last, size))
+    completeness = _compare(total, counted, _is_complete(read_at, last, size))
     return Sound(
         AudioFormat.FLAC,
         seconds=counted / rate,
@@ -81,12 +82,12 @@ def _after_metadata(read_at: ReadAt, at: int) -> int:
 
 
 def _count(read_at: ReadAt, start: int, size: int) -> tuple[int, _Frame | None]:
-    """The samples of all frames from ``start`` on, and the last frame."""
+    """Return the number of samples in all frames from ``start``, and the last frame."""
     last = _frame(read_at(start, _LONGEST_HEADER), start)
     if last is None:
         return 0, None
     counted = last.samples
-    for at, header in _marks(read_at, start, size):
+    for at, header in _candidates(read_at, start, size):
         frame = _frame(header, at)
         if frame and frame.by_sample == last.by_sample and frame.number == last.following:
             counted += frame.samples
@@ -94,9 +95,9 @@ def _count(read_at: ReadAt, start: int, size: int) -> tuple[int, _Frame | None]:
     return counted, last
 
 
-def _marks(read_at: ReadAt, start: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Whatever looks like the header of a frame after the one at ``start``."""
-    # No reserved sizes, rates or channels, and the blocking of the first frame.
+def _candidates(read_at: ReadAt, start: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield everything that looks like a frame header after the one at ``start``."""
+    # Excludes reserved sizes, rates and channels; requires the first frame's blocking strategy.
     pattern = re.compile(re.escape(read_at(start, 2)) + rb"[\x10-\xfe][\x00-\xae]")
     seen = 0
     for at in range(start + 2, size, _WINDOW - _LONGEST_HEADER):
@@ -104,12 +105,12 @@ def _marks(read_at: ReadAt, start: int, size: int) -> Iterator[tuple[int, bytes]
         for match in pattern.finditer(window, 0, _WINDOW - _LONGEST_HEADER + 3):
             yield at + match.start(), window[match.start() : match.start() + _LONGEST_HEADER]
             seen += 1
-            if seen > _MAX_MARKS:
+            if seen > _MAX_CANDIDATES:
                 return
 
 
 def _frame(header: bytes, at: int) -> _Frame | None:
-    """Read the header of a frame, or ``None`` when these bytes are none."""
+    """Parse a frame header; return ``None`` if these bytes are not one."""
     if len(header) < 6 or header[0] != 0xFF or header[1] & 0xFE != 0xF8 or header[3] & 1:
         return None
     size_code, rate_code = header[2] >> 4, header[2] & 15
@@ -126,7 +127,7 @@ def _frame(header: bytes, at: int) -> _Frame | None:
 
 
 def _coded_number(header: bytes) -> tuple[int | None, int]:
-    """The number behind the first four bytes, in the coding of UTF-8, and where it ends."""
+    """Return the UTF-8-coded number after the first four bytes, and the offset of its end."""
     first = header[4]
     more = 0 if first < 0x80 else 7 - (first ^ 0xFF).bit_length()
     tail = header[5 : 5 + more]
@@ -146,18 +147,18 @@ def _samples(code: int, header: bytes, at: int) -> tuple[int, int]:
     return (144 << code if code < 6 else 1 << code), at
 
 
-def _is_whole(read_at: ReadAt, last: _Frame, size: int) -> bool:
-    """Whether the checksum of the last frame is right, before an old tag or at the end."""
+def _is_complete(read_at: ReadAt, last: _Frame, size: int) -> bool:
+    """Return whether the last frame's checksum is correct; an ID3v1 tag may follow."""
     if size - last.at > _MAX_LAST_FRAME:
         return False
     ends = [size]
-    if read_at(size - _OLD_TAG, 3) == b"TAG":
-        ends.append(size - _OLD_TAG)
+    if read_at(size - _ID3V1_SIZE, 3) == b"TAG":
+        ends.append(size - _ID3V1_SIZE)
     return any(_crc_of(read_at, last.at, end) == 0 for end in ends)
 
 
 def _crc_of(read_at: ReadAt, at: int, end: int) -> int:
-    """A checksum over bytes and the checksum behind them is zero."""
+    """Return the CRC-16 of a range; it is 0 if the range ends with its own checksum."""
     value = 0
     for start in range(at, end, _WINDOW):
         value = _crc(read_at(start, min(_WINDOW, end - start)), 16, 0x8005, value)

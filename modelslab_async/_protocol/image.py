@@ -1,4 +1,4 @@
-"""Judge an image by its own structure: its parts are there up to the one that ends it.
+"""Examine an image by its structure: it is complete if its end marker is there.
 
 Sources: PNG Specification (chunks, IEND); ITU-T T.81 (JPEG, EOI); GIF89a Specification (blocks,
 trailer); WebP Container Specification (RIFF size).
@@ -16,7 +16,7 @@ _TAIL = 64 * 1024
 
 
 def image_extension(head: bytes) -> str | None:
-    """The format that the first bytes show, if it is one that can be judged."""
+    """Return the extension of a format that can be examined, by its first bytes, or ``None``."""
     if head.startswith(_PNG):
         return ".png"
     if head.startswith(b"\xff\xd8\xff"):
@@ -27,7 +27,7 @@ def image_extension(head: bytes) -> str | None:
 
 
 def examine_image(read_at: ReadAt, size: int) -> Content | None:
-    """How far an image accounts for its file; ``None`` if it is none that can be judged."""
+    """Compare the end of an image with its file size; ``None`` if its format is unknown."""
     extension = image_extension(read_at(0, 16))
     if extension is None:
         return None
@@ -37,7 +37,7 @@ def examine_image(read_at: ReadAt, size: int) -> Content | None:
     return Content(extension, Completeness.LONG if end < size else Completeness.EXACT)
 
 
-# Where each of them ends by its own account; ``None``: its end is not there.
+# Each function returns the offset of the image's end; ``None`` if the end is missing.
 
 
 def _png_end(read_at: ReadAt, size: int) -> int | None:
@@ -51,7 +51,7 @@ def _png_end(read_at: ReadAt, size: int) -> int | None:
 
 
 def _jpeg_end(read_at: ReadAt, size: int) -> int | None:
-    """The end marker stands nowhere inside of the image's own data, only in previews before it."""
+    """Find the last end marker; it never occurs in image data, only in earlier thumbnails."""
     start = max(0, size - _TAIL)
     found = read_at(start, _TAIL).rfind(b"\xff\xd9")
     return None if found < 0 else start + found + 2
@@ -82,12 +82,12 @@ def _gif_end(read_at: ReadAt, size: int) -> int | None:
 
 
 def _table(flags: bytes) -> int:
-    """Bytes of the colour table that these flags announce."""
+    """Return the size in bytes of the colour table that these flags declare."""
     return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
 
 
 def _buffered(read_at: ReadAt) -> ReadAt:
-    """The same for small reads that go forward, a thousand of which are one."""
+    """Return a ``read_at`` that reads blocks, for many small reads in ascending order."""
     held, start = b"", 0
 
     def read(offset: int, count: int) -> bytes:

@@ -1,8 +1,9 @@
-"""Read MP3: a run of frames that each name their own length, and the tags around them.
+"""Examine MP3: a sequence of frames that each state their length, and the tags around them.
 
-Nothing here opens a file: bytes come through a ``read_at`` that the caller hands in. Any bytes give
-an answer. Sources: ISO/IEC 11172-3, section 2.4.1.3; ISO/IEC 13818-3; for MPEG 2.5 and the tag in
-front, id3.org; for the counts in the first frame, the Xing and Fraunhofer (VBRI) SDKs.
+This module does no I/O: the caller passes a ``read_at``. Invalid bytes never raise.
+
+Sources: ISO/IEC 11172-3, section 2.4.1.3; ISO/IEC 13818-3; id3.org for MPEG 2.5 and the leading
+tag; the Xing and Fraunhofer (VBRI) SDKs for the counts in the first frame.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class _Frame:
     samples: int
     rate: int
     channels: int
-    kind: int  # the header bits that stay the same from frame to frame
+    kind: int  # the header bits that are equal in all frames
 
 
 _RATES = (44100, 48000, 32000)
@@ -39,9 +40,9 @@ _SAME = 0xFFFE0C00  # sync, version, layer, sample rate
 
 @frozen
 class _Counts:
-    """What the first frame says of all: numbers of frames and bytes, ``None`` where it does not.
+    """The frame and byte counts in the first frame; ``None`` if not stated.
 
-    Encoders do not agree whether that frame, which holds no sound, is one of them.
+    That frame has no sound; encoders differ on whether they count it.
     """
 
     frames: int | None
@@ -50,28 +51,30 @@ class _Counts:
 
 @frozen
 class _Run:
-    """Frames one after the other: their number, where they end, and what comes then.
+    """A sequence of complete frames.
 
     Attributes:
-        gaps: how often something else stood between two of them.
-        stump: the bytes that the last frame lacks, which is not counted; 0 when it is whole.
-        tail: nothing but a tag follows.
+        count: the number of frames.
+        end: the offset of its end.
+        gaps: how often other bytes were between two frames.
+        missing: the bytes missing from a truncated frame that follows; 0 if none does.
+        tail: whether nothing follows, or only a tag.
     """
 
     count: int
     end: int
     gaps: int
-    stump: int
+    missing: int
     tail: bool
 
 
 def is_frame(head: bytes) -> bool:
-    """Whether the first four bytes are the header of a frame."""
+    """Return whether the first four bytes are a frame header."""
     return _frame(head[:4]) is not None
 
 
 def after_tags(read_at: ReadAt) -> int:
-    """Where the sound begins, behind the tags that may stand in front of it."""
+    """Return the offset after the leading ID3v2 tags; 0 if there are none."""
     at = 0
     for _ in range(_MAX_TAGS):
         head = read_at(at, 10)
@@ -83,18 +86,18 @@ def after_tags(read_at: ReadAt) -> int:
 
 
 def examine_mp3(read_at: ReadAt, size: int) -> Sound | NotSound:
-    """Judge a file of ``size`` bytes frame by frame."""
+    """Examine a file of ``size`` bytes frame by frame."""
     found = _first_frame(read_at, after_tags(read_at), size)
     if found is None:
         return NotSound("MP3 tag or mark without MP3 sound")
     at, first = found
     run = _walk(read_at, at, size, first)
     counts = _counts(read_at(at, 64), first)
-    frames = run.count - (counts is not None)  # the frame that holds the counts holds no sound
+    frames = run.count - (counts is not None)  # the frame with the counts has no sound
     completeness = _compare(run, counts, frames, run.end - at)
     if completeness is Completeness.UNKNOWN and _has_closing_tag(read_at, run.end, size):
         completeness = Completeness.EXACT
-    known = run.tail or run.stump
+    known = run.tail or run.missing
     return Sound(
         AudioFormat.MP3,
         seconds=frames * first.samples / first.rate if known else None,
@@ -110,10 +113,10 @@ def _compare(run: _Run, counts: _Counts | None, frames: int, length: int) -> Com
     if counts and counts.frames is not None:
         if frames == counts.frames:
             return Completeness.EXACT if run.tail else Completeness.LONG
-        # One more where the first frame was counted as well: then the bytes must tell.
+        # The count may include the first frame; then the number of bytes decides.
         if frames + 1 < counts.frames or (counts.bytes or 0) > length:
             return Completeness.SHORT
-    if run.stump:
+    if run.missing:
         return Completeness.SHORT
     if not run.tail:
         return Completeness.LONG
@@ -129,14 +132,14 @@ def _declared(completeness: Completeness, run: _Run, size: int) -> int | None:
         case Completeness.LONG:
             return run.end
         case _:
-            return size + run.stump if run.stump else None
+            return size + run.missing if run.missing else None
 
 
 def _counts(first: bytes, frame: _Frame) -> _Counts | None:
-    """Read the counts of a first frame; ``None`` when it is a frame of sound."""
+    """Parse the counts in the first frame; return ``None`` if it is a frame of sound."""
     if first[36:40] == b"VBRI":
         return _Counts(int.from_bytes(first[50:54], "big"), int.from_bytes(first[46:50], "big"))
-    # They stand where a frame of silence ends, after 9 to 32 bytes of zeros and perhaps a checksum.
+    # They follow the side information: 9 to 32 zero bytes, perhaps with a checksum before them.
     mark = _COUNTS.search(first, 4 + 9, 4 + 32 + 2 + 4)
     if mark is None or first[6 : mark.start()].strip(b"\0"):
         return None
@@ -149,7 +152,7 @@ def _counts(first: bytes, frame: _Frame) -> _Counts | None:
 
 @functools.lru_cache(maxsize=1024)
 def _frame(header: bytes) -> _Frame | None:
-    """Read a frame header of layer III, or ``None`` when these four bytes are none."""
+    """Parse a layer III frame header; return ``None`` if these four bytes are not one."""
     word = int.from_bytes(header, "big")
     version, kbps, rate = word >> 19 & 3, word >> 12 & 15, word >> 10 & 3
     if len(header) < 4 or word >> 21 != 0x7FF or version == 1 or word >> 17 & 3 != 1:
@@ -165,7 +168,7 @@ def _frame(header: bytes) -> _Frame | None:
 def _first_frame(
     read_at: ReadAt, at: int, size: int, kind: int | None = None
 ) -> tuple[int, _Frame] | None:
-    """The first frame header that another of its kind, or the end of the file, follows."""
+    """Find the first frame that is followed by a frame of its kind or by the end of the file."""
     window = read_at(at, _WINDOW)
     for match in re.finditer(rb"(?=(\xff[\xe0-\xff]..))", window, re.DOTALL):
         frame = _frame(match[1])
@@ -179,7 +182,7 @@ def _first_frame(
 
 
 def _walk(read_at: ReadAt, at: int, size: int, first: _Frame) -> _Run:
-    """Count whole frames, over a few gaps where something else stands between them."""
+    """Count complete frames; skip other bytes between them, at most `_MAX_GAPS` times."""
     forward, gaps = _buffered(read_at), 0
     for count in range(_MAX_FRAMES):
         frame = _frame(forward(at, 4))
@@ -189,7 +192,7 @@ def _walk(read_at: ReadAt, at: int, size: int, first: _Frame) -> _Run:
                 None if tail or gaps == _MAX_GAPS else _first_frame(read_at, at, size, first.kind)
             )
             if more is None:
-                return _Run(count, at, gaps, _lacking(read_at, at), tail)
+                return _Run(count, at, gaps, _missing_in_header(read_at, at), tail)
             gaps += 1
             at, frame = more
         if at + frame.length > size:
@@ -202,14 +205,14 @@ def _is_tail(read_at: ReadAt, at: int, size: int) -> bool:
     return at >= size or read_at(at, 8).startswith(_TAIL)
 
 
-def _lacking(read_at: ReadAt, at: int) -> int:
-    """The least that is missing where the header of a frame is cut itself."""
+def _missing_in_header(read_at: ReadAt, at: int) -> int:
+    """Return the number of bytes missing from a truncated frame header; 0 if there is none."""
     rest = read_at(at, 4)
     return 4 - len(rest) if len(rest) < 4 and rest.startswith(b"\xff") else 0
 
 
 def _has_closing_tag(read_at: ReadAt, at: int, size: int) -> bool:
-    """Whether tags follow that end where the file does: then no frame is missing."""
+    """Return whether trailing tags end exactly at the file's end: then no frame is missing."""
     end = at
     while (head := read_at(end, 16)).startswith(b"APETAGEX"):
         end += 32 + int.from_bytes(head[12:16], "little")
@@ -218,7 +221,7 @@ def _has_closing_tag(read_at: ReadAt, at: int, size: int) -> bool:
 
 
 def _buffered(read_at: ReadAt) -> ReadAt:
-    """The same bytes, fetched by the block: for many small reads that go forward."""
+    """Return a ``read_at`` that reads blocks, for many small reads in ascending order."""
     start, block = 0, b""
 
     def read(offset: int, count: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Judge an MP4 file by its boxes: they add up to the file, and one says how to play it.
+"""Examine an MP4 file: its boxes must fill the file, and one must be ``moov``.
 
 Sources: ISO/IEC 14496-12 (boxes, moov, mvhd, moof); Apple, "QuickTime File Format".
 """
@@ -17,12 +17,12 @@ _UNKNOWN_DURATIONS = (0, 2**32 - 1, 2**64 - 1)
 
 
 def is_mp4(head: bytes) -> bool:
-    """Whether it begins as MP4 or QuickTime does."""
+    """Return whether these are the first bytes of an MP4 or QuickTime file."""
     return head[4:8] in (b"ftyp", b"moov", b"wide", b"mdat")
 
 
 def examine_mp4(read_at: ReadAt, size: int) -> Content:
-    """How far the boxes of a file that `is_mp4` account for it."""
+    """Compare the boxes of an MP4 file with its size in bytes."""
     extension = ".mov" if read_at(4, 8) == b"ftypqt  " else ".mp4"
     names: set[bytes] = set()
     seconds, end = None, 0
@@ -38,13 +38,13 @@ def examine_mp4(read_at: ReadAt, size: int) -> Content:
         completeness = Completeness.SHORT
     elif end < size:
         completeness = Completeness.LONG
-    elif b"moof" in names:  # a file in fragments may be cut between any two of them
+    elif b"moof" in names:  # a fragmented file may be cut between two fragments
         completeness = Completeness.UNKNOWN
     return Content(extension, completeness, seconds)
 
 
 def _boxes(read_at: ReadAt, size: int) -> Iterator[tuple[bytes, int, int | None]]:
-    """Name, start of the content and end of each box; no end: all that is left is in it."""
+    """Yield the name, content offset and end of each box; end ``None``: up to the file's end."""
     at = 0
     for _ in range(_MAX_BOXES):
         head = read_at(at, 16)
@@ -60,7 +60,7 @@ def _boxes(read_at: ReadAt, size: int) -> Iterator[tuple[bytes, int, int | None]
 
 
 def _seconds(moov: bytes) -> float | None:
-    """The duration in the header of a film, which is the first box inside of ``moov``."""
+    """Return the duration from ``mvhd``, which is the first box in ``moov``."""
     if moov[4:8] != b"mvhd":
         return None
     wide = moov[8:9] == b"\1"

@@ -180,8 +180,8 @@ MUTANTS = (
         of("protocol/test_addresses", "t39_an_address_that_stands_for_a_private_one_may_not"),
         Patch(
             "_protocol/addresses.py",
-            "    if any(_forbids(one, allowed) for one in inner):\n",
-            "    if not inner and any(_forbids(one, allowed) for one in inner):\n",
+            "    if any(_forbids_embedded(one, allowed) for one in inner):\n",
+            "    if not inner and any(_forbids_embedded(one, allowed) for one in inner):\n",
         ),
     ),
     planted(
@@ -189,8 +189,8 @@ MUTANTS = (
         of("protocol/test_addresses", "t40_no_range_allows_this_machine_its_link_or_a_group"),
         Patch(
             "_protocol/addresses.py",
-            "    if _is_of_no_range(address) or any(map(_never_passes, inner)):\n",
-            "    if _is_of_no_range(address) and not allowed:\n",
+            "    if _is_unroutable(address) or any(map(_is_never_allowed, inner)):\n",
+            "    if _is_unroutable(address) and not allowed:\n",
         ),
     ),
     planted(

@@ -181,7 +181,7 @@ def test_a_reserved_value_is_no_header_of_a_frame(header: bytes) -> None:
 def test_t10_a_file_of_nothing_but_marks_is_judged_in_bounded_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("modelslab_async._protocol.flac._MAX_MARKS", 100)
+    monkeypatch.setattr("modelslab_async._protocol.flac._MAX_CANDIDATES", 100)
     frames = [frame(chr(n).encode(), b"\xc0\x08", mark=b"\xff\xf8") for n in range(200)]
     assert the_sound(stream(*frames, total=200 * 4096)).completeness is Completeness.SHORT
     monkeypatch.setattr("modelslab_async._protocol.flac._MAX_LAST_FRAME", 10)
