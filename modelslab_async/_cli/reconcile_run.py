@@ -51,7 +51,7 @@ class _Found:
     left: list[Row] = field(factory=list)
     unmatched: tuple[UnmatchedJob, ...] = ()
     unfinished: int = 0
-    trouble: ModelsLabError | None = None
+    error: ModelsLabError | None = None
 
 
 def reconciled(
@@ -84,15 +84,15 @@ def _list(directory: Path, found: _Found) -> None:
 def _told(
     directory: Path, connection: Connection, found: _Found, limits: Limits, console: Console
 ) -> int:
-    if found.trouble:
-        explain(console, found.trouble)
+    if found.error:
+        explain(console, found.error)
     if console.json:
         console.print_json(_report(found, limits))
     else:
         _tell(found, limits, console)
         _say_how_to_go_on(directory, connection, found, console)
-    if found.trouble:
-        return meaning_of(found.trouble).exit_code
+    if found.error:
+        return meaning_of(found.error).exit_code
     return SOME_FAILED if found.left else OK
 
 
@@ -125,14 +125,14 @@ async def _look(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _
     except WrongAccount as error:
         if orders.adopt:
             raise
-        found.trouble = error
+        found.error = error
         return
     for name, job_id in orders.adopt:
         row = await _row(ledger, name)
         await reconciler.confirm(row, job_id)
         await reconciler.adopt(row, job_id)
     await reconciler.run()
-    found.unmatched, found.trouble = reconciler.unmatched, reconciler.trouble
+    found.unmatched, found.error = reconciler.unmatched, reconciler.error
 
 
 async def _row(ledger: Ledger, name: str) -> Row:

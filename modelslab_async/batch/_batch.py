@@ -39,11 +39,11 @@ from ._outcomes import Failed, Outcome
 from ._reconcile import Reconciler
 from ._records import read_record
 from ._results import RESULTS_NAME, check_results_name, result_of, write_results
-from ._rows import PlannedRow, Row, StoredFile
+from ._rows import PlannedRow, Row
 from ._runner import UNFINISHED, Runner
 from ._sqlite.reader import Reader
 from ._states import RowState, settled
-from ._verify import FileFault, fault_of
+from ._verify import fault_of
 
 _log = logging.getLogger("modelslab_async.batch")
 
@@ -57,19 +57,19 @@ class BatchSettings:
 
     Attributes:
         template: how files are named, see `_naming.file_name`.
-        restrict_filenames: letters of other scripts than ASCII's are left out of names.
-        limits: what may be paid for; what it leaves open is as the ledger says.
-        max_new_jobs: what this run may pay for; ``None``: as much as the limits let it.
+        restrict_filenames: name files in ASCII.
+        limits: what may be paid for; what it leaves unset is read from the ledger.
+        max_new_jobs: the most jobs that this run may submit; ``None``: no limit.
         only: the rows that this run may submit; ``None``: all.
-        retry: states of rows that are planned anew before the run, each as a new job; but of an
-            ``output_lost`` one the file alone is looked for again.
-        retry_rows: ids of the rows that ``retry`` is about; ``None``: all.
-        retry_missing: files of done rows that are missing or changed are downloaded again.
-        same_account: the account is the one that paid, though key or origin are others.
-        enterprise: rows that are planned from now on go to enterprise twins, where there are any
-            and the rows say nothing else.
+        retry: states of rows that are submitted again as new jobs. For ``output_lost`` rows, only
+            the file is downloaded again.
+        retry_rows: ids of the rows to retry; ``None``: all in these states.
+        retry_missing: download files of done rows again if they are missing or changed.
+        same_account: the account is the one that paid, although the key or the origin differs.
+        enterprise: rows planned from now on are sent to enterprise twins, if there are any and the
+            rows do not say otherwise.
         confirmed: `Selection.fingerprint` of the rows that may be paid for; ``None``: all.
-        accept_copy: rows are paid for also when the directory was copied or restored.
+        accept_copy: pay for rows even if the directory was copied or restored.
     """
 
     template: str = DEFAULT_TEMPLATE
@@ -87,20 +87,19 @@ class BatchSettings:
 
 
 class Batch:
-    """A batch in one directory. Enter it, and iterate over its outcomes as they come.
+    """A batch in one directory. Enter it, and iterate over its outcomes.
 
     Args:
         session: of the open client.
-        requests: what to make, each a request such as `MusicGen`, a mapping of fields, or a
-            prompt; read as far as they are needed, so they may go on for ever. ``None``: go on
-            with what the directory holds.
-        directory: where the files, the ledger and the results go.
-        room: rows that may have a place in the account's queue, or wait for one.
-        settings: how it is run.
+        requests: each a request such as `MusicGen`, a mapping of fields, or a prompt; read as they
+            are needed, so they may never end. ``None``: continue with the rows in the directory.
+        directory: of the files, the ledger and the results.
+        room: the most rows that have a slot or wait for one.
+        settings: how the batch is run.
 
     Attributes:
         ledger: open inside the block.
-        budget: what the batch has paid for and may pay for; known inside the block.
+        budget: what the batch has paid for and may pay for; available inside the block.
 
     Raises:
         ConfigurationError: the template or a state to retry cannot be used.
@@ -121,7 +120,13 @@ class Batch:
         self._directory = directory
         self._room = room
         self._settings = settings
-        self._retry = frozenset(map(_retriable, settings.retry))
+        for state in settings.retry:
+            if state not in _RETRIABLE:
+                raise ConfigurationError(
+                    f"rows that are {state!s:.20} cannot be retried; retry accepts "
+                    f"{', '.join(_RETRIABLE)}"
+                )
+        self._retry = frozenset(map(RowState, settings.retry))
         self._not_chosen = 0
         self._stack = AsyncExitStack()
 
@@ -135,9 +140,24 @@ class Batch:
         async with AsyncExitStack() as stack:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
             await self.ledger.read(lambda _: self._check_directory())
-            self.budget = await self._budget()
+            kept = Limits.of_texts(await self.ledger.read(lambda reader: reader.meta()))
+            limits = (self._settings.limits or Limits()).over(kept)
+            limits.check()
+            if limits != kept:
+                await self.ledger.set_meta(limits.as_texts())
+            self.budget = await self.ledger.read(partial(_budget_so_far, limits))
+            self.budget.left = self._settings.max_new_jobs
             missing, under_way = await self.ledger.read(lambda reader: reader.missing())
-            self._runner = self._made(self.budget, Arrivals(missing, under_way, self._room))
+            self._runner = Runner(
+                self._session,
+                self.ledger,
+                template=self._settings.template,
+                ascii_only=self._ascii_only,
+                room=self._room,
+                budget=self.budget,
+                arrivals=Arrivals(missing, under_way, self._room),
+                report=self._report,
+            )
             self._send, self._receive = anyio.create_memory_object_stream[Outcome](0)
             self._task = asyncio.create_task(self._run())
             stack.push_async_callback(self._end)
@@ -168,7 +188,7 @@ class Batch:
         """The next outcome.
 
         Raises:
-            ModelsLabError: after the last outcome, when the run stopped before its end: why.
+            ModelsLabError: after the last outcome, if the run stopped early: the reason.
         """
         try:
             return await self._receive.receive()
@@ -180,7 +200,7 @@ class Batch:
             raise StopAsyncIteration from None
 
     def _check_directory(self) -> None:
-        """Blocking: see, before anything is paid for, that the files can be made and named."""
+        """Blocking: check, before anything is paid for, that files can be created and named."""
         place = self.ledger.place
         try:
             probe(place.through, "-" * longest_name(self._settings.template))
@@ -191,31 +211,9 @@ class Batch:
         except OSError as error:
             raise LedgerError(
                 f"{place.path} cannot hold the files of a batch: {error.strerror}; nothing was "
-                "sent. A new batch can have another directory; a batch that is here already has "
-                "to be moved whole, with its ledger"
+                "sent. Choose another directory for a new batch; move an existing one as a whole, "
+                "with its ledger"
             ) from error
-
-    async def _budget(self) -> Budget:
-        kept = Limits.of_texts(await self.ledger.read(lambda reader: reader.meta()))
-        limits = (self._settings.limits or Limits()).over(kept)
-        limits.check()
-        if limits != kept:
-            await self.ledger.set_meta(limits.as_texts())
-        budget = await self.ledger.read(partial(_budget_so_far, limits))
-        budget.left = self._settings.max_new_jobs
-        return budget
-
-    def _made(self, budget: Budget, arrivals: Arrivals) -> Runner:
-        return Runner(
-            self._session,
-            self.ledger,
-            template=self._settings.template,
-            ascii_only=self._ascii_only,
-            room=self._room,
-            budget=budget,
-            arrivals=arrivals,
-            report=self._report,
-        )
 
     async def _run(self) -> None:
         reconciler = Reconciler(self._session, self.ledger)
@@ -229,20 +227,32 @@ class Batch:
             await self._settle_doubt(reconciler)
             if not self.ledger.in_doubt:
                 await self._replan(reconciler)
+            # What was found of a copy's jobs leaves fewer rows to pay for than were confirmed.
             if not doubted or not (self.ledger.in_doubt or reconciler.adopted):
-                await self._check_confirmed()  # else there are fewer rows than were agreed to
+                await self._check_confirmed()
             before = len(reconciler.adopted)
             async with aclosing(self._planned(reconciler)) as planned:
                 await self._runner.run(planned)
             if not isinstance(self._runner.stopped, LedgerError):
                 await reconciler.trust()
-                await self._resolve(reconciler, before)
+                # Find the jobs whose answers this run has lost, and download their files.
+                is_complete = self._runner.stopped is None
+                await (reconciler.run_out() if is_complete else reconciler.run())
+                if found := reconciler.adopted[before:]:
+                    await self._runner.finish(await self.ledger.row(number) for number in found)
             await self._report_rest()
+        await self._write_results()
+
+    async def _write_results(self) -> None:
         try:
             await self.ledger.check()
         except LedgerMoved as error:
             self._runner.stop(error)
-            await self._name_jobs()
+            # A deleted ledger ends with this process, and no other place knows the jobs.
+            async for row in self.ledger.each(UNFINISHED):
+                _log.warning(
+                    "row %s: job %s is paid for and not on disk", row.id, row.job_id or row.handle
+                )
             if not self.ledger.place.is_stable:
                 return
         try:
@@ -251,7 +261,7 @@ class Batch:
                 lambda reader: write_results(through, map(result_of, reader.each()))
             )
         except OSError as error:
-            cure = "make room" if error.errno in (ENOSPC, EDQUOT) else "see to that"
+            cure = "free some space" if error.errno in (ENOSPC, EDQUOT) else "correct that"
             self._runner.stop(
                 LedgerError(
                     f"{RESULTS_NAME} cannot be written ({error.strerror}); nothing is lost, the "
@@ -260,7 +270,7 @@ class Batch:
             )
 
     async def _report_rest(self) -> None:
-        """Report the rows that this run was not to send, and those whose jobs it did not find."""
+        """Report the rows that ``only`` left out, and those whose outcome is unknown."""
         if self._not_chosen:
             rows = plural(self._not_chosen, "row was", "rows were")
             self._runner.stop(
@@ -270,53 +280,46 @@ class Batch:
             error = submit_unknown(row.error or "", row.track_id or "", None)
             await self._report(Failed(id=row.id, row=row.seq, error=error))
 
-    async def _name_jobs(self) -> None:
-        """A ledger that was removed ends with this process, and its jobs are known nowhere else."""
-        async for row in self.ledger.each(UNFINISHED):
-            _log.warning(
-                "row %s: job %s is paid for and not on disk", row.id, row.job_id or row.handle
-            )
-
     async def _settle_doubt(self, reconciler: Reconciler) -> None:
         copied = await reconciler.settle_doubt(accept=self._settings.accept_copy)
         if copied is not None:
             self._runner.stop(copied)
 
     async def _replan(self, reconciler: Reconciler) -> None:
-        """Plan anew what the caller wants made anew, but for rows whose jobs are found first."""
+        """Plan the rows to retry again, except those whose jobs are found first."""
         if RowState.AMBIGUOUS in self._retry:
             await reconciler.run_out()
         among = self._settings.retry_rows
         async for row in self.ledger.each(self._retry):
             if (among is not None and row.id not in among) or not self._chooses(row):
                 continue
-            if row.state is RowState.OUTPUT_LOST:  # the job is there: its file alone is missing
+            if row.state is RowState.OUTPUT_LOST:  # the job exists: only its file is missing
                 await self.ledger.write(changes.ready(row.seq, row.handle or ""))
             else:
-                await self.ledger.write(changes.replanned(row, "asked for anew"))
+                await self.ledger.write(changes.replanned(row, "retried on request"))
 
     async def _redownload(self) -> None:
-        """Read all files of done rows; those that are missing or changed are to be downloaded."""
+        """Read the files of all done rows; plan to download those that are missing or changed."""
         last = 0
         while page := await self.ledger.read(partial(Reader.files, after=last)):
-            lost = [fault for file in page if (fault := await self._lost_file(file))]
-            steps = [changes.redownload(one.row, f"{one.path} {one.reason}") for one in lost]
+            steps = []
+            for file in page:
+                look = partial(fault_of, self.ledger.place.through, file, content=True)
+                fault = await in_thread(look)
+                if fault is None:
+                    continue
+                if fault.kind.is_lost:
+                    note = f"{fault.path} {fault.reason}"
+                    steps.append(changes.redownload(fault.row, note))
+                else:  # it cannot be read, and may be intact
+                    _log.error("row %s: %s %s; left unchanged", fault.id, fault.path, fault.reason)
             if steps:
                 await self._check_account()
                 await self.ledger.write_all(steps)
             last = page[-1].row
 
-    async def _lost_file(self, file: StoredFile) -> FileFault | None:
-        """The fault of a file that is missing or changed; what cannot be read may be neither."""
-        look = partial(fault_of, self.ledger.place.through, file, content=True)
-        fault = await in_thread(look)
-        if fault is not None and not fault.kind.is_lost:
-            _log.error("row %s: %s %s; it was left as it is", fault.id, fault.path, fault.reason)
-            return None
-        return fault
-
     async def _has_open_jobs(self) -> bool:
-        """Whether this run asks the API about jobs of earlier ones, or of an original."""
+        """Whether this run polls or looks for jobs that another run has submitted."""
         if self.ledger.in_doubt or self.ledger.is_suspect:
             return True
         counts = await self.ledger.counts()
@@ -327,46 +330,41 @@ class Batch:
         await check_account(self.ledger, self._session, same=self._settings.same_account)
 
     async def _check_confirmed(self) -> None:
-        """See, with the directory locked, that no other rows would be paid for than was agreed."""
+        """Check, with the directory locked, that exactly the confirmed rows would be paid for."""
         confirmed = self._settings.confirmed
         if confirmed is None:
             return
-        if await self.ledger.read(_planned_now) != confirmed:
+        planned = await self.ledger.read(lambda reader: Selection.of(reader.planned()))
+        if planned.fingerprint != confirmed:
             raise LedgerError(
-                "the rows that would be paid for are not those that were agreed to: another "
-                "process has changed what is planned in the directory; nothing was sent, so look "
-                "at the plan and run again"
+                "the rows to pay for have changed since they were confirmed: another process has "
+                "changed the plan in the directory; nothing was sent: look at the plan, then run "
+                "again"
             )
 
-    async def _resolve(self, reconciler: Reconciler, before: int) -> None:
-        """Find the jobs of this run's lost answers, and bring what they made."""
-        await (reconciler.run_out() if self._runner.stopped is None else reconciler.run())
-        found = reconciler.adopted[before:]
-        if found:
-            await self._runner.finish(self._rows(found))
-
-    async def _rows(self, numbers: list[int]) -> AsyncIterator[Row]:
-        for number in numbers:
-            yield await self.ledger.row(number)
-
     async def _planned(self, reconciler: Reconciler) -> AsyncGenerator[Row, None]:
-        """Rows to submit, in order: what the ledger holds, and what the requests add to it."""
-        last = 0
+        """Rows to submit, in order: those in the ledger, and those that the requests add."""
+        last, is_checked = 0, False
         async with aclosing(self._additions()) as additions:
             async for _ in additions:
                 if self.ledger.is_suspect and self._runner.stopped is None:
                     await reconciler.run()  # for rows that the old state did not have
                     await self._settle_doubt(reconciler)
-                async for row in self._page_after(last):
-                    if not last:
-                        await self._check_account()
-                    last = row.seq
-                    yield row
+                while page := await self.ledger.page((RowState.PLANNED,), after=last, limit=CHUNK):
+                    last = page[-1].seq
+                    for row in page:
+                        if not self._chooses(row):
+                            self._not_chosen += 1
+                            continue
+                        if not is_checked:
+                            await self._check_account()
+                            is_checked = True
+                        yield row
 
     async def _additions(self) -> AsyncGenerator[None, None]:
-        """Plan what the requests ask for, and yield when there may be something to submit.
+        """Plan the requests, and yield whenever there may be rows to submit.
 
-        Requests that are all at hand are planned all together, or not at all.
+        A finite sequence is planned completely or not at all.
         """
         if isinstance(self._requests, Sequence):
             rows = plan_of(self._requests, enterprise=self._settings.enterprise)
@@ -374,20 +372,11 @@ class Batch:
         elif self._requests is not None:
             async with aclosing(chunks(self._requests)) as found:
                 async for chunk in found:
-                    # What is replaced might be on its way already.
+                    # A row to be replaced may be in flight already.
                     rows = (to_plan(row, enterprise=self._settings.enterprise) for row in chunk)
                     await self._plan(rows, replaces=False)
                     yield
         yield
-
-    async def _page_after(self, last: int) -> AsyncIterator[Row]:
-        while page := await self.ledger.page((RowState.PLANNED,), after=last, limit=CHUNK):
-            for row in page:
-                last = row.seq
-                if self._chooses(row):
-                    yield row
-                else:
-                    self._not_chosen += 1
 
     def _chooses(self, row: Row) -> bool:
         only = self._settings.only
@@ -398,8 +387,8 @@ class Batch:
         if planned.changed:
             named = ", ".join(planned.changed[:_MAX_NAMED])
             raise LedgerError(
-                f"{len(planned.changed)} rows are not what they were when they were planned: "
-                f"{named}; nothing was sent: give them new ids"
+                f"{plural(len(planned.changed), 'row')} not as planned before: {named}; nothing "
+                "was sent: give changed rows new ids"
             )
 
     async def _report(self, outcome: Outcome) -> None:
@@ -412,21 +401,13 @@ class Batch:
         await wait_shielded(self._task)
         self._send.close()  # by us if the task was cancelled before its first step
         if not self._task.cancelled():
-            self._task.exception()  # whoever took the outcomes has had it raised
-
-
-def _retriable(state: str) -> RowState:
-    if state not in _RETRIABLE:
-        raise ConfigurationError(
-            f"rows that are {state!s:.20} are not tried again; retry takes {', '.join(_RETRIABLE)}"
-        )
-    return RowState(state)
+            self._task.exception()  # mark it as retrieved; `__anext__` has raised it
 
 
 def _budget_so_far(limits: Limits, reader: Reader) -> Budget:
-    """What all runs have paid: each job at its price then, or if none was known, at that of now."""
+    """What all runs have paid: each job at its price then, or at the current one if unknown."""
     budget = Budget(limits)
-    if limits == Limits():  # nobody asks for it
+    if limits == Limits():  # there is nothing to check it against
         return budget
     for cost, request, jobs in reader.paid():
         if cost is None:
@@ -435,10 +416,3 @@ def _budget_so_far(limits: Limits, reader: Reader) -> Budget:
             price = Decimal(cost)
         budget.charge(price or Decimal(0), jobs)
     return budget
-
-
-def _planned_now(reader: Reader) -> str:
-    selection = Selection()
-    for row_id, payload_hash in reader.planned():
-        selection.add(row_id, payload_hash)
-    return selection.fingerprint

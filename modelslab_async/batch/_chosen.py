@@ -78,15 +78,13 @@ def _range(text: str, last: int, ids: list[str]) -> range:
     """The numbers that a text stands for. A range may go beyond the last row."""
     read = _NUMBERS.fullmatch(text)
     if read is None:
-        raise _unknown(text, get_close_matches(text, ids, n=1))
+        near = get_close_matches(text, ids, n=1)
+        meant = f"did you mean {safe_text(near[0], 60)}?" if near else "use its number or its id"
+        name = safe_text(text, 60)
+        raise RequestError(f"the batch has no row {name!r}; {meant}", field="only")
     first, end = int(read[1]), int(read[2] or read[1])
     if not 1 <= first <= end:
-        raise RequestError(f"{text} is no range of rows: they are numbered from 1", field="only")
+        raise RequestError(f"{text} is not a range of rows: they are numbered from 1", field="only")
     if first > last:
         raise RequestError(f"there is no row {first}: the last one is row {last}", field="only")
     return range(first, end + 1)
-
-
-def _unknown(text: str, near: list[str]) -> RequestError:
-    meant = f"did you mean {safe_text(near[0], 60)}?" if near else "use its number or its id"
-    return RequestError(f"the batch has no row {safe_text(text, 60)!r}; {meant}", field="only")

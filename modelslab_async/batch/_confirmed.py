@@ -1,13 +1,14 @@
-"""Tell one set of planned rows from another: what was agreed to is what is paid for.
+"""Identify a set of planned rows, so that exactly the confirmed rows are paid for.
 
-Whatever lies between the question and the first submit (a manifest that grows, another process in
-the directory) changes what this gives. The order of rows does not.
+Whatever happens between the confirmation and the first submit (a manifest that grows, another
+process in the directory) changes the fingerprint. The order of rows does not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, Self
 
 from ._rows import storable
 
@@ -15,20 +16,28 @@ _MODULUS: Final = 2**256
 
 
 class Selection:
-    """Rows that would be paid for, as many as there are, in constant memory."""
+    """A set of rows to pay for, in constant memory."""
 
     def __init__(self) -> None:
         self._count = 0
         self._sum = 0
 
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, str]]) -> Self:
+        """The rows with these ids and payload hashes."""
+        selection = cls()
+        for row in rows:
+            selection.add(*row)
+        return selection
+
     def add(self, row_id: str, payload_hash: str) -> None:
-        """One more row, by its id and what it sends."""
-        # As the ledger gives them back; a JSON-like frame, so that no id can pass for two.
+        """Add a row."""
+        # As the ledger returns them; `repr` separates the two unambiguously.
         text = repr((storable(row_id), storable(payload_hash)))
         self._count += 1
         self._sum += int.from_bytes(hashlib.sha256(text.encode()).digest())
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same rows, whatever their order."""
+        """Equal for equal sets of rows."""
         return f"{self._count}-{self._sum % _MODULUS:064x}"

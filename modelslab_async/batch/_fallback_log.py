@@ -1,7 +1,7 @@
-"""Keep the answers to paid submits when the ledger cannot: one JSON line each, synced.
+"""Keep the answers to paid submits when the ledger cannot be written: one synced JSON line each.
 
-Plain blocking code. The file's blocks are taken when the ledger is opened, so that a disk that
-has run full since still has room for some hundred lines.
+Blocking. The file's blocks are allocated when the ledger is opened, so that some hundred lines fit
+even if the disk has become full since.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ class Rescue:
         self._at = directory.at(_NAME)
         self._batch = batch
         self._fd = open_private(self._at, self.path)
-        directory.sync()  # what is synced in a file is lost if its name is not
+        directory.sync()  # a synced file is lost if its name is not synced
         self._end = 0
-        # Of the rest there is nothing but line ends, and zeros that a power loss can leave.
-        written = self._content().strip(b"\0\n")
+        # The rest of the file is line ends, or zeros after a power loss.
+        written = os.pread(self._fd, os.fstat(self._fd).st_size, 0).strip(b"\0\n")
         self._lines = [line for line in written.split(b"\n") if line.strip()]
 
     def kept(self) -> Iterator[Change]:
-        """What an earlier process could not write to its ledger.
+        """The changes that an earlier process could not write to its ledger.
 
         Raises:
-            LedgerError: a line cannot be read, or belongs to another batch. Nothing is dropped.
+            LedgerError: a line cannot be read, or belongs to another batch. Nothing is removed.
         """
         for number, line in enumerate(self._lines, 1):
             try:
                 data = json.loads(line)
                 change, batch = from_fields(data), data["batch"]
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise self._strange(number, "cannot be read") from error
+                raise self._unusable(number, "cannot be read") from error
             if batch != self._batch:
-                raise self._strange(number, "belongs to another batch")
+                raise self._unusable(number, "belongs to another batch")
             yield change
 
     def clear(self) -> None:
-        """Forget what was taken in, and take the room for what may come.
+        """Remove the lines that the ledger has now, and allocate space for new ones.
 
         Raises:
-            OSError: the disk has no room.
+            OSError: the disk is full.
         """
-        os.ftruncate(self._fd, 0)  # in one step: half a line must not be left by a crash
+        os.ftruncate(self._fd, 0)  # in one step: a crash must not leave half a line
         self._lines, self._end = [], 0
         self._write(b"\n" * ROOM, 0)
         os.fsync(self._fd)
@@ -66,37 +66,33 @@ class Rescue:
         """Write one line, and return when it is on disk.
 
         Raises:
-            OSError: there is no room, or the disk fails.
+            OSError: the disk is full, or fails.
         """
         line = json.dumps({"batch": self._batch, **to_fields(change)}).encode() + b"\n"
         try:
             self._write(line, self._end)
         except OSError:
-            os.ftruncate(self._fd, self._end)  # half a line would hide that the others are whole
+            os.ftruncate(self._fd, self._end)  # half a line would make the file unreadable
             raise
         os.fsync(self._fd)
         self._end += len(line)
         self._lines.append(line)
 
     def close(self) -> None:
-        """Close the file, and remove it when it keeps nothing."""
+        """Close the file, and remove it if it is empty."""
         try:
             if not self._lines:
                 self._at.unlink(missing_ok=True)
         finally:
             os.close(self._fd)
 
-    def _content(self) -> bytes:
-        size = os.fstat(self._fd).st_size
-        return os.pread(self._fd, size, 0)
-
     def _write(self, data: bytes, offset: int) -> None:
         while data:
             written = os.pwrite(self._fd, data, offset)
             data, offset = data[written:], offset + written
 
-    def _strange(self, number: int, what: str) -> LedgerError:
+    def _unusable(self, number: int, what: str) -> LedgerError:
         return LedgerError(
-            f"line {number} of {self.path} {what}; it may name a job that is paid for: note it, "
-            "take it out, and run again"
+            f"line {number} of {self.path} {what}; it may name a job that is paid for: copy it "
+            "elsewhere, remove it, and run again"
         )

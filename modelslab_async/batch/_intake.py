@@ -112,7 +112,7 @@ def plan_of(requests: Sequence[RequestLike], *, enterprise: bool = False) -> Ite
     for row in from_sequence(requests):
         report.add(row)
         if isinstance(row, NewRow):
-            yield to_plan(row)
+            yield to_plan(row, enterprise=enterprise)
     if report.bad_rows:
         raise RequestError(f"{report}\nnothing was sent")
 

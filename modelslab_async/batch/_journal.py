@@ -1,6 +1,6 @@
-"""Write down one row's submit: the intent before it leaves, the answer before it is told.
+"""Record one row's submit in the ledger: the intent before it is sent, the answer on arrival.
 
-What an answer means to the row is decided here, once. Only the ledger is written to.
+This is the only place that decides what an answer means for the row.
 """
 
 from __future__ import annotations
@@ -25,28 +25,27 @@ from ._states import RowState
 
 
 class BatchOver(ModelsLabError):
-    """The batch submits nothing more: this row stays planned."""
+    """The batch submits no more rows; this one stays planned."""
 
 
 class OnHold(ModelsLabError):
-    """No file arrives: this row is not paid for yet, and stays planned."""
+    """No files arrive, so this row is not paid for yet; it stays planned."""
 
 
 class SetAside(ModelsLabError):
-    """This row is refused while others are accepted: it lets them go first, and stays planned."""
+    """This row is refused while others are accepted, so they go first; it stays planned."""
 
 
 @define
 class Journal:
-    """Of one row, for as long as it tries to be submitted.
+    """The journal of one row while it is being submitted.
 
     Attributes:
-        row: as it is after what was written last.
+        row: as of the last write.
 
     Raises:
-        ModelsLabError: from `intent`, what its owner has against an attempt: nothing was written,
-            nothing leaves.
-        LedgerError: it cannot be written.
+        ModelsLabError: from `intent`, why this attempt is not made: nothing is written or sent.
+        LedgerError: the ledger cannot be written.
     """
 
     _ledger: Ledger
@@ -55,7 +54,7 @@ class Journal:
     _refuses: Callable[[int], ModelsLabError | None]
 
     async def intent(self, submission: Submission, attempt: int) -> None:
-        reason = self._refuses(attempt)  # since this row began to wait for its slot
+        reason = self._refuses(attempt)  # it may have become true while the row waited for a slot
         if reason is not None:
             raise reason
         number = self.row.attempt + 1
@@ -64,18 +63,18 @@ class Journal:
         self.row = await self._ledger.write(change)
 
     async def answer(self, answer: SubmitResult) -> SubmitResult:
-        if isinstance(answer, Job) and self.row.state is RowState.AMBIGUOUS:  # found since
+        if isinstance(answer, Job) and self.row.state is RowState.AMBIGUOUS:  # reconciled since
             change = changes.accepted(self.row.seq, answer.id, answer.to_json())
         else:
-            change = _written(self.row.seq, answer)
+            change = _change_of(self.row.seq, answer)
         self.row = await self._ledger.write(change)
         if change.paid and self.row.state is RowState.AMBIGUOUS:
             return Unknown("the API gave it the job of another row", str(change.values["job_id"]))
         return answer
 
 
-def _written(row: int, answer: SubmitResult) -> changes.Change:
-    """A refusal that is about the account or the address, and not the row, leaves it planned."""
+def _change_of(row: int, answer: SubmitResult) -> changes.Change:
+    """A refusal that concerns the account or the URL, not the row, leaves the row planned."""
     match answer:
         case Job(status=JobStatus.SUCCESS):
             return changes.finished_at_once(row, answer.id or None, answer.to_json())

@@ -1,7 +1,7 @@
-"""The durable memory of a batch, for async code: what is awaited is on disk when it returns.
+"""The ledger of a batch, for async code: a write is on disk when its call returns.
 
-The work is done by one thread (`writer`), which owns the one connection. A cancelled caller leaves
-only when its write has been committed or has failed: a commit is never torn in half.
+One thread (`writer`) owns the only connection. A cancelled caller returns only after its write has
+been committed or has failed.
 """
 
 from __future__ import annotations
@@ -32,17 +32,19 @@ _log = logging.getLogger("modelslab_async.batch")
 
 
 class Ledger:
-    """The ledger of one output directory. Opened by `async with`, by one process at a time.
+    """The ledger of one output directory. Open it with ``async with``, in one process at a time.
+
+    These are available while it is open.
 
     Attributes:
-        recovered: how many rows a dead process left between intent and answer; they are
-            AMBIGUOUS now. Known when the ledger is open.
-        name: the batch's uuid. Known when the ledger is open.
+        recovered: the number of rows that a dead process left between intent and answer, which
+            are AMBIGUOUS now.
+        name: the batch's uuid.
         place: the open directory.
-        in_doubt: the directory was copied or restored, or its ledger has lost writes: no intent
-            is taken until `accept`. Known when the ledger is open.
-        is_suspect: its files were changed between two runs: jobs of planned rows are to be looked
-            for before one is sent. Known when the ledger is open.
+        in_doubt: the directory was copied or restored, or its ledger has lost writes: nothing is
+            submitted until `accept`.
+        is_suspect: its files were changed between two runs: jobs of planned rows have to be looked
+            for before any is submitted.
     """
 
     def __init__(self, directory: Path, *, clock: Callable[[], float] = time.time) -> None:
@@ -57,7 +59,7 @@ class Ledger:
         self._pid = 0
 
     async def __aenter__(self) -> Self:
-        """Open the ledger; make it if there is none.
+        """Open the ledger; create it if there is none.
 
         Raises:
             LedgerError: see `Store.open`.
@@ -80,7 +82,7 @@ class Ledger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Write what was asked for, then close the ledger and let others work here."""
+        """Complete pending writes, close the ledger, and unlock the directory."""
         writer, self._writer = self._writer, None
         if writer is None:
             return
@@ -89,25 +91,25 @@ class Ledger:
         trouble = closing.exception()
         if trouble is not None and error is None:
             raise trouble
-        if trouble is not None:  # what is under way already matters more
+        if trouble is not None:  # the error of the block matters more
             _log.error("the ledger could not be closed in order: %s", trouble)
         if cancelled is not None:
             raise cancelled
 
     async def write(self, change: Change) -> Row:
-        """Let a row take a step; return the row as it is then, when that is on disk.
+        """Apply a change to its row, and return the new row once it is on disk.
 
-        It is AMBIGUOUS when the API gave the row a job id that another row has.
+        The row becomes AMBIGUOUS if the API returned a job id that another row has.
 
         Raises:
-            LedgerError: the row cannot take this step, or the ledger can no longer be written
-                to. An answer to a paid submit is then in the side file, and its job in ``.job``
-                and ``.job_id`` of the error.
+            LedgerError: the row cannot make this transition, or the ledger can no longer be
+                written to. An answer to a paid submit is then in the side file, and its job in
+                ``.job`` and ``.job_id`` of the error.
         """
         return await self._ask(lambda store: store.apply(change), writes=True, change=change)
 
     async def write_all(self, steps: Sequence[Change]) -> None:
-        """Let rows take steps in this order, all of them or none.
+        """Apply changes in this order, all of them or none.
 
         Raises:
             LedgerError: as `write`.
@@ -122,13 +124,13 @@ class Ledger:
     async def plan(
         self, rows: Iterable[PlannedRow], *, replaces: bool = False, whole: bool = False
     ) -> Planned:
-        """Add new rows in their order, all or none; ``rows`` is read in the ledger's thread.
+        """Add rows in this order, all or none; ``rows`` is consumed in the ledger's thread.
 
-        Nothing is written when rows were changed since they were sent: they are named. See
-        `Store.plan` for the rest.
+        If rows have changed since they were submitted, nothing is written, and they are named. See
+        `Store.plan`.
 
         Raises:
-            LedgerError: two rows have the same id, a request cannot be kept, or the ledger can
+            LedgerError: two rows have the same id, a request cannot be stored, or the ledger can
                 no longer be written to.
         """
         return await self._ask(
@@ -136,7 +138,7 @@ class Ledger:
         )
 
     async def abandon(self, key: int | str) -> Row:
-        """Give up finding out what became of an AMBIGUOUS or DETACHED row; it gets no file.
+        """Give up looking for the job of an AMBIGUOUS or DETACHED row; it gets no file.
 
         Raises:
             LedgerError: there is no such row, or it is in another state.
@@ -144,12 +146,12 @@ class Ledger:
         return await self._decide(key, lambda row: changes.abandoned(row.seq, "given up by hand"))
 
     async def resubmit(self, key: int | str) -> Row:
-        """Plan a row anew: the next run submits it, and pays for it AGAIN if its job exists.
+        """Plan a row again: the next run submits it, and pays for it AGAIN if its job exists.
 
         Raises:
             LedgerError: there is no such row, or its state does not allow it.
         """
-        return await self._decide(key, lambda row: changes.replanned(row, "planned anew by hand"))
+        return await self._decide(key, lambda row: changes.replanned(row, "planned again by hand"))
 
     async def skip(self, keys: Iterable[int | str]) -> list[Row]:
         """Never send these rows, whatever a manifest holds, until `unskip`; all of them or none.
@@ -184,26 +186,26 @@ class Ledger:
         return await self.write(decision(await self.row(key)))
 
     async def set_meta(self, values: Mapping[str, str]) -> None:
-        """Keep what holds for the whole batch; `Reader.meta` tells it."""
+        """Store values of the whole batch; `Reader.meta` returns them."""
         await self._ask(lambda store: store.set_meta(values), writes=True)
 
     async def expect(self, seq: int, **file: Storable) -> None:
-        """Write down what the file of a READY row is, before it gets its name.
+        """Store the values of a READY row's file before it is published.
 
         Args:
             seq: of the row.
             file: the `FILE_COLUMNS`.
 
         Raises:
-            LedgerError: the ledger can no longer be written to, or not found under its path where
-                that is all there is to go by.
+            LedgerError: the ledger can no longer be written to, or the directory is not stable and
+                has moved.
         """
         await self._ask(lambda store: store.expect(seq, file), writes=True)
 
     async def take_over(self, row: Row, track_id: str, found: Change) -> None:
-        """Write down that another copy of this ledger has sent a planned row, and what was found.
+        """Record that another copy of this ledger has submitted a planned row, and its job.
 
-        So this one is old, or the copy: it is in doubt from now on.
+        So this one is out of date or a copy: it is in doubt from now on.
 
         Raises:
             LedgerError: as `write`.
@@ -220,7 +222,7 @@ class Ledger:
         self.in_doubt = True
 
     async def accept(self) -> None:
-        """From now on this copy of the ledger is the one that is worked on.
+        """Make this copy of the ledger the one to work on.
 
         Raises:
             LedgerError: it can no longer be written to.
@@ -229,7 +231,7 @@ class Ledger:
         self.in_doubt = self.is_suspect = False
 
     async def check(self) -> None:
-        """See that the path still leads to this directory and its ledger.
+        """Check that the path still leads to this directory and its ledger.
 
         Raises:
             LedgerMoved: it does not.
@@ -237,7 +239,7 @@ class Ledger:
         await self._ask(lambda store: store.check_directory(), writes=False)
 
     async def read(self, question: Callable[[Reader], T]) -> T:
-        """Ask something in the ledger's thread; it sees all that was written before."""
+        """Call a function in the ledger's thread; it sees all earlier writes."""
         return await self._ask(question, writes=False)
 
     async def row(self, key: int | str) -> Row:
@@ -271,7 +273,13 @@ class Ledger:
     async def _ask(
         self, work: Callable[[Any], T], *, writes: bool, change: Change | None = None
     ) -> T:
-        writer, loop = self._at_hand()
+        writer, loop = self._writer, self._loop
+        if writer is None or loop is None:
+            raise LedgerError("the ledger is not open; use it inside its `async with` block")
+        if os.getpid() != self._pid:
+            raise LedgerError("the ledger was opened before a fork; open it in the new process")
+        if asyncio.get_running_loop() is not loop:
+            raise LedgerError("the ledger belongs to another event loop")
         future: asyncio.Future[Answer] = loop.create_future()
         writer.put(Request(future, work, writes=writes, change=change))
         cancelled = await wait_shielded(future)
@@ -282,12 +290,3 @@ class Ledger:
             raise answer.error
         value: T = answer.value
         return value
-
-    def _at_hand(self) -> tuple[Writer, asyncio.AbstractEventLoop]:
-        if self._writer is None or self._loop is None:
-            raise LedgerError("the ledger is not open; use it inside its `async with` block")
-        if os.getpid() != self._pid:
-            raise LedgerError("the ledger was opened before a fork; open it in the new process")
-        if asyncio.get_running_loop() is not self._loop:
-            raise LedgerError("the ledger belongs to another event loop")
-        return self._writer, self._loop

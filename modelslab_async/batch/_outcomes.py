@@ -1,4 +1,4 @@
-"""Say what came of one row, for whoever iterates over a batch."""
+"""The outcome of one row, as iterating over a batch yields it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from ..errors import ModelsLabError
 
 @frozen(kw_only=True)
 class Succeeded:
-    """One row that is done: its files are on disk, whole.
+    """One row that is done: its files are on disk, complete.
 
     Attributes:
         id: the row's own key.
         row: its number, from 1.
         job_id: the server's id of its job.
-        saved: its files; this API gives one.
-        generation: what the job made; its times are those of this run.
+        saved: its files; this API makes one.
+        generation: the result of the job; its times are those of this run.
     """
 
     id: str
@@ -30,7 +30,7 @@ class Succeeded:
 
 @frozen(kw_only=True)
 class Failed:
-    """One row that has no file, and why. What is paid for is kept in the ledger all the same."""
+    """One row that has no file, and why. If its job is paid for, the ledger keeps it."""
 
     id: str
     row: int

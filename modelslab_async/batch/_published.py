@@ -1,4 +1,4 @@
-"""What stands under the name of a row's file, before it is paid for and after. Blocking code."""
+"""Look for existing files under the name of a row's file, before and after payment. Blocking."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from ._states import RowState
 
 
 def standing(directory: Path, stems: Iterable[str], row: Row) -> Path | None:
-    """What has a name already that the file of a row may get."""
+    """An existing file with a name that the file of the row may get, with any extension."""
     gives = request_of(row).gives
     paths = (directory / f"{stem}{ending}" for stem in stems for ending in ENDINGS[gives])
     return next(filter(os.path.lexists, paths), None)
 
 
 def free_stem(directory: Path, old: str, stem: str, row: Row) -> str:
-    """The name for a file that is downloaded again: one that nothing has, without its ending.
+    """An unused name, without extension, for a file that is downloaded again.
 
-    No field of a template can hold the ``~``, so no other row of the batch gets such a name.
+    No field of a template can contain ``~``, so no other row of the batch gets such a name.
 
     Args:
-        directory: where the file goes.
-        old: its name in the ledger, without its ending.
+        directory: of the file.
+        old: its name in the ledger, without extension.
         stem: its name by the template.
-        row: whose file it is.
+        row: the row of the file.
     """
     beside = (f"{stem}~{number}" for number in itertools.count(2))
     olds = [old] if old.isascii() or UTF8_NAMES else []
@@ -45,16 +45,16 @@ def free_stem(directory: Path, old: str, stem: str, row: Row) -> str:
 
 
 def no_name(row: Row, taken: Path) -> DownloadError:
-    """A row is not sent, for its file could not get its name."""
+    """The error of a row that was not submitted because the name of its file is taken."""
     return DownloadError(
-        f"{taken} exists, and is not this batch's: row {row.id} was not sent, as its file would "
-        "have no name. If that file is of a run of this batch whose ledger is lost, the row is "
-        "paid for already; else move that file, then run again"
+        f"{taken} exists and does not belong to this batch, so row {row.id} was not sent. If the "
+        "file is from a run of this batch whose ledger is lost, the row is paid for already; "
+        "otherwise move the file, then run again"
     )
 
 
 def about(saved: SavedFile) -> dict[str, Any]:
-    """What the ledger keeps of a file; see `FILE_COLUMNS`."""
+    """The values of a file for the ledger; see `FILE_COLUMNS`."""
     return {
         "path": saved.path.name,
         "sha256": saved.sha256,
@@ -66,18 +66,18 @@ def about(saved: SavedFile) -> dict[str, Any]:
 
 
 def published_before(row: Row, directory: Path, place: Directory) -> SavedFile | None:
-    """The file of a row that was published, and whose row could not be called done any more.
+    """The file of a row that was published just before its run was killed.
 
-    What the file is was written down before it got its name, so nothing has to be downloaded: its
-    links may lead nowhere by now.
+    Its hash was recorded before it was published, so it need not be downloaded again: its links may
+    have expired.
 
     Args:
         row: any.
-        directory: where files go, as the user knows it.
+        directory: the output directory, as the user named it.
         place: the same, open.
 
     Raises:
-        DownloadError: the disk fails.
+        DownloadError: the file cannot be read.
     """
     expected = row.path and row.sha256 and row.integrity
     if row.state is not RowState.READY or not expected:

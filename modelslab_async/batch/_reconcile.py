@@ -1,9 +1,9 @@
-"""Find out what became of submits whose answers were lost, without paying for anything.
+"""Find the jobs of submits whose replies were lost, without paying for anything.
 
-A webhook that was posted to the URL of an ambiguous row names its job, and a fetch confirms that.
-For the rest, the account's own list of finished assets names every job; a job that no row of the
-ledger knows, and that echoes the `track_id` of an ambiguous row, is that row's job. Nothing less is
-proof: an account may have other users, and equal prompts are not the same job.
+A webhook posted to the URL of an ambiguous row names its job, and a fetch confirms it. Otherwise,
+the account's list of finished assets names every job: a job that no row has, and that echoes the
+`track_id` of an ambiguous row, is that row's job. Nothing less is proof: an account may have other
+users, and equal prompts are not the same job.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from .._protocol.replies import (
     Finished,
     Pending,
     Refused,
-    Reply,
     Ticket,
     read_reply,
 )
@@ -48,10 +47,10 @@ from ._states import RowState
 _PATH = "/api/assets_generated"
 _PER_PAGE = 100
 _MAX_PAGES = 100
-_MAX_STRANGERS = 200
+_MAX_UNMATCHED = 200
 _SUSPECT = (
-    "the files of the ledger in %s were changed between two runs, as by a backup that is put back: "
-    "jobs that it may have forgotten are looked for before anything is paid for"
+    "the files of the ledger in %s were changed between two runs, perhaps by restoring a backup: "
+    "looking for jobs that it may have lost before paying for any"
 )
 
 _log = logging.getLogger("modelslab_async.batch")
@@ -59,13 +58,13 @@ _log = logging.getLogger("modelslab_async.batch")
 
 @frozen
 class UnmatchedJob:
-    """A job of the account that no row knows, and that does not say whose it is.
+    """A job of the account that no row has.
 
     Attributes:
         id: its id.
-        track_id: as it was sent, if the API says so.
-        prompt: the same.
-        family: of the path that it was asked about under.
+        track_id: as it was submitted; ``None`` if the API does not say.
+        prompt: as it was submitted; ``None`` if the API does not say.
+        family: the path below which it was fetched.
     """
 
     id: str
@@ -78,9 +77,9 @@ class Reconciler:
     """Looks for the jobs of ambiguous rows.
 
     Attributes:
-        unmatched: jobs that might be theirs, found by the last `run`: for a person to judge.
+        unmatched: jobs that may be theirs, found by the last `run`; a person has to decide.
         adopted: numbers of the rows whose jobs were found, in that order.
-        trouble: why the account's list could not be had in the last `run`, if so.
+        error: why the last `run` could not read the account's list; ``None`` if it could.
     """
 
     def __init__(self, session: Session, ledger: Ledger) -> None:
@@ -90,23 +89,23 @@ class Reconciler:
         self._has_looked = False
         self.unmatched: tuple[UnmatchedJob, ...] = ()
         self.adopted: list[int] = []
-        self.trouble: ModelsLabError | None = None
+        self.error: ModelsLabError | None = None
 
     async def check_account(self, *, same: bool = False) -> None:
-        """See that the list that will be asked for is that of the account that paid.
+        """Check that the session's account is the one that paid.
 
         Raises:
-            WrongAccount: it is another's, and ``same`` does not say otherwise.
+            WrongAccount: it is not, unless ``same`` says that it is.
         """
         await check_account(self._ledger, self._session, same=same)
 
     async def run(self) -> int:
-        """Resolve what can be proved, and say how many rows that was.
+        """Resolve the rows for which there is proof, and return their number.
 
-        In a directory that is copied or restored, or may be, the jobs of planned rows are looked
-        for as well: another copy may have sent them, with the `track_id` that this one would send.
+        If the directory may be copied or restored, this also looks for jobs of planned rows:
+        another copy may have submitted them, with the `track_id` that this one would send.
         """
-        self.trouble = None
+        self.error = None
         lost = {row.track_id or "": row async for row in self._ledger.each((RowState.AMBIGUOUS,))}
         if self._ledger.in_doubt or self._ledger.is_suspect:
             async for row in self._ledger.each((RowState.PLANNED,)):
@@ -115,35 +114,36 @@ class Reconciler:
                 lost[track_id] = row
         if lost and self._ledger.is_suspect and not (self._ledger.in_doubt or self._has_looked):
             _log.warning(_SUSPECT, self._ledger.directory)
-        told = [name for name, one in lost.items() if await self._told(one, name)]
-        for name in told:
+        named = [name for name, row in lost.items() if await self._adopt_by_webhook(row, name)]
+        for name in named:
             del lost[name]
-        resolved = len(told)
+        resolved = len(named)
         if not lost:
             self.unmatched = ()
             return resolved
         unmatched = []
-        enough = _MAX_STRANGERS + len(lost)
-        families = await in_thread(partial(_families, list(lost.values())))
-        async with aclosing(self._strangers(families, enough)) as found:
-            async for stranger in found:
-                lost_row = lost.get(stranger.track_id or "")
-                if lost_row is None or _contradicts(stranger, lost_row):
-                    unmatched.append(stranger)
+        enough = _MAX_UNMATCHED + len(lost)
+        rows = list(lost.values())
+        families = await in_thread(lambda: frozenset(request_of(row).fetch for row in rows))
+        async with aclosing(self._unmatched_jobs(families, enough)) as found:
+            async for job in found:
+                lost_row = lost.get(job.track_id or "")
+                if lost_row is None or _contradicts(job, lost_row):
+                    unmatched.append(job)
                     continue
-                await self.adopt(lost_row, stranger.id, sent_as=stranger.track_id)
+                await self.adopt(lost_row, job.id, sent_as=job.track_id)
                 resolved += 1
-                del lost[stranger.track_id or ""]
+                del lost[job.track_id or ""]
                 if not lost:
                     break
         self.unmatched = tuple(unmatched)
         return resolved
 
     async def settle_doubt(self, *, accept: bool) -> LedgerCopied | None:
-        """After `run`: why nothing may be sent. Only what the list has proved goes on in a copy.
+        """After `run`: return why nothing may be submitted, or ``None``.
 
         Args:
-            accept: the caller says that planned rows are to be paid for all the same.
+            accept: pay for planned rows although the directory may be a copy.
         """
         ledger = self._ledger
         if not (ledger.in_doubt or ledger.is_suspect):
@@ -154,23 +154,23 @@ class Reconciler:
         planned = (await ledger.counts())[RowState.PLANNED]
         if not planned:
             return None
-        if ledger.in_doubt or self.trouble is not None:
-            return copied(ledger.directory, planned, self.trouble)
+        if ledger.in_doubt or self.error is not None:
+            return copied(ledger.directory, planned, self.error)
         self._has_looked = True
-        if not self.unmatched:  # no row that is still to be planned can have a job there
+        if not self.unmatched:  # so no job there can belong to a row that is planned later
             await ledger.accept()
         return None
 
     async def trust(self) -> None:
-        """All rows of this run were looked for, and are sent: the next run need not ask again."""
+        """Trust the ledger again, once all rows of this run were looked for and submitted."""
         if self._has_looked and self._ledger.is_suspect and not self._ledger.in_doubt:
             await self._ledger.accept()
 
     async def run_out(self) -> int:
-        """As `run`, again and again while a job that was lost may not have finished yet.
+        """As `run`, repeated while a lost job may not have finished yet.
 
-        The account lists finished jobs only, so a job counts as absent when twice the time has
-        passed that jobs took in this session.
+        The account lists only finished jobs, so a job counts as absent after twice the longest
+        time that a job took in this session.
         """
         policy = self._session.poller.policy
         typical = self._session.poller.durations.longest or policy.first
@@ -182,12 +182,12 @@ class Reconciler:
         return resolved
 
     async def adopt(self, row: Row, job_id: str, *, sent_as: str | None = None) -> None:
-        """This job is this row's, it has been found.
+        """Record that this job is the row's.
 
         Args:
-            row: AMBIGUOUS; or planned here, and sent by another copy of the ledger.
+            row: AMBIGUOUS; or planned here, and submitted by another copy of the ledger.
             job_id: of the job.
-            sent_as: the job's ``track_id``, if it is known.
+            sent_as: the job's ``track_id``, if known.
         """
         handle = self._session.job_of(request_of(row), job_id).to_json()
         found = changes.accepted(row.seq, job_id, handle)
@@ -199,10 +199,10 @@ class Reconciler:
         _log.info("row %s: its job is %s", row.id, job_id, extra={"job_id": job_id})
 
     async def confirm(self, row: Row, job_id: str) -> None:
-        """See that the API knows a job of a row, before a person's word for it is believed.
+        """Check that the API knows a job, before a person's decision for it is recorded.
 
         Raises:
-            RequestError: it says nothing of such a job.
+            RequestError: it does not.
         """
         job = self._session.job_of(request_of(row), job_id)
         await self._session.poller.poll(job)
@@ -210,66 +210,58 @@ class Reconciler:
             case Finished() | Ticket() | Pending() | Failed(reason=Failure.FAILED):
                 return
         raise RequestError(
-            f"the API does not confirm job {job_id} ({describe(job.state.result)}); look at the "
-            "id, or try again later; no row was given it",
+            f"the API does not confirm job {job_id} ({describe(job.state.result)}); check the id, "
+            "or try again later; no row was changed",
             field="adopt",
         )
 
-    async def _told(self, row: Row, track_id: str) -> bool:
+    async def _adopt_by_webhook(self, row: Row, track_id: str) -> bool:
         """Adopt the job that a webhook of the row names, if a fetch confirms it."""
         if self._session.deliveries is None:
             return False
         for job_id in await self._session.deliveries.job_ids_for(track_id):
-            family = request_of(row).fetch
-            if await self._ledger.read(partial(_unknown, [job_id], family)):
-                stranger = await self._confirmed(row, job_id)
-                if stranger is not None and not _is_of_another(stranger, row, track_id):
-                    await self.adopt(row, job_id, sent_as=track_id)
-                    return True
+            request = request_of(row)
+            if not await self._ledger.read(partial(_without_row, [job_id], request.fetch)):
+                continue
+            job = self._session.job_of(request, job_id)
+            await self._session.poller.poll(job)
+            reply = job.state.result
+            if not isinstance(reply, Finished | Ticket | Pending):
+                continue
+            found = UnmatchedJob(job_id, reply.track_id, _prompt(reply.raw.get("meta")))
+            if found.track_id in (None, track_id) and not _contradicts(found, row):
+                await self.adopt(row, job_id, sent_as=track_id)
+                return True
         return False
 
-    async def _confirmed(self, row: Row, job_id: str) -> UnmatchedJob | None:
-        """What the API says of a job that a webhook has named; ``None``: nothing good."""
-        job = self._session.job_of(request_of(row), job_id)
-        await self._session.poller.poll(job)
-        news = job.state.result
-        if not isinstance(news, Finished | Ticket | Pending):
-            return None
-        return UnmatchedJob(job_id, news.track_id, _prompt(news.raw.get("meta")))
-
-    async def _floor(self, families: frozenset[str]) -> int:
-        """Ids count upwards: a job lost now has a higher one than jobs accepted before it left.
-
-        Each family counts by itself, and the account's list does not say which an id is of.
-        """
-        if len(families) != 1:
-            return 0
-        (family,) = families
-        is_copy = self._ledger.in_doubt or self._ledger.is_suspect
-        return await self._ledger.read(lambda reader: reader.floor(is_copy=is_copy, family=family))
-
-    async def _strangers(
+    async def _unmatched_jobs(
         self, families: frozenset[str], enough: int
     ) -> AsyncGenerator[UnmatchedJob, None]:
-        """Jobs of the account that no row knows, newest first."""
-        floor = await self._floor(families)
+        """Jobs of the account that no row has, newest first."""
+        floor = 0
+        if len(families) == 1:
+            # Ids increase within a family: a lost job has a higher one than those accepted before
+            # it was submitted. The account's list does not name the family of an id.
+            (only,) = families
+            is_copy = self._ledger.in_doubt or self._ledger.is_suspect
+            floor = await self._ledger.read(lambda db: db.floor(is_copy=is_copy, family=only))
         seen: set[str] = set()
         found = 0
         for page in range(1, _MAX_PAGES + 1):
             ids = [job_id for job_id in await self._page(page) if job_id not in seen]
-            newer = list(takewhile(lambda job_id: _is_above(floor, job_id), ids))
+            newer = list(takewhile(lambda one: not one.isdigit() or int(one) > floor, ids))
             if not newer:
                 return
             seen.update(newer)
-            # The list does not say which family an id is of: one that any row has is left out.
-            for job_id in await self._ledger.read(partial(_unknown, newer, None)):
+            # The list does not name the family of an id, so any row with this id excludes it.
+            for job_id in await self._ledger.read(partial(_without_row, newer, None)):
                 for family in sorted(families):
-                    yield await self._asked(job_id, family)
+                    yield await self._look_up(job_id, family)
                 found += 1
             if len(newer) < len(ids):
                 return
             if found >= enough:
-                _log.warning("no further than %d jobs that no row knows was looked for", found)
+                _log.warning("stopped looking after %d jobs that no row has", found)
                 return
 
     async def _page(self, page: int) -> list[str]:
@@ -277,20 +269,22 @@ class Reconciler:
         answer = await self._session.transport.post(
             _PATH, fields, timeout=self._session.poller.policy.timeout
         )
-        ids = await read_off_loop(answer, partial(_listed, answer))
+        ids = await read_off_loop(answer, partial(_asset_ids, answer))
         if not isinstance(ids, list):
-            self.trouble = ids
-            _log.warning("%s", self.trouble)
+            self.error = ids
+            _log.warning("%s", self.error)
             return []
         return ids
 
-    async def _asked(self, job_id: str, family: str) -> UnmatchedJob:
-        """What the API says of a job that we do not know; asked once in the life of this object."""
+    async def _look_up(self, job_id: str, family: str) -> UnmatchedJob:
+        """Fetch a job that no row has; a finished one only once."""
         if (family, job_id) not in self._seen:
             answer = await self._session.transport.post(
                 f"{family}/{job_id}", {}, timeout=self._session.poller.policy.timeout
             )
-            reply = await read_off_loop(answer, partial(_read, answer))
+            reply = None
+            if isinstance(answer, Response):
+                reply = await read_off_loop(answer, partial(read_reply, answer.body, answer.status))
             if not isinstance(reply, Finished):
                 return UnmatchedJob(job_id, None, None, family)
             self._seen[(family, job_id)] = UnmatchedJob(
@@ -299,12 +293,8 @@ class Reconciler:
         return self._seen[(family, job_id)]
 
 
-def _read(answer: Response | NoResponse) -> Reply | None:
-    return read_reply(answer.body, answer.status) if isinstance(answer, Response) else None
-
-
-def _listed(answer: Response | NoResponse) -> list[str] | ModelsLabError:
-    """The ids on a page of the account's list, or why there are none."""
+def _asset_ids(answer: Response | NoResponse) -> list[str] | ModelsLabError:
+    """The job ids on a page of the account's list, or why it cannot be read."""
     what = "the list of the account's assets"
     if not isinstance(answer, Response):
         return no_response(what, answer.reason, timed_out=answer.timed_out)
@@ -319,30 +309,16 @@ def _listed(answer: Response | NoResponse) -> list[str] | ModelsLabError:
     return unexpected_reply(what, reply, answer.status)
 
 
-def _unknown(job_ids: list[str], family: str | None, reader: Reader) -> list[str]:
-    """Those that no row has; asked together, as each question is a trip to the ledger's thread."""
+def _without_row(job_ids: list[str], family: str | None, reader: Reader) -> list[str]:
     return [job_id for job_id in job_ids if reader.with_job_id(job_id, family) is None]
 
 
-def _families(rows: list[Row]) -> frozenset[str]:
-    """Where the jobs of these rows are asked about."""
-    return frozenset(request_of(row).fetch for row in rows)
-
-
-def _is_above(floor: int, job_id: str) -> bool:
-    return not job_id.isdigit() or int(job_id) > floor
-
-
-def _is_of_another(stranger: UnmatchedJob, row: Row, track_id: str) -> bool:
-    return stranger.track_id not in (None, track_id) or _contradicts(stranger, row)
-
-
-def _contradicts(stranger: UnmatchedJob, row: Row) -> bool:
-    """A `track_id` of the caller's own may have been used before, for something else."""
-    if stranger.family != request_of(row).fetch:
+def _contradicts(job: UnmatchedJob, row: Row) -> bool:
+    """Whether it is not the row's job in spite of its `track_id`, which a caller may reuse."""
+    if job.family != request_of(row).fetch:
         return True
     own = "track_id" in json.loads(row.request)
-    return own and stranger.prompt is not None and stranger.prompt != row.prompt
+    return own and job.prompt is not None and job.prompt != row.prompt
 
 
 def _prompt(meta: object) -> str | None:

@@ -1,11 +1,12 @@
-"""Make a checked request, with an id of its own, out of the fields that a row gives.
+"""Make checked rows with unique ids, and convert them to and from the records of the ledger.
 
-Nothing here is lenient: 7.9 is no whole number and 3 is no text. The one file that is opened is
-the one that a row names in a field such as ``init_audio_file``, or that a caller gives as a `Path`.
+The only files opened are those that a row names in a field such as ``init_audio_file``, or that a
+caller passes as a `Path`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -191,10 +192,14 @@ class RowMaker:
             else:
                 digests[name] = self._digest(name, media, clip, request.unchecked, named)
         payload_hash = _payload_hash(request, digests)
+        if row_id is None:  # equal rows of equal manifests get the same
+            row_id = payload_hash[:_ID_LENGTH]
+            if f"id {row_id}" in self._first and row_id not in self._given_ids:
+                copies = self._copies[row_id] = self._copies.get(row_id, 1) + 1
+                row_id = f"{row_id}-{copies}"
+            self._claim("id", row_id, number)
         line = number if self._unit == "line" else None
-        return NewRow(
-            row_id or self._made_id(payload_hash, number), request, rest, line, payload_hash
-        )
+        return NewRow(row_id, request, rest, line, payload_hash)
 
     # Ids
 
@@ -212,15 +217,6 @@ class RowMaker:
         self._claim("id", text, number)
         self._given_ids.add(text)
         return text
-
-    def _made_id(self, payload_hash: str, number: int) -> str:
-        """The id of a row that has none: equal rows of equal manifests have the same."""
-        row_id = payload_hash[:_ID_LENGTH]
-        if f"id {row_id}" in self._first and row_id not in self._given_ids:
-            copies = self._copies[row_id] = self._copies.get(row_id, 1) + 1
-            row_id = f"{row_id}-{copies}"
-        self._claim("id", row_id, number)
-        return row_id
 
     def _claim(self, name: str, value: str, number: int) -> None:
         first = self._first.setdefault(f"{name} {value}", number)
@@ -242,58 +238,51 @@ class RowMaker:
                 continue
             if values.get(field_name) is not None:
                 raise RequestError(f"has {field_name} and {file}; give one of them", field=file)
-            if not isinstance(path, str) or not _is_inside(path, self._folder):
+            inside: Path | None = None
+            # A longer path would be resolved in quadratic time.
+            if isinstance(path, str) and len(path) <= _MAX_PATH:
+                with contextlib.suppress(ValueError):  # a NUL, or text that cannot be encoded
+                    inside = (self._folder / path).resolve()
+            if inside is None or not inside.is_relative_to(self._folder.resolve()):
                 raise RequestError(
                     f"{file} is {shown(path)}, but must be the path of a file in the manifest's "
                     "directory or below it",
                     field=file,
                     value=path,
                 )
-            clips[field_name] = (self._folder / path).resolve()
+            clips[field_name] = inside
         return clips
 
 
-def _is_inside(name: str, folder: Path) -> bool:
-    if len(name) > _MAX_PATH:  # resolved in quadratic time
-        return False
-    try:
-        path = (folder / name).resolve()
-    except ValueError:  # a NUL, or text that no file system takes
-        return False
-    return path.is_relative_to(folder.resolve())
-
-
-def _refuse_other(field_name: str, name: str, data: bytes, clip: Clip) -> None:
-    """Not even `unchecked` lets a manifest send any other file of this machine.
-
-    A sound behind something else would do for a download; here nothing may stand before it.
-    """
-    if clip.is_video:
-        what, reason = "no video", why_no_video(data)
-    else:
-        sound, kind = examine_bytes(data), sniff(data[:512])
-        no_sound = sound.reason if isinstance(sound, NotSound) else ""
-        what, reason = "not audio", kind if isinstance(kind, str) else no_sound
-    if reason:
-        raise RequestError(
-            f"{field_name}_file {name!r} is {what}: {reason}", field=f"{field_name}_file"
-        )
-
-
 def _digest(field_name: str, path: Path, clip: Clip, unchecked: bool, named: bool) -> str:
-    """SHA-256 of a clip, once it has shown that it is one."""
+    """SHA-256 of a clip that can be sent.
+
+    Args:
+        named: a manifest names the file. Then not even ``unchecked`` allows anything but a clip of
+            the right kind, so that no manifest can send another file of this machine.
+    """
     data = _bytes_of(field_name, path)
     if named:
-        _refuse_other(field_name, path.name, data, clip)
+        if clip.is_video:
+            what, reason = "no video", why_no_video(data)
+        else:
+            # Unlike in a download, nothing may come before the sound.
+            sound, kind = examine_bytes(data), sniff(data[:512])
+            no_sound = sound.reason if isinstance(sound, NotSound) else ""
+            what, reason = "not audio", kind if isinstance(kind, str) else no_sound
+        if reason:
+            raise RequestError(
+                f"{field_name}_file {path.name!r} is {what}: {reason}", field=f"{field_name}_file"
+            )
     encode_clip(field_name, data, clip=clip, name=path.name, unchecked=unchecked)
     return hashlib.sha256(data).hexdigest()
 
 
 def check_media(request: Request, payload_hash: str) -> None:
-    """Blocking: see that a row's local files are still what they were planned with.
+    """Blocking: check that a row's local files are those with which it was planned.
 
     Raises:
-        RequestError: it is not, or cannot be read.
+        RequestError: one is not, or cannot be read.
     """
     clips = request.local_media()
     digests = {
@@ -305,15 +294,15 @@ def check_media(request: Request, payload_hash: str) -> None:
     if payload_hash not in [_payload_hash(one, digests) for one in asked]:
         named = " or ".join(f"{str(clip)!r}" for clip in clips.values())
         raise RequestError(
-            f"the clip {named} is not what it was when its row was planned; put it back, or "
-            "plan the new one as another row; nothing was sent",
+            f"the clip {named} has changed since its row was planned; restore it, or plan the new "
+            "one as another row; nothing was sent",
             field=next(iter(clips)),
         )
 
 
 def _bytes_of(field_name: str, path: Path) -> bytes:
     try:
-        if not path.is_file():  # opening a pipe would wait for ever
+        if not path.is_file():  # opening a pipe would block
             raise FileNotFoundError(None, "there is no such file")
         with path.open("rb") as file:
             return file.read(MAX_CLIP_BYTES + 1)
@@ -324,7 +313,7 @@ def _bytes_of(field_name: str, path: Path) -> bytes:
 
 
 def _payload_hash(request: Request, digests: Mapping[str, str]) -> str:
-    """Of what is sent, and where to: music alone names no endpoint, as in the first ledgers."""
+    """Of what is sent, and of its endpoint; that of music is left out, as in the first ledgers."""
     media = {name: f"sha256:{digest}" for name, digest in digests.items()}
     wire = encode(request, track_id=0, media=media)
     if not isinstance(request, MusicGen):

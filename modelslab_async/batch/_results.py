@@ -1,7 +1,7 @@
-"""Write ``results.jsonl``: what became of each row, for people and for other programs.
+"""Write ``results.jsonl``: the outcome of each row, for people and for other programs. Blocking.
 
-The ledger is what a batch goes by; this file is made from it when a run ends: one line a row, in
-their order. The name leads to the whole old file or to the whole new one. Plain blocking code.
+The ledger is the source of truth; this file is made from it at the end of a run, one line per row,
+in order. It is replaced atomically.
 """
 
 from __future__ import annotations
@@ -34,34 +34,26 @@ def _finite(value: float | None) -> float | None:
     return value if value is None or math.isfinite(value) else None
 
 
-def _copied(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(fields)
-
-
-def _seconds() -> Any:
-    return field(default=None, converter=_finite)
-
-
 @frozen(kw_only=True)
 class Result:
-    """What became of one row. ``None`` means that it is not known.
+    """The outcome of one row. ``None`` means that a value is not known.
 
     Attributes:
         row: number of the row in its batch.
         id: its own stable key.
         job_id: the server's id of the job.
-        track_id: as it was sent.
-        prompt: as it was sent.
+        track_id: as submitted.
+        prompt: as submitted.
         path: the file; ``None`` if there is none.
         seconds: of audio in the file.
         sha256: of the file, in hex.
         source_sha256: of the bytes as the server sent them.
-        generation_time: seconds on the server, if it said so.
-        waited: seconds from acceptance until the job was known to have ended.
-        polls: how often the job was asked for.
-        attempts: how often a submit was sent, or was about to be.
+        generation_time: seconds on the server, as reported by it.
+        waited: seconds from acceptance until the end of the job was noticed.
+        polls: the number of polls.
+        attempts: the number of submits that were begun.
         reason: why there is no file; ``None`` if there is one.
-        fields: what the manifest says about the row that is not ours.
+        fields: the row's unknown fields, copied from the manifest.
     """
 
     row: int
@@ -70,82 +62,78 @@ class Result:
     track_id: int | str | None = None
     prompt: str
     path: str | None = None
-    seconds: float | None = _seconds()
+    seconds: float | None = field(default=None, converter=_finite)
     sha256: str | None = None
     source_sha256: str | None = None
-    generation_time: float | None = _seconds()
-    waited: float | None = _seconds()
+    generation_time: float | None = field(default=None, converter=_finite)
+    waited: float | None = field(default=None, converter=_finite)
     polls: int = 0
     attempts: int = 0
     reason: str | None = None
-    fields: Mapping[str, Any] = field(factory=dict, converter=_copied, hash=False)
+    fields: Mapping[str, Any] = field(factory=dict, hash=False)
 
 
 def result_line(result: Result) -> bytes:
-    """One line of JSON, in ASCII: no prompt can break a line or drive a terminal.
+    """One line of JSON in ASCII, so that no prompt can end the line or control a terminal.
 
     Raises:
-        ValueError: ``fields`` holds what JSON has no form for.
+        ValueError: ``fields`` cannot be written as JSON.
     """
     return (json.dumps(asdict(result, recurse=False), allow_nan=False) + "\n").encode("ascii")
 
 
 def check_results_name(directory: Path) -> None:
-    """See, before anything is paid for, that the file can have its name.
+    """Check, before anything is paid for, that the file can be put in place.
 
     Raises:
-        LedgerError: something has it that is no regular file.
-        OSError: nobody can tell.
+        LedgerError: its name belongs to something that is not a regular file.
+        OSError: it cannot be checked.
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG((directory / RESULTS_NAME).lstat().st_mode):
             raise LedgerError(
-                f"{RESULTS_NAME} in the output directory is no regular file: nothing was sent. "
+                f"{RESULTS_NAME} in the output directory is not a regular file; nothing was sent. "
                 "It is made from the ledger: remove it, and nothing else, then run again"
             )
 
 
 def write_results(directory: Path, results: Iterable[Result]) -> None:
-    """Put a file in place that holds these results and no others.
+    """Replace the file by one with these results.
 
     Args:
         directory: the output directory.
-        results: in the order of their rows, one for each.
+        results: one per row, in the order of rows.
 
     Raises:
-        LedgerError: they are not in that order; the old file stands.
-        OSError: it cannot be written; the old file stands.
+        LedgerError: they are not in that order; the old file is kept.
+        OSError: it cannot be written; the old file is kept.
     """
     part = directory / _PART_NAME
     try:
-        _write(part, results)
+        part.unlink(missing_ok=True)  # a dead process left it, or an attacker planted it
+        fd = os.open(part, _FLAGS, 0o666)  # less the umask, as any file that the user creates
+        with os.fdopen(fd, "wb", _BUFFER) as file:
+            last: int | None = None
+            for result in results:
+                if last is not None and result.row <= last:
+                    raise LedgerError(f"row {result.row} came after row {last}")
+                last = result.row
+                file.write(result_line(result))
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(directory / RESULTS_NAME)
     except BaseException:
-        with contextlib.suppress(OSError):  # the next one that is written replaces it
+        with contextlib.suppress(OSError):  # the next run replaces it
             part.unlink(missing_ok=True)
         raise
     sync_directory(directory)
 
 
-def _write(path: Path, results: Iterable[Result]) -> None:
-    path.unlink(missing_ok=True)  # a dead process left it, or somebody planted it
-    fd = os.open(path, _FLAGS, 0o666)  # less the umask, as any file the user makes
-    with os.fdopen(fd, "wb", _BUFFER) as file:
-        last = None
-        for result in results:
-            if last is not None and result.row <= last:
-                raise LedgerError(f"row {result.row} came after row {last}: the results are mixed")
-            last = result.row
-            file.write(result_line(result))
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def result_of(row: Row) -> Result:
-    """What the ledger knows of a row, as the results file says it."""
+    """The outcome of a row of the ledger."""
     _, fields = read_record(row.request)
     ended = row.finished_at is not None and row.accepted_at is not None
-    is_done = row.state is RowState.DONE  # before, what is known of the file is only expected
+    is_done = row.state is RowState.DONE  # before that, the file's values are only expected
     return Result(
         row=row.seq,
         id=row.id,

@@ -1,4 +1,4 @@
-"""Say what the ledger keeps of one row. Nothing here waits, reads a clock or touches a file."""
+"""The rows of a ledger as values. Nothing here reads a clock or does I/O."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Storable = str | int | float | None
 
 @frozen
 class PlannedRow:
-    """A row as the manifest gives it.
+    """A row to add to the ledger.
 
     Attributes:
         id: the row's own stable key.
-        request: what is asked for, as it was given, with the fields that we do not know.
-        payload_hash: tells two requests apart; the same row with another hash has been changed.
-        prompt: for people who look into the ledger.
+        request: the fields of its request, and its unknown fields.
+        payload_hash: identifies the request; if it differs, the row was changed.
+        prompt: for people who read the ledger.
     """
 
     id: str
@@ -37,14 +37,14 @@ class PlannedRow:
 
 @frozen(kw_only=True)
 class Planned:
-    """What `plan` did. When ``changed`` names rows, nothing was written at all.
+    """The result of `Ledger.plan`. If ``changed`` is not empty, nothing was written.
 
     Attributes:
-        added: rows that are new.
-        kept: rows that are as they were.
-        replaced: rows that were not sent yet, and have their new version now.
-        skipped: rows that were not sent yet, and were not given.
-        changed: ids of rows that were sent already, and were given otherwise.
+        added: the number of new rows.
+        kept: the number of unchanged rows.
+        replaced: the number of rows that were not submitted, and were replaced.
+        skipped: the number of rows that were not submitted, and were skipped.
+        changed: ids of rows that differ from what was submitted.
     """
 
     added: int
@@ -77,31 +77,30 @@ class KnownRow:
 
 @frozen
 class Row:
-    """A row as the ledger knows it. Instants are seconds since the epoch, UTC.
+    """A row of the ledger. Times are seconds since the epoch, UTC.
 
     Attributes:
         seq: its number, from 1, in the order of planning.
         id: its own stable key.
-        state: where it stands.
-        request: JSON of what is asked for.
+        state: its state.
+        request: its request as JSON.
         payload_hash: as it was planned.
-        track_id: what its latest submit carries, as text.
-        attempt: how many submits were begun; 0 before the first.
+        track_id: of its latest submit, as text.
+        attempt: the number of submits that were begun.
         cost: of its latest submit, in decimal digits; ``None``: no price was known.
         job_id: the server's id of its job.
-        handle: what `ModelsLab.job` takes to go on with the job.
-        path: the file, relative to the output directory; it may not have its name yet when the
-            row is READY.
+        handle: continues the job with `ModelsLab.job`.
+        path: the file, relative to the output directory; while the row is READY, it may not exist.
         sha256: of the file, in hex.
         source_sha256: of the bytes as the server sent them.
         size: of the file, in bytes.
         seconds: of audio in the file.
-        integrity: what the check of the file said.
+        integrity: the result of checking the file.
         error_kind: the name of the error's class.
         error: its message.
-        polls: how often the job was asked for.
-        generation_time: seconds on the server, if it said so.
-        planned_at, submitted_at, accepted_at, finished_at, done_at, updated_at: when it got there.
+        polls: the number of polls.
+        generation_time: seconds on the server, as reported by it.
+        planned_at, submitted_at, accepted_at, finished_at, done_at, updated_at: time of each event.
     """
 
     seq: int
@@ -135,12 +134,12 @@ class Row:
 
 COLUMNS: Final = tuple(column.name for column in fields(Row))
 FILE_COLUMNS: Final = ("path", "sha256", "source_sha256", "size", "seconds", "integrity")
-"""What is known of a row's file, from just before it gets its name."""
+"""The values of a row's file, stored just before it is published."""
 
 
 @frozen
 class StoredFile:
-    """What the ledger says of the file of a done row.
+    """The file of a done row, as recorded in the ledger.
 
     Attributes:
         row: number of the row.
@@ -159,7 +158,7 @@ class StoredFile:
 
 @frozen
 class Step:
-    """One line of the history: a row went from ``old`` to ``new`` at ``at`` (epoch seconds)."""
+    """One transition in the history: from ``old`` to ``new``, at ``at`` (epoch seconds)."""
 
     n: int
     row: int
@@ -171,7 +170,7 @@ class Step:
 
 @frozen
 class ErrorSummary:
-    """Rows of one state that ended with the same kind of error.
+    """Rows in one state with the same kind of error.
 
     Attributes:
         kind: the name of the error's class; ``None``: not known.
@@ -188,15 +187,15 @@ class ErrorSummary:
 
 @frozen
 class StateSummary:
-    """The rows of one state.
+    """The rows in one state.
 
     Attributes:
         rows: how many there are.
-        first_change, last_change: when rows came to this state: the first and the last of them,
-            in seconds since the epoch.
+        first_change, last_change: when the first and the last row entered this state, in seconds
+            since the epoch.
         size: bytes of their files; ``None``: there are none.
         seconds: of audio in them; ``None``: not known.
-        errors: the kinds of errors, the most frequent first; none for rows that are done.
+        errors: the kinds of errors, most frequent first; empty for done rows.
     """
 
     rows: int
@@ -208,9 +207,9 @@ class StateSummary:
 
 
 def storable(value: Storable) -> Storable:
-    """A value that SQLite takes and gives back, and that its tools can show.
+    """The value as SQLite can store it and its tools can print it.
 
-    Lone surrogates and NUL become visible escapes; an integer is cut to 64 bits.
+    Lone surrogates and NUL become visible escapes; an integer is limited to 64 bits.
     """
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
@@ -220,9 +219,9 @@ def storable(value: Storable) -> Storable:
 
 
 def family_of(handle: str | None) -> str:
-    """The family that the job of a handle is of: its path without the id. Empty: it names none.
+    """The path of a handle's job without its id; empty if there is none.
 
-    Families count their jobs each by itself, so that this and the id are what names a job.
+    Job ids are unique only within a family.
     """
     try:
         path = json.loads(handle or "")["path"]
@@ -232,12 +231,12 @@ def family_of(handle: str | None) -> str:
 
 
 def message(text: str) -> str:
-    """A message from outside, cut to a length that a ledger is made for."""
+    """A message from outside, truncated to `MESSAGE_LIMIT` characters."""
     return text if len(text) <= MESSAGE_LIMIT else text[:MESSAGE_LIMIT] + "..."
 
 
 def own_track_id(row: PlannedRow) -> str | None:
-    """The track_id that the caller has given the row, as text."""
+    """The row's own track_id as text; ``None`` if one is generated."""
     own = row.request.get("track_id")
     return None if own is None else str(own)
 
@@ -246,7 +245,7 @@ def request_text(row: PlannedRow) -> str:
     """The request as JSON.
 
     Raises:
-        LedgerError: it holds a field ``key``, or something that JSON has no form for.
+        LedgerError: it has a field ``key``, or cannot be written as JSON.
     """
     if "key" in row.request:
         raise LedgerError(

@@ -1,7 +1,7 @@
-"""Take the rows of a batch from planned to done, and write down each step before the next.
+"""Take the rows of a batch from planned to done, and record each step before the next.
 
-The queue on the server is kept full: the next submit leaves when a generation is known to be
-finished, not when its download is. Whatever ends the run, what is paid for is in the ledger.
+The account's queue is kept full: the next submit is sent when a generation has finished, without
+waiting for its download. However a run ends, what it has paid for is in the ledger.
 """
 
 from __future__ import annotations
@@ -56,25 +56,25 @@ from ._states import RowState
 from ._turns import PATIENCE, Turns
 
 AHEAD = 4
-"""Rows that wait for a slot beside those that have one, so that no free slot is idle."""
+"""Rows that wait for a slot besides those that have one, so that no slot stays free."""
 
 _BACKLOG = 1000
-"""Finished generations that may wait for their download."""
+"""The most finished generations that wait for their download."""
 
 _LARGE = 64 * 1024
-"""Bytes from which on a row's request is made in a thread."""
+"""Bytes of a request from which it is decoded in a thread."""
 
 _OUTAGE = 3
-"""Submits in a row of which nobody knows what became: from then on one row at a time tries."""
+"""Consecutive submits with unknown outcome, after which only one row at a time is submitted."""
 
 _MOST_TRIES = 10
-"""Of rows that try alone, each after a longer wait than the last: then the run stops."""
+"""Rows that are submitted one at a time, each after a longer wait, before the run stops."""
 
 UNFINISHED = (RowState.READY, RowState.SUBMITTED, RowState.DETACHED)
 """States of rows that are paid for, and whose files are not on disk."""
 
 
-# Not about one row but about the account, the network or this machine.
+# Errors that concern the account, the network or this machine, and so every row.
 _STOPPING = (
     BatchOver,
     AuthenticationError,
@@ -95,15 +95,15 @@ class Runner:
     Args:
         session: the open client.
         ledger: open.
-        template: how they are named, see `_naming.file_name`.
-        ascii_only: keep no letters of other scripts in names.
-        room: rows that may have a place in the account's queue, or wait for one.
+        template: how files are named, see `_naming.file_name`.
+        ascii_only: name files in ASCII.
+        room: the most rows that have a slot or wait for one.
         budget: what was paid for, and what may be.
         arrivals: whether files arrive.
-        report: is told each outcome; while it waits for many of them, the run waits.
+        report: called with each outcome; the run waits for it.
 
     Attributes:
-        stopped: why some rows are left for another run, if some are.
+        stopped: why rows are left for another run; ``None`` if none are.
     """
 
     def __init__(
@@ -136,23 +136,23 @@ class Runner:
         self.stopped: Exception | None = None
 
     async def run(self, planned: AsyncIterator[Row]) -> None:
-        """Finish what is paid for, then submit what is planned, until there is nothing left."""
+        """Finish the rows that are paid for, and submit the planned ones."""
         async with anyio.create_task_group() as group:
             async for row in self._ledger.each(UNFINISHED):
                 await self._start(group, row)
             with self._intake:
-                await self._take_in(group, planned)
+                await self._submit_planned(group, planned)
 
     async def finish(self, rows: AsyncIterable[Row]) -> None:
-        """Finish these rows, which are paid for."""
+        """Finish these rows, which are paid for already."""
         async with anyio.create_task_group() as group:
             async for row in rows:
                 await self._start(group, row)
 
     def stop(self, reason: Exception) -> None:
-        """Submit nothing more; what is paid for goes on. The first reason is the one that counts.
+        """Submit no more rows, and finish those that are paid for. The first reason counts.
 
-        A limit lets those rows pass that it was reckoned with.
+        Rows that a limit has already counted are still submitted.
         """
         if not self._is_over():
             self.stopped = reason
@@ -163,11 +163,23 @@ class Runner:
     def _is_over(self) -> bool:
         return self.stopped is not None and not isinstance(self.stopped, LimitReached)
 
-    async def _take_in(self, group: TaskGroup, planned: AsyncIterator[Row]) -> None:
-        while row := await self._next(planned):
-            # Here, and not where the row is sent: rows leave in their order.
-            taken = await self._standing(row)
-            if taken is None:  # else it is not sent, and counts for no limit
+    async def _submit_planned(self, group: TaskGroup, planned: AsyncIterator[Row]) -> None:
+        while True:
+            try:
+                row = await anext(planned, None)
+            except Exception as error:  # noqa: BLE001 - of the caller's iterable; raised at the end
+                self.stop(error)
+                return
+            if row is None:
+                return
+            # Checked here, in the order of rows, not where each is submitted.
+            taken = None
+            if not self._names_jobs:  # else each file has a new name
+                # An earlier run may have had another setting for ASCII.
+                named = partial(self._name_of, row.seq, row.id, row.prompt, "")
+                stems = {named(ascii_only=ascii_only) for ascii_only in (False, True)}
+                taken = await in_thread(partial(standing, self._ledger.directory, stems, row))
+            if taken is None:  # else it is not submitted, and counts towards no limit
                 cost = self._cost(row)
                 refusal = self._budget.refusal(cost)
                 if refusal is not None:
@@ -177,59 +189,54 @@ class Runner:
             self._turns.came(row.seq)
             await self._start(group, row, taken)
 
-    async def _next(self, planned: AsyncIterator[Row]) -> Row | None:
-        try:
-            return await anext(planned, None)
-        except Exception as error:  # noqa: BLE001 - of the caller's iterable: raised in the end
-            self.stop(error)
-            return None
-
     async def _start(self, group: TaskGroup, row: Row, taken: Path | None = None) -> None:
         await self._backlog.acquire()
         await self._room.acquire()
         group.start_soon(self._work, row, taken)
 
     async def _work(self, row: Row, taken: Path | None) -> None:
+        outcome: Outcome | None
         try:
-            outcome = await self._outcome(row, taken)
+            if taken is not None:
+                self._room.release()
+                outcome = Failed(id=row.id, row=row.seq, error=no_name(row, taken))
+            else:
+                try:
+                    outcome = await self._finish_row(row)
+                except ModelsLabError as error:
+                    outcome = await self._failed(row, error)
             if outcome is not None:
                 await self._report(outcome)
         finally:
             self._turns.ended(row.seq)
             self._backlog.release()
 
-    async def _outcome(self, row: Row, taken: Path | None) -> Outcome | None:
-        """What became of the row; ``None``: that is not said yet, here or in this run."""
-        if taken is not None:
-            self._room.release()
-            return Failed(id=row.id, row=row.seq, error=no_name(row, taken))
-        try:
-            return await self._made(row)
-        except ModelsLabError as error:
-            if _stops(error):
-                lost = isinstance(error.__cause__, OSError) and await self._lost_directory()
-                self.stop(lost or error)
-            if isinstance(error, SubmitUnknown):
-                self._count_unknown(row, error)
-            state = (await self._ledger.row(row.seq)).state
-            if state not in (RowState.PLANNED, RowState.REJECTED, RowState.AMBIGUOUS):
-                self._arrivals.gave_up(row.seq, error)
-            if state is RowState.REJECTED:  # whoever refuses is there
-                self._unknown = self._tries = 0
-            if state in (RowState.PLANNED, RowState.REJECTED):
-                self._budget.refund(self._cost(row) or Decimal(0))
-            if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
-                return None
-            if isinstance(error, SetAside):  # which stops no run, as other limits of a rate do
-                error = RateLimited(str(error))
-            return Failed(id=row.id, row=row.seq, error=error)
+    async def _failed(self, row: Row, error: ModelsLabError) -> Failed | None:
+        """The outcome of a row that ended with an error; ``None`` if it is not final."""
+        if _stops(error):
+            lost = isinstance(error.__cause__, OSError) and await self._lost_directory()
+            self.stop(lost or error)
+        if isinstance(error, SubmitUnknown):
+            self._count_unknown(row, error)
+        state = (await self._ledger.row(row.seq)).state
+        if state not in (RowState.PLANNED, RowState.REJECTED, RowState.AMBIGUOUS):
+            self._arrivals.gave_up(row.seq, error)
+        if state is RowState.REJECTED:  # a refusal proves that the service is up
+            self._unknown = self._tries = 0
+        if state in (RowState.PLANNED, RowState.REJECTED):
+            self._budget.refund(self._cost(row) or Decimal(0))
+        if state is RowState.AMBIGUOUS or (_stops(error) and state is not RowState.DETACHED):
+            return None
+        if isinstance(error, SetAside):  # it stops no run, unlike other rate limits
+            error = RateLimited(str(error))
+        return Failed(id=row.id, row=row.seq, error=error)
 
-    async def _made(self, row: Row) -> Succeeded:
-        """Its files on disk. While none arrives, rows are paid for one by one and ever slower."""
+    async def _finish_row(self, row: Row) -> Succeeded:
+        """Save a row's files. While no files arrive, rows are submitted one at a time, slowly."""
         while row.state is RowState.PLANNED:
             if not self._arrivals.are_late:
                 try:
-                    return await self._saved(row, *await self._generated(row))
+                    return await self._save(row, *await self._generate(row))
                 except OnHold:
                     pass
                 except SetAside:
@@ -237,18 +244,18 @@ class Runner:
                         raise
                     await self._turns.others()
                     await self._room.acquire()
-                row = await self._ledger.row(row.seq)  # refused meanwhile, it has other numbers
+                row = await self._ledger.row(row.seq)  # its attempts have been counted
                 continue
             async with self._arrivals.alone:
                 reason = await self._arrivals.probe()
                 if reason is not None:
                     self.stop(reason)
                 elif self._arrivals.are_late:
-                    return await self._saved(row, *await self._generated(row, alone=True))
-        return await self._saved(row, *await self._generated(row))
+                    return await self._save(row, *await self._generate(row, alone=True))
+        return await self._save(row, *await self._generate(row))
 
     async def _lost_directory(self) -> LedgerMoved | None:
-        """Why a disk takes no file, if that is because the directory is gone."""
+        """The reason why no file can be written, if it is that the directory is gone."""
         try:
             await self._ledger.check()
         except LedgerMoved as moved:
@@ -257,7 +264,7 @@ class Runner:
 
     def _count_unknown(self, row: Row, error: SubmitUnknown) -> None:
         _log.warning(
-            "row %s: a job with track_id %s may exist; it is looked for at the end of the run",
+            "row %s: a job with track_id %s may exist; reconciling at the end of the run",
             row.id,
             error.track_id,
             extra={"track_id": error.track_id},
@@ -266,30 +273,27 @@ class Runner:
         if self._tries >= _MOST_TRIES:
             self.stop(submit_outage(self._unknown, error))
 
-    async def _generated(
+    async def _generate(
         self, row: Row, *, alone: bool = False
     ) -> tuple[Generation, SavedFile | None]:
-        """What its job made, and its file if that is there already."""
+        """The generation of a row, and its file if an earlier run has saved it."""
         held = False
         try:
             if row.state is RowState.PLANNED:
-                return await self._awaited(*await self._accepted(row, alone)), None
+                return await self._await_job(*await self._submit_slowly(row, alone)), None
             ledger = self._ledger
             look = partial(published_before, row, ledger.directory, ledger.place)
             there = await in_thread(look)
-            return await self._resumed(row, there), there
+            return await self._resume(row, there), there
         except OnHold:
-            held = True  # it keeps its room, to go on as soon as it may
+            held = True  # it keeps its place among the open rows, to continue at once
             raise
         finally:
             if not held:
                 self._room.release()
 
-    async def _accepted(self, row: Row, alone: bool) -> tuple[Row, Job]:
-        """The row with its job.
-
-        While the service is down, rows that nobody can settle are made slowly.
-        """
+    async def _submit_slowly(self, row: Row, alone: bool) -> tuple[Row, Job]:
+        """Submit a row; while outcomes are unknown, one at a time and ever more slowly."""
         if self._unknown < _OUTAGE:
             accepted = await self._submit(row, alone)
         else:
@@ -312,7 +316,7 @@ class Runner:
             made = track_id_of(self._ledger.name, row.id, row.payload_hash)
             track_id = int(row.track_id or made)
         cost = self._budget.limits.price_of(request)
-        journal = Journal(self._ledger, row, cost, partial(self._objection, row, alone))
+        journal = Journal(self._ledger, row, cost, partial(self._check_send, row, alone))
         submission = await self._session.prepare(request, track_id)
         try:
             job = await self._session.submitter.submit(submission, journal)
@@ -321,8 +325,8 @@ class Runner:
             raise
         return journal.row, job
 
-    def _objection(self, row: Row, alone: bool, attempt: int) -> ModelsLabError | None:
-        """Why a row that has its slot is not sent after all."""
+    def _check_send(self, row: Row, alone: bool, attempt: int) -> ModelsLabError | None:
+        """Why a row that has a slot is not submitted after all."""
         if self._is_over():
             return BatchOver(f"row {row.id} was not sent: the batch has stopped")
         if not self._arrivals.pay(row.seq, alone=alone):
@@ -330,36 +334,27 @@ class Runner:
         if attempt > PATIENCE and not alone:
             count = self._turns.refused(row.seq)
             return SetAside(
-                f"row {row.id} was refused {count} times as too much, while other rows were "
-                "accepted; it costs nothing, and stays planned for another run"
+                f"row {row.id} was rate limited {count} times while other rows were accepted; "
+                "it has cost nothing, and stays planned for another run"
             )
         return None
-
-    async def _standing(self, row: Row) -> Path | None:
-        """What has a name already that the file of this row may get, with any ending."""
-        if self._names_jobs:  # known to nobody yet, and new each time
-            return None
-        # Another run may have been told otherwise, or have been an earlier version's.
-        named = partial(self._name_of, row.seq, row.id, row.prompt, "")
-        stems = {named(ascii_only=ascii_only) for ascii_only in (False, True)}
-        return await in_thread(partial(standing, self._ledger.directory, stems, row))
 
     def _cost(self, row: Row) -> Decimal | None:
         limits = self._budget.limits
         return limits.price_of(request_of(row)) if limits.priced else None
 
-    async def _resumed(self, row: Row, there: SavedFile | None) -> Generation:
-        """Go on with a job of an earlier run: by its links if they are known, else by its id."""
+    async def _resume(self, row: Row, there: SavedFile | None) -> Generation:
+        """Continue a job of an earlier run, by its links if they are known, else by its id."""
         job = self._session.job(row.handle or "")
         job.sent = (row.prompt,)
         if there or (row.state is RowState.READY and job.links.output):
             job.end(Finish(Finished(links=job.links)))
             return await job.result()
         if row.state is not RowState.SUBMITTED:
-            row = await self._ledger.write(changes.reattached(row.seq, "asked for again"))
-        return await self._awaited(row, job)
+            row = await self._ledger.write(changes.reattached(row.seq, "polled again"))
+        return await self._await_job(row, job)
 
-    async def _awaited(self, row: Row, job: Job) -> Generation:
+    async def _await_job(self, row: Row, job: Job) -> Generation:
         try:
             generation = await job.result()
         except JobFailed as error:
@@ -390,9 +385,9 @@ class Runner:
             )
         return generation
 
-    async def _saved(self, row: Row, generation: Generation, there: SavedFile | None) -> Succeeded:
+    async def _save(self, row: Row, generation: Generation, there: SavedFile | None) -> Succeeded:
         try:
-            saved = (there,) if there else await self._brought(row, generation)
+            saved = (there,) if there else await self._download(row, generation)
         except OutputLost as error:
             await self._lost(row, error)
             raise
@@ -402,12 +397,12 @@ class Runner:
             id=row.id, row=row.seq, job_id=generation.id, saved=saved, generation=generation
         )
 
-    async def _brought(self, row: Row, generation: Generation) -> tuple[SavedFile, ...]:
-        """The files; what the first is, is on disk before it has its name."""
+    async def _download(self, row: Row, generation: Generation) -> tuple[SavedFile, ...]:
+        """Download the files; the hash of the first is in the ledger before it is published."""
         stem = first = self._name_of(
             row.seq, row.id, row.prompt, generation.id, ascii_only=self._ascii_only
         )
-        if row.done_at is not None:  # it had a file: what has the name now is not overwritten
+        if row.done_at is not None:  # it had a file: whatever has that name now is not overwritten
             old = Path(row.path or stem).stem
             through = self._ledger.place.through
             first = await in_thread(partial(free_stem, through, old, stem, row))
@@ -415,11 +410,15 @@ class Runner:
         async def expect(saved: SavedFile) -> None:
             await self._ledger.expect(row.seq, **about(saved))
 
+        def target(file: RemoteFile) -> Target:
+            ledger, name = self._ledger, f"{stem}-{file.index + 1}" if file.index else first
+            return Target(ledger.directory, name, exact=True, through=ledger.place.through)
+
         return tuple(
             [
                 await self._session.download(
                     file,
-                    self._target(_numbered(stem, file) if file.index else first),
+                    target(file),
                     progress=lambda _received, _total: self._arrivals.moves(row.seq),
                     on_stall=partial(self._arrivals.in_trouble, row.seq),
                     before_publish=None if file.index else expect,
@@ -428,23 +427,12 @@ class Runner:
             ]
         )
 
-    def _target(self, stem: str) -> Target:
-        ledger = self._ledger
-        return Target(ledger.directory, stem, exact=True, through=ledger.place.through)
-
     async def _lost(self, row: Row, error: OutputLost) -> None:
         await self._ledger.write(changes.output_lost(row.seq, type(error).__name__, str(error)))
 
 
-def _numbered(stem: str, file: RemoteFile) -> str:
-    return f"{stem}-{file.index + 1}"
-
-
 def _stops(error: ModelsLabError) -> bool:
-    """Whether going on to other rows is no use; an OSError is a disk that takes nothing.
-
-    What is not found, and is no job, is the address that all rows are sent to.
-    """
-    if isinstance(error, NotFound) and error.job is None:
+    """Whether other rows would fail in the same way; an OSError means a disk that is full."""
+    if isinstance(error, NotFound) and error.job is None:  # the URL that all rows are sent to
         return True
     return isinstance(error, _STOPPING) or isinstance(error.__cause__, OSError)

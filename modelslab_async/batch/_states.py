@@ -1,4 +1,4 @@
-"""Decide which steps a row of a batch may take. Nothing here waits, reads a clock or does I/O.
+"""Decide which transitions a row of a batch may make. Nothing here reads a clock or does I/O.
 
 ::
 
@@ -25,32 +25,32 @@ from ..errors import LedgerError
 
 
 class RowState(enum.StrEnum):
-    """Where one row of a batch stands."""
+    """The state of one row of a batch."""
 
     PLANNED = "planned"
-    """Known, and not sent: nothing is paid."""
+    """Not submitted; nothing is paid."""
     SUBMITTING = "submitting"
-    """The intent is on disk: from now on a job may exist."""
+    """The intent is on disk; from now on a job may exist."""
     SUBMITTED = "submitted"
-    """The API accepted it and gave an id: it is paid for."""
+    """The API accepted the job and returned its id; it is paid for."""
     READY = "ready"
-    """The job is finished; its file is not on disk yet."""
+    """The job has finished; its file is not on disk yet."""
     DONE = "done"
-    """The file was put on disk, whole. It may be missing or changed since: see `verify_batch`."""
+    """The complete file was saved. It may be missing or changed since: see `verify_batch`."""
     REJECTED = "rejected"
-    """The API said no; there is no job."""
+    """The API refused the request; there is no job."""
     AMBIGUOUS = "ambiguous"
-    """A job may exist and may be paid for; it is never sent again by itself."""
+    """A job may exist and be paid for; it is never submitted again automatically."""
     FAILED = "failed"
-    """The server says that the job failed."""
+    """The server reported that the job failed."""
     DETACHED = "detached"
-    """We stopped asking; the job may go on."""
+    """Polling was stopped; the job may continue."""
     OUTPUT_LOST = "output_lost"
-    """Finished and paid for, and no link leads to a file."""
+    """Finished and paid for, but no link leads to a file."""
     ABANDONED = "abandoned"
-    """An operator gave up finding out what became of it."""
+    """An operator gave up looking for its job."""
     SKIPPED = "skipped"
-    """It was not sent, and is not generated: its manifest no longer holds it, or `Ledger.skip`."""
+    """Not submitted, and not wanted: the manifest dropped it, or `Ledger.skip` was called."""
 
 
 _S = RowState
@@ -76,22 +76,22 @@ _SETTLED: Final = frozenset(
 
 
 UNSENT: Final = frozenset({_S.PLANNED, _S.SKIPPED})
-"""Rows that follow their manifest: nothing is on its way for them, and nothing is paid."""
+"""Rows that follow their manifest: nothing has been sent or paid for them."""
 
 
 def check(old: RowState, new: RowState, row: object) -> None:
-    """Let a legal step pass.
+    """Check a transition against the table.
 
     Raises:
         LedgerError: the table has no edge from ``old`` to ``new``. It is a bug of the caller.
     """
     if new not in EDGES[old]:
-        raise LedgerError(f"row {row} is {old} and cannot become {new}; nothing was written")
+        raise LedgerError(f"invalid transition {old} -> {new} for row {row}; nothing was written")
 
 
 def settled(state: RowState) -> bool:
     """Whether a normal run has nothing left to do for such a row.
 
-    An AMBIGUOUS row is not settled: a normal run tries to find out what became of it.
+    An AMBIGUOUS row is not settled: a run tries to find its job.
     """
     return state in _SETTLED

@@ -1,7 +1,7 @@
-"""Say what happened to a row, as a value. Nothing here waits, reads a clock or touches a file.
+"""The events of a row, as values. Nothing here reads a clock or does I/O.
 
-Each function stands for one event; the store checks it against the table of legal steps, stamps
-it with the time and writes it, together with a line of history.
+Each function describes one event; the store checks it against the table of transitions, adds the
+time, and writes it together with a line of history.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _S = RowState
 _NEVER_SET: Final = frozenset({"seq", "id", "state", "request", "payload_hash", "updated_at"})
 _SETTABLE: Final = frozenset(COLUMNS) - _NEVER_SET
 ELSEWHERE: Final = "sent by another copy of this directory"
-"""How the note begins of a step that this ledger did not take itself."""
+"""Start of the note of a transition that another copy of the ledger has made."""
 
 _NO_ERROR: Final[dict[str, Storable]] = {"error_kind": None, "error": None}
 _NO_JOB: Final[dict[str, Storable]] = {
@@ -36,17 +36,17 @@ _NO_FILE: Final[dict[str, Storable]] = dict.fromkeys((*FILE_COLUMNS, "done_at"))
 
 @frozen
 class Change:
-    """One row takes one step.
+    """One transition of one row.
 
     Attributes:
         row: its ``seq``.
-        to: the state it reaches.
-        values: columns that are set.
-        stamps: columns that are set to the time of writing.
+        to: the new state.
+        values: columns to set.
+        stamps: columns to set to the time of writing.
         note: for the history.
-        only_from: the states from which this event makes sense; all legal ones when empty.
-        paid: it carries what is lost with the money if it is not kept: the server's answer.
-        sends: a request that is paid for leaves as soon as this is on disk.
+        only_from: the states in which this event can happen; if empty, all that the table allows.
+        paid: it carries the answer to a paid submit, which must not be lost.
+        sends: a paid submit is sent as soon as this is on disk.
     """
 
     row: int
@@ -64,23 +64,22 @@ class Change:
             raise LedgerError(f"a change cannot set {', '.join(sorted(map(str, strange)))}")
 
 
-def fit(change: Change, row: Row) -> None:
-    """Let a change pass that its row can take.
+def validate(change: Change, row: Row) -> None:
+    """Check a change against the current state of its row.
 
     Raises:
-        LedgerError: it is not a legal step for the row as it stands, or an attempt is counted
-            twice.
+        LedgerError: it is not a valid transition, or its attempt was counted already.
     """
     check(row.state, change.to, row.id)
     if change.only_from and row.state not in change.only_from:
-        raise LedgerError(f"row {row.id} is {row.state}: it cannot become {change.to}")
+        raise LedgerError(f"invalid transition {row.state} -> {change.to} for row {row.id}")
     attempt = change.values.get("attempt")
     if isinstance(attempt, int) and attempt <= row.attempt:
-        raise LedgerError(f"row {row.id} has begun attempt {row.attempt} already, not {attempt}")
+        raise LedgerError(f"row {row.id} is at attempt {row.attempt} already, not {attempt}")
 
 
 def intent(row: int, track_id: int | str, attempt: int, cost: str | None = None) -> Change:
-    """A submit is about to leave. When this is on disk, and not before, it may."""
+    """A submit is about to be sent, as soon as this is on disk."""
     sent: dict[str, Storable] = {"track_id": str(track_id), "attempt": attempt, "cost": cost}
     values = {**sent, **_NO_ERROR}
     note = f"attempt {attempt}, track_id {track_id}"
@@ -88,18 +87,18 @@ def intent(row: int, track_id: int | str, attempt: int, cost: str | None = None)
 
 
 def sent_elsewhere(row: Row, track_id: str) -> Change:
-    """Another copy of this ledger has sent the row: a job of the account names it."""
+    """Another copy of this ledger has submitted the row: a job of the account proves it."""
     change = intent(row.seq, track_id, row.attempt + 1)
     return evolve(change, note=f"{ELSEWHERE}, track_id {track_id}", sends=False)
 
 
 def not_sent(row: int, note: str) -> Change:
-    """There is proof that the submit made no job: nothing left, or the API refused for now."""
+    """There is proof that no job exists: nothing was sent, or the API refused temporarily."""
     return Change(row, _S.PLANNED, {}, (), message(note), frozenset({_S.SUBMITTING}))
 
 
 def accepted(row: int, job_id: str, handle: str) -> Change:
-    """The API took the job, now or as reconciliation found out."""
+    """The API accepted the job, as its reply or the reconciliation says."""
     values = {**_NO_ERROR, "job_id": job_id, "handle": handle}
     from_states = frozenset({_S.SUBMITTING, _S.AMBIGUOUS})
     return Change(
@@ -110,20 +109,20 @@ def accepted(row: int, job_id: str, handle: str) -> Change:
 def finished_at_once(
     row: int, job_id: str | None, handle: str, generation_time: float | None = None
 ) -> Change:
-    """The answer to the submit was the finished job; it may have no id."""
+    """The reply to the submit was the finished job; it may have no id."""
     values = {"job_id": job_id, "handle": handle, "generation_time": generation_time}
     stamps = ("accepted_at", "finished_at")
-    note = f"job {job_id} was finished at once" if job_id else "finished at once, without an id"
+    note = f"job {job_id} finished at once" if job_id else "finished at once, without an id"
     return Change(row, _S.READY, values, stamps, note, frozenset({_S.SUBMITTING}), paid=True)
 
 
 def rejected(row: int, kind: str, error: str) -> Change:
-    """The API said no for good; there is no job."""
+    """The API refused the request for good; there is no job."""
     return _ended(row, _S.REJECTED, kind, error)
 
 
 def ambiguous(row: int, note: str) -> Change:
-    """A submit left, and nobody knows what became of it."""
+    """A submit was sent, and its outcome is unknown."""
     values: dict[str, Storable] = {"error_kind": "SubmitUnknown", "error": message(note)}
     return Change(row, _S.AMBIGUOUS, values, (), message(note))
 
@@ -131,9 +130,9 @@ def ambiguous(row: int, note: str) -> Change:
 def ready(
     row: int, handle: str, *, generation_time: float | None = None, polls: int | None = None
 ) -> Change:
-    """The job is finished; ``handle`` holds its links. Also: a lost file can be had again.
+    """The job has finished; ``handle`` holds its links. Also: retry the download of a lost file.
 
-    What is ``None`` stays as it is in the ledger.
+    ``None`` leaves a value unchanged.
     """
     given = _given(generation_time=generation_time, polls=polls)
     values: dict[str, Storable] = {**_NO_ERROR, "handle": handle, **given}
@@ -151,7 +150,7 @@ def done(
     integrity: str,
     source_sha256: str | None = None,
 ) -> Change:
-    """The file and its directory are synced: the row is at its end."""
+    """The file and its directory are synced."""
     file: dict[str, Storable] = {"path": path, "sha256": sha256, "size": size}
     values: dict[str, Storable] = {**file, "seconds": seconds, "integrity": integrity}
     values["source_sha256"] = source_sha256 or sha256
@@ -159,61 +158,61 @@ def done(
 
 
 def redownload(row: int, note: str) -> Change:
-    """The file of a done row is missing or changed: its job exists, and is paid for.
+    """The file of a done row is missing or changed; its job exists, and is paid for.
 
-    What is known of the file stays: if it is put back meanwhile, it is taken as it is. So does
-    ``done_at``, which tells such a row from one that never had a file.
+    The values of the file are kept: if it is put back meanwhile, it is used. So is ``done_at``,
+    which distinguishes such a row from one that never had a file.
     """
     return Change(row, _S.READY, {}, (), message(note), frozenset({_S.DONE}))
 
 
 def failed(row: int, kind: str, error: str, *, polls: int | None = None) -> Change:
-    """The server says that the job failed."""
+    """The server reported that the job failed."""
     change = _ended(row, _S.FAILED, kind, error)
     return evolve(change, values={**change.values, **_given(polls=polls)})
 
 
 def detached(row: int, note: str, *, polls: int | None = None) -> Change:
-    """We stopped asking; the job may go on."""
+    """Polling was stopped; the job may continue."""
     return Change(row, _S.DETACHED, _given(polls=polls), (), message(note))
 
 
 def reattached(row: int, note: str) -> Change:
-    """The job is asked for again: after we had stopped, or for fresh links."""
+    """The job is polled again, after a stop or for fresh links."""
     return Change(row, _S.SUBMITTED, {}, (), message(note), frozenset({_S.DETACHED, _S.READY}))
 
 
 def output_lost(row: int, kind: str, error: str) -> Change:
-    """Finished, paid for, and no link leads to a file."""
+    """Finished and paid for, but no link leads to a file."""
     values: dict[str, Storable] = {"error_kind": kind, "error": message(error)}
     return Change(row, _S.OUTPUT_LOST, values, (), message(error))
 
 
 def abandoned(row: int, note: str) -> Change:
-    """An operator gives up finding out what became of it."""
+    """An operator gives up looking for its job."""
     return Change(row, _S.ABANDONED, {}, (), message(note))
 
 
 def replanned(row: Row, note: str) -> Change:
-    """Somebody asked for a new job in place of this one; the old one's ids stay in the history."""
+    """The row gets a new job on request; the ids of the old one stay in the history."""
     before = f"was job {row.job_id or 'unknown'} with track_id {row.track_id or 'unknown'}"
     from_states = frozenset({_S.REJECTED, _S.FAILED, _S.AMBIGUOUS})
-    # A file of the old job, should it be put back, must not be taken for that of the new one.
+    # If the old job's file is put back, it must not be mistaken for that of the new one.
     values = {**_NO_JOB, **_NO_FILE}
     return Change(row.seq, _S.PLANNED, values, (), message(f"{note}; {before}"), from_states)
 
 
 def skipped(row: int, note: str, *, kind: str = "Skipped") -> Change:
-    """A row that was not sent is not wanted any more."""
+    """A row that was not submitted is no longer wanted."""
     values: dict[str, Storable] = {"error_kind": kind, "error": message(note)}
     return Change(row, _S.SKIPPED, values, (), message(note))
 
 
 def held(row: Row) -> list[Change]:
-    """The steps to a row that is not sent, whatever its manifest holds.
+    """The transitions to a row that stays skipped, whatever its manifest says.
 
     Raises:
-        LedgerError: it was sent.
+        LedgerError: it was submitted.
     """
     _check_unsent(row)
     if row.error_kind == HELD:
@@ -223,10 +222,10 @@ def held(row: Row) -> list[Change]:
 
 
 def unheld(row: Row) -> list[Change]:
-    """The steps to a row that is to be sent after all.
+    """The transitions to a row that is submitted after all.
 
     Raises:
-        LedgerError: it was sent.
+        LedgerError: it was submitted.
     """
     _check_unsent(row)
     return [wanted_again(row.seq, "skipped no more")] if row.state is _S.SKIPPED else []
@@ -241,7 +240,7 @@ def _check_unsent(row: Row) -> None:
 
 
 def wanted_again(row: int, note: str) -> Change:
-    """A row that was skipped is to be sent after all."""
+    """A skipped row is to be submitted after all."""
     return Change(row, _S.PLANNED, _NO_ERROR, (), message(note), frozenset({_S.SKIPPED}))
 
 
@@ -251,24 +250,24 @@ def recovered(row: int) -> Change:
 
 
 def duplicate_job_id(change: Change, row: Row, holder: Row) -> Change:
-    """The API gave one job id to two submits: the second is not believed.
+    """The API returned one job id to two submits: the second row becomes AMBIGUOUS.
 
     Raises:
-        LedgerError: the row is not being submitted, but reconciled, and with another row's job.
+        LedgerError: the row is being reconciled, with the job of another row.
     """
     what = f"job {change.values.get('job_id')}, which row {holder.id} has already"
     if row.state is not _S.SUBMITTING:
-        raise LedgerError(f"row {row.id} cannot be given {what}; it stays {row.state}")
+        raise LedgerError(f"row {row.id} cannot have {what}; it stays {row.state}")
     return ambiguous(change.row, f"the API gave it {what}")
 
 
 def to_fields(change: Change) -> dict[str, Any]:
-    """A paid change in a form that JSON has; `from_fields` brings it back."""
+    """A paid change, as JSON values; `from_fields` reads it."""
     return {"row": change.row, "to": change.to.value, "values": dict(change.values)}
 
 
 def from_fields(data: Mapping[str, Any]) -> Change:
-    """A paid change that was kept elsewhere.
+    """The paid change that `to_fields` has written.
 
     Raises:
         KeyError, TypeError, ValueError, AttributeError: it is not one.

@@ -1,8 +1,8 @@
-"""Let rows that are refused again and again, as too much, stand before no others.
+"""Keep rows that are rate limited again and again from delaying the others.
 
-The account's queue is full for all rows alike, and waited out. A request that the API takes for
-too much by itself is refused for ever: its row lets all others go first, and is given up once it
-has been refused often while they were accepted. Nothing here sends or writes anything.
+A full queue affects all rows alike, and passes. But the API may refuse one request forever, as too
+large by itself: its row lets all others go first, and is given up once it has been refused often
+while they were accepted. Nothing here sends or writes anything.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OVERTAKEN: Final = 3
 
 
 class Turns:
-    """Which rows are tried for the first time, and how often the others were refused."""
+    """Which rows are submitted for the first time, and how often the others were refused."""
 
     def __init__(self) -> None:
         self._new: set[int] = set()
@@ -29,7 +29,7 @@ class Turns:
         self._calm = anyio.Event()
 
     def came(self, row: int) -> None:
-        """A row is to be sent."""
+        """A row is about to be submitted."""
         self._new.add(row)
         self._since[row] = self._accepted
 
@@ -39,24 +39,24 @@ class Turns:
         self._passed(row)
 
     def refused(self, row: int) -> int:
-        """A row was refused as often as one bears, and is new no more; how often in all."""
+        """A row was refused `PATIENCE` times more; return how often in all."""
         self._refusals[row] = self._refusals.get(row, 0) + PATIENCE
         self._passed(row)
         return self._refusals[row]
 
     def ended(self, row: int) -> None:
-        """A row is sent no more in this run."""
+        """A row is not submitted any more in this run."""
         self._since.pop(row, None)
         self._refusals.pop(row, None)
         self._passed(row)
 
     def is_hopeless(self, row: int) -> bool:
-        """Whether a row was refused so often, while others were accepted, that it is the reason."""
+        """Whether a row was refused so often, while others were accepted, that it never will be."""
         overtaken = self._accepted - self._since.get(row, self._accepted)
         return self._refusals.get(row, 0) >= _HOPELESS and overtaken >= _OVERTAKEN
 
     async def others(self) -> None:
-        """Wait until no row is new: all have been accepted, refused, or ended."""
+        """Wait until each row has been accepted or refused, or has ended."""
         while self._new:
             await self._calm.wait()
 

@@ -1,7 +1,7 @@
-"""Compare the files of done rows with what the ledger says of them. Blocking code that only reads.
+"""Compare the files of done rows with the ledger. Blocking; it only reads.
 
-A stat finds a file that is gone, replaced by something else, or of another size. Other bytes of
-the same size are found by their hash alone: modification times change with a copy of the directory.
+A stat finds a file that is missing, replaced or of another size. Other bytes of the same size are
+found only by their hash: modification times change when a directory is copied.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ class FaultKind(enum.StrEnum):
     """What is wrong with the file of a done row."""
 
     MISSING = "missing"
-    """Nothing has its name."""
+    """No file has its name."""
     CHANGED = "changed"
     """Something else has its name, or its bytes are not those that were saved."""
     UNREADABLE = "unreadable"
-    """It could not be checked, so it may be as it was saved."""
+    """It could not be checked, and may be intact."""
 
     @property
     def is_lost(self) -> bool:
-        """Whether the file that was saved is known not to be there."""
+        """Whether the saved file is known to be gone."""
         return self is not FaultKind.UNREADABLE
 
 
 @frozen(kw_only=True)
 class FileFault:
-    """A file of a done row that is not as it was saved.
+    """A file of a done row that differs from what was saved.
 
     Attributes:
         row: number of the row, from 1.
         id: the row's own key.
         path: the file, relative to the batch's directory.
         kind: what is wrong.
-        reason: the same in words, to follow the path.
+        reason: the same as text, to follow the path.
     """
 
     row: int
@@ -60,14 +60,15 @@ def verify_batch(
 ) -> Iterator[FileFault]:
     """The files of done rows that are missing, changed or unreadable, in the order of the rows.
 
-    It needs no right to write, leaves no files, and may run beside a run of the batch. Memory is
-    constant. `ModelsLab.batch` with ``retry_missing`` downloads what is missing or changed, free.
+    It needs no write access, creates no files, and may run beside a run of the batch. Memory is
+    constant. `ModelsLab.batch` with ``retry_missing`` downloads what is missing or changed, free of
+    charge.
 
     Args:
         directory: of the batch.
-        content: read every file and compare its SHA-256 too; without it existence, kind and size
-            are compared, and other bytes of the same size are not noticed.
-        progress: called after each file with how many have been checked so far.
+        content: also read each file and compare its SHA-256; without it, only existence, kind and
+            size are compared.
+        progress: called after each file with the number of files checked so far.
 
     Raises:
         LedgerError: there is no batch, or its ledger cannot be read.
@@ -87,7 +88,7 @@ def verify_batch(
 
 
 def fault_of(directory: Path, file: StoredFile, *, content: bool) -> FileFault | None:
-    """What is wrong with one file; ``None``: nothing. See `verify_batch`."""
+    """What is wrong with one file, or ``None``. See `verify_batch`."""
     try:
         found = _compared(directory, file, content=content)
     except (FileNotFoundError, NotADirectoryError):
@@ -106,24 +107,17 @@ def _compared(directory: Path, file: StoredFile, *, content: bool) -> tuple[Faul
         return FaultKind.UNREADABLE, "is not a name in the directory: the ledger was edited"
     path = os.path.join(directory, spelled(file.path))  # noqa: PTH118 - likewise
     about = os.lstat(path)
-    if not stat.S_ISREG(about.st_mode):
-        return FaultKind.CHANGED, f"is now {_what(about.st_mode)}"
+    kind = stat.S_IFMT(about.st_mode)
+    if kind != stat.S_IFREG:
+        words = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link"}
+        return FaultKind.CHANGED, f"is now {words.get(kind, 'not a regular file')}"
     if about.st_size != file.size:
         return FaultKind.CHANGED, f"has {about.st_size} bytes and was saved with {file.size}"
-    if content and not _is_as_saved(Path(path), file):
-        return FaultKind.CHANGED, "has the same size and other bytes than were saved"
-    return None
-
-
-def _what(mode: int) -> str:
-    if stat.S_ISDIR(mode):
-        return "a directory"
-    return "a symbolic link" if stat.S_ISLNK(mode) else "not a regular file"
-
-
-def _is_as_saved(path: Path, file: StoredFile) -> bool:
-    fd = open_unfollowed(path)
+    if not content:
+        return None
+    fd = open_unfollowed(Path(path))
     try:
-        return holds(fd, file.size, file.sha256)
+        is_same = holds(fd, file.size, file.sha256)
     finally:
         os.close(fd)
+    return None if is_same else (FaultKind.CHANGED, "has the same size, but other content")

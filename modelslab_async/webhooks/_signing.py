@@ -48,8 +48,21 @@ class Signer:
         Raises:
             ConfigurationError: no secret, one under 16 bytes, or an invalid version name.
         """
-        given = secret if isinstance(secret, Mapping) else {"v1": secret}
-        self._secrets = {version: _checked(version, one) for version, one in given.items()}
+        self._secrets: dict[str, bytes] = {}
+        for version, one in (secret if isinstance(secret, Mapping) else {"v1": secret}).items():
+            if not _VERSION.fullmatch(version):
+                raise ConfigurationError(
+                    "the version of a webhook secret must be a word of letters, digits, - and _, "
+                    "such as 'v2'"
+                )
+            if not isinstance(one, str | bytes):
+                raise ConfigurationError(f"webhook secret {version} is neither text nor bytes")
+            self._secrets[version] = _bytes(one) if isinstance(one, str) else one
+            if len(self._secrets[version]) < _MIN_SECRET:
+                raise ConfigurationError(
+                    f"webhook secret {version} has fewer than {_MIN_SECRET} bytes; "
+                    "secrets.token_urlsafe() makes a good one"
+                )
         if not self._secrets:
             raise ConfigurationError("a webhook receiver needs at least one secret")
         self.version = next(iter(self._secrets))
@@ -100,23 +113,6 @@ class Signer:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a webhook secret cannot be pickled; set it in each process's environment")
-
-
-def _checked(version: str, secret: str | bytes) -> bytes:
-    if not _VERSION.fullmatch(version):
-        raise ConfigurationError(
-            "the version of a webhook secret must be a word of letters, digits, - and _, such as "
-            "'v2'"
-        )
-    if not isinstance(secret, str | bytes):
-        raise ConfigurationError(f"webhook secret {version} is neither text nor bytes")
-    value = _bytes(secret) if isinstance(secret, str) else secret
-    if len(value) < _MIN_SECRET:
-        raise ConfigurationError(
-            f"webhook secret {version} has fewer than {_MIN_SECRET} bytes; "
-            "secrets.token_urlsafe() makes a good one"
-        )
-    return value
 
 
 def _bytes(text: str) -> bytes:

@@ -140,18 +140,19 @@ class SqliteInbox:
 
     def _write(self, group: _Group) -> None:
         group.done = True
+
+        def insert() -> None:
+            rows = [(one.track_id, one.digest, one.to_json()) for one in group.deliveries]
+            db = self._opened()
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                db.executemany(_PUT, rows)
+                db.execute(_AGE, (_MOST,))
+
         try:
-            self._tried(lambda: self._insert(group.deliveries))
+            self._tried(insert)
         except WebhookError as error:
             group.error = str(error)
-
-    def _insert(self, deliveries: list[Delivery]) -> None:
-        rows = [(one.track_id, one.digest, one.to_json()) for one in deliveries]
-        db = self._opened()
-        with db:
-            db.execute("BEGIN IMMEDIATE")
-            db.executemany(_PUT, rows)
-            db.execute(_AGE, (_MOST,))
 
     def _tried(self, work: Callable[[], T]) -> T:
         try:

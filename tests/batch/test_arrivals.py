@@ -82,7 +82,7 @@ async def test_m04_all_names_of_a_lost_ledger_are_found_and_nothing_is_paid_agai
             path.unlink()
         again = await against(box, tmp_path, "batch", lines, "-o", "out")
         assert (again.returncode, len(box.book.debits)) == (8, 3), again.stderr
-        assert again.stderr.count("exists, and is not this batch's") == 3
+        assert again.stderr.count("exists and does not belong to this batch") == 3
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ def test_a_key_chooses_rows(keys: list[RowKey], numbers: set[int]) -> None:
         ("intrq", "did you mean intro?"),
         ("zzz", "use its number or its id"),
         ("5", "the last one is row 4"),
-        ("4-2", "4-2 is no range of rows"),
+        ("4-2", "4-2 is not a range of rows"),
         ("0", "numbered from 1"),
         ("-3", "the batch has no row '-3'"),
         ("9" * 30, "the batch has no row"),

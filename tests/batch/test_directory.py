@@ -217,7 +217,7 @@ async def test_x23_the_same_call_again_does_not_begin_a_lost_batch_anew(
     async with Sandbox(quick()) as box, client_of(box) as client:
         await lose(client, out, LOSSES[loss])
         before = len(box.book.debits)
-        words = "is missing, and it alone" if loss in GONE else "moved.* now: go on with it there"
+        words = "is missing, and only it" if loss in GONE else "moved.* now: continue it there"
         with pytest.raises(LedgerError, match=words):
             await run(client, pieces(ROWS), out)
         assert len(box.book.debits) == before
@@ -1024,7 +1024,11 @@ def test_l23_an_error_at_close_after_one_at_opening_is_said_in_words_and_the_loc
 
 @pytest.mark.parametrize(
     ("number", "cure"),
-    [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EPERM, "see to that")],
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some space"),
+        (errno.EPERM, "correct that"),
+    ],
 )
 async def test_results_that_cannot_be_named_are_said_to_be_with_the_reason(
     number: int, cure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

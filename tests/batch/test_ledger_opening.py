@@ -75,13 +75,13 @@ def test_l06_a_path_that_is_too_long_for_sqlite_is_said_to_be(
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / LEDGER_NAME, 0o600)
-    with pytest.raises(LedgerError, match="no regular file"):
+    with pytest.raises(LedgerError, match="not a regular file"):
         Store.open(tmp_path)
 
 
 def test_a_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    with pytest.raises(LedgerError, match="cannot be made"):
+    with pytest.raises(LedgerError, match="cannot be created"):
         Store.open(tmp_path / "out")
 
 
@@ -109,7 +109,7 @@ def test_a_file_system_in_memory_is_only_warned_of(
     mounts.write_text("27 1 0:40 / / rw - tmpfs none rw\n")
     monkeypatch.setattr(place, "_MOUNTS", mounts)
     Store.open(tmp_path / "out").close()
-    assert "lies in memory" in caplog.text
+    assert "is in memory" in caplog.text
 
 
 async def test_l09_one_process_at_a_time_works_on_a_directory(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def opened_in_doubt(directory: Path) -> bool:
 
 def test_l07_a_ledger_that_is_gone_is_noticed(tmp_path: Path) -> None:
     made(tmp_path).unlink()
-    with pytest.raises(LedgerError, match="is missing, and it alone knows what was paid for"):
+    with pytest.raises(LedgerError, match="is missing, and only it knows what was paid for"):
         Store.open(tmp_path)
 
 

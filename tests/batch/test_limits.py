@@ -452,7 +452,7 @@ async def test_m06_nothing_is_sent_when_other_rows_are_planned_than_were_agreed_
             await run(client, None, tmp_path, confirmed=agreed, limits=enough)
             assert states(tmp_path) == {S.DONE: 3}
             return
-        with pytest.raises(LedgerError, match="not those that were agreed to"):
+        with pytest.raises(LedgerError, match="changed since they were confirmed"):
             await run(client, None, tmp_path, confirmed=agreed, limits=enough)
         assert not box.book.debits
 

@@ -370,7 +370,11 @@ async def test_changed_rows_are_named_and_nothing_is_written(tmp_path: Path) -> 
         await run(client, given(700, "a"), tmp_path)  # refused, and so sent
         sent = submits(box)
         await run_until_stopped(
-            client, given(701, "b"), tmp_path, LedgerError, "2 rows are not what .* 2, 700;"
+            client,
+            given(701, "b"),
+            tmp_path,
+            LedgerError,
+            "2 rows not as planned before: 2, 700;",
         )
         assert submits(box) == sent
     assert len(rows(tmp_path)) == 700

@@ -268,7 +268,7 @@ def test_the_file_has_one_line_a_row_in_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rows", [[2, 1], [1, 1]])
 def test_results_that_are_out_of_order_replace_nothing(tmp_path: Path, rows: list[int]) -> None:
     write_results(tmp_path, [result(5)])
-    with pytest.raises(LedgerError, match="mixed"):
+    with pytest.raises(LedgerError, match="came after row"):
         write_results(tmp_path, map(result, rows))
     assert [line["row"] for line in written(tmp_path)] == [5]
     assert [path.name for path in tmp_path.iterdir()] == [RESULTS_NAME]
@@ -305,7 +305,7 @@ def test_a_name_that_is_free_or_that_of_a_file_is_fit_for_results(tmp_path: Path
 )
 def test_what_is_no_file_is_refused(tmp_path: Path, plant: Callable[[Path], None]) -> None:
     plant(tmp_path / RESULTS_NAME)
-    with pytest.raises(LedgerError, match="no regular file"):
+    with pytest.raises(LedgerError, match="not a regular file"):
         check_results_name(tmp_path)
 
 

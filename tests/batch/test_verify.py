@@ -376,7 +376,7 @@ async def test_l24_a_file_that_cannot_be_read_is_left_alone(
 
         monkeypatch.setattr(verifying, "open_unfollowed", refuse)
         assert await run(client, None, tmp_path, retry_missing=True) == []
-        assert f"{file.name} cannot be read: Permission denied; it was left" in caplog.text
+        assert f"{file.name} cannot be read: Permission denied; left" in caplog.text
         assert (files(tmp_path), states(tmp_path)) == (before, {RowState.DONE: 1})
 
 

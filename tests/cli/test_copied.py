@@ -119,6 +119,6 @@ async def test_x23_a_renamed_directory_is_named_with_the_command_that_goes_on(
         assert f"resume {tmp_path / 'moved'}" in last_line(cli.said)
         again = await against(box, tmp_path, "batch", rows, *options)
         assert again.returncode == 1
-        assert "go on with it there" in again.stderr
+        assert "continue it there" in again.stderr
         done = await against(box, tmp_path, "resume", "moved", "--yes")
         assert (done.returncode, len(box.book.debits)) == (0, 6), done.stderr

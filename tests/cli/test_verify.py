@@ -145,7 +145,7 @@ async def test_l24_verify_names_each_file_and_reads_them(box: Sandbox, tmp_path:
     assert done.returncode == 8
     assert done.stdout == (
         "missing    row 1: 00001-waltz.wav is not there\n"
-        "changed    row 3: 00003-raga.wav has the same size and other bytes than were saved\n"
+        "changed    row 3: 00003-raga.wav has the same size, but other content\n"
     )
     assert done.stderr == (
         f"1 of 3 files are as they were saved\ndownload them again, free, with: {FREE}\n"

@@ -80,8 +80,8 @@ MUTANTS = (
         of("batch/test_money", "a_job_that_cannot_be_told_apart_is_shown_and_not_paid_again"),
         Patch(
             "batch/_batch.py",
-            "frozenset(map(_retriable, settings.retry))",
-            "frozenset(map(_retriable, settings.retry)) | {RowState.AMBIGUOUS}",
+            "frozenset(map(RowState, settings.retry))",
+            "frozenset(map(RowState, settings.retry)) | {RowState.AMBIGUOUS}",
         ),
     ),
     planted(
@@ -129,8 +129,8 @@ MUTANTS = (
         of("batch/test_ledger", "s35_a_job_id_given_twice_makes_the_second_row_ambiguous"),
         Patch(
             "batch/_sqlite/store.py",
-            "        if holder is not None:\n",
-            "        if not self._pid:\n",
+            "            if holder is not None and holder.seq != change.row:\n",
+            "            if not self._pid:\n",
         ),
     ),
     planted(
@@ -315,8 +315,8 @@ MUTANTS = (
         of("batch/test_directory", "x23_a_directory_that_is_lost_while_a_batch_runs_stops_it"),
         Patch(
             "batch/_sqlite/store.py",
-            "            self.check_directory()\n            self.",
-            "            self.",
+            "                self.check_directory()\n                self.",
+            "                self.",
         ),
         Patch("batch/_batch.py", "            await self.ledger.check()\n", "            pass\n"),
         Patch("batch/_runner.py", "            await self._ledger.check()\n", "            pass\n"),

@@ -27,8 +27,8 @@ MUTANTS = (
         of("batch/test_verify", "l24_other_bytes_of_the_same_size_are_found_by_reading"),
         Patch(
             "batch/_verify.py",
-            "    if content and not _is_as_saved",
-            "    if not content and not _is_as_saved",
+            "    if not content:\n",
+            "    if content:\n",
         ),
     ),
     planted(

@@ -229,8 +229,8 @@ MUTANTS = (
         ),
         Patch(
             "batch/_reconcile.py",
-            "    return own and stranger.prompt is not None and stranger.prompt != row.prompt\n",
-            "    return not own and stranger.prompt == row.prompt == ''\n",
+            "    return own and job.prompt is not None and job.prompt != row.prompt\n",
+            "    return not own and job.prompt == row.prompt == ''\n",
         ),
     ),
     planted(
@@ -241,8 +241,8 @@ MUTANTS = (
         ),
         Patch(
             "batch/_reconcile.py",
-            "return stranger.track_id not in (None, track_id) or",
-            "return",
+            "if found.track_id in (None, track_id) and not",
+            "if not",
         ),
     ),
     planted(

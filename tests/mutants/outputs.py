@@ -53,7 +53,7 @@ MUTANTS = (
         of("batch/test_ledger", _FAMILIES),
         Patch(
             "batch/_sqlite/store.py",
-            "self.with_job_id(str(job_id), family_of(handle))",
+            'self.with_job_id(str(job_id), family_of(str(change.values.get("handle"))))',
             "self.with_job_id(str(job_id))",
         ),
     ),

@@ -36,7 +36,7 @@ def complaints(stderr: str) -> list[str]:
     return [
         line
         for line in stderr.splitlines()
-        if "lies in memory" not in line and not line.startswith("Executing <")
+        if "is in memory" not in line and not line.startswith("Executing <")
     ]
 
 

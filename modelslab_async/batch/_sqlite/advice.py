@@ -1,4 +1,4 @@
-"""Say what to do about what SQLite reports."""
+"""Explain SQLite's errors, with advice."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 from ...errors import LedgerError
 
 DAMAGED: Final = (
-    "keep a copy of all ledger files, for nothing else knows what is paid for. When a backup is "
-    "put in its place, rows that may have been paid for since are asked about before they are sent"
+    "keep a copy of all ledger files, because nothing else knows what is paid for. If you restore "
+    "a backup, jobs that were paid for since are looked for before anything is sent"
 )
 _LACKING: Final = (
-    "a ledger needs locks and memory that processes share, and the file system does not give them: "
-    "copy the whole directory to another disk, then run there"
+    "a ledger needs locks and shared memory, which this file system does not have: copy the whole "
+    "directory to another disk, then run there"
 )
 _ADVICE: Final = {
     "SQLITE_IOERR_LOCK": _LACKING,
@@ -22,13 +22,13 @@ _ADVICE: Final = {
     "SQLITE_IOERR_SHMMAP": _LACKING,
     "SQLITE_IOERR_SHMOPEN": _LACKING,
     "SQLITE_IOERR_SHMSIZE": _LACKING,
-    "SQLITE_FULL": "the disk is full: make room, then run the same command again",
+    "SQLITE_FULL": "the disk is full: free some space, then run the same command again",
     "SQLITE_BUSY": "another program holds it: close that program, then run again",
     "SQLITE_LOCKED": "another program holds it: close that program, then run again",
-    "SQLITE_READONLY": "it cannot be written to: look at its permissions and at the mount",
+    "SQLITE_READONLY": "it cannot be written to: check its permissions and the mount",
     "SQLITE_CANTOPEN": (
-        "it cannot be opened: look at the directory and its permissions, and at the length of its "
-        "path, of which SQLite takes some 490 bytes"
+        "it cannot be opened: check the directory, its permissions, and the length of its path, "
+        "which SQLite limits to about 490 bytes"
     ),
     "SQLITE_IOERR": "the disk fails: copy the whole directory to another disk, then run there",
     "SQLITE_CORRUPT": f"it is damaged: {DAMAGED}",
@@ -37,7 +37,7 @@ _ADVICE: Final = {
 
 
 def explained(error: sqlite3.Error | MemoryError, doing: str) -> LedgerError:
-    """What SQLite reports, with what to do about it."""
+    """An error of SQLite, with advice."""
     name = str(getattr(error, "sqlite_errorname", type(error).__name__))
     family = "_".join(name.split("_")[:2])
     otherwise = "nothing more is written; keep a copy of the ledger's files"

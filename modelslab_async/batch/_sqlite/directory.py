@@ -1,8 +1,8 @@
-"""Hold on to one output directory while a batch works in it, whatever becomes of its path.
+"""Hold one output directory open while a batch works in it, even if its path changes. Blocking.
 
-Plain blocking code. Files are opened through a descriptor of the directory, so that a rename
-never parts them; and before something is paid for, `Directory.check` sees that the path that the
-user knows still leads here, and that the ledger's files are still those that are open.
+Files are opened through a descriptor of the directory, so that a rename never separates them.
+Before something is paid for, `Directory.check` makes sure that the user's path still leads here,
+and that the ledger's files are still those that are open.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .identity import Stamp
 
 LOCK_NAME: Final = "ledger.lock"
 
-# A directory that may not be listed can be worked in all the same, where the system has O_PATH.
+# With O_PATH, a directory need not be listable to work in it.
 _FLAGS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _REMOVED: Final = " (deleted)"
@@ -30,9 +30,9 @@ class Directory:
     """An open directory.
 
     Attributes:
-        path: as the user knows it, absolute; for messages, and for the check.
-        through: a path that leads to this directory even when it is renamed, where the system
-            has one; else ``path``.
+        path: the user's path, absolute; for messages and for the check.
+        through: a path that leads to this directory even after a rename, if the system has one;
+            else ``path``.
     """
 
     def __init__(self, path: Path) -> None:
@@ -46,11 +46,15 @@ class Directory:
         self._log_fd = -1
         self._log_size = 0
         self._is_log_cut = False
-        self.through = self._stable_path()
+        self.through = self.path
+        stable = _DESCRIPTORS / str(self._fd)
+        with contextlib.suppress(OSError):
+            if _identity(stable.stat()) == self._own():
+                self.through = stable
 
     @property
     def is_stable(self) -> bool:
-        """Whether files are reached through the descriptor; if not, a rename parts them."""
+        """Whether files are opened through the descriptor; if not, a rename separates them."""
         return self.through != self.path
 
     def at(self, name: str) -> Path:
@@ -62,18 +66,18 @@ class Directory:
         return self.path / name
 
     def watch(self, name: str) -> None:
-        """From now on, `check` sees that this file is the one that has the name now.
+        """Let `check` make sure that this name keeps belonging to the same file.
 
         Raises:
-            OSError: it is not there.
+            OSError: it does not exist.
         """
         self._watched[name] = _identity(self._look(name))
 
     def watch_log(self, name: str) -> None:
-        """As `watch`; and from now on the file only shrinks between `begin` and `end`.
+        """As `watch`; and let `check` make sure that the file shrinks only from `begin` to `end`.
 
         Raises:
-            OSError: it is not there.
+            OSError: it does not exist.
         """
         self.watch(name)
         self._log = name
@@ -81,34 +85,34 @@ class Directory:
         self.end()
 
     def begin(self) -> None:
-        """Something is about to be written to the log: nothing must have cut it since `end`."""
+        """Call this before writing to the log: nothing may have truncated it since `end`."""
         if self._log and self._size_of_log() < self._log_size:
             self._is_log_cut = True
 
     def end(self) -> None:
-        """Something has been written to the log; what was cut meanwhile has zeros at its start."""
+        """Call this after writing to the log; if truncated meanwhile, it begins with zeros."""
         if self._log:
             self._log_size = self._size_of_log()
             if not any(os.pread(self._log_fd, 4, 0)):
                 self._is_log_cut = True
 
     def check(self) -> None:
-        """Let work go on that may be paid for.
+        """Make sure that jobs may be paid for.
 
         Raises:
-            LedgerMoved: the directory, or a file that is watched, was renamed, removed, replaced
-                or cut short.
+            LedgerMoved: the directory or a watched file was renamed, removed, replaced or
+                truncated.
         """
         fault = self._fault()
         if fault:
             raise LedgerMoved(
-                f"{fault}. Nothing more is paid for. Do not start this batch anew: its ledger "
-                "alone knows what is paid for",
+                f"{fault}. Nothing more is paid for. Do not start this batch again: only its "
+                "ledger knows what is paid for",
                 directory=self.found(),
             )
 
     def found(self) -> str | None:
-        """Where the directory is now; ``None`` when it was removed, or the system does not say."""
+        """Where the directory is now; ``None`` if it was removed, or is not known."""
         try:
             place = str((_DESCRIPTORS / str(self._fd)).readlink())
         except OSError:
@@ -126,7 +130,7 @@ class Directory:
             return False
 
     def stamp(self, name: str) -> Stamp:
-        """What the file system says of a file."""
+        """The times and the size of a file; zeros if it does not exist."""
         try:
             about = self._look(name)
         except OSError:
@@ -138,7 +142,7 @@ class Directory:
         sync_directory(self.through)
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Close the directory."""
         if self._log:
             os.close(self._log_fd)
         os.close(self._fd)
@@ -158,7 +162,7 @@ class Directory:
                 return f"{self.shown(name)} was replaced while the batch ran"
         self.begin()
         if self._is_log_cut:
-            return f"{self.shown(self._log)} was cut short while the batch ran"
+            return f"{self.shown(self._log)} was truncated while the batch ran"
         return ""
 
     def _look(self, name: str) -> os.stat_result:
@@ -169,13 +173,6 @@ class Directory:
 
     def _own(self) -> _Identity:
         return _identity(os.fstat(self._fd))
-
-    def _stable_path(self) -> Path:
-        stable = _DESCRIPTORS / str(self._fd)
-        with contextlib.suppress(OSError):
-            if _identity(stable.stat()) == self._own():
-                return stable
-        return self.path
 
 
 def _identity(about: os.stat_result) -> _Identity:

@@ -1,4 +1,4 @@
-"""The files that a ledger is made of, open to be written to. Plain blocking code."""
+"""The files of a ledger, open for writing. Blocking."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Files:
     """The lock and the database of a directory.
 
     Args:
-        directory: open; it is closed with the rest.
-        undo: is told what to close if opening fails later on.
+        directory: open; closed with the rest.
+        undo: receives what to close if opening fails later.
 
     Attributes:
-        identity: what tells the database's file from a copy of it.
+        identity: distinguishes the database's file from a copy of it.
         found: `stamps` before anything was opened.
 
     Raises:
@@ -42,16 +42,16 @@ class Files:
         self.found = self.stamps()
         fd = open_private(directory.at(LEDGER_NAME), directory.shown(LEDGER_NAME))
         try:
-            # Now, for to close the file later would take away the locks that SQLite has on it.
+            # Read it now: closing the file later would drop SQLite's locks on it.
             resolved = directory.path.resolve()
             self.identity = identity_of(fd, resolved / LEDGER_NAME, kind_of(resolved))
         finally:
-            os.close(fd)  # SQLite gives its own files the mode that it finds here
+            os.close(fd)  # SQLite gives its other files the mode of this one
         for name in _SIDE_NAMES:
             check_ownership(directory.at(name), directory.shown(name))
         directory.sync()
         directory.watch(LEDGER_NAME)
-        directory.check()  # a rename between the steps above would part the lock from the ledger
+        directory.check()  # a rename meanwhile would separate the lock from the ledger
         try:
             self.db = sqlite3.connect(
                 resolved / LEDGER_NAME, timeout=_BUSY_TIMEOUT, isolation_level=None
@@ -61,7 +61,7 @@ class Files:
         undo.callback(self.db.close)
 
     def watch(self) -> None:
-        """See to SQLite's log as well, from now on: commits are nowhere else until a checkpoint.
+        """Also watch SQLite's log, which holds all commits since the last checkpoint.
 
         Raises:
             LedgerError: the directory was renamed or replaced while the database was opened.
@@ -70,17 +70,17 @@ class Files:
         self.directory.check()
 
     def stamps(self) -> Stamps:
-        """What the file system says of the database and its log now."""
+        """The times and sizes of the database and its log."""
         return self.directory.stamp(LEDGER_NAME), self.directory.stamp(_LOG_NAME)
 
     def close(self, *, keep: bool = False) -> None:
-        """Close all, the lock last.
+        """Close all files, the lock last.
 
         Args:
-            keep: the lock remembers the files as they are at the end.
+            keep: record the final times of the files in the lock.
 
         Raises:
-            OSError, LedgerError: a file failed at its end; the others are closed all the same.
+            OSError, LedgerError: a file could not be closed; the others are closed nevertheless.
         """
         with contextlib.ExitStack() as closing:
             closing.callback(self.directory.close)
@@ -88,7 +88,7 @@ class Files:
             try:
                 self.db.close()
                 if keep:
-                    with contextlib.suppress(OSError):  # the next run asks once too often
+                    with contextlib.suppress(OSError):  # costs the next run a look-up
                         self.lock.stamped(self.stamps())
             except sqlite3.Error as error:
                 raise explained(error, "it was closed") from error

@@ -1,7 +1,7 @@
-"""See that a directory is a place where a ledger can live: ours, private, local, and not in use.
+"""Check that a directory can hold a ledger: ours, private, local, and not in use. Blocking.
 
-Plain blocking code. WAL needs shared memory and true locks, which network file systems do not
-give (SQLite documentation, "Write-Ahead Logging").
+WAL needs shared memory and reliable locks, which network file systems do not have (SQLite
+documentation, "Write-Ahead Logging").
 """
 
 from __future__ import annotations
@@ -48,37 +48,54 @@ _warned: set[tuple[int, int]] = set()
 
 
 def make_directory(directory: Path) -> Path:
-    """The directory, made for us alone when it is not there yet, and with its links resolved.
+    """Create the directory, private, if it does not exist; return it with its links resolved.
 
     Raises:
-        LedgerError: it cannot be made, or it lies on a network file system.
+        LedgerError: it cannot be created, or is on a network file system.
     """
     try:
         make_durably(directory, _PRIVATE_DIRECTORY)
     except OSError as error:
-        raise LedgerError(f"the directory {directory} cannot be made: {error.strerror}") from error
+        text = f"the directory {directory} cannot be created: {error.strerror}"
+        raise LedgerError(text) from error
     resolved = directory.resolve()
-    _check_file_system(resolved)
+    kind = kind_of(resolved)
+    if kind in _FAR:
+        raise LedgerError(
+            f"{resolved} is on a network file system ({kind}), where a ledger is not safe: work on "
+            "a local disk and copy the results; move an existing batch there as a whole, with its "
+            "ledger"
+        )
+    if kind in ("tmpfs", "ramfs"):
+        _log.warning("%s is in memory (%s): its ledger is lost with the machine", resolved, kind)
     return resolved
 
 
 def open_private(path: Path, shown: Path | None = None) -> int:
-    """A file descriptor of a file that only we can write to; it is made when there is none.
+    """Open a file that only we can write to, and return its descriptor; create it if missing.
 
-    Write permission of others is taken away where the file is ours, and warned about where it is
-    not, or where the file system keeps no modes: volumes of a cluster add it on each mount.
+    Write permission of others is removed if the file is ours. If it is not, or the file system
+    keeps no modes, as the volumes of a cluster do, there is a warning.
 
     Args:
-        path: where it is.
-        shown: the path for messages, if that is another one.
+        path: of the file.
+        shown: the path for messages, if it differs.
 
     Raises:
-        LedgerError: it is a link, no regular file, or has a second name, or it cannot be opened.
+        LedgerError: it is a link, not a regular file, has a second name, or cannot be opened.
     """
     shown = shown or path
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
-        fd = _opened(path, flags)
+        try:
+            fd = os.open(path, flags, _PRIVATE)
+        except PermissionError:
+            about = path.lstat()
+            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+                raise
+            # It is ours, and something has removed our own permissions.
+            path.chmod(stat.S_IMODE(about.st_mode) | _PRIVATE)
+            fd = os.open(path, flags, _PRIVATE)
     except OSError as error:
         raise LedgerError(f"{shown} cannot be opened for writing: {error.strerror}") from error
     about = os.fstat(fd)
@@ -94,7 +111,7 @@ def open_private(path: Path, shown: Path | None = None) -> int:
 
 
 def check_ownership(path: Path, shown: Path) -> None:
-    """Let a file pass that SQLite is going to use by itself: a regular one, or not there.
+    """Check a file that SQLite opens by itself: it must be regular, or not exist.
 
     Raises:
         LedgerError: as `open_private`.
@@ -106,15 +123,15 @@ def check_ownership(path: Path, shown: Path) -> None:
 
 
 class Lock:
-    """The right to work on a directory, held until `release`, or until the process ends.
+    """The lock of a directory, held until `release` or until the process ends.
 
-    The lock file also remembers which batch was opened here, how many times, and how many steps
-    its ledger holds, so that a ledger put back from a backup, or one that lost its last writes,
-    is not taken for the present. What the ledger's files were is remembered as well: a backup that
-    is written over them brings an old ledger and an old lock file, but not all of the old times.
+    The lock file also records which batch was opened here, how often, and how many transitions its
+    ledger holds, to detect a ledger that was restored from a backup or has lost its last writes.
+    It also records the times of the ledger's files: restoring a backup over them brings an old
+    ledger and an old lock file, but not all of the old times.
 
     Attributes:
-        stamps: what the files were when they were last worked on; ``None``: nobody knows.
+        stamps: of the files when they were last used; ``None``: not known.
     """
 
     def __init__(self, directory: Directory) -> None:
@@ -123,30 +140,42 @@ class Lock:
         try:
             _lock_soon(self._fd)
         except OSError as error:
-            text = _no_lock(directory.path, error, _read(self._fd))
+            text = (
+                f"the file system of {directory.path} has no file locks ({error.strerror}), so two "
+                "runs could pay for the same rows: use another one; move an existing batch there "
+                "as a whole, with its ledger"
+            )
+            if isinstance(error, BlockingIOError):
+                owner = _read(self._fd)
+                who = f"pid {owner.get('pid', 'unknown')} on {owner.get('host', 'an unknown host')}"
+                text = f"another process ({who}) works on {directory.path}; wait for it or stop it"
             os.close(self._fd)
             raise LedgerError(text) from error
         self._last = _read(self._fd)
-        self.stamps = _stamps(self._last)
+        self.stamps: Stamps | None = None
+        match self._last.get("files"):
+            case [[*files], [*log]] if all(isinstance(one, int) for one in (*files, *log)):
+                with contextlib.suppress(TypeError):
+                    self.stamps = Stamp(*files), Stamp(*log)
 
     def check(self, batch: str) -> None:
-        """Let a ledger pass that is the one last opened in this directory.
+        """Check that a ledger is the one last opened in this directory.
 
         Raises:
-            LedgerError: it is gone, or another batch was put in its place.
+            LedgerError: that one is missing, or was replaced.
         """
         if self._last.get("batch", batch) == batch:
             return
         moved = self._last.get("moved")
         if isinstance(moved, str):
             raise LedgerError(
-                f"the batch that was here is {safe_text(moved, 1000)} now: go on with it there; "
-                "what it has paid for would be paid for again here"
+                f"the batch that was here is {safe_text(moved, 1000)} now: continue it there; "
+                "here, what it has paid for would be paid for again"
             )
         raise LedgerError(
-            f"the ledger that was last used in {self.path.parent} is missing, and it alone knows "
-            f"what was paid for: put it back, with its -wal file. Without {self.path} the "
-            "directory begins anew, and pays for all rows again"
+            f"the ledger that was last used in {self.path.parent} is missing, and only it knows "
+            f"what was paid for: put it back, with its -wal file. If you delete {self.path}, the "
+            "batch starts again, and pays for all rows again"
         )
 
     def has_seen_more(self, openings: int, steps: int) -> bool:
@@ -154,42 +183,42 @@ class Lock:
         return _count(self._last, "openings") > openings or _count(self._last, "steps") > steps
 
     def remember(self, batch: str, openings: int, steps: int, stamps: Stamps) -> None:
-        """Write down who works here and what was opened."""
+        """Record this process and what it has opened."""
         self.stamps = stamps
         _write(self._fd, batch, openings, steps, stamps)
         os.fsync(self._fd)
 
     def count(self, steps: int, stamps: Stamps) -> None:
-        """Write down how many steps the ledger holds, and what its files are then.
+        """Record the number of transitions in the ledger, and the times of its files.
 
-        Call it after each commit. It is not synced: what a killed process wrote is kept, and after
-        a power loss less is remembered than is true, which costs a look at the account's list.
+        Call it after each commit. It is not synced: a kill loses nothing, and a power loss only
+        costs a look at the account's list.
         """
         text = f"{steps:{_WIDTH}}"
-        if self.stamps is not None:  # else the file has no place for them yet
+        if self.stamps is not None:  # else the file has no space for them yet
             text += _stamps_text(stamps)
         os.pwrite(self._fd, text.encode(), len(_STEPS))
 
     def stamped(self, stamps: Stamps) -> None:
-        """Write down what the ledger's files are, after they were closed."""
+        """Record the times of the ledger's files after they were closed."""
         if self.stamps is not None:
             os.pwrite(self._fd, _stamps_text(stamps).encode(), len(_STEPS) + _WIDTH)
 
     def release(self) -> None:
-        """Let others work here."""
+        """Unlock the directory."""
         os.close(self._fd)
 
 
 def leave_lock(place: Path, batch: str, steps: int, moved: str | None) -> None:
-    """Keep the next run at this path from starting a batch anew that has left it while it ran.
+    """Keep the next run at this path from restarting a batch that was moved while it ran.
 
-    Nothing is written where there is a batch, or anything else than a directory of ours.
+    Nothing is written if there is a batch, or anything but a directory of ours.
 
     Args:
-        place: the path; a directory is made if there is nothing.
+        place: the path; a directory is created if nothing exists.
         batch: the one that was here.
-        steps: that its ledger holds.
-        moved: where it is now, if that is known.
+        steps: the number of transitions in its ledger.
+        moved: where it is now, if known.
     """
     with contextlib.suppress(OSError):
         make_durably(place, _PRIVATE_DIRECTORY)
@@ -208,7 +237,7 @@ def leave_lock(place: Path, batch: str, steps: int, moved: str | None) -> None:
 
 
 def kind_of(directory: Path) -> str:
-    """The type of the file system that a directory lies on; empty when the system does not say."""
+    """The type of a directory's file system; empty if not known."""
     try:
         return file_system_of(directory, _MOUNTS.read_text("utf-8", "surrogateescape"))
     except OSError:  # not Linux
@@ -216,9 +245,9 @@ def kind_of(directory: Path) -> str:
 
 
 def file_system_of(directory: Path, mounts: str) -> str:
-    """The type of the file system that a directory lies on, from the text of ``mountinfo``.
+    """The type of a directory's file system, from the text of ``mountinfo``; empty if not known.
 
-    Empty when the text does not say. Source: proc_pid_mountinfo(5).
+    Source: proc_pid_mountinfo(5).
     """
     found, depth = "", -1
     for line in mounts.splitlines():
@@ -226,33 +255,18 @@ def file_system_of(directory: Path, mounts: str) -> str:
         fields, kinds = before.split(" "), after.split(" ")
         if len(fields) < 5 or not kinds[0]:
             continue
-        point = Path(_unescaped(fields[4]))
+        octal = re.compile(r"\\([0-7]{3})")
+        point = Path(octal.sub(lambda match: chr(int(match[1], 8)), fields[4]))
         # A later mount on the same point covers the earlier one.
         if directory.is_relative_to(point) and len(point.parts) >= depth:
             found, depth = kinds[0], len(point.parts)
     return found
 
 
-def _check_file_system(directory: Path) -> None:
-    kind = kind_of(directory)
-    if kind in _FAR:
-        raise LedgerError(
-            f"{directory} lies on a network file system ({kind}), where a ledger is not safe: "
-            "work on a local disk and copy the results; a directory that holds a batch already "
-            "has to be moved there whole, with its ledger"
-        )
-    if kind in ("tmpfs", "ramfs"):
-        _log.warning("%s lies in memory (%s): its ledger ends with the machine", directory, kind)
-
-
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
-
-
 def _fault(about: os.stat_result) -> str:
     if not stat.S_ISREG(about.st_mode):
-        return "is no regular file; something else was put in its place: find out what"
-    if about.st_nlink > 1:  # SQLite, too, breaks a database that has two (its "How To Corrupt")
+        return "is not a regular file: find out what has replaced it"
+    if about.st_nlink > 1:  # SQLite can corrupt such a database ("How To Corrupt", SQLite docs)
         return (
             "has more than one hard link, as some backup tools make them: remove the other name, "
             "and keep this file"
@@ -261,7 +275,7 @@ def _fault(about: os.stat_result) -> str:
 
 
 def _lock_soon(fd: int) -> None:
-    """Lock a file; who only looks whether it is locked holds it for an instant as well."""
+    """Lock a file; retry, because a process that only checks the lock holds it for an instant."""
     for _ in range(_LOCK_TRIES):
         try:
             lock(fd, wait=False)
@@ -270,18 +284,6 @@ def _lock_soon(fd: int) -> None:
         else:
             return
     lock(fd, wait=False)
-
-
-def _opened(path: Path, flags: int) -> int:
-    try:
-        return os.open(path, flags, _PRIVATE)
-    except PermissionError:
-        about = path.lstat()
-        if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
-            raise
-    # It is ours, and something took our own permissions away.
-    path.chmod(stat.S_IMODE(about.st_mode) | _PRIVATE)
-    return os.open(path, flags, _PRIVATE)
 
 
 def _warn_of_others(path: Path, before: os.stat_result, after: os.stat_result) -> None:
@@ -300,17 +302,9 @@ def _warn_of_others(path: Path, before: os.stat_result, after: os.stat_result) -
 def _read(fd: int) -> dict[str, Any]:
     try:
         found = json.loads(os.pread(fd, 8192, 0))
-    except ValueError:  # nobody was here, or it died while writing these few bytes
+    except ValueError:  # a new file, or its process died while writing these few bytes
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _stamps(known: dict[str, Any]) -> Stamps | None:
-    match known.get("files"):
-        case [[*database], [*log]] if all(isinstance(one, int) for one in (*database, *log)):
-            with contextlib.suppress(TypeError):
-                return Stamp(*database), Stamp(*log)
-    return None
 
 
 def _stamps_text(stamps: Stamps) -> str:
@@ -330,14 +324,3 @@ def _write(
 def _count(known: dict[str, Any], name: str) -> int:
     value = known.get(name, 0)
     return value if isinstance(value, int) else 0
-
-
-def _no_lock(directory: Path, error: OSError, owner: dict[str, Any]) -> str:
-    if not isinstance(error, BlockingIOError):
-        return (
-            f"the file system of {directory} has no file locks ({error.strerror}), so nothing "
-            "would keep two runs from paying for the same rows: work on another one; a batch that "
-            "is here already has to be moved there whole, with its ledger"
-        )
-    who = f"pid {owner.get('pid', 'unknown')} on {owner.get('host', 'an unknown host')}"
-    return f"another process ({who}) works on {directory}; wait for it or stop it"

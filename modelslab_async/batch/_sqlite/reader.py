@@ -1,7 +1,7 @@
-"""Read a ledger. Plain blocking code; it changes nothing, and waits for no lock but SQLite's own.
+"""Read a ledger. Blocking; it changes nothing, and waits only for SQLite's own locks.
 
-Another process may be at work on the same ledger meanwhile. Reading needs no right to write, and
-leaves no files: SQLite alone would make two beside a ledger with a write-ahead log.
+Another process may be writing to the ledger. Reading needs no write access and creates no files:
+SQLite alone would create two beside a ledger with a write-ahead log.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Reader:
         return found
 
     def planned_as(self, row_id: str) -> KnownRow | None:
-        """What is known of the row with an id."""
+        """The known row with an id; ``None`` if there is none."""
         found = self.db.execute(_KNOWN, (HELD, storable(row_id))).fetchone()
         return None if found is None else KnownRow(*found)
 
@@ -157,11 +157,11 @@ class Reader:
         return iter(self.db.execute("SELECT seq, id FROM rows ORDER BY seq"))
 
     def last_seq(self) -> int:
-        """The ``seq`` of the last row, 0 while there is none."""
+        """The ``seq`` of the last row, or 0."""
         return int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
 
     def with_job_id(self, job_id: str, family: str | None = None) -> Row | None:
-        """The row that has a job; ``family``: of the path that it is asked about under."""
+        """The row of a job; ``family``: the path below which it is fetched."""
         if family is not None:
             return self._one("job_id = ? AND family = ?", job_id, family)
         return self._one("job_id = ?", job_id)
@@ -173,7 +173,7 @@ class Reader:
         wanted = list(dict.fromkeys(states))
         if not wanted:
             return []
-        # One part a state, which SQLite merges: each comes sorted from the index by state.
+        # One part per state, which SQLite merges: each is sorted already by the index on state.
         query = " UNION ALL ".join([_PAGE] * len(wanted)) + " ORDER BY seq LIMIT ?"
         places = [value for state in wanted for value in (state.value, after)]
         return [Row(*record) for record in self.db.execute(query, (*places, limit))]
@@ -195,23 +195,23 @@ class Reader:
         return {state: found.get(state.value, 0) for state in RowState}
 
     def history(self, seq: int) -> list[Step]:
-        """What happened to one row, oldest first."""
+        """The transitions of one row, oldest first."""
         query = "SELECT n, row, old, new, at, note FROM transitions WHERE row = ? ORDER BY n"
         return [Step(*record) for record in self.db.execute(query, (seq,))]
 
     def meta(self) -> dict[str, str]:
-        """What holds for the whole batch, by its names."""
+        """The values of the whole batch, by name."""
         return dict(self.db.execute("SELECT name, value FROM meta"))
 
     def paid(self) -> Iterator[tuple[str | None, str, int]]:
         """All submits of all runs that were paid for, or may have been.
 
-        Each with its cost at that time, or ``None`` and the request, and how many there are.
+        As (cost at that time, ``''``, number), or (``None``, request, number) without a cost.
         """
         return iter(self.db.execute(_PAID))
 
     def planned(self) -> Iterator[tuple[str, str]]:
-        """Of each planned row the id and what tells its request from others."""
+        """The id and the payload hash of each planned row."""
         query = "SELECT id, payload_hash FROM rows WHERE state = 'planned'"
         return iter(self.db.execute(query))
 
@@ -221,27 +221,29 @@ class Reader:
         return bool(self.db.execute(query).fetchone()[0])
 
     def missing(self) -> tuple[int, list[int]]:
-        """How many jobs have ended without a file, and the rows of those that have not ended.
+        """The number of jobs that ended without a file, and the rows of those that have not ended.
 
-        Of those alone that ended, or were accepted, after the last file that arrived.
+        Only jobs that ended, or were accepted, after the last file was saved.
         """
         found = self.db.execute(_MISSING).fetchall()
         under_way = [row for row, has_not_ended in found if has_not_ended]
         return len(found) - len(under_way), under_way
 
     def attempts(self) -> int:
-        """How many submits were begun, over all runs."""
+        """The number of submits that were begun, in all runs."""
         return int(self.db.execute("SELECT sum(attempt) FROM rows").fetchone()[0] or 0)
 
     def summary(self) -> dict[RowState, StateSummary]:
-        """What is in each state that any row is in."""
-        return {
-            RowState(state): StateSummary(rows, first, last, size, seconds, self._errors(state))
-            for state, rows, first, last, size, seconds in self.db.execute(_SUMMARY)
-        }
+        """A summary of each state that has rows."""
+        found = {}
+        for state, rows, first, last, size, seconds in self.db.execute(_SUMMARY).fetchall():
+            errors = self.db.execute(_ERRORS, (state,)) if state != RowState.DONE else ()
+            kinds = tuple(ErrorSummary(*one) for one in errors)
+            found[RowState(state)] = StateSummary(rows, first, last, size, seconds, kinds)
+        return found
 
     def rate(self, window: float = 600.0) -> float | None:
-        """Rows per second that ended lately; ``None`` while none has.
+        """Rows per second that were done recently; ``None`` if none were.
 
         Args:
             window: seconds to look back.
@@ -252,22 +254,17 @@ class Reader:
             return None
         return float(done / max(min(time.time() - begun, window), 1.0))
 
-    def _errors(self, state: str) -> tuple[ErrorSummary, ...]:
-        if state == RowState.DONE:
-            return ()
-        return tuple(ErrorSummary(*found) for found in self.db.execute(_ERRORS, (state,)))
-
     def floor(self, *, is_copy: bool, family: str) -> int:
-        """The highest job id of a family accepted before the first lost submit left, or 0.
+        """The highest job id of a family that was accepted before the first lost submit, or 0.
 
-        Before is what comes earlier in the ledger's history: the time of day may jump.
+        The order is that of the ledger's history, because the time of day may jump.
         """
         query = _FLOOR_OF_A_COPY if is_copy else _FLOOR
         values = {"elsewhere": f"{ELSEWHERE}%", "family": family}
         return int(self.db.execute(query, values).fetchone()[0] or 0)
 
     def batch(self) -> tuple[str, int]:
-        """The batch's uuid, and how often it was opened to be worked on."""
+        """The batch's uuid, and how often it was opened for writing."""
         uuid, openings = self.db.execute("SELECT uuid, openings FROM batch").fetchone()
         return str(uuid), int(openings)
 
@@ -277,10 +274,10 @@ class Reader:
 
 
 def holds_batch(directory: Path) -> bool:
-    """Whether a batch was begun in a directory. One killed at its start leaves an empty ledger.
+    """Whether a directory holds a batch. One that was killed at its start has an empty ledger.
 
     Raises:
-        LedgerError: there is a ledger, and it cannot be read.
+        LedgerError: there is a ledger, but it cannot be read.
     """
     path = directory / LEDGER_NAME
     if not path.is_file():
@@ -291,7 +288,7 @@ def holds_batch(directory: Path) -> bool:
 
 
 def is_writable(directory: Path) -> bool:
-    """Whether the ledger of a directory can be worked on, and not only be looked at."""
+    """Whether the ledger of a directory can be written to."""
     return os.access(directory, os.W_OK | os.X_OK) and os.access(directory / LEDGER_NAME, os.W_OK)
 
 
@@ -300,8 +297,8 @@ class Runner:
     """The process that works on a directory.
 
     Attributes:
-        pid: its number on its machine; ``None``: it has not said so yet.
-        host: name of that machine, printable.
+        pid: its process id; ``None``: not known yet.
+        host: the name of its machine, printable.
     """
 
     pid: int | None
@@ -309,7 +306,7 @@ class Runner:
 
 
 def runner_of(directory: Path) -> Runner | None:
-    """The process of this machine that works on a directory now, if there is one."""
+    """The process of this machine that works on a directory now, or ``None``."""
     if not _is_worked_on(directory / LEDGER_NAME):
         return None
     try:
@@ -329,13 +326,22 @@ def _version(db: sqlite3.Connection) -> int:
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str] | None]:
-    """The ledger, open to be looked at only, and the copy that is looked at, if it is one."""
+    """The ledger, opened read-only, and the temporary copy that was opened, if any."""
     try:
-        if not _has_log(path):
+        log_size = 0
+        with contextlib.suppress(FileNotFoundError):
+            log_size = Path(f"{path}-wal").stat().st_size
+        if not log_size:  # else a run is in progress or was killed, and has commits there
             return _connected(path, "mode=ro&immutable=1"), None
         if _is_worked_on(path):
-            with contextlib.suppress(sqlite3.OperationalError):  # its shared memory is not ours
-                return _shared(path), None
+            with contextlib.suppress(sqlite3.OperationalError):  # we may not open its shared memory
+                db = _connected(path, "mode=ro")
+                try:
+                    version_of(db)
+                except BaseException:
+                    db.close()
+                    raise
+                return db, None
         return _copied(path)
     except sqlite3.Error as error:
         raise explained(error, "it was opened for reading") from error
@@ -343,16 +349,8 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str] | N
         raise LedgerError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _has_log(path: Path) -> bool:
-    """Whether there are commits that are only in the log: a run is under way, or was killed."""
-    try:
-        return bool(Path(f"{path}-wal").stat().st_size)
-    except FileNotFoundError:
-        return False
-
-
 def _is_worked_on(path: Path) -> bool:
-    """Whether a process of this machine has the ledger open: its log and memory are in order."""
+    """Whether a process of this machine has the ledger open, so that its log is consistent."""
     if not Path(f"{path}-shm").exists():
         return False
     try:
@@ -363,26 +361,22 @@ def _is_worked_on(path: Path) -> bool:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # a file system without locks: a copy is always right
+    except OSError:  # a file system without locks: a copy is always correct
         return False
     finally:
         os.close(fd)
     return False
 
 
-def _shared(path: Path) -> sqlite3.Connection:
-    db = _connected(path, "mode=ro")
-    try:
-        version_of(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
 def _copied(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str]]:
-    """A private copy of the ledger and its log, taken while nothing changed them."""
-    copy = _temporary()
+    """A private copy of the ledger and its log, made while neither changed."""
+    try:
+        copy = TemporaryDirectory(prefix="modelslab-")
+    except FileNotFoundError as error:  # in containers, only this memory may be writable
+        try:
+            copy = TemporaryDirectory(prefix="modelslab-", dir=_MEMORY)
+        except OSError:
+            raise error from None
     try:
         for _ in range(_TRIES):
             before = _stamps(path)
@@ -393,15 +387,6 @@ def _copied(path: Path) -> tuple[sqlite3.Connection, TemporaryDirectory[str]]:
         return _connected(Path(copy.name, path.name), "mode=rw"), copy
     except BaseException:
         copy.cleanup()
-        raise
-
-
-def _temporary() -> TemporaryDirectory[str]:
-    try:
-        return TemporaryDirectory(prefix="modelslab-")
-    except FileNotFoundError:  # all is mounted read-only, but this is memory, as in containers
-        with contextlib.suppress(OSError):
-            return TemporaryDirectory(prefix="modelslab-", dir=_MEMORY)
         raise
 
 

@@ -1,4 +1,4 @@
-"""The tables of a ledger, and what brings one of an older version up to date.
+"""The tables of a ledger, and the migration of older ones.
 
 The views are for people: ``sqlite3 ledger.sqlite3 'select * from row_status'``.
 """
@@ -69,7 +69,7 @@ CREATE TABLE batch (
 )
 """
 
-# What holds for the whole batch: limits and prices, and the account that it belongs to.
+# Values of the whole batch: limits, prices, and the account that it belongs to.
 _META = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID
 """
@@ -119,14 +119,14 @@ _STATEMENTS: Final = (
 )
 VERSION: Final = 3
 _OLDEST: Final = 2
-"""In this version, jobs of two families could not have one id. It is read as it is."""
+"""In this version, jobs of two families could not have the same id. It is read unchanged."""
 
 
 def version_of(db: sqlite3.Connection) -> int:
     """The schema version of an open ledger; 0 for an empty file.
 
     Raises:
-        LedgerError: it is another program's database, or a ledger of another version of ours.
+        LedgerError: it is another program's database, or a ledger of an unsupported version.
     """
     version = int(db.execute("PRAGMA user_version").fetchone()[0])
     owner = int(db.execute("PRAGMA application_id").fetchone()[0])
@@ -147,7 +147,7 @@ def version_of(db: sqlite3.Connection) -> int:
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring an older ledger up to date. Runs inside the caller's transaction."""
+    """Migrate an older ledger. Runs inside the caller's transaction."""
     db.execute("ALTER TABLE rows ADD COLUMN family TEXT NOT NULL DEFAULT ''")
     handles = db.execute("SELECT seq, handle FROM rows WHERE handle IS NOT NULL")
     families = [(family_of(handle), seq) for seq, handle in handles]
@@ -159,7 +159,7 @@ def migrate(db: sqlite3.Connection) -> None:
 
 
 def create(db: sqlite3.Connection, uuid: str, now: float) -> None:
-    """Make the tables of a new batch in an empty file. Runs inside the caller's transaction."""
+    """Create the tables of a new batch. Runs inside the caller's transaction."""
     for statement in _STATEMENTS:
         db.execute(statement)
     query = "INSERT INTO batch (uuid, created_at, version) VALUES (?, ?, ?)"

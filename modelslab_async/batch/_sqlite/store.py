@@ -1,7 +1,7 @@
-"""Write a ledger: open it, plan rows, and let each row take its steps. Plain blocking code.
+"""Write a ledger: open it, plan rows, and apply changes to them. Blocking.
 
-One store has the directory to itself, in one process and one thread. Every change of a row's
-state is checked against the table of legal steps, and leaves a line of history.
+One store owns the directory, in one process and one thread. Every change of a row's state is
+checked against the table of transitions, and adds a line of history.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .._rows import (
     storable,
 )
 from .._states import UNSENT, RowState
-from .._transitions import Change, duplicate_job_id, fit, recovered
+from .._transitions import Change, duplicate_job_id, recovered, validate
 from .advice import DAMAGED, explained
 from .directory import Directory
 from .files import Files
@@ -73,12 +73,13 @@ class Store(Reader):
     Attributes:
         directory: the open directory.
         name: the batch's uuid.
-        in_doubt: the directory is a copy, or was put back from a backup: nothing is sent.
-        is_suspect: its files were changed between two runs: what it calls planned is to be looked
+        in_doubt: the directory is a copy, or was restored from a backup: nothing is submitted.
+        is_suspect: its files were changed between two runs: jobs of planned rows have to be looked
             for first.
-        has_lost_steps: the ledger once held more than when it was opened.
-        recovered: rows that a dead process left between intent and answer; AMBIGUOUS by now.
-        rescue: the side file for answers that the ledger cannot take.
+        has_lost_steps: the ledger once held more transitions than when it was opened.
+        recovered: the number of rows that a dead process left between intent and answer, which
+            are AMBIGUOUS now.
+        rescue: the side file for answers that the ledger cannot store.
     """
 
     def __init__(self, files: Files, rescue: Rescue, clock: Callable[[], float]) -> None:
@@ -95,18 +96,18 @@ class Store(Reader):
 
     @classmethod
     def open(cls, directory: Path, clock: Callable[[], float] = time.time) -> Self:
-        """Open the ledger of a directory to work on it; directory and ledger are made if missing.
+        """Open the ledger of a directory for writing; create both if missing.
 
-        What an earlier process left is taken in: answers from the side file, and rows between
-        intent and answer, which become AMBIGUOUS.
+        Answers that an earlier process left in the side file are applied, and its rows between
+        intent and answer become AMBIGUOUS.
 
         Args:
             directory: the output directory.
             clock: gives the time of day, in seconds since the epoch.
 
         Raises:
-            LedgerError: another process works here, the place is not fit, or the ledger is
-                missing, damaged, changed by hand, or not one of ours.
+            LedgerError: another process works here, the directory cannot be used, or the ledger is
+                missing, damaged, edited by hand, or not one of ours.
         """
         place = make_directory(Path(directory))
         try:
@@ -116,7 +117,7 @@ class Store(Reader):
         except sqlite3.Error as error:
             raise explained(error, "it was opened") from error
         except OSError as error:
-            if isinstance(error.__context__, LedgerError):  # then to close failed as well
+            if isinstance(error.__context__, LedgerError):  # then closing failed as well
                 raise error.__context__ from None
             raise LedgerError(f"no ledger can be kept in {place}: {error}") from error
         return store
@@ -126,16 +127,33 @@ class Store(Reader):
         cls, files: Files, clock: Callable[[], float], undo: contextlib.ExitStack
     ) -> Self:
         db = files.db
-        _configure(db)
+        version_of(db)  # first: change nothing in a database that is not ours
+        mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        if mode != "wal":
+            raise LedgerError(f"SQLite has no write-ahead log on this file system (mode {mode})")
+        for setting in _SETTINGS:
+            db.execute(setting)
         _begin(db, files.lock, clock())
-        _check_content(db)
+        found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise LedgerError(f"the ledger is damaged ({found}): {DAMAGED}")
+        edited = db.execute(_EDITED).fetchone()
+        if edited is not None:
+            row, state, last = edited
+            raise LedgerError(
+                f"row {row} is {state!r}, but its history ends with {last!r}: the ledger was "
+                "edited by hand. Restore the state; only this program may change it"
+            )
         rescue = Rescue(files.directory, Reader(db).batch()[0])
         undo.callback(rescue.close)
         store = cls(files, rescue, clock)
         store._judge_identity()
         with store.transaction():
             store._take_in()
-            store._recover()
+            while rows := store.page([RowState.SUBMITTING], limit=_ORPHANS):
+                for orphan in rows:
+                    store.apply(recovered(orphan.seq))
+                store.recovered += len(rows)
             store.set_meta({IDENTITY: "" if store.in_doubt else files.identity})
             db.execute("UPDATE batch SET openings = openings + 1")
         store._remember()
@@ -144,17 +162,17 @@ class Store(Reader):
         return store
 
     def close(self) -> None:
-        """Close the ledger and let others work here.
+        """Close the ledger, and unlock the directory.
 
         Raises:
-            OSError, sqlite3.Error: a file failed at its end. The lock is free all the same.
+            OSError, sqlite3.Error: a file could not be closed. The lock is released nevertheless.
         """
         with contextlib.ExitStack() as closing:
             closing.callback(self._files.close, keep=not (self.in_doubt or self.is_suspect))
             closing.callback(self.rescue.close)
 
     def accept(self) -> None:
-        """From now on this copy is the one that is worked on. Call it inside `transaction`."""
+        """Make this copy the one to work on. Call it inside `transaction`."""
         self.set_meta({IDENTITY: self._files.identity})
         self.in_doubt = self.is_suspect = False
         self._remember()
@@ -165,10 +183,10 @@ class Store(Reader):
         self.in_doubt = True
 
     def check_directory(self) -> None:
-        """See that the path still leads to this directory and its ledger.
+        """Check that the path still leads to this directory and its ledger.
 
         Raises:
-            LedgerMoved: it does not. A run at the old path is kept from beginning anew.
+            LedgerMoved: it does not. A run at the old path cannot restart the batch.
         """
         try:
             self.directory.check()
@@ -179,7 +197,7 @@ class Store(Reader):
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is written inside becomes durable together at the end, or not at all.
+        """Commit everything that is written inside at the end, or nothing.
 
         Raises:
             LedgerError: this process was forked from the one that opened the ledger.
@@ -204,7 +222,7 @@ class Store(Reader):
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """What fails inside is undone alone, and not the transaction around it."""
+        """Roll back only what fails inside, not the transaction around it."""
         self.db.execute("SAVEPOINT alone")
         try:
             yield
@@ -218,19 +236,17 @@ class Store(Reader):
     def plan(
         self, rows: Iterable[PlannedRow], *, replaces: bool = False, whole: bool = False
     ) -> Planned:
-        """Add rows that are new, keep those that are there, and name those that were changed.
+        """Add new rows, keep known ones, and report changed ones. Call it inside `transaction`.
 
-        When rows were changed, nothing is written. Rows are taken one by one. Call it inside
-        `transaction`.
+        It is one savepoint: if rows were changed, nothing is written.
 
         Args:
-            rows: which.
-            replaces: a row that was changed, and that was not sent yet, takes its new version.
-            whole: rows that were not sent yet, and are not among these, are skipped.
+            rows: consumed one by one.
+            replaces: replace changed rows that were not submitted, instead of reporting them.
+            whole: skip the rows that were not submitted and are not among these.
 
         Raises:
-            LedgerError: two of the rows have the same id, or the same track_id of the caller's
-                own, or a request cannot be kept.
+            LedgerError: two rows have the same id or `track_id`, or a request cannot be stored.
         """
         last = int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
         added, kept, replaced, skipped = 0, 0, 0, 0
@@ -240,12 +256,14 @@ class Store(Reader):
             if self._insert(row):
                 added += 1
                 continue
-            known = self._known(row, last)
+            known = self.planned_as(row.id)
+            if known is None or known.seq > last:
+                raise LedgerError(f"two rows have the id {row.id!r}; nothing was planned")
             given.add(known.seq)
             if known.payload_hash == storable(row.payload_hash):
                 kept += 1
                 if known.state is RowState.SKIPPED and not known.is_held:
-                    self.apply(changes.wanted_again(known.seq, "it was given again"))
+                    self.apply(changes.wanted_again(known.seq, "the manifest holds it again"))
             elif replaces and known.state in UNSENT:
                 self._replace(row, known)
                 replaced += 1
@@ -261,42 +279,40 @@ class Store(Reader):
         return Planned(added=added, kept=kept, replaced=replaced, skipped=skipped)
 
     def set_meta(self, values: Mapping[str, str]) -> None:
-        """Keep what holds for the whole batch. Call it inside `transaction`."""
+        """Store values of the whole batch. Call it inside `transaction`."""
         self.db.executemany(_SET, values.items())
 
     def apply(self, change: Change) -> Row:
-        """Let a row take a step; return the row as it is now. Call it inside `transaction`.
+        """Apply a change to its row, and return the new row. Call it inside `transaction`.
 
-        It is AMBIGUOUS when the API gave the row a job id that another row has.
+        The row becomes AMBIGUOUS if the API returned a job id that another row has.
 
         Raises:
-            LedgerError: the row cannot take this step; nothing is written.
-            LedgerMoved, LedgerCopied: the row would be paid for, and this is no ledger that may.
+            LedgerError: the row cannot make this transition; nothing is written.
+            LedgerMoved, LedgerCopied: the row would be paid for, and this ledger must not do so.
         """
         row = self.row(change.row)
-        fit(change, row)
+        validate(change, row)
         if change.sends:
-            self._check_fitness()
-        holder = self._holder(change)
-        if holder is not None:
-            change = duplicate_job_id(change, row, holder)
+            if not self._is_checked:  # once per transaction
+                self.check_directory()
+                self._is_checked = True
+            if self.in_doubt:
+                raise copied(self.directory.path, self.counts()[RowState.PLANNED])
+        job_id = change.values.get("job_id")
+        if job_id is not None:
+            holder = self.with_job_id(str(job_id), family_of(str(change.values.get("handle"))))
+            if holder is not None and holder.seq != change.row:
+                change = duplicate_job_id(change, row, holder)
         return self._write(change, row)
 
-    def _check_fitness(self) -> None:
-        """Before something may be paid for; once is enough for all that is committed together."""
-        if not self._is_checked:
-            self.check_directory()
-            self._is_checked = True
-        if self.in_doubt:
-            raise copied(self.directory.path, self.counts()[RowState.PLANNED])
-
     def expect(self, seq: int, file: Mapping[str, Storable]) -> None:
-        """Keep what the file of a READY row is, before it has its name: the row stays READY.
+        """Store the values of a READY row's file before it is published; the row stays READY.
 
         Call it inside `transaction`.
 
         Raises:
-            LedgerMoved: the file would get its name in another directory.
+            LedgerMoved: the file would be published in another directory.
         """
         if not self.directory.is_stable:
             self.check_directory()
@@ -305,7 +321,7 @@ class Store(Reader):
         self.db.execute(query, {**{name: storable(file[name]) for name in file}, "seq": seq})
 
     def steps(self) -> int:
-        """How many steps the ledger holds."""
+        """The number of transitions in the ledger."""
         found = self.db.execute("SELECT coalesce(max(n), 0) FROM transitions").fetchone()
         return int(found[0])
 
@@ -328,8 +344,7 @@ class Store(Reader):
         return UNSURE if self.is_suspect else self._files.stamps()
 
     def _remember(self) -> None:
-        """A ledger in doubt is not the one that the lock file remembers."""
-        if not self.in_doubt:
+        if not self.in_doubt:  # else the lock file describes another ledger
             self._files.lock.remember(*self.batch(), self.steps(), self._stamps())
 
     def _insert(self, row: PlannedRow) -> bool:
@@ -340,35 +355,24 @@ class Store(Reader):
         except sqlite3.IntegrityError as error:
             raise _same_track_id(row) from error
 
-    def _known(self, row: PlannedRow, last: int) -> KnownRow:
-        known = self.planned_as(row.id)
-        if known is None or known.seq > last:
-            raise LedgerError(f"two rows have the id {row.id!r}; nothing was planned")
-        return known
-
     def _replace(self, row: PlannedRow, known: KnownRow) -> None:
-        """Give a row that was not sent its new version; the history says so."""
+        """Replace a row that was not submitted, and record that in the history."""
         if known.state is RowState.PLANNED:
-            self.apply(changes.skipped(known.seq, "it was given otherwise"))
+            self.apply(changes.skipped(known.seq, "the manifest has changed it"))
         texts = (request_text(row), row.payload_hash, row.prompt, own_track_id(row))
         try:
             self.db.execute(_REPLACE, (*map(storable, texts), known.seq))
         except sqlite3.IntegrityError as error:
             raise _same_track_id(row) from error
         if not known.is_held:
-            self.apply(changes.wanted_again(known.seq, "in its new version"))
+            self.apply(changes.wanted_again(known.seq, "as the manifest has it now"))
 
     def _skip_others(self, given: set[int], last: int) -> int:
         query = "SELECT seq FROM rows WHERE state = 'planned' AND seq <= ?"
         others = [seq for (seq,) in self.db.execute(query, (last,)) if seq not in given]
         for seq in others:
-            self.apply(changes.skipped(seq, "its manifest does not hold it any more"))
+            self.apply(changes.skipped(seq, "the manifest no longer holds it"))
         return len(others)
-
-    def _holder(self, change: Change) -> Row | None:
-        job_id, handle = change.values.get("job_id"), str(change.values.get("handle"))
-        holder = self.with_job_id(str(job_id), family_of(handle)) if job_id is not None else None
-        return None if holder is None or holder.seq == change.row else holder
 
     def _write(self, change: Change, row: Row) -> Row:
         now = self._clock()
@@ -382,7 +386,7 @@ class Store(Reader):
             self.db.execute(query, (*written.values(), row.seq))
         except sqlite3.IntegrityError as error:
             raise LedgerError(f"row {row.id} cannot be {change.to}: {error}") from error
-        # The price of the day: what is paid, or may be, counts at it ever after.
+        # A job that is paid for, or may be, always counts at the price of its submit.
         paid = row.state is RowState.SUBMITTING and change.to in _PAID
         step = (row.seq, row.state.value, change.to.value, now, storable(change.note))
         self.db.execute(_STEP, (*step, row.cost if paid else None))
@@ -396,28 +400,13 @@ class Store(Reader):
             elif row.job_id != change.values["job_id"]:
                 raise LedgerError(
                     f"{self.rescue.path} says that row {row.id} has job "
-                    f"{change.values['job_id']}, and the ledger that it is {row.state} with job "
-                    f"{row.job_id}; find out which is true, and take the line out"
+                    f"{change.values['job_id']}, but the ledger says that it is {row.state} with "
+                    f"job {row.job_id}; find out which is right, and remove the line"
                 )
-
-    def _recover(self) -> None:
-        while rows := self.page([RowState.SUBMITTING], limit=_ORPHANS):
-            for row in rows:
-                self.apply(recovered(row.seq))
-            self.recovered += len(rows)
-
-
-def _configure(db: sqlite3.Connection) -> None:
-    version_of(db)  # first: nothing is set in a database that is not ours
-    mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
-    if mode != "wal":
-        raise LedgerError(f"this file system gives SQLite no write-ahead log (mode {mode})")
-    for setting in _SETTINGS:
-        db.execute(setting)
 
 
 def _begin(db: sqlite3.Connection, lock: Lock, now: float) -> None:
-    """Begin the batch if there is none."""
+    """Create the batch, or migrate it to the current schema."""
     db.execute("BEGIN IMMEDIATE")
     version = version_of(db)
     if version == 0:
@@ -428,21 +417,8 @@ def _begin(db: sqlite3.Connection, lock: Lock, now: float) -> None:
     db.execute("COMMIT")
 
 
-def _check_content(db: sqlite3.Connection) -> None:
-    found = db.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if found != "ok":
-        raise LedgerError(f"the ledger is damaged ({found}): {DAMAGED}")
-    edited = db.execute(_EDITED).fetchone()
-    if edited is not None:
-        row, state, last = edited
-        raise LedgerError(
-            f"row {row} is {state!r}, but its history ends with {last!r}: the ledger was changed "
-            "by hand. Set the state back; a row is planned anew only through the program"
-        )
-
-
 def _same_track_id(row: PlannedRow) -> LedgerError:
     return LedgerError(
-        f"row {row.id} has a track_id that another row has: {own_track_id(row)}; it names one "
+        f"row {row.id} has the track_id of another row: {own_track_id(row)}; it identifies one "
         "job, so give the row another one; nothing was planned"
     )

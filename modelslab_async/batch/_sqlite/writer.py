@@ -1,7 +1,7 @@
-"""One thread owns the ledger, and commits together what waits together.
+"""The thread that owns the ledger, and commits waiting writes together.
 
-While one commit is on its way to the disk the next requests gather, so the cost of a sync is
-shared by all that are waiting. Nobody is answered before the commit that holds his request.
+While one commit is being synced, the next writes gather, so they share the cost of the next sync.
+A caller returns only after the transaction with its write has committed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .store import Store
 _log = logging.getLogger("modelslab_async.batch")
 
 _GROUP: Final = 1000
-# Errors of one statement; every other one of SQLite's says that the ledger itself is in trouble.
+# Errors of one statement; any other of SQLite's errors means that the ledger itself is broken.
 _OWN_FAULT: Final = (
     sqlite3.IntegrityError,
     sqlite3.ProgrammingError,
@@ -48,7 +48,7 @@ class Opened:
 
 @frozen
 class Answer:
-    """What became of a request."""
+    """The result of a request."""
 
     value: Any = None
     error: BaseException | None = None
@@ -56,7 +56,7 @@ class Answer:
 
 @frozen(eq=False)
 class Request:
-    """Work for the thread. ``change`` is what it writes, if that is one change of one row."""
+    """Work for the thread; ``change`` is set if it writes one change of one row."""
 
     future: asyncio.Future[Answer]
     work: Callable[[Store], Any]
@@ -65,7 +65,7 @@ class Request:
 
 
 class Writer:
-    """The thread, the ledger that it has open, and what waits for it. Used on one event loop."""
+    """The thread, its open ledger, and the requests that wait for it. Used on one event loop."""
 
     def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
         self._directory = directory
@@ -79,13 +79,13 @@ class Writer:
         self._idle: asyncio.Future[None] | None = None
 
     async def open(self) -> Opened:
-        """Open the ledger; say what it is.
+        """Open the ledger.
 
         Raises:
-            LedgerError: see `Store.open`; or there is no thread to be had for it.
+            LedgerError: see `Store.open`; or the system refuses a thread.
         """
         try:
-            # Now or never: once it has its only thread, the pool starts no other.
+            # Start the thread now: once the pool has its only thread, it starts no other.
             await self._loop.run_in_executor(self._thread, bool)
         except RuntimeError as error:
             if not lacks_thread(error):
@@ -94,20 +94,25 @@ class Writer:
                 "the system refuses a thread for the ledger; nothing was sent: raise the limit of "
                 "processes or memory (`ulimit -u`, `--pids-limit`), then run the same command again"
             ) from error
-        return await in_thread(self._open, self._thread)
+
+        def opened() -> Opened:
+            one = self._store = Store.open(self._directory, self._clock)
+            return Opened(one.directory, one.name, one.recovered, one.in_doubt, one.is_suspect)
+
+        return await in_thread(opened, self._thread)
 
     def put(self, request: Request) -> None:
-        """Have work done; its future tells how that went."""
+        """Queue a request; its future gets the answer."""
         self._waiting.append(request)
         if not self._group:
             self._begin()
 
     async def close(self) -> None:
-        """Do what waits, then close the ledger and end the thread.
+        """Process the waiting requests, then close the ledger and end the thread.
 
         Raises:
-            LedgerError: a file failed at its end. What was committed is on disk, and the lock is
-                free.
+            LedgerError: a file could not be closed. What was committed is on disk, and the lock is
+                released.
         """
         if self._group:
             self._idle = self._loop.create_future()
@@ -117,27 +122,21 @@ class Writer:
                 await self._loop.run_in_executor(self._thread, self._store.close)
         except OSError as error:
             raise LedgerError(
-                f"the ledger's files could not be closed in order ({error.strerror}); what was "
-                "committed is on disk: look at the disk, then run the same command again"
+                f"the ledger's files could not be closed properly ({error.strerror}); what was "
+                "committed is on disk: check the disk, then run the same command again"
             ) from error
         finally:
             self._thread.shutdown()
 
-    def _open(self) -> Opened:
-        store = self._store = Store.open(self._directory, self._clock)
-        return Opened(
-            store.directory, store.name, store.recovered, store.in_doubt, store.is_suspect
-        )
-
     def _begin(self) -> None:
-        """All that waits goes to the thread together."""
+        """Pass all waiting requests to the thread together."""
         self._group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
         work = self._loop.run_in_executor(self._thread, self._answers, self._group)
         work.add_done_callback(self._tell)
 
     def _tell(self, work: asyncio.Future[list[Answer]]) -> None:
         group, self._group = self._group, []
-        broken = work.exception()  # a fault that nobody thought of must not leave them waiting
+        broken = work.exception()  # not even an unexpected error may leave callers waiting
         answers = [Answer(error=broken)] * len(group) if broken else work.result()
         for request, answer in zip(group, answers, strict=True):
             if not request.future.done():
@@ -154,26 +153,23 @@ class Writer:
         if self._broken is None:
             try:
                 with store.transaction():
-                    return [_done_alone(store, request) for request in group]
+                    return [_answer(store, request) for request in group]
             except (sqlite3.Error, MemoryError) as error:  # SQLite, too, may find no memory
                 self._broken = explained(error, "rows were written")
                 _log.error("%s", self._broken)
-        return [self._without_commit(store, request) for request in group]
+        return [self._answer_uncommitted(store, request) for request in group]
 
-    def _without_commit(self, store: Store, request: Request) -> Answer:
+    def _answer_uncommitted(self, store: Store, request: Request) -> Answer:
+        """The ledger is broken: nothing is written, but it may still be readable."""
         if request.writes:
             return Answer(error=_refusal(store, request.change, self._broken))
-        return _done(store, request)
+        try:
+            return Answer(request.work(store))
+        except BaseException as error:  # noqa: BLE001 - raised to this caller only
+            return Answer(error=error)
 
 
-def _done(store: Store, request: Request) -> Answer:
-    try:
-        return Answer(request.work(store))
-    except BaseException as error:  # noqa: BLE001 - it is raised to the caller, to nobody else
-        return Answer(error=error)
-
-
-def _done_alone(store: Store, request: Request) -> Answer:
+def _answer(store: Store, request: Request) -> Answer:
     try:
         with store.alone():
             return Answer(request.work(store))
@@ -181,19 +177,19 @@ def _done_alone(store: Store, request: Request) -> Answer:
         if not isinstance(error, _OWN_FAULT):
             raise
         return Answer(error=error)
-    except BaseException as error:  # noqa: BLE001 - it is raised to the caller, to nobody else
+    except BaseException as error:  # noqa: BLE001 - raised to this caller only
         return Answer(error=error)
 
 
 def _refusal(store: Store, change: Change | None, reason: LedgerError | None) -> LedgerError:
-    """Why a write did not happen; what is paid for is kept in the side file first."""
+    """Why a write was not made; an answer to a paid submit goes to the side file first."""
     if change is None or not change.paid:
         return LedgerError(f"{reason}")
     job_id = change.values.get("job_id")
     what = f"the answer for row {change.row} ({f'job {job_id}' if job_id else 'without an id'})"
     try:
         store.rescue.keep(change)
-        text = f"{reason}. {what} is kept in {store.rescue.path} and taken in by the next run"
+        text = f"{reason}. {what} is kept in {store.rescue.path}, which the next run applies"
     except OSError as error:
         text = f"{reason}. {what} could not be kept ({error}): write it down"
     _log.critical("%s", text)
