@@ -252,7 +252,7 @@ async def test_a_track_id_of_the_callers_own_names_one_row_of_all_manifests(tmp_
         await run(client, first, tmp_path)
         assert await run(client, first, tmp_path) == []
         again = [{"id": "b", "prompt": "two", "track_id": "7"}, {"id": "c", "prompt": "three"}]
-        with pytest.raises(LedgerError, match="row b has a the track_id of another row: 7"):
+        with pytest.raises(LedgerError, match="row b has the track_id of another row: 7"):
             await run(client, again, tmp_path)
         assert (len(box.book.debits), states(tmp_path)) == (1, {S.DONE: 1})
 
