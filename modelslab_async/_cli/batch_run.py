@@ -32,9 +32,10 @@ from .batch_preview import preview_lines
 from .batch_progress import Reporter, look, reporter_of
 from .connection import opened
 from .console import PROGRAM, STOPPING, Console, operand
-from .error_mapping import OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
+from .error_mapping import BROKEN_PIPE, OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
 from .signals import run
+from .streams import nobody_reads
 from .webhook_listener import PORT, receiving
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class _Run:
             meaning_of(self.stopped).exit_code if self.stopped else _code_of(counts, check)
         )
         code = code or self._after.exit_code
+        if code == SOME_FAILED and nobody_reads() and unfinished(counts):
+            code = BROKEN_PIPE
         if not self._console.json:
             self._console.info(self._reporter.stats.words(counts))
         self._explain(code)
@@ -182,6 +185,8 @@ class _Run:
                     self._reporter.ended(await outcomes.ledger.row(outcome.row), outcome)
                     for saved in outcome.saved if isinstance(outcome, Succeeded) else ():
                         self._after.saved(saved.path)
+                    if nobody_reads():
+                        outcomes.stop()
             except ModelsLabError as error:
                 self.stopped = error
             # Read while the ledger is open: opening it again to read would leave files beside it.
@@ -233,6 +238,8 @@ async def _tick(outcomes: Batch, reporter: Reporter) -> None:
                 float(outcomes.budget.cost) if outcomes.budget.limits.priced else None
             )
             reporter.tick(await outcomes.ledger.read(look))
+            if nobody_reads():  # and no outcome may come for a while
+                outcomes.stop()
 
 
 # --- what is left ---------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ from .streams import silence, unwritten
 
 OK, OTHER, USAGE, SOME_FAILED, LEFT_OVER = 0, 1, 2, 8, 9
 INTERRUPTED = 130
-_BROKEN_PIPE = 141
+BROKEN_PIPE = 141
 _OUTPUT = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
 _FORM = re.compile(r"(?<!^)(?=[A-Z])")
 
@@ -170,7 +170,7 @@ def run_command(commands: click.Group, arguments: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         silence(sys.stdout)
-        return _BROKEN_PIPE
+        return BROKEN_PIPE
     except OSError as error:
         return _refused(console, error)
     except ModuleNotFoundError as error:  # an extra is not installed; the error names it

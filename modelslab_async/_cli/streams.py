@@ -24,6 +24,8 @@ from .._text import safe_text
 unwritten: list[OSError] = []
 """Why stdout broke, for the exit code."""
 
+_unread: list[TextIO] = []
+
 _SIZE: Final = (80, 24)
 _lock = threading.RLock()  # a log may be written by any thread
 
@@ -115,6 +117,11 @@ def write(stream: TextIO, data: bytes) -> None:
             _put(stream, data)
 
 
+def nobody_reads() -> bool:
+    """Whether the reader of stdout has gone, as ``head`` does when it has enough."""
+    return sys.stdout in _unread
+
+
 def silence(stream: TextIO) -> None:
     """Discard a broken stream's output, also at the interpreter's last flush."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -129,6 +136,7 @@ def _put(stream: TextIO, data: bytes) -> None:
     except io.UnsupportedOperation:  # a stream in memory, put there by a program that calls us
         stream.buffer.write(data)
     except BrokenPipeError:  # the reader has what it wanted
+        _unread.append(stream)
         silence(stream)
     except OSError as error:
         if stream is sys.stdout and not _is_lost_terminal(stream, error):

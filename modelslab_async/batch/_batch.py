@@ -32,6 +32,7 @@ from ._arrivals import Arrivals
 from ._chosen import Chosen
 from ._confirmed import Selection
 from ._intake import CHUNK, RequestLike, chunks, plan_of, to_plan
+from ._journal import BatchOver
 from ._ledger import Ledger
 from ._limits import Budget, Limits
 from ._naming import DEFAULT_TEMPLATE, check_template, longest_name
@@ -195,9 +196,13 @@ class Batch:
         except anyio.EndOfStream:
             await asyncio.shield(self._task)
             stopped, self._runner.stopped = self._runner.stopped, None
-            if stopped is not None:
+            if not isinstance(stopped, BatchOver | None):
                 raise stopped from None
             raise StopAsyncIteration from None
+
+    def stop(self) -> None:
+        """Submit nothing more: what is paid for is finished, and iteration ends as usual."""
+        self._runner.stop(BatchOver("stopped by the caller"))
 
     def _check_directory(self) -> None:
         """Blocking: check, before anything is paid for, that files can be created and named."""

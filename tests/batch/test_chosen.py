@@ -117,6 +117,22 @@ async def _until(box: Sandbox, debits: int) -> None:
         await anyio.sleep(0.01)
 
 
+@pytest.mark.anyio
+async def test_a_batch_that_is_stopped_submits_nothing_more_and_ends_as_usual(
+    tmp_path: Path,
+) -> None:
+    many = [f"{number}" for number in range(30)]
+    async with Sandbox(quick()) as box, client_of(box, max_jobs=2) as client:
+        async with client.batch(asked(*many), directory=tmp_path) as outcomes:
+            async for _ in outcomes:
+                outcomes.stop()
+        count = len(box.book.debits)
+        assert 0 < count < 30
+        assert states(tmp_path) == {S.DONE: count, S.PLANNED: 30 - count}
+        await run(client, None, tmp_path)
+        assert set(paid(box).values()) == {1}
+
+
 # --- rows that are skipped by hand ----------------------------------------------------------------
 
 

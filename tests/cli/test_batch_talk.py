@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -18,7 +19,9 @@ from modelslab_async._cli.batch_progress import Lines, ProgressLine
 from modelslab_async._cli.console import Console
 from modelslab_async.sandbox import Sandbox, Scenario
 
+from ..support.batches import quick
 from ..support.commands import loaded
+from ..support.forking import fork
 from ..support.manifests import last_line, manifest
 from ..support.screens import on_screen
 from .test_cli import COMMAND, QUICK, against, command, environment, reaches, started, wavs
@@ -287,3 +290,34 @@ async def test_a_full_queue_is_on_the_screen_while_it_is_full(name: str, tmp_pat
                 return process.wait()
 
         assert await anyio.to_thread.run_sync(watch) == 0
+
+
+# --- a reader that has enough ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["paths", "json"])
+async def test_head_stops_new_submits_and_what_is_paid_for_is_finished(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    many = [f"piece {number}" for number in range(40)]
+    async with Sandbox(quick()) as box:
+        rows = manifest(tmp_path, *many)
+        start = ("batch", rows, "-o", "out", "-y", "--max-jobs", "2", *arguments)
+        env = environment(tmp_path, **reaches(box))
+        with (tmp_path / "said").open("wb") as said:
+            reader, writer = os.pipe()
+            os.close(reader)  # as soon as anything is written, nobody reads it
+            three = (os.open(os.devnull, os.O_RDONLY), writer, said.fileno())
+            with fork(start, tmp_path, env, three) as process:
+                for number in three[:2]:
+                    os.close(number)
+                code = await anyio.to_thread.run_sync(process.wait)
+        text = (tmp_path / "said").read_text()
+        paid = len(box.book.debits)
+        assert (code, len(wavs(tmp_path))) == (141, paid)
+        assert 0 < paid < 40
+        assert "Traceback" not in text
+        if not arguments:
+            assert last_line(text) == "resume with: modelslab-async resume out --max-jobs 2"
+        done = await against(box, tmp_path, "resume", "out", "-y")
+        assert (done.returncode, len(box.book.debits)) == (0, 40), done.stderr
