@@ -149,6 +149,7 @@ def decimal_text(value: Decimal) -> str:
 
 _SPANS: Final = ((86_400, "d", 72 * 3600), (3600, "h", 3600), (60, "min", 120), (1, "s", 0))
 _SIZES: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
+_SMALL: Final = 50_000  # bytes; a part of a megabyte would read 0.0 MB
 
 
 def duration_text(seconds: float) -> str:
@@ -162,7 +163,9 @@ def duration_text(seconds: float) -> str:
 
 
 def size_text(size: float) -> str:
-    """Format bytes in decimal units, the smallest of which is MB: ``11.5 MB``, ``19.2 GB``."""
+    """Format bytes in decimal units: ``11.5 MB``, ``19.2 GB``, and ``12.3 kB`` for a text."""
+    if 0 < size < _SMALL:
+        return f"{size / 1e3:.1f} kB" if size >= 1e3 else f"{size:.0f} bytes"
     scale, unit = next((one for one in _SIZES if size >= one[0]), _SIZES[-1])
     return f"{size / scale:.1f} {unit}"
 

@@ -20,10 +20,10 @@ from .console import PROGRAM, Console
 from .error_mapping import NotThere
 from .help import Command
 from .naming import (
-    SOUNDS,
     check_ending,
     check_place,
     check_publishing,
+    either,
     format_for,
     free_names,
     is_taken,
@@ -32,6 +32,7 @@ from .naming import (
     replacement,
     spells_all_scripts,
 )
+from .option_words import option_words
 from .options import (
     account,
     all_of,
@@ -56,19 +57,28 @@ if TYPE_CHECKING:
     from .tracks import Track
 
 _TRACK_IDS = 2**53 - 1
-_ENDINGS = {"audio": SOUNDS, "text": (".txt", ".json"), "video": (".mp4",)}
+_ENDINGS = {"text": (".txt", ".json"), "video": (".mp4",)}
+
+
+def endings_of(request: type[Request]) -> tuple[str, ...]:
+    """How files of such requests end, the usual one first."""
+    if request.GIVES in _ENDINGS:
+        return _ENDINGS[request.GIVES]
+    chosen = known_fields(request).get("output_format")
+    return tuple(f".{one}" for one in chosen.choices) if chosen else (".wav",)
 
 
 def making(request: type[Request], metavar: str) -> Callable[[Any], Any]:
     """What a command needs that makes such requests: of each argument one, and options."""
+    first = known_fields(request)[first_field(request)]
     return all_of(
-        click.argument("prompts", metavar=metavar, nargs=-1, required=True),
+        click.argument("prompts", metavar=metavar, nargs=-1, required=not first.optional),
         click.option(
             "-o",
             "--output",
             metavar="FILE|DIR|-",
-            help="A name that ends in .wav, .mp3 or .flac is the file; - is standard output.  "
-            "[default: this directory]",
+            help=f"A name that ends in {either(endings_of(request))} is the file; - is standard "
+            "output.  [default: this directory]",
         ),
         click.option("--overwrite", is_flag=True, help="Replace the file that -o names."),
         restrict_filenames,
@@ -113,7 +123,7 @@ def generate(**given: Any) -> int:
       modelslab-async generate --sandbox "waltz" "techno, 128 bpm" -o music/
       modelslab-async generate --sandbox "sitar, tabla" --duration 30 --json
 
-    Without --sandbox jobs cost money and want MODELSLAB_API_KEY. The finished
+    Without --sandbox jobs cost money and need MODELSLAB_API_KEY. The finished
     paths go to stdout. No file is overwritten unless you say so. The ending of -o
     chooses the format, and the file's ending follows what it is. A single - reads
     prompts from standard input, one per line; -o - writes one file to standard
@@ -144,26 +154,32 @@ def make(
 
     Args:
         request: the class of what to ask for.
-        prompts: its first field, for each file.
+        prompts: its first field, for each file; none where options alone say what to make.
     """
     prompts = _from_stdin() if prompts == ("-",) else tuple(map(as_meant, prompts))
+    jobs, endings = max(len(prompts), 1), endings_of(request)
     connection = Connection(settings=settings, sandbox=sandbox)
     connection.check_sandbox()
     is_piped = output == STDOUT
     if is_piped:
-        console = check_stdout(console, jobs=len(prompts), overwrite=overwrite, dry_run=dry_run)
+        is_text = request.GIVES == "text"
+        console = check_stdout(
+            console, jobs=jobs, overwrite=overwrite, dry_run=dry_run, is_text=is_text
+        )
     programs = programs_of(exec_, play=play, is_piped=is_piped)
+    check_ending(output, endings)
     directory, file = check_place(
         None if is_piped else output,
-        several=len(prompts) > 1,
+        several=jobs > 1,
         warn=console.warn if dry_run else None,
     )
-    check_ending(file, _ENDINGS[request.GIVES])
     if "output_format" in fields:
         source = click.get_current_context().get_parameter_source("output_format")
         is_named = source is click.core.ParameterSource.COMMANDLINE
         fields["output_format"] = format_for(output, fields["output_format"], is_named=is_named)
-    requests = _requests(request, prompts, fields)
+    fields["enterprise"] = bool(request.ENTERPRISE and settings["enterprise"].value)
+    with option_words(request):
+        requests = _requests(request, prompts or (None,), fields)
     if print_curl:
         from .curl import print_curl as shown
 
@@ -171,7 +187,7 @@ def make(
     ascii_only = restrict_filenames or not spells_all_scripts(directory, dry_run=dry_run)
     slugs = [slug(one.title, ascii_only=ascii_only) for one in requests]
     if is_piped:
-        file = passing_name(slugs[0])
+        file = passing_name(slugs[0], endings[0])
     tracks = _tracks(requests, slugs, directory, file, overwrite=overwrite)
     tracks[0].is_piped = is_piped
     limits = prices_of(settings, max_cost=max_cost)
@@ -188,7 +204,7 @@ def make(
     if len(tracks) > 1 and connection.is_live and not yes:
         _confirm(total, no_input=no_input)
     check_publishing(directory, longest_name(file))
-    console.info(f"{plural(len(tracks), 'track')} with {connection.origin}")
+    console.info(f"{plural(jobs, 'job')} with {connection.origin}")
     from .kept_ids import KeptIds
     from .track_results import deliver
 
@@ -202,7 +218,8 @@ def make(
 
 def _from_stdin() -> tuple[str, ...]:
     """The prompts of standard input, one per line, by the rules of a text manifest."""
-    text = from_stdin("generate -").replace("\r\n", "\n").replace("\r", "\n")
+    name = click.get_current_context().info_name
+    text = from_stdin(f"{name} -").replace("\r\n", "\n").replace("\r", "\n")
     lines = [line.strip() for line in text.split("\n")]
     prompts = [
         line.removeprefix("\\") if line.startswith("\\#") else line
@@ -215,12 +232,12 @@ def _from_stdin() -> tuple[str, ...]:
 
 
 def _requests(
-    request: type[Request], prompts: Sequence[str], fields: dict[str, Any]
+    request: type[Request], prompts: Sequence[str | None], fields: dict[str, Any]
 ) -> list[Request]:
     from secrets import randbelow
 
     if fields["track_id"] is not None and len(prompts) > 1:
-        raise click.UsageError("--track-id names one job, but there are several prompts")
+        raise click.UsageError(f"--track-id names one job, but there are {len(prompts)}")
     values = _values(request, fields)
     given = values.pop("track_id")
     first, kind = first_field(request), cast("Any", request)
@@ -232,11 +249,13 @@ def _requests(
     ]
 
 
-def _first(request: type[Request], text: str) -> str | Path:
+def _first(request: type[Request], text: str | None) -> str | Path | None:
     """What one argument says: a prompt, or a recording by its URL or its path."""
     known = known_fields(request)[first_field(request)]
-    if not known.is_media or "://" in text or Path not in known.types:
+    if text is None or not known.is_media or "://" in text:
         return text
+    if Path not in known.types:
+        raise click.UsageError(f"{text}: this command takes the URL of a recording, no local file")
     if not Path(text).is_file():
         raise NotThere(f"{text}: no such file")
     return Path(text)
@@ -294,7 +313,7 @@ def _tracks(
 ) -> list[Track]:
     from .tracks import Track
 
-    ending = _ENDINGS[requests[0].gives][0]
+    ending = endings_of(type(requests[0]))[0]
     if overwrite:
         target = str(replacement(file, ending))
         return [Track(safe_text(requests[0].title, 60), requests[0], [target], replaces=file)]

@@ -16,11 +16,11 @@ _OPTIONS = "Options"
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Rows and money": (
         *("dry_run", "yes", "no_input", "only", "limit", "max_jobs_total", "max_cost"),
-        *("price_per_job", "price_per_second", "retry", "accept_copy", "same_account"),
+        *("price_per_job", "price_per_second", "prices", "retry", "accept_copy", "same_account"),
     ),
     "Account and network": (
         *("api_key_file", "api_key_stdin", "api_key", "profile", "base_url", "max_jobs", "timeout"),
-        *("allow_addresses", "webhook_url", "webhook_port"),
+        *("allow_addresses", "enterprise", "webhook_url", "webhook_port"),
     ),
     "Display": ("as_json", "quiet", "verbose", "no_color", "help"),
 }

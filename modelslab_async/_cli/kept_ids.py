@@ -19,14 +19,14 @@ from .._engine.filesystem import sync_directory, sync_file
 if TYPE_CHECKING:
     from .tracks import Track
 
-_HEAD = "# Jobs of modelslab-async generate. To bring their files to disk, free: fetch @THIS_FILE"
+_HEAD = "# Jobs of modelslab-async. To bring their files to disk, free: fetch @THIS_FILE"
 
 
 class KeptIds:
     """The file of one run. Plain blocking code.
 
     Args:
-        directory: where the music goes; the file stands there, readable by its owner alone.
+        directory: where the files go; this one stands there, readable by its owner alone.
         tracks: what will be asked for.
 
     Raises:

@@ -18,12 +18,11 @@ from .._engine.filesystem import (
 )
 from .._text import folded
 
-SOUNDS = (".wav", ".mp3", ".flac")
-EXTENSIONS = (*SOUNDS, ".txt", ".json", ".mp4")
+EXTENSIONS = (".wav", ".mp3", ".flac", ".txt", ".json", ".mp4")
 _NOT_MADE = frozenset(
     {
-        *(".aac", ".aif", ".aiff", ".alac", ".m4a", ".mp4", ".oga", ".ogg", ".opus", ".webm"),
-        ".wma",
+        *(".aac", ".aif", ".aiff", ".alac", ".m4a", ".oga", ".ogg", ".opus", ".webm", ".wma"),
+        *(".srt", ".vtt", ".avi", ".mkv", ".mov"),
     }
 )
 _SLUGGED = len("-9999.flac") + 60
@@ -40,41 +39,48 @@ def check_place(
     path = Path(output or ".")
     is_file = path.suffix.lower() in EXTENSIONS and not _is_directory(output)
     if several and (is_file or os.path.isfile(path)):  # noqa: PTH113  these two never raise
-        raise click.UsageError(f"-o {path} is a file, but several prompts need a directory")
+        raise click.UsageError(f"-o {path} is a file, but several jobs need a directory")
     directory = path.parent if is_file else path
     check_writable(directory, warn=warn)
     return directory, path if is_file else None
 
 
-def check_ending(file: Path | None, endings: Sequence[str]) -> None:
-    """See that a file is named as what comes out.
+def check_ending(output: str | None, endings: Sequence[str]) -> None:
+    """Check that ``-o`` names a directory, or a file that ends as those of a command do.
 
     Raises:
-        click.UsageError: it is not.
+        click.UsageError: it names another kind of file.
     """
-    if endings != SOUNDS and file is not None and file.suffix.lower() not in endings:
-        raise click.UsageError(f"-o {file}: what comes out ends in {' or '.join(endings)}")
+    path = Path(output or ".")
+    ending = path.suffix.lower()
+    if _is_directory(output) or ending not in {*EXTENSIONS, *_NOT_MADE} or ending in endings:
+        return
+    raise click.UsageError(
+        f"-o {path}: this command makes no {ending} files; end the name in {either(endings)}"
+    )
+
+
+def either(words: Sequence[str]) -> str:
+    """``.wav, .mp3 or .flac``."""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def format_for(output: str | None, chosen: str | None, *, is_named: bool) -> str | None:
     """The format to ask for: that of the ending of ``-o``, else the chosen one.
 
     Args:
-        output: what ``-o`` names.
+        output: what ``-o`` names, as `check_ending` lets it pass.
         chosen: ``--output-format``, also from the environment or a file; ``None``: not given.
         is_named: it stands on the command line, beside ``-o``.
 
     Raises:
-        click.UsageError: the API makes no such files, or the two contradict each other.
+        click.UsageError: the two contradict each other.
     """
     path = Path(output or ".")
     ending = path.suffix.lower()
-    if _is_directory(output) or ending not in {*EXTENSIONS, *_NOT_MADE}:
+    if _is_directory(output) or ending not in EXTENSIONS:
         return chosen
-    if ending not in SOUNDS:
-        raise click.UsageError(
-            f"-o {path}: the API makes no {ending} files; end the name in .wav, .mp3 or .flac"
-        )
     if chosen == ending[1:] or (chosen is None and ending == ".wav"):  # as the API does by itself
         return chosen
     if chosen is not None and is_named:

@@ -131,12 +131,13 @@ enterprise = click.option(
 
 def request_options(request: type[Request]) -> Callable[[Any], Any]:
     """An option for each field of a request but the first, which is what the command is given."""
-    common = known_fields(Request)
+    common, first = known_fields(Request), first_field(request)
+    is_given_media = known_fields(request)[first].is_media  # as a URL or a file, and never as text
     own = {name: known for name, known in known_fields(request).items() if name not in common}
     options = [
         option
         for name, known in {**own, **common}.items()
-        if known.is_sent and name != first_field(request)
+        if known.is_sent and name != first and not (name == "base64" and is_given_media)
         for option in _field_options(name.replace("_", "-"), known)
     ]
     return all_of(

@@ -6,6 +6,7 @@ the reader, what is paid for is not lost.
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import sys
@@ -27,8 +28,17 @@ STDOUT = "-"
 _BLOCK = 64 * 1024
 
 
-def check_stdout(console: Console, *, jobs: int, overwrite: bool, dry_run: bool = False) -> Console:
+def check_stdout(
+    console: Console,
+    *,
+    jobs: int,
+    overwrite: bool,
+    dry_run: bool = False,
+    is_text: bool = False,
+) -> Console:
     """How to speak while standard output takes a file: JSON that only a setting asks for gives way.
+
+    A text may be written to a terminal.
 
     Raises:
         click.UsageError: it cannot.
@@ -45,17 +55,17 @@ def check_stdout(console: Console, *, jobs: int, overwrite: bool, dry_run: bool 
         return console
     if sys.__stdout__ is None:
         raise click.UsageError("-o - writes to standard output, and that is closed")
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not is_text:
         raise click.UsageError(
-            "-o - writes music to standard output, and that is a terminal: use a pipe, or name "
-            "a file"
+            "-o - writes the file to standard output, and that is a terminal: use a pipe, or "
+            "name a file"
         )
     return console
 
 
-def passing_name(stem: str) -> Path:
+def passing_name(stem: str, ending: str = ".wav") -> Path:
     """What a file is called until it is written to standard output; nothing else has the name."""
-    return Path(f"{stem}-{secrets.token_hex(4)}.wav")
+    return Path(f"{stem}-{secrets.token_hex(4)}{ending}")
 
 
 def pour(console: Console, track: Track, *, again: bool) -> None:
@@ -82,15 +92,19 @@ def pour(console: Console, track: Track, *, again: bool) -> None:
         raise
     path.unlink()
     if again and track.job is not None:
-        command = fetch_command([track.job.id])
+        command = fetch_command([track.job.short_handle])
         console.info(f"written to standard output; {command} downloads it again")
 
 
 def _send(path: Path, fd: int) -> None:
     """Write the bytes of a file, and have them stored if they go to another file."""
+    last = b"\n"
     with path.open("rb") as file:
         while block := file.read(_BLOCK):
             write_all(fd, block)
+            last = block[-1:]
+    if os.isatty(fd) and last != b"\n":
+        write_all(fd, b"\n")
     sync_file(fd)
 
 

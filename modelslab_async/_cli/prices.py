@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .settings import Setting
 
 _FOR_ALL = ("price_per_job", "price_per_second")
-_SHOWN_MB = 0.05
 
 
 class Amount(click.ParamType[Any]):
@@ -149,7 +148,7 @@ def sizes_text(total: Total) -> str:
         *([f"{duration_text(seconds)} of audio"] if seconds else []),
         *([unknown] if untimed else []),
         *([f"{characters:,} character{'s' * (characters != 1)}"] if characters else []),
-        *([f"about {size_text(total.megabytes * 1e6)}"] if total.megabytes >= _SHOWN_MB else []),
+        *([f"about {size_text(total.megabytes * 1e6)}"] if total.megabytes else []),
     ]
     return ", ".join(sizes)
 

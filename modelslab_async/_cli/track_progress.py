@@ -153,9 +153,7 @@ def settled(console: Console, track: Track) -> None:
 
 def hint_of(track: Track) -> str:
     """The command that continues a track that failed after it was accepted, or an empty text."""
-    hinted = track.error.job_id if track.error and track.handle is None else None
-    known = track.resume_id or hinted
-    if known:
+    if known := track.resume_id or track.hinted_id:
         return fetch_command([known])
     if track.links and not track.saved:
         return f"the job has no id; its file is at {safe_text(track.links[0], 2048)}"

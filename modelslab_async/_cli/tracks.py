@@ -20,6 +20,7 @@ from attrs import define, evolve, field
 from modelslab_async import DownloadError, JobFailed, ModelsLabError
 from modelslab_async._engine.aio import in_thread
 
+from .._protocol.urls import VOICE_FETCH
 from .naming import bare, is_taken
 
 if TYPE_CHECKING:
@@ -84,7 +85,20 @@ class Track:
         over = self.state is State.SAVED or isinstance(self.error, JobFailed)
         if self.handle is None or over:
             return ""
-        return str(json.loads(self.handle)["path"]).rpartition("/")[2]
+        handle = json.loads(self.handle)
+        family, _, job_id = handle["path"].rpartition("/")
+        if (family, handle.get("gives", "audio")) == (VOICE_FETCH, "audio"):
+            return str(job_id)
+        return json.dumps(handle | {"links": {}})  # in another family, the id is another job
+
+    @property
+    def hinted_id(self) -> str:
+        """The id that an unreadable reply seems to name, where `fetch` takes it as it is."""
+        job_id = self.error.job_id if self.error and self.handle is None else None
+        order = self.order
+        if not isinstance(order, str) and (order.fetch, order.gives) != (VOICE_FETCH, "audio"):
+            return ""  # the error has the whole handle
+        return job_id or ""
 
 
 class Reporter(Protocol):

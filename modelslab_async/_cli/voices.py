@@ -47,6 +47,9 @@ def voices(console: Console, settings: dict[str, Setting], kind: Any, sandbox: b
         listed = [{"id": one.id, "name": one.name, "language": one.language} for one in found]
         console.print_json({"schema_version": 1, "voices": listed})
     else:
-        for one in found:
-            console.print("  ".join(map(safe_text, (one.id, one.name, one.language))).rstrip())
+        rows = [tuple(map(safe_text, (one.id, one.name, one.language))) for one in found]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            console.print("  ".join(cells).rstrip())
     return 0

@@ -72,10 +72,10 @@ class MusicGen(Request):
         bound=between(30, 480, "30 to 480 seconds", _NEW_PAGE),
     )
     output_format: Literal["wav", "mp3", "flac"] | None = choice(
-        "wav", "mp3", "flac", source=_NEW_PAGE
+        "wav", "mp3", "flac", source=_NEW_PAGE, help="Kind of file."
     )
     bitrate: Literal["128k", "192k", "320k"] | None = choice(
-        "128k", "192k", "320k", source=_NEW_PAGE
+        "128k", "192k", "320k", source=_NEW_PAGE, help="Bit rate of MP3."
     )
     base64: bool | None = option(bool, help="--init-audio is base64 text.")
     temp: bool | None = option(bool, help="Ask for links that die after 24 hours.")

@@ -86,7 +86,9 @@ class LyricsGenerator(Request):
     GIVES: ClassVar[Output] = "text"
 
     prompt: str = field(**PROMPT)
-    length: Literal["short", "long"] | None = choice("short", "long", source=_LYRICS)
+    length: Literal["short", "long"] | None = choice(
+        "short", "long", source=_LYRICS, help="How much text."
+    )
 
     def estimate(self) -> Estimate:
         """A page of text, which takes no seconds."""

@@ -45,10 +45,10 @@ class SoundEffect(Request):
         int, help="Seconds, 3 to 15.", bound=between(3, 15, "3 to 15 seconds", _PAGE)
     )
     output_format: Literal["wav", "mp3", "flac"] | None = choice(
-        "wav", "mp3", "flac", source=_ENTERPRISE_PAGE
+        "wav", "mp3", "flac", source=_ENTERPRISE_PAGE, help="Kind of file."
     )
     bitrate: Literal["128k", "192k", "320k"] | None = choice(
-        "128k", "192k", "320k", source=_ENTERPRISE_PAGE
+        "128k", "192k", "320k", source=_ENTERPRISE_PAGE, help="Bit rate of MP3."
     )
     temp: bool | None = option(bool, help="Ask for links that die after 24 hours.")
 

@@ -72,7 +72,9 @@ class TextToSpeech(Request):
     )
     speed: int | float | None = number("How fast, as a factor.")
     emotion: bool | None = option(bool, help="Read feelings out of the text; English only.")
-    output_format: Literal["wav", "mp3"] | None = choice("wav", "mp3", source="the official SDKs")
+    output_format: Literal["wav", "mp3"] | None = choice(
+        "wav", "mp3", source="the official SDKs", help="Kind of file."
+    )
     temp: bool | None = option(bool, help="Ask for links that die after 24 hours.")
 
     def estimate(self) -> Estimate:
@@ -183,7 +185,9 @@ class SpeechToText(Request):
 
     init_audio: str = field(**must_link("URL of a recording, 5 s to 1 h."))
     language: str = field(kw_only=True, **must(str, help="ISO 639-1, such as en."))
-    timestamp_level: Literal["word", "sentence"] | None = choice("word", "sentence", source=_STT)
+    timestamp_level: Literal["word", "sentence"] | None = choice(
+        "word", "sentence", source=_STT, help="Give the times of each, as JSON."
+    )
 
     def estimate(self) -> Estimate:
         """As large as the text of an hour."""

@@ -112,15 +112,17 @@ class VoiceCover(Request):
 
     init_audio: str | Path | bytes = field(**must_media("The song.", ANY_SOUND))
     model_id: str = field(kw_only=True, **must(str, help="The voice that sings it."))
-    pitch: Literal["m2f", "f2m", "none"] | None = choice("m2f", "f2m", "none", source=_COVER)
+    pitch: Literal["m2f", "f2m", "none"] | None = choice(
+        "m2f", "f2m", "none", source=_COVER, help="From a man's to a woman's voice, or back."
+    )
     algorithm: Literal["rmvpe", "mangio-crepe"] | None = choice(
-        "rmvpe", "mangio-crepe", source=_COVER
+        "rmvpe", "mangio-crepe", source=_COVER, help="How the pitch is found."
     )
     rate: int | float | None = number("How much of the voice's accent, 0 to 1.", _SHARE)
     seed: int | None = option(int, help="The same gives the same.")
     language: str | None = option(str, help="Such as english.")
     emotion: Literal["neutral", "happy", "sad", "angry", "dull"] | None = choice(
-        "neutral", "happy", "sad", "angry", "dull", source=_COVER
+        *("neutral", "happy", "sad", "angry", "dull"), source=_COVER, help="How it is sung."
     )
     speed: int | float | None = number("0.5 to 2.", between(0.5, 2, "0.5 to 2", _COVER))
     radius: int | float | None = number(

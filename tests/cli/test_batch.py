@@ -236,7 +236,7 @@ def test_a_plan_of_several_endpoints_is_told_by_endpoint(tmp_path: Path) -> None
         "4 jobs, 31 s of audio, 1 of unknown length, 11 characters, about 4.1 MB, price unknown",
         "  music_gen         1 job, 30 s of audio, about 3.8 MB, price 0.3",
         "  text_to_speech    1 job, 1 s of audio, 11 characters, about 0.1 MB, price 0.011",
-        "  lyrics_generator  1 job, price 0.2",
+        "  lyrics_generator  1 job, about 10.0 kB, price 0.2",
         "  speech_to_text    1 job, unknown length, about 0.1 MB, price unknown",
     ]
     plan = json.loads(command(tmp_path, "batch", "mixed.csv", "-n", "--json", *prices).stdout)

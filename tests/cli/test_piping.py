@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import AsyncIterator
@@ -193,3 +194,20 @@ async def test_h11_a_dry_run_shows_that_nothing_becomes_a_file(
     code, lines = await anyio.to_thread.run_sync(shown)
     assert code == 0
     assert lines[1].startswith("-  5 s")
+
+
+async def test_a_text_goes_to_a_terminal_and_is_fetched_again_in_its_own_family(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    url = "https://files.example/talk.mp3"
+    words = ("transcribe", url, "--language", "en", "-o", "-", "--no-color")
+    show = partial(shown_by, tmp_path, *words, columns=300, environ=reaches(box))
+    code, lines = await anyio.to_thread.run_sync(show)
+    assert code == 0, lines
+    assert "Job 310815 of the sandbox" in lines
+    (told,) = [line for line in lines if line.startswith("written to standard output; ")]
+    printed = told.removeprefix("written to standard output; ").removesuffix(" downloads it again")
+    again = await against(box, tmp_path, *shlex.split(printed)[1:], "-o", "talk.txt")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "talk.txt").read_text().startswith("Job 310815 of the sandbox")
+    assert len(box.book.debits) == 1

@@ -12,7 +12,7 @@ from modelslab_async import ModelsLabError
 from modelslab_async._cli.console import PROGRAM, Console, fetch_command
 from modelslab_async._cli.error_mapping import message_of
 from modelslab_async._cli.fetch import fetch
-from modelslab_async.sandbox import Sandbox
+from modelslab_async.sandbox import Sandbox, Scenario
 
 from ..support.manifests import last_line, manifest
 from .test_cli import against, box, command, started_against
@@ -109,3 +109,27 @@ def test_a_row_of_a_manifest_is_told_of_a_field_and_no_argument(tmp_path: Path) 
     (tmp_path / "rows.jsonl").write_text('{"prompt": "rain", "duration": 20}\n')
     said = command(tmp_path, "batch", "rows.jsonl", "--sandbox").stderr
     assert "set its field `unchecked` to true" in said
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("arguments", "file"),
+    [
+        (["transcribe", "https://files.example/talk.mp3", "--language", "en"], "talk.txt"),
+        (["sfx", "rain", "--duration", "3", "--enterprise"], "rain.wav"),
+    ],
+    ids=["a text", "an enterprise twin"],
+)
+async def test_h11_a_job_of_another_family_is_gone_on_with_in_its_own(
+    arguments: list[str], file: str, tmp_path: Path
+) -> None:
+    """A bare id would be another job: each family counts its own."""
+    async with Sandbox(Scenario(generation_seconds=1.0)) as box:
+        first = await against(box, tmp_path, *arguments, "--timeout", "0.05")
+        assert first.returncode == 7, first.stderr
+        words = words_of(last_line(first.stderr))
+        assert words[0] == "fetch"
+        done = await against(box, tmp_path, *words, "-o", file)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / file).is_file()
+        assert len(box.book.debits) == 1

@@ -73,7 +73,15 @@ def test_a_length_of_time_is_shown_in_units_that_people_read(seconds: float, tex
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0.0 MB"), (11_520_000, "11.5 MB"), (19.2e9, "19.2 GB"), (2.5e12, "2.5 TB")],
+    [
+        (0, "0.0 MB"),
+        (45, "45 bytes"),
+        (12_340, "12.3 kB"),
+        (50_000, "0.1 MB"),
+        (11_520_000, "11.5 MB"),
+        (19.2e9, "19.2 GB"),
+        (2.5e12, "2.5 TB"),
+    ],
 )
 def test_a_size_is_shown_in_units_that_people_read(size: float, text: str) -> None:
     assert size_text(size) == text
