@@ -18,7 +18,13 @@ from modelslab_async.endpoints import Field, known_fields
 
 from ..support.all_endpoints import SAMPLES
 
-_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+_TYPES: dict[type, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    list: {"type": "array", "items": {}},
+}
 _RANGE = re.compile(r"(?P<minimum>[\d.]+) to (?P<maximum>[\d.]+)( seconds)?")
 _LEAST = re.compile(r"at least (?P<minimum>\d+)")
 _LENGTH = re.compile(r"(?P<maxLength>\d+) characters at most")
@@ -81,7 +87,7 @@ def _fields(request: Request) -> tuple[dict[str, Any], list[str]]:
 
 
 def _schema(name: str, one: Field) -> dict[str, Any]:
-    types = [{"type": _TYPES[kind]} for kind in one.types if kind in _TYPES]
+    types = [_TYPES[kind] for kind in one.types if kind in _TYPES]
     found: dict[str, Any] = types[-1] if len(types) == 1 or float in one.types else {"anyOf": types}
     if one.choices:
         return {**found, "enum": list(one.choices)}
