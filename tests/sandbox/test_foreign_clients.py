@@ -132,6 +132,19 @@ async def test_a_length_as_text_makes_a_sound_of_that_length() -> None:
 
 
 @pytest.mark.anyio
+async def test_speech_of_version_7_is_made_of_a_prompt_or_of_text() -> None:
+    path = "/api/v7/voice/text-to-speech"
+    async with Sandbox(quick()) as box:
+        fields = {"key": box.key, "model_id": "inworld-tts-1"}
+        said = json.dumps({**fields, "text": "a" * 60}).encode()
+        assert (await post(box, path, said))[0] == 200
+        (job,) = box.book.jobs.values()
+        assert (job.prompt, job.seconds) == ("a" * 60, 4)
+        status, answer, _ = await post(box, path, json.dumps(fields).encode())
+        assert (status, answer["message"]) == (400, "prompt is required")
+
+
+@pytest.mark.anyio
 async def test_a_content_type_is_checked_where_the_scenario_says_so() -> None:
     async with Sandbox(quick(checks_content_type=True)) as box:
         refused, answer, _ = await post(box, MUSIC, body(box), **{"Content-Type": "text/plain"})
