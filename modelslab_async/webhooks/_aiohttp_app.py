@@ -14,6 +14,7 @@ from typing import Final
 
 import anyio
 from aiohttp import hdrs, http, web
+from aiohttp.typedefs import Handler
 
 from ..errors import WebhookError
 from ._asgi import Receiver
@@ -71,17 +72,35 @@ async def answer(receiver: Receiver, request: web.Request) -> int:
     return 408 if deadline.cancelled_caught else await receiver.deliver(head.path, bytes(body))
 
 
+@web.middleware
+async def _linger(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Respond, then read the rest of the body: closing with unread data resets the connection.
+
+    aiohttp does the same after the handler, but keeps waiting if the sender leaves meanwhile.
+    """
+    response = await handler(request)
+    with (
+        contextlib.suppress(web.RequestPayloadError, ConnectionError, RuntimeError),
+        anyio.move_on_after(_LINGER_SECONDS),
+    ):
+        await response.prepare(request)
+        await response.write_eof()
+        async for _ in request.content.iter_any():
+            pass
+    return response
+
+
 @contextlib.asynccontextmanager
 async def listening(receiver: Receiver, host: str, port: int) -> AsyncIterator[int]:
     """See `WebhookReceiver.serve`."""
-    app = web.Application()
+    app = web.Application(middlewares=[_linger])
     add_to(receiver, app, "")
     runner = web.AppRunner(
         app,
         access_log=None,
         auto_decompress=False,
         keepalive_timeout=HEAD_SECONDS,
-        lingering_time=_LINGER_SECONDS,
+        lingering_time=0,
         logger=_log,
         shutdown_timeout=_CLOSING_SECONDS,
     )

@@ -196,6 +196,22 @@ async def test_w19_a_delivery_in_hand_is_answered_when_the_listener_ends() -> No
     assert len(await inbox.take("5")) == 1
 
 
+async def test_w14_nothing_waits_for_the_rest_of_a_body_whose_sender_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_LINGER_SECONDS", 1000.0)
+    forged = raw(Post("/hooks/v1/5/forged", GOOD))[:-10]
+    async with receiver_of().serve(port=0) as port:
+        before = asyncio.all_tasks()
+        reader, writer = await begun(port, forged)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404")
+        assert asyncio.all_tasks() > before  # it waits for the rest
+        writer.transport.abort()
+        async with asyncio.timeout(20):
+            while asyncio.all_tasks() > before:
+                await asyncio.sleep(0.001)
+
+
 async def test_w14_a_delivery_in_hand_is_kept_though_its_sender_has_left() -> None:
     inbox = GatedInbox()
     receiver = receiver_of(inbox=inbox)
