@@ -1,8 +1,8 @@
-"""Read a text that an answer carries itself, in place of a link to it.
+"""Turn a text that a reply contains inline into a ``data:`` link.
 
-Transcripts have been seen as text, as an object with ``text``, and as a list of objects with
-``text`` and ``words``; those of v7 are in ``meta.transcription``. Each becomes a ``data:`` link,
-so that all that comes after knows links alone.
+Transcripts were observed as text, as an object with ``text``, and as a list of objects with
+``text`` and ``words``; v7 puts them in ``meta.transcription``. Converting them to ``data:`` links
+means that later code handles only links.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LINK = re.compile(r"https?://|data:[^,\s]*;base64,", re.IGNORECASE)
 
 
 def with_inline_text(reply: Reply) -> Reply:
-    """The answer of a job that was asked for a text: what is no link there is the text itself."""
+    """Return the reply of a text job with inline text converted to a ``data:`` link."""
     if not isinstance(reply, Finished):
         return reply
     text = _inline(reply.raw.get("output"))
@@ -32,9 +32,9 @@ def with_inline_text(reply: Reply) -> Reply:
 
 
 def _inline(value: object) -> str | None:
-    """A ``data:`` link for a value that is, or holds, a text; ``None`` for links and for nothing.
+    """Return a ``data:`` link for an inline text; ``None`` for links and empty values.
 
-    An object with nothing but its text is that text. All others stay the JSON that they are.
+    An object with only ``text`` becomes plain text; any other object or list becomes JSON.
     """
     if isinstance(value, list) and len(value) == 1:
         return _inline(value[0])
@@ -42,19 +42,19 @@ def _inline(value: object) -> str | None:
         return _inline(value["text"])
     if isinstance(value, str):
         text = value.strip()
-        return None if not text or _LINK.match(text) else _data("text/plain", value)
-    if not value or not isinstance(value, list | dict) or _names_links(value):
+        return None if not text or _LINK.match(text) else _data_link("text/plain", value)
+    if not value or not isinstance(value, list | dict) or _has_links(value):
         return None
-    return _data("application/json", json.dumps(value, ensure_ascii=False))
+    return _data_link("application/json", json.dumps(value, ensure_ascii=False))
 
 
-def _names_links(value: list[object] | dict[str, object]) -> bool:
-    """Whether it lists links, bare ones or in objects."""
+def _has_links(value: list[object] | dict[str, object]) -> bool:
+    """Return whether a value contains links, as strings or in objects."""
     first = value[0] if isinstance(value, list) else value
     if isinstance(first, dict):
         return "url" in first
     return isinstance(first, str) and _LINK.match(first.strip()) is not None
 
 
-def _data(kind: str, text: str) -> str:
+def _data_link(kind: str, text: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(text.encode()).decode('ascii')}"

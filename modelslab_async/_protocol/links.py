@@ -1,8 +1,8 @@
-"""Read a download link as it is spelled, and say in words why one may not be used.
+"""Parse download links without changing their spelling; refuse those that must not be used.
 
-A link is often signed over its exact spelling, so that nothing is decoded, encoded again or put in
-order: spaces and what is not ASCII are encoded, because no request line can hold them, and the rest
-goes on the wire as it came.
+A signature often covers the exact spelling of a link, so nothing is decoded, re-encoded or
+reordered. Only spaces and non-ASCII characters are encoded, because a request line cannot contain
+them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from .addresses import Range, forbidden_address, range_to_allow
 from .urls import is_loopback, origin_of
 
 MAX_LINK: Final = 8192
-"""Signed links of object stores have up to 2 KiB, those of some CDNs four times as much."""
+"""Maximum length in bytes: signed links of object stores have up to 2 KiB, of some CDNs 8 KiB."""
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_NOT_SPELLED: Final = re.compile(r"[^\x21-\x7e]+")
+_TO_ENCODE: Final = re.compile(r"[^\x21-\x7e]+")
 
 
 class LinkRefused(ValueError):
-    """A link that may not be used. Its text is ours, and says why.
+    """A link must not be used; the message says why.
 
     Attributes:
-        can_be_allowed: the caller's setting can let it pass.
+        can_be_allowed: whether a setting of the caller can allow it.
     """
 
     def __init__(self, reason: str, *, can_be_allowed: bool = False) -> None:
@@ -40,14 +40,14 @@ class LinkRefused(ValueError):
 
 @frozen
 class Link:
-    """Where a file may be downloaded from.
+    """A link that may be used for a download.
 
     Attributes:
         scheme: ``https``, or ``http`` on loopback.
-        host: as a resolver takes it; an IPv6 address without brackets.
-        port: the one given, or that of the scheme.
-        authority: host and port as they are spelled, in ASCII.
-        target: path and query as they go on the wire.
+        host: as passed to a resolver; an IPv6 address has no brackets.
+        port: from the link, or the scheme's default.
+        authority: host and port in their original spelling, in ASCII.
+        target: path and query for the request line.
     """
 
     scheme: str
@@ -58,14 +58,14 @@ class Link:
 
 
 def read_link(url: object, *, allow_loopback: bool, allowed: tuple[Range, ...] = ()) -> Link:
-    """The link, if a file may be downloaded from it without any key.
+    """Parse a link and check that it may be used for a download without a key.
 
-    It must be https (http only on an allowed loopback host) and name no user; a host given as an
-    address must be a public one, or of an ``allowed`` range. What a host *name* leads to is not
-    known here: the socket has to ask `forbidden_address`.
+    It must be https (http only on an allowed loopback host) and must not contain a user. A host
+    given as an address must be public or in an ``allowed`` range. A host *name* is not resolved
+    here: the code that connects must check its addresses with `forbidden_address`.
 
     Raises:
-        LinkRefused: it may not be used.
+        LinkRefused: it must not be used.
     """
     if not isinstance(url, str):
         raise LinkRefused("the link is no text")
@@ -79,7 +79,7 @@ def read_link(url: object, *, allow_loopback: bool, allowed: tuple[Range, ...] =
         _, host, port = origin_of(scheme, authority)
     except ValueError as error:
         raise LinkRefused(f"the host or port of the link is odd: {error}") from None
-    target = _spelled(target)
+    target = _percent_encoded(target)
     if len(scheme) + len(authority) + len(target) > MAX_LINK:
         raise LinkRefused(f"the link is too long: over {MAX_LINK} bytes")
     _check_host(scheme, host, allow_loopback=allow_loopback, allowed=allowed)
@@ -87,7 +87,7 @@ def read_link(url: object, *, allow_loopback: bool, allowed: tuple[Range, ...] =
 
 
 def _split(url: str) -> tuple[str, str, str]:
-    """Scheme, authority, and what goes on the wire: path and query, without the fragment."""
+    """Split a URL into scheme, authority, and path with query; drop the fragment."""
     if len(url) > MAX_LINK:
         raise LinkRefused(f"the link is too long: over {MAX_LINK} bytes")
     if _CONTROL.search(url):
@@ -101,24 +101,24 @@ def _split(url: str) -> tuple[str, str, str]:
     return scheme, authority, rest
 
 
-def _spelled(text: str) -> str:
-    """The text with spaces and non-ASCII characters encoded, and nothing else touched."""
+def _percent_encoded(text: str) -> str:
+    """Percent-encode spaces and non-ASCII characters, and nothing else."""
     try:
-        return _NOT_SPELLED.sub(lambda found: quote(found[0], errors="surrogateescape"), text)
+        return _TO_ENCODE.sub(lambda found: quote(found[0], errors="surrogateescape"), text)
     except UnicodeEncodeError:
         raise LinkRefused("the link holds half a character") from None
 
 
 def _ascii_host(authority: str) -> str:
-    """The authority with its host as the name system takes it (IDNA 2008, after UTS 46)."""
+    """Return the authority with its host in ASCII for DNS (IDNA 2008, after UTS 46)."""
     if authority.isascii():
         return authority
-    import idna  # few links need it
+    import idna  # imported here because few links need it
 
     name, colon, port = authority.partition(":")
     try:
         return f"{idna.encode(name, uts46=True).decode()}{colon}{port}"
-    except UnicodeError:  # what idna raises, too
+    except UnicodeError:  # idna.IDNAError is a subclass
         raise LinkRefused("the host of the link is no valid name") from None
 
 
@@ -140,7 +140,7 @@ def _check_host(
 
 
 def address_refused(host: str, address: str) -> LinkRefused:
-    """The refusal of an address that a host leads to: which, and which setting lets it pass."""
+    """Return the error for a host with a forbidden address; it names the setting that allows it."""
     shown, host = safe_text(address, 60), safe_text(host, 253)
     leads = f"{host} leads to {shown}" if shown != host else f"the link leads to {shown}"
     missing = range_to_allow(address)
@@ -157,10 +157,10 @@ def address_refused(host: str, address: str) -> LinkRefused:
 
 
 def redirected(url: str, location: str) -> str:
-    """Where a redirect leads, as `read_link` takes it (RFC 3986, section 5.2).
+    """Resolve the ``Location`` of a redirect into a URL for `read_link` (RFC 3986, section 5.2).
 
     Raises:
-        LinkRefused: nowhere, or away from https.
+        LinkRefused: the location is empty, not an http or https URL, or leads away from https.
     """
     location = location.strip(" \t\r\n")
     if not location:
@@ -177,7 +177,7 @@ def redirected(url: str, location: str) -> str:
 
 
 def _joined(target: str, reference: str) -> str:
-    """A path and query, seen from another one."""
+    """Resolve a relative reference against a path and query."""
     path = target.partition("?")[0]
     if not reference:
         return target
@@ -189,14 +189,14 @@ def _joined(target: str, reference: str) -> str:
 
 
 def _without_dots(target: str) -> str:
-    """The path without ``.`` and ``..`` (RFC 3986, section 5.2.4), the query as it is."""
+    """Remove ``.`` and ``..`` from the path (RFC 3986, section 5.2.4); keep the query."""
     path, mark, query = target.partition("?")
     if "/." not in path:
         return target
     kept: list[str] = []
     parts = path.split("/")[1:]
-    for place, part in enumerate(parts):
-        is_last = place == len(parts) - 1
+    for index, part in enumerate(parts):
+        is_last = index == len(parts) - 1
         if part == "..":
             del kept[-1:]
         if part not in (".", ".."):

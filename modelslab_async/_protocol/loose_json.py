@@ -1,9 +1,9 @@
-"""Find the JSON in an answer that has something around it, or is not in UTF-8.
+"""Find the JSON in a reply with other text around it, or in an encoding other than UTF-8.
 
-An answer to a paid submit cannot be requested again. Warnings that PHP prints, marks of text
-editors, guards against script inclusion and padding do not change what it says, nor does a JSON
-text that holds the answer. Whatever else stands around an object is no reason to believe the
-object: it may be quoted from a prompt.
+The reply to a paid submit cannot be requested again. These additions do not change its meaning, and
+are removed: PHP warnings, byte order marks, guards against script inclusion, padding, and a JSON
+string around the object. An object within any other text is not trusted, because it may be quoted
+from a prompt.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from .wire_json import decode_json
 from .wording import is_quoted, quotable
 
 MAX_NOISE: Final = 256 * 1024
-"""Bytes; in a longer body no object is looked for among other things."""
+"""Bytes; in a longer body, `object_in_noise` finds nothing."""
 
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of it
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _WITHOUT_MARK: Final = ((b"{\0", "utf-16-le"), (b"\0{", "utf-16-be"))
 for _, _encoding in (*_MARKS, *_WITHOUT_MARK):
-    codecs.lookup(_encoding)  # they are files, too, that may be gone when an answer is paid for
+    codecs.lookup(_encoding)  # load the codec now: its file may be gone when a paid reply needs it
 _PADDING: Final = b" \t\r\n\0\x0b\x0c"
 _GUARD: Final = re.compile(
     rb"(?:\)\]\}'?,?|while\s*\(1\);?|for\s*\(;;\);?|&&&START&&&)\s*(?=[{\[\x22])"
@@ -42,14 +42,14 @@ _OPENINGS: Final = (
     (re.compile(r"\[\s*"), re.compile(r"\s*\]")),
     (re.compile(r"(?:/\*\*/\s*)?[A-Za-z_$][\w$.]{0,100}\(\s*"), re.compile(r"\s*\);?")),
 )
-"""What surrounds the one object of a list, or that of a call (JSONP)."""
+"""What surrounds the object in a list of one, and in a call (JSONP)."""
 
 _MAX_LAYERS: Final = 3
 _IDS: Final = re.compile(r'"(?:id|request_id)"\s*:\s*"?([A-Za-z0-9_-]{1,128})')
 
 
 def plain_json(body: bytes) -> bytes:
-    """The body in UTF-8, without marks, padding and guards; unchanged if it has none of them."""
+    """Return the body in UTF-8, without byte order marks, padding and guards."""
     for mark, encoding in _MARKS:
         if body.startswith(mark):
             body = body.decode(encoding, "replace").encode("utf-8", "replace")
@@ -58,22 +58,24 @@ def plain_json(body: bytes) -> bytes:
         if body.startswith(start):
             body = body.decode(encoding, "replace").encode("utf-8", "replace")
     body = body.strip(_PADDING)
-    while body.startswith(codecs.BOM_UTF8):  # one for each file that wrote one
+    while body.startswith(codecs.BOM_UTF8):  # each included PHP file may add one
         body = body.removeprefix(codecs.BOM_UTF8).lstrip(_PADDING)
     guard = _GUARD.match(body)
     if guard is not None:
         body = body[guard.end() :]
     if body.startswith(b"{") and not _is_utf8(body):
-        body = body.decode("latin-1").encode()  # of which only the texts are affected
+        body = body.decode("latin-1").encode()  # wrong characters occur only in texts
     return body
 
 
 def unwrapped(body: bytes, sent: Iterable[str] = ()) -> bytes:
-    """What a body says that is a JSON text, such as ``"{\\"id\\": 1}"``, also a text in a text.
+    """Return the content of a body that is a JSON string, such as ``"{\\"id\\": 1}"``.
+
+    Nested strings are unwrapped as well.
 
     Args:
-        body: from `plain_json`.
-        sent: texts of the request: if the text is one of them, or a part, it stays one.
+        body: a result of `plain_json`.
+        sent: texts of the request. A string quoted from them is not unwrapped.
     """
     for _ in range(_MAX_LAYERS):
         if not body.startswith(b'"'):
@@ -89,7 +91,7 @@ def unwrapped(body: bytes, sent: Iterable[str] = ()) -> bytes:
 
 
 def is_echo(body: bytes, sent: Iterable[str]) -> bool:
-    """Whether an object is a text of the request, or a part of one, given back as it was sent."""
+    """Return whether a body is an unchanged text of the request, or a part of one."""
     text = body.decode("utf-8", "replace")
     return any(text in own for own in sent)
 
@@ -103,7 +105,7 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def is_object(body: bytes) -> bool:
-    """Whether this is one whole JSON object, so that whatever broke off behind it is not missed."""
+    """Return whether a body is a complete JSON object, even if its transfer was cut off later."""
     try:
         return isinstance(decode_json(plain_json(body)), dict)
     except ValueError:
@@ -111,11 +113,11 @@ def is_object(body: bytes) -> bool:
 
 
 def object_in_noise(body: bytes, sent: Iterable[str] = ()) -> dict[str, Any] | None:
-    """The object of an answer that a program added something to; ``None`` if that is in doubt.
+    """Return the JSON object between known additions; ``None`` if the rest is anything else.
 
     Args:
-        body: from `plain_json`, and not JSON as it is, or a list.
-        sent: texts of the request: an object that stands in one of them is none.
+        body: a result of `plain_json` that is a list or not JSON.
+        sent: texts of the request. An object quoted from them does not count.
     """
     if len(body) > MAX_NOISE:
         return None
@@ -133,14 +135,14 @@ def object_in_noise(body: bytes, sent: Iterable[str] = ()) -> dict[str, Any] | N
     return found if _is_noise(text[:start], text[end:], found) else None
 
 
-def _is_noise(before: str, behind: str, found: dict[str, Any]) -> bool:
-    """Whether what surrounds an object takes nothing from it."""
+def _is_noise(before: str, after: str, found: dict[str, Any]) -> bool:
+    """Return whether the text around an object is a known addition, without another id."""
     for opening, closing in _OPENINGS:
         if opening.fullmatch(before):
-            return closing.fullmatch(behind) is not None
-    return _is_diagnostics(before) and set(_IDS.findall(behind)) <= {str(found.get("id"))}
+            return closing.fullmatch(after) is not None
+    return _is_diagnostics(before) and set(_IDS.findall(after)) <= {str(found.get("id"))}
 
 
 def _is_diagnostics(text: str) -> bool:
-    """Whether this is nothing but what PHP prints of its own before a page."""
+    """Return whether a text consists only of PHP diagnostics."""
     return len(text) <= _MAX_DIAGNOSTICS and not _DIAGNOSTIC.sub("", text).strip()

@@ -20,6 +20,7 @@ from .loose_json import is_echo, object_in_noise, plain_json, unwrapped
 from .output import Output
 from .wire_json import decode_json
 from .wording import Refusal as Refusal
+from .wording import Sentences
 
 
 class Failure(enum.Enum):
@@ -130,8 +131,8 @@ class Refused(_Answer):
     ``retry_after`` is seconds, ``maximum`` queued requests, ``interval`` the seconds from one
     request to the next at the rate that is allowed.
 
-    ``bare``: only the HTTP status says so, and not the API's own words. Anybody on the way may have
-    said it, whatever the API did.
+    ``bare``: only the HTTP status says so, not the API's own wording. A proxy may have sent it,
+    even if the API accepted the request.
     """
 
     reason: Refusal
@@ -144,7 +145,7 @@ class Refused(_Answer):
 
 @frozen(kw_only=True)
 class Failed(_Answer):
-    """The API says that the job has failed, or is not there."""
+    """The API says that the job has failed or does not exist."""
 
     reason: Failure
     message: str = ""
@@ -152,9 +153,9 @@ class Failed(_Answer):
 
 @frozen(kw_only=True)
 class Unreadable:
-    """Bytes that are no answer of this API; ``reason`` is ours, ``excerpt`` theirs, printable.
+    """Bytes that are not a reply of this API; ``excerpt`` is their start, made printable.
 
-    ``id`` is the job that they seem to name nevertheless: a hint, never a proof.
+    ``id`` is the job that they seem to name: a hint, not proof. ``reason`` is our own text.
     """
 
     reason: str
@@ -166,12 +167,12 @@ Reply: TypeAlias = Ticket | Pending | Finished | Refused | Failed | Unreadable
 
 
 def read_reply(body: bytes, status: int = 200, *, sent: Iterable[str] = ()) -> Reply:
-    """What this answer to a submit, a fetch, or in a webhook says.
+    """Parse the reply to a submit or a poll, or the body of a webhook.
 
     Args:
-        body: the bytes, whole, with secrets already removed.
-        status: the HTTP status they came with.
-        sent: texts of the request, which an answer may quote: their words mean nothing.
+        body: the complete body, with secrets already removed.
+        status: the HTTP status.
+        sent: texts of the request. A reply may quote them; the quoted words are ignored.
     """
     plain = plain_json(body)
     body = unwrapped(plain, sent)
@@ -185,27 +186,27 @@ def read_reply(body: bytes, status: int = 200, *, sent: Iterable[str] = ()) -> R
     if isinstance(answer, dict) and not is_echo(body, sent):
         if body == plain or _word(answer) in _WORDS:
             return _read_object(answer, status, sent)
-        reason = "JSON in a text, of no known status"
+        reason = "JSON in a string, without a known status"
     return _job_in_noise(body, status, sent) or _read_text(body, status, reason, sent)
 
 
 def with_id(reply: Reply, job_id: str) -> Reply:
-    """The same answer, if it named no job, read as one that names this one."""
+    """Return the reply as if it named this job, unless it names one or is unreadable."""
     if isinstance(reply, Unreadable) or reply.id is not None:
         return reply
     return _read_object({**reply.raw, "id": job_id}, reply.status, ())
 
 
 def _job_in_noise(body: bytes, status: int, sent: Iterable[str]) -> Ticket | Finished | None:
-    """The job of an object that a program added something to. Nothing else is believed of it."""
+    """Return the job from JSON with text around it; nothing else in such a reply is trusted."""
     answer = object_in_noise(body, sent)
-    shaped = answer is not None and _word(answer) in _GOOD_WORDS
+    shaped = answer is not None and _word(answer) in _ACCEPTED_WORDS
     reply = _read_object(answer, status, ()) if answer is not None and shaped else None
     return reply if isinstance(reply, Ticket | Finished) and reply.id else None
 
 
 def _redirected(body: bytes, status: int, sent: Iterable[str]) -> Unreadable:
-    """Whatever a redirect says beside, somebody else is to be asked, and we do not ask him."""
+    """Return a redirect as unreadable, whatever its body says: redirects are not followed."""
     return Unreadable(
         reason=f"a redirect (HTTP {status}), which is not followed",
         excerpt=_excerpt(body),
@@ -213,12 +214,12 @@ def _redirected(body: bytes, status: int, sent: Iterable[str]) -> Unreadable:
     )
 
 
-# --- answers that are JSON objects ------------------------------------------------------------
+# --- replies that are JSON objects ------------------------------------------------------------
 
 _FAILED_WORDS = frozenset({"error", "failed"})
 _WAITING_WORDS = frozenset({"processing", "queued"})
-_GOOD_WORDS = _WAITING_WORDS | {"success"}
-_WORDS = _GOOD_WORDS | _FAILED_WORDS
+_ACCEPTED_WORDS = _WAITING_WORDS | {"success"}
+_WORDS = _ACCEPTED_WORDS | _FAILED_WORDS
 
 
 def _word(answer: dict[str, Any]) -> str | None:
@@ -230,12 +231,12 @@ def _read_object(answer: dict[str, Any], status: int, sent: Iterable[str]) -> Re
     word = _word(answer)
     links = _links(answer)
     common = _common(answer, status)
-    # Whoever names a job has one: what an intermediary makes of the HTTP status is its own affair.
-    good = word in _GOOD_WORDS and bool(common["id"] or links.output)
+    # A reply that names a job is accepted under any HTTP status: a proxy may have changed it.
+    good = word in _ACCEPTED_WORDS and bool(common["id"] or links.output)
     if word in _FAILED_WORDS or (
         not good and (status >= 400 or (word is None and answer.get("error")))
     ):
-        return _read_no(answer, status, sent, said_so=word in _FAILED_WORDS)
+        return _read_error(answer, status, sent, failed=word in _FAILED_WORDS)
     if word == "success" or (word is None and links.output):
         return Finished(
             links=links,
@@ -249,17 +250,17 @@ def _read_object(answer: dict[str, Any], status: int, sent: Iterable[str]) -> Re
 def _read_waiting(
     answer: dict[str, Any], word: str | None, links: Links, common: dict[str, Any]
 ) -> Reply:
-    """An id makes a ticket even under a word we do not know: with the id, the job can be asked."""
+    """Return a `Ticket` for any reply with an id, even of unknown status: it can be polled."""
     eta = wire_values.number(answer.get("eta"))
     if common["id"] is not None:
         promised = Links(proxy=links.proxy, future=links.future or links.output)
         return Ticket(eta=eta, links=promised, **common)
     if word in _WAITING_WORDS or common["fetch_result"]:
         return Pending(eta=eta, **common)
-    return _contradicting(answer, "JSON with neither a known status nor an id")
+    return _unreadable_object(answer, "JSON with neither a known status nor an id")
 
 
-def _contradicting(answer: dict[str, Any], reason: str) -> Unreadable:
+def _unreadable_object(answer: dict[str, Any], reason: str) -> Unreadable:
     return Unreadable(
         reason=reason, excerpt=wire_values.message(answer), id=wire_values.traced_id(answer)
     )
@@ -285,9 +286,9 @@ def _links(answer: dict[str, Any]) -> Links:
     )
 
 
-# --- answers that say no ----------------------------------------------------------------------
+# --- errors and refusals ----------------------------------------------------------------------
 
-# Statuses that are a refusal when the API itself says so: no work was begun (docs, error codes).
+# Statuses of a refusal if the API itself sends them: no work has started (docs, error codes).
 _REFUSING_STATUS = {
     400: Refusal.REQUEST,
     401: Refusal.KEY,
@@ -300,12 +301,12 @@ _REFUSING_STATUS = {
     429: Refusal.RATE,
 }
 
-# What Laravel, the framework of the API, puts into an error that has no ``status``.
+# The keys of an error by Laravel, the API's framework, which has no ``status``.
 _FRAMEWORK_NAMES = frozenset(
     {"message", "messege", "errors", "exception", "file", "line", "trace", "tip", "tips"}
     | {"retry_after"}
 )
-# What gateways of any make put into JSON: the words of the status line, and a few of their own.
+# Messages in the JSON of common gateways: the reason phrases, and a few of their own.
 _PHRASES = frozenset(
     {HTTPStatus(status).phrase.casefold() for status in _REFUSING_STATUS if status != 429}
     | {"", "error", "access denied", "limit exceeded", "missing authentication token"}
@@ -313,85 +314,85 @@ _PHRASES = frozenset(
 )
 
 
-def _read_no(answer: dict[str, Any], status: int, sent: Iterable[str], *, said_so: bool) -> Reply:
+def _read_error(answer: dict[str, Any], status: int, sent: Iterable[str], *, failed: bool) -> Reply:
     text = wire_values.message(answer)
     common = _common(answer, status)
-    if not said_so:  # gateways number requests, but only a job has an id of its own
+    if not failed:  # ``request_id`` may be a gateway's; ``id`` is a job's
         common["id"] = wire_values.job_id({**answer, "request_id": None})
-    if not said_so and common["id"]:
+    if not failed and common["id"]:
         return Ticket(**common)
-    said = wording.sentences(answer, sent)
-    if status == 404 and _is_of_the_framework(answer) and _is_no_route(answer, said):
+    sentences = wording.sentences(answer, sent)
+    if status == 404 and _is_from_framework(answer) and _is_no_route(answer, sentences):
         return Failed(reason=Failure.NO_ROUTE, message=text, **common)
-    if status == 404 or (status < 500 and wording.is_not_found(said)):
+    if status == 404 or (status < 500 and wording.is_not_found(sentences)):
         return Failed(reason=Failure.NOT_FOUND, message=text, **common)
-    shaped = said_so or (_is_of_the_framework(answer) and not _is_a_phrase(answer, status))
-    if status < 300 and said_so and wording.is_failed_try_again(said):
+    shaped = failed or (_is_from_framework(answer) and not _is_gateway_phrase(answer, status))
+    if status < 300 and failed and wording.is_failed_try_again(sentences):
         return Failed(reason=Failure.TRY_AGAIN, message=text, **common)
-    reason = _refusal(answer, status, said, shaped=shaped, said_so=said_so)
+    reason = _refusal(answer, status, sentences, shaped=shaped, failed=failed)
     if reason:
         return Refused(
             reason=reason,
             message=text,
-            retry_after=wire_values.wait(answer.get("retry_after"), said),
-            maximum=wire_values.maximum(said),
-            interval=wire_values.interval(said),
+            retry_after=wire_values.retry_after(answer.get("retry_after"), sentences),
+            maximum=wire_values.max_queued(sentences),
+            interval=wire_values.request_interval(sentences),
             bare=not shaped and status == 429,
             **common,
         )
-    if not said_so:
-        return _contradicting(answer, f"JSON without a status (HTTP {status})")
+    if not failed:
+        return _unreadable_object(answer, f"JSON without a status (HTTP {status})")
     return Failed(reason=Failure.FAILED, message=text, **common)
 
 
 def _refusal(
-    answer: dict[str, Any], status: int, said: wording.Sentences, *, shaped: bool, said_so: bool
+    answer: dict[str, Any], status: int, sentences: Sentences, *, shaped: bool, failed: bool
 ) -> Refusal | None:
-    """A server in trouble proves nothing, whatever else it says and under whatever status."""
-    told = wording.documented(said)
-    if told is Refusal.RATE and wire_values.job_id(answer):
-        told = None  # whoever has a job has found room for it: these words are about something else
-    trouble = wording.is_trouble(said)
+    """Return why a request was refused, or ``None``. A server problem is no proof of a refusal."""
+    documented = wording.documented(sentences)
+    if documented is Refusal.RATE and wire_values.job_id(answer):
+        documented = None  # a job that exists did get a slot, so the words are about something else
+    server_problem = wording.is_server_problem(sentences)
     if status >= 500:
-        full = status == 503 and told is Refusal.RATE and not trouble
+        full = status == 503 and documented is Refusal.RATE and not server_problem
         return Refusal.RATE if full else Refusal.SERVER
     if status in _REFUSING_STATUS and (shaped or status == 429):
-        if told is None and wording.is_broken(said):
+        if documented is None and wording.is_failed_work(sentences):
             return None
-        vague = told is None and status != 429 and wording.says_try_again(said)
-        return Refusal.SERVER if trouble or vague else _by_status(status, told)
+        vague = documented is None and status != 429 and wording.says_try_again(sentences)
+        return Refusal.SERVER if server_problem or vague else _refusal_of_status(status, documented)
     if status >= 400:
-        return Refusal.SERVER if said_so else None
-    if trouble:
-        return Refusal.SERVER if said_so else None
-    if status == 200 and told and (said_so or told is Refusal.RATE):
-        return told
-    if said_so and wording.says_try_again(said):
+        return Refusal.SERVER if failed else None
+    if server_problem:
+        return Refusal.SERVER if failed else None
+    if status == 200 and documented and (failed or documented is Refusal.RATE):
+        return documented
+    if failed and wording.says_try_again(sentences):
         return Refusal.SERVER
-    validation = status == 200 and said_so and _is_validation(answer.get("message"))
+    validation = status == 200 and failed and _is_validation(answer.get("message"))
     return Refusal.REQUEST if validation else None
 
 
-def _by_status(status: int, told: Refusal | None) -> Refusal:
-    """The status says what kind it is, but for the account, which is told in many ways."""
-    if told in (Refusal.CREDITS, Refusal.KEY) and status not in (401, 402):
-        return told
+def _refusal_of_status(status: int, documented: Refusal | None) -> Refusal:
+    """Return the refusal of a status; words about credits or the key take precedence."""
+    if documented in (Refusal.CREDITS, Refusal.KEY) and status not in (401, 402):
+        return documented
     return _REFUSING_STATUS[status]
 
 
-def _is_of_the_framework(answer: dict[str, Any]) -> bool:
+def _is_from_framework(answer: dict[str, Any]) -> bool:
     return "message" in answer and answer.keys() <= _FRAMEWORK_NAMES
 
 
-def _is_no_route(answer: dict[str, Any], said: wording.Sentences) -> bool:
+def _is_no_route(answer: dict[str, Any], sentences: Sentences) -> bool:
     exception = answer.get("exception")
     if isinstance(exception, str):
         return exception.endswith("NotFoundHttpException")
-    return wording.is_no_route(said) or answer == {"message": ""}
+    return wording.is_no_route(sentences) or answer == {"message": ""}
 
 
-def _is_a_phrase(answer: dict[str, Any], status: int) -> bool:
-    """Too many requests are no other's affair: who turns them away has not passed them on."""
+def _is_gateway_phrase(answer: dict[str, Any], status: int) -> bool:
+    """Return whether the message may be a gateway's. Never for 429: it forwarded nothing then."""
     words = answer["message"]
     if not isinstance(words, str):
         return not words
@@ -399,30 +400,30 @@ def _is_a_phrase(answer: dict[str, Any], status: int) -> bool:
 
 
 def _is_validation(message: object) -> bool:
-    """Complaints by field, as the framework lists them."""
+    """Return whether the message is Laravel's object of validation errors by field."""
     if not isinstance(message, dict) or not message:
         return False
     lists = (one if isinstance(one, list) else [one] for one in message.values())
     return all(one and all(isinstance(text, str) for text in one) for one in lists)
 
 
-# --- answers that are not JSON ----------------------------------------------------------------
+# --- replies that are not JSON ----------------------------------------------------------------
 
 
 def _read_text(body: bytes, status: int, reason: str, sent: Iterable[str]) -> Reply:
     text, named = _excerpt(body), wire_values.id_in_fragment(body, sent)
     if status == 404 and not named:
         return Failed(reason=Failure.NOT_FOUND, message=text, status=status)
-    said = wording.plain(body.decode("utf-8", "replace"), sent)
-    full = status in (200, 429, 503) and _is_plain(body) and wording.is_crowded(said)
+    sentences = wording.plain(body.decode("utf-8", "replace"), sent)
+    full = status in (200, 429, 503) and _is_plain(body) and wording.is_queue_full(sentences)
     if named or (not full and status != 429):
         return Unreadable(reason=_kind_of_text(body, reason), excerpt=text, id=named)
     return Refused(
         reason=Refusal.RATE,
         message=text,
-        retry_after=wire_values.wait(None, said),
-        maximum=wire_values.maximum(said),
-        interval=wire_values.interval(said),
+        retry_after=wire_values.retry_after(None, sentences),
+        maximum=wire_values.max_queued(sentences),
+        interval=wire_values.request_interval(sentences),
         bare=not full,
         status=status,
     )
@@ -433,18 +434,14 @@ def _excerpt(body: bytes) -> str:
 
 
 def _is_plain(body: bytes) -> bool:
-    """Return whether a body is plain text: neither a page nor damaged JSON, which prove nothing.
+    """Return whether a body is plain text, neither HTML nor damaged JSON.
 
-    A damaged reply may belong to an accepted job, and quote these words from its prompt.
+    A damaged reply may belong to an accepted job and quote such words from its prompt.
     """
     return b"<" not in body and b"{" not in body
-
-
-def _is_html(body: bytes) -> bool:
-    return body.lstrip()[:1] == b"<"
 
 
 def _kind_of_text(body: bytes, reason: str) -> str:
     if not body.strip():
         return "an empty answer"
-    return "a page of HTML" if _is_html(body) else reason
+    return "a page of HTML" if body.lstrip()[:1] == b"<" else reason

@@ -1,8 +1,7 @@
-"""Judge a text: a transcript or lyrics, as plain text or as JSON.
+"""Examine a text: a transcript or lyrics, as plain text or JSON.
 
-Plain text says nowhere how long it is, so that something else must vouch for its end; JSON says so
-by its last bracket. A page, an error of the API and one of the storage are texts too, and never
-what was asked for.
+Plain text does not state its length, so other evidence must show that it is complete. JSON is
+complete if its last bracket is there. HTML pages and errors of the API or the storage are rejected.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ from .output import Content
 from .sound import AudioFormat, Completeness, ReadAt
 
 _BLOCK = 64 * 1024
-_PARSED = 1024 * 1024
-_SHORT = 200
+_MAX_PARSED = 1024 * 1024
+_MAX_ERROR = 200
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 _XML = re.compile(rb"<(?:\?xml|error>|[a-z]+ xmlns)", re.IGNORECASE)
-_JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]]")  # lyrics begin with [Verse] now and then
+_JSON = re.compile(rb"\{\s*[\"}]|\[\s*[\[{\"\]]")  # lyrics may begin with [Verse]
 _CODE = re.compile(r"(?:error )?(?:code:? )?[1-5]\d\d\d?")
 _PHRASES = frozenset(status.phrase.casefold() for status in HTTPStatus) | {"access denied"}
-_BAD_WORDS = frozenset({"error", "failed", "processing", "queued"})
-_MESSAGES = ("error", "errors", "message", "messege")
-_CONTENTS = ("text", "transcription", "segments", "words", "lyrics")
+_NOT_FINISHED = frozenset({"error", "failed", "processing", "queued"})
+_ERROR_KEYS = ("error", "errors", "message", "messege")
+_TEXT_KEYS = ("text", "transcription", "segments", "words", "lyrics")
 
 
 def examine_text(read_at: ReadAt, size: int) -> Content | str:
-    """What a text of ``size`` bytes is, or in words why it is none that could be asked for."""
+    """Examine a text of ``size`` bytes; return the result, or why it is not an acceptable text."""
     head = read_at(0, min(size, HEAD))
     if reason := text_refusal(head):
         return reason
@@ -42,12 +41,12 @@ def examine_text(read_at: ReadAt, size: int) -> Content | str:
     if not _is_decoded(decoder, b"", final=True):
         return Content(".txt", Completeness.SHORT)
     if _is_json(head):
-        return _judge_json(read_at, size)
+        return _examine_json(read_at, size)
     return _short_error(head, size) or Content(".txt", Completeness.STREAMING)
 
 
 def text_refusal(head: bytes) -> str | None:
-    """Why what begins so is no text that could be asked for; ``None``: it may be one."""
+    """Return why a body with these first bytes is not an acceptable text, or ``None``."""
     look = sniff(head)
     if look in ("empty", "zero bytes", "HTML page"):
         return str(look)
@@ -59,7 +58,7 @@ def text_refusal(head: bytes) -> str | None:
 
 
 def read_text(data: bytes) -> object:
-    """The value of JSON, or the text, of what `examine_text` has let pass."""
+    """Decode a text that `examine_text` accepted: return the JSON value or the text."""
     text = data.decode("utf-8-sig", "replace")
     if _is_json(data[:HEAD]):
         try:
@@ -81,10 +80,10 @@ def _is_json(head: bytes) -> bool:
     return _JSON.match(head.removeprefix(codecs.BOM_UTF8).lstrip()) is not None
 
 
-def _judge_json(read_at: ReadAt, size: int) -> Content | str:
-    """Parsed up to a megabyte: more would hold up other threads, and the last bracket must do."""
+def _examine_json(read_at: ReadAt, size: int) -> Content | str:
+    """Parse JSON of up to 1 MiB; of more, check only the last bracket, as parsing holds the GIL."""
     is_closed = read_at(max(0, size - HEAD), HEAD).rstrip().endswith((b"}", b"]"))
-    if size > _PARSED:
+    if size > _MAX_PARSED:
         return Content(".json", Completeness.EXACT if is_closed else Completeness.SHORT)
     try:
         value = json.loads(read_at(0, size).decode("utf-8-sig"))
@@ -94,15 +93,15 @@ def _judge_json(read_at: ReadAt, size: int) -> Content | str:
 
 
 def _is_error(value: object) -> bool:
-    """Whether it is an answer of the API, or of what stands before it, in place of the text."""
-    if not isinstance(value, dict) or any(name in value for name in _CONTENTS):
+    """Return whether the JSON is an error of the API or a gateway, instead of the text."""
+    if not isinstance(value, dict) or any(name in value for name in _TEXT_KEYS):
         return False
-    return str(value.get("status")).casefold() in _BAD_WORDS or any(map(value.get, _MESSAGES))
+    return str(value.get("status")).casefold() in _NOT_FINISHED or any(map(value.get, _ERROR_KEYS))
 
 
 def _short_error(head: bytes, size: int) -> str | None:
-    """Storage that has nothing to give says so in a line."""
+    """Detect a one-line error message of the storage."""
     line = head.decode("utf-8-sig", "replace").strip(" \t\r\n.!").casefold()
-    if size <= _SHORT and (line in _PHRASES or _CODE.fullmatch(line)):
+    if size <= _MAX_ERROR and (line in _PHRASES or _CODE.fullmatch(line)):
         return "an error in place of the text"
     return None

@@ -1,7 +1,7 @@
-"""Decide which ids, URLs and names from outside may be used, and for what.
+"""Validate ids, URLs and host names from the server before they are used.
 
-Nothing here resolves a name, opens a socket or touches a file. Whatever the server sent becomes a
-path, a host or a line on a terminal only after one of these functions has passed it.
+This module does no I/O and resolves no names. A value from the server becomes a path, a host or a
+line on a terminal only after one of these functions has accepted it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from urllib.parse import urlsplit
 from modelslab_async.errors import ConfigurationError
 
 VOICE_FETCH: Final = "/api/v6/voice/fetch"
-"""Where jobs are asked about whose ticket names no place."""
+"""The path for polling jobs whose ticket does not state one."""
 
 FAMILIES: Final = (
     VOICE_FETCH,
-    "/api/v6/whisper/fetch",  # named by the tickets of speech_to_text
+    "/api/v6/whisper/fetch",  # from the tickets of speech_to_text
     "/api/v7/voice/fetch",
     "/api/v1/enterprise/voice/fetch",
     "/api/v1/enterprise/voice-cloning/fetch",
     "/api/v1/enterprise/speech_to_text/fetch",
     "/api/v1/enterprise/text_to_speech/fetch",
-    # What is no voice, for `RawRequest`; each counts its jobs by itself, as those above do.
+    # Other APIs, for `RawRequest`. Job ids are unique only within one family.
     "/api/v6/images/fetch",
     "/api/v6/image_editing/fetch",
     "/api/v6/realtime/fetch",
@@ -36,7 +36,7 @@ FAMILIES: Final = (
     "/api/v7/images/fetch",
     "/api/v7/video-fusion/fetch",
 )
-"""Paths below which jobs are asked about; nothing else that a ticket or a handle names is."""
+"""The paths for polling jobs; any other path in a ticket or a handle is ignored."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _ROUTE: Final = re.compile(
@@ -44,7 +44,7 @@ _ROUTE: Final = re.compile(
 )
 _AUTHORITY: Final = re.compile(
     r"(?:(?P<name>[a-z0-9_.-]{1,253})|\[(?P<ip>[0-9a-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?",
-    re.IGNORECASE | re.ASCII,  # without ASCII, [a-z] takes the Kelvin sign for a k
+    re.IGNORECASE | re.ASCII,  # without ASCII, [a-z] matches the Kelvin sign
 )
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*", re.IGNORECASE)
 _PORTS: Final = {"http": 80, "https": 443}
@@ -55,11 +55,11 @@ _MAX_URL: Final = 2048
 
 
 def job_id(value: object) -> str | None:
-    """The id of a job as text, or ``None`` when the value cannot be one.
+    """Return a job id as text, or ``None`` if the value cannot be one.
 
-    The API gives ids as integers (ModelsLab docs, voice-cloning OpenAPI file) and as short words
-    (quickstart page), so ``1`` and ``"1"`` are the same job. An id becomes a part of the path of a
-    request that carries the API key, so nothing that could walk a path passes.
+    The API sends ids as integers (ModelsLab docs, voice-cloning OpenAPI file) and as short words
+    (quickstart page), so ``1`` and ``"1"`` are the same job. An id becomes part of the path of a
+    request with the API key, so it must not contain characters that could change the path.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value) if 0 < value < 2**63 else None
@@ -69,12 +69,12 @@ def job_id(value: object) -> str | None:
 
 
 def fetch_route(fetch_result: object, base_url: str) -> tuple[str, str] | None:
-    """Path family and id of a ``fetch_result``, such as ``("/api/v6/voice/fetch", "43730")``.
+    """Return the family and id of a ``fetch_result``: ``("/api/v6/voice/fetch", "43730")``.
 
-    ``None`` unless it is a URL on the origin of ``base_url`` whose whole path is a known fetch
-    family and one id, with no user, query or fragment. Only the family and the id are of use: the
-    key is sent to the configured origin and never to where an answer points. The id is the one to
-    poll with when it differs from the answer's ``id`` (ModelsLab docs, create-dubbing page).
+    Returns ``None`` unless it is a URL on the origin of ``base_url`` whose path is exactly a known
+    family and an id, without user, query or fragment. Only the family and the id are used: the key
+    is sent to the configured origin, never to a URL from a reply. If the id differs from the
+    reply's ``id``, poll with this one (ModelsLab docs, create-dubbing page).
     """
     if not isinstance(fetch_result, str) or "?" in fetch_result or "#" in fetch_result:
         return None
@@ -87,7 +87,7 @@ def fetch_route(fetch_result: object, base_url: str) -> tuple[str, str] | None:
 
 
 def family_and_id(path: str) -> tuple[str, str] | None:
-    """The two parts of the path that a job is asked about under; ``None``: it is none."""
+    """Split the path for polling a job into family and id; return ``None`` for other paths."""
     match = _ROUTE.fullmatch(path)
     return (match["family"], match["id"]) if match else None
 
@@ -96,16 +96,16 @@ def family_and_id(path: str) -> tuple[str, str] | None:
 
 
 def _is_plain(url: str) -> bool:
-    """Whether no two parsers can disagree about it: short, printable, no backslash, no margin."""
+    """Return whether all parsers agree on a URL: short, printable, no backslash, stripped."""
     return 0 < len(url) <= _MAX_URL and url.isprintable() and "\\" not in url and url == url.strip()
 
 
 def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an absolute http or https URL; an IPv6 host comes unbracketed.
+    """Return scheme, host and port of an absolute http or https URL; IPv6 without brackets.
 
     Raises:
-        ValueError: it is no such URL, or parsers may disagree about it, or it names a user, or its
-            host is an odd form of a number.
+        ValueError: it is not such a URL, parsers may disagree about it, it contains a user, or its
+            host is a number in an unusual form.
     """
     if not _is_plain(url):
         raise ValueError("not a printable URL of sane length")
@@ -113,9 +113,9 @@ def origin(url: str) -> tuple[str, str, int]:
     return origin_of(parts.scheme, parts.netloc)
 
 
-@lru_cache(maxsize=64)  # the URLs of a thousand jobs lead to two or three hosts
+@lru_cache(maxsize=64)  # the URLs of a thousand jobs have two or three hosts
 def origin_of(scheme: str, authority: str) -> tuple[str, str, int]:
-    """Scheme, host and port, from the parts of a URL that name them.
+    """Return scheme, host and port from a URL's scheme and authority.
 
     Raises:
         ValueError: as `origin`.
@@ -135,13 +135,13 @@ def _named_host(name: str) -> str:
     if "" in labels:
         raise ValueError("a host name has no empty label")
     if _NUMBER.fullmatch(labels[-1]):
-        # 127.1, 2130706433 and 0x7f000001 are addresses to some resolvers and names to others.
+        # Some resolvers read 127.1, 2130706433 and 0x7f000001 as addresses, others as names.
         return str(ipaddress.IPv4Address(name))
     return name.lower()
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host (unbracketed, as :func:`origin` gives it) is this machine by its spelling."""
+    """Return whether a host, as returned by :func:`origin`, is this machine by its spelling."""
     if host.lower() == "localhost":
         return True
     try:
@@ -152,11 +152,11 @@ def is_loopback(host: str) -> bool:
 
 
 def api_origin(base_url: str) -> str:
-    """The origin that the API key may be sent to, as ``https://host`` or ``https://host:port``.
+    """Return the origin that may receive the API key: ``https://host`` or ``https://host:port``.
 
     Raises:
-        ConfigurationError: it is not ``https://``, nor ``http://`` on loopback, or holds more than
-            an origin. The message does not repeat it, for it may hold a password.
+        ConfigurationError: it is neither ``https://`` nor ``http://`` on loopback, or has a path,
+            query or fragment. The message does not quote it, because it may contain a password.
     """
     advice = "write it as https://host or https://host:port"
     try:

@@ -1,8 +1,9 @@
-"""Read WAV more tolerantly than other programs do, and write the header that they want.
+"""Examine WAV more tolerantly than other programs do, and rebuild headers that they reject.
 
-A WAV file is a list of chunks, each with a name and a size; chunks of odd size are padded. Encoders
-forget the pad byte, lie about sizes, or leave them open because they wrote to a pipe. Such a file
-is found to be whole here, and nowhere else: so `Sound.mended` holds it with sizes that are right.
+A WAV file is a list of chunks, each with a name and a size; chunks of odd size are padded. Some
+encoders omit the pad byte, write wrong sizes, or leave sizes open because they write to a pipe.
+This module recognises such a file as complete, but other programs may not read it. Therefore
+`Sound.mended` has the same sound with a correct header.
 
 Sources: Microsoft, "Multimedia Programming Interface and Data Specifications 1.0" (RIFF, fmt,
 data) and "Multiple Channel Audio Data and WAVE Files" (extensible); EBU Tech 3306 (RF64, ds64).
@@ -22,10 +23,10 @@ from .sound import AudioFormat, Completeness, NotSound, Piece, ReadAt, Sound
 _ORDER = Literal["little", "big"]
 _MAX_CHUNKS = 10_000
 _WINDOW = 64 * 1024
-# What encoders write when they cannot seek back: 0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000,
-# 0x7FFFF000 (sox), less the header or not. A file of 2 GiB is no song, and is refused anyway.
+# Encoders that cannot seek back write 0, 0xFFFFFFFF, 0x7FFFFFFF, 0x80000000 or 0x7FFFF000 (sox),
+# some minus the header size. No song is 2 GiB long; a real file of that size is refused anyway.
 _OPEN_FROM = 0x7FFF_0000
-_MOST = 0xFFFF_FFFF
+_MAX_SIZE = 0xFFFF_FFFF
 _MAX_CHANNELS = 64
 _MAX_RATE = 1_000_000
 _CHUNK_NAME = re.compile(rb"[ -~]{4}")
@@ -49,12 +50,12 @@ class _Chunk:
 
 @frozen
 class _Wav:
-    """Where the parts of a file are. The ends are ``None`` where a size is left open."""
+    """The parts of a file. An end is ``None`` if the header leaves that size open."""
 
     mark: bytes
     order: _ORDER
     fmt: bytes
-    chunks: tuple[_Chunk, ...]  # before the sound
+    chunks: tuple[_Chunk, ...]  # before ``data``
     start: int
     riff_end: int | None
     data_end: int | None
@@ -73,11 +74,11 @@ class _Wav:
 
     @property
     def block(self) -> int:
-        """Bytes of one sample of every channel; 0 where the format does not fix it."""
+        """Bytes of one sample of all channels; 0 if the format does not determine it."""
         tag, bits = self.number(self.fmt[:2]), self.number(self.fmt[14:16])
         if tag not in _UNCOMPRESSED or not bits:
             return 0
-        # The field itself is believed where samples of so many bits fit: 24 of them may take 4.
+        # Trust the header's block size if the samples fit: 24-bit samples may take 4 bytes.
         each, rest = divmod(self.number(self.fmt[12:14]), self.channels)
         least = (bits + 7) // 8
         return self.channels * (each if not rest and each in _WIDTHS and each >= least else least)
@@ -88,12 +89,12 @@ class _Wav:
 
 
 def examine_wav(read_at: ReadAt, size: int) -> Sound | NotSound:
-    """Judge a file of ``size`` bytes that begins with a RIFF mark."""
+    """Examine a file of ``size`` bytes that begins with a RIFF mark."""
     wav = _parsed(read_at, size)
     if isinstance(wav, NotSound):
         return wav
     present = wav.sound_end - wav.start
-    if present <= 0 or _holds_nothing(wav, read_at):
+    if present <= 0 or _has_no_sound(wav, read_at):
         return NotSound("WAV header without any sound")
     per_second = wav.block * wav.rate or wav.number(wav.fmt[8:12])
     completeness, note = _compare(wav)
@@ -107,11 +108,11 @@ def examine_wav(read_at: ReadAt, size: int) -> Sound | NotSound:
         actual_size=size,
         note=note,
     )
-    return evolve(sound, mended=_mended(wav, completeness, read_at))
+    return evolve(sound, mended=_with_strict_header(wav, completeness, read_at))
 
 
-def _holds_nothing(wav: _Wav, read_at: ReadAt) -> bool:
-    """Whether the sound's size is not left open but 0: other chunks follow, up to the end."""
+def _has_no_sound(wav: _Wav, read_at: ReadAt) -> bool:
+    """Return whether a size of 0 means no sound, not an open size: chunks fill the file."""
     return (
         wav.data_end is None
         and wav.number(read_at(wav.start - 4, 4)) == 0
@@ -153,7 +154,7 @@ def _is_open(length: int, start: int, size: int) -> bool:
 
 
 def _chunks(read_at: ReadAt, order: _ORDER, *, tolerant: bool) -> Iterator[_Chunk]:
-    """The chunks up to the sound, as the format demands them or as they are found."""
+    """Yield the chunks up to ``data``; ``tolerant`` accepts a missing pad byte."""
     at = 12
     for _ in range(_MAX_CHUNKS):
         header = read_at(at, 8)
@@ -178,7 +179,7 @@ def _body(name: bytes, chunks: tuple[_Chunk, ...], read_at: ReadAt, most: int) -
 
 
 def _search_data(read_at: ReadAt, order: _ORDER, limit: int) -> _Chunk | None:
-    """Find the data chunk behind a chunk whose size is wrong, by its name and a size that fits."""
+    """Find the data chunk after a chunk of wrong size, by its name and a plausible size."""
     window = read_at(12, _WINDOW)
     for match in re.finditer(b"data", window):
         start = 12 + match.end() + 4
@@ -190,13 +191,13 @@ def _search_data(read_at: ReadAt, order: _ORDER, limit: int) -> _Chunk | None:
 
 
 def _long_sizes(ds64: bytes, riff: int, length: int) -> tuple[int, int]:
-    """The 64-bit sizes of an RF64 file, each where its 32-bit size is left open."""
+    """Return the sizes of an RF64 file: the 64-bit size where the 32-bit size is left open."""
     if len(ds64) < 16:
         return riff, length
     long_riff, long_data = (int.from_bytes(ds64[at : at + 8], "little") for at in (0, 8))
     return (
-        long_riff if riff in (0, _MOST) else riff,
-        long_data if length in (0, _MOST) else length,
+        long_riff if riff in (0, _MAX_SIZE) else riff,
+        long_data if length in (0, _MAX_SIZE) else length,
     )
 
 
@@ -211,7 +212,7 @@ def _compare(wav: _Wav) -> tuple[Completeness, str]:
         return Completeness.SHORT, "the sound itself is whole" if whole else ""
     if wav.riff_end == size:
         return Completeness.EXACT, "" if len(ends) == 2 else "the header leaves a size open"
-    # The size of the sound accounts for every byte as well, where the other cannot be right.
+    # If only the data size matches the file, the RIFF size must be wrong.
     if wav.data_end == size:
         return Completeness.EXACT, "the header has a wrong size"
     if len(ends) < 2:
@@ -219,17 +220,19 @@ def _compare(wav: _Wav) -> tuple[Completeness, str]:
     return Completeness.LONG, "more bytes than the header names"
 
 
-# Mending
+# Rebuilding the header
 
 
-def _mended(wav: _Wav, completeness: Completeness, read_at: ReadAt) -> tuple[Piece, ...]:
-    """The file with a header for strict readers, where it has none; empty where that is not needed.
+def _with_strict_header(
+    wav: _Wav, completeness: Completeness, read_at: ReadAt
+) -> tuple[Piece, ...]:
+    """Return the pieces of the file with a strict header; empty if it needs none.
 
-    A file that is short keeps the sizes that say so, if its chunks can be found.
+    A truncated file keeps its sizes, which show that it is truncated, if its chunks can be found.
     """
     strict = tuple(_chunks(read_at, wav.order, tolerant=False))
-    place = _data(strict)
-    found = place is not None and place.start == wav.start
+    data = _data(strict)
+    found = data is not None and data.start == wav.start
     long_form = wav.mark in (b"RF64", b"BW64")
     fmt = _plain_fmt(wav)
     sizes = completeness is Completeness.SHORT or (
@@ -237,18 +240,18 @@ def _mended(wav: _Wav, completeness: Completeness, read_at: ReadAt) -> tuple[Pie
     )
     if found and sizes and not long_form and fmt == wav.fmt[:16]:
         return ()
-    certain = any(
+    has_fmt = any(
         chunk.name == b"fmt " and chunk.start + len(fmt) <= wav.start - 8 for chunk in wav.chunks
     )
-    if not certain or wav.size > _MOST - _WINDOW:
+    if not has_fmt or wav.size > _MAX_SIZE - _WINDOW:
         return ()
     return _rebuilt(wav, fmt, read_at)
 
 
 def _plain_fmt(wav: _Wav) -> bytes:
-    """The first 16 bytes of the format: its sizes right, and as plain as what it describes.
+    """Return the first 16 bytes of ``fmt`` with correct sizes and the simplest format tag.
 
-    PCM of one or two channels needs no extensible format, and some readers know none.
+    PCM with one or two channels does not need the extensible tag, which some readers reject.
     """
     tag, fmt = wav.fmt[:2], wav.fmt[:16]
     if wav.number(tag) == _EXTENSIBLE and wav.channels <= 2 and wav.order == "little":
@@ -266,11 +269,11 @@ def _rebuilt(wav: _Wav, fmt: bytes, read_at: ReadAt) -> tuple[Piece, ...]:
     before = tuple(_chunks_before(wav, fmt))
     sound = range(wav.start, wav.sound_end)
     pad = b"\0" * (len(sound) % 2)
-    behind = wav.sound_end
-    if pad and read_at(behind, 4) not in _COMMON_CHUNKS:
-        behind = min(wav.size, behind + 1)
-    end = _end_of_chunks(read_at, behind, wav)
-    riff = 4 + sum(map(len, before)) + 8 + len(sound) + len(pad) + (end - behind)
+    after = wav.sound_end
+    if pad and read_at(after, 4) not in _COMMON_CHUNKS:
+        after = min(wav.size, after + 1)
+    end = _end_of_chunks(read_at, after, wav)
+    riff = 4 + sum(map(len, before)) + 8 + len(sound) + len(pad) + (end - after)
     mark = wav.mark if wav.order == "big" else b"RIFF"
     pieces: tuple[Piece, ...] = (
         mark + riff.to_bytes(4, wav.order) + b"WAVE",
@@ -278,19 +281,19 @@ def _rebuilt(wav: _Wav, fmt: bytes, read_at: ReadAt) -> tuple[Piece, ...]:
         b"data" + len(sound).to_bytes(4, wav.order),
         sound,
         pad,
-        range(behind, wav.size),
+        range(after, wav.size),
     )
     return tuple(piece for piece in pieces if len(piece))
 
 
 def _chunks_before(wav: _Wav, fmt: bytes) -> Iterator[Piece]:
-    """The chunks before the sound, each as long as it is, and padded."""
+    """Yield the chunks before ``data``, with their real length and a pad byte."""
     format_start = next(chunk.start for chunk in wav.chunks if chunk.name == b"fmt ")
     headers = [*(chunk.start - 8 for chunk in wav.chunks), wav.start - 8]
     for chunk, (_, following) in zip(wav.chunks, pairwise(headers), strict=True):
         end = chunk.end
         if end > following or following - end > chunk.length % 2:
-            end = following  # its size is wrong: it goes up to the next
+            end = following  # its size is wrong: it ends at the next chunk
         length = end - chunk.start
         name = b"JUNK" if chunk.name == b"ds64" else chunk.name
         yield name + length.to_bytes(4, wav.order)
@@ -303,7 +306,7 @@ def _chunks_before(wav: _Wav, fmt: bytes) -> Iterator[Piece]:
 
 
 def _end_of_chunks(read_at: ReadAt, at: int, wav: _Wav) -> int:
-    """Where the chunks behind the sound end; what comes then is none of the format's business."""
+    """Return the end of the chunks from ``at``; bytes after it are not part of the format."""
     for _ in range(_MAX_CHUNKS):
         header = read_at(at, 8)
         length = wav.number(header[4:])

@@ -1,8 +1,10 @@
-"""Decode JSON that nobody vouches for: any bytes give a value that is safe to keep, or ValueError.
+"""Decode untrusted JSON, and encode JSON to send.
 
-Safe to keep means: finite numbers of sane length, sane depth, text that every encoder takes, and no
-more values than an event loop can stand still for: a value of three bytes may cost a hundred.
-What is sent is checked and encoded here as well, in steps that are short whatever its size.
+Any bytes decode to a safe value or raise ValueError. A safe value has only finite numbers of
+limited length, limited depth, text that every encoder accepts, and a limited number of values: a
+value of three bytes may need a hundred in memory, and decoding blocks the event loop.
+
+JSON to send is checked and encoded in short steps, so that a large value does not block either.
 """
 
 from __future__ import annotations
@@ -21,15 +23,15 @@ _MAX_DIGITS = 19  # 2**63 has 19; a longer integer is nothing this API counts
 
 
 def decode_json(body: bytes) -> object:
-    """JSON, with numbers that cannot be used (NaN, 5,000 digits) read as null.
+    """Decode JSON; unusable numbers (NaN, 5,000 digits) become ``None``.
 
-    Halves of surrogate pairs become question marks: no file and no terminal takes them.
+    Lone surrogates become question marks, because files and terminals reject them.
 
     Raises:
         ValueError: not UTF-8, not JSON, nested deeper than 64, over 100,000 values, or two values
-            for ``status`` or ``id``. The text of the error never quotes the body.
+            for ``status`` or ``id``. The message never quotes the body.
     """
-    # Counted before anything is parsed; signs inside of text count too, and never come to so many.
+    # Counted before parsing. Brackets and commas in text count too; no real reply has so many.
     opened = body.count(b"[") + body.count(b"{")
     if opened + body.count(b",") > MAX_VALUES:
         raise ValueError("too many values")
@@ -48,15 +50,15 @@ def decode_json(body: bytes) -> object:
     except RecursionError:
         raise ValueError("nested too deep") from None
     if opened > MAX_DEPTH or b"\\ud" in body.lower():
-        return _settled(value, MAX_DEPTH)
+        return _without_surrogates(value, MAX_DEPTH)
     return value
 
 
 def finite(text: str) -> float | None:
-    """The number, or ``None`` for an infinite one and for NaN.
+    """Parse a number; return ``None`` for infinities and NaN.
 
     Raises:
-        ValueError: no number at all.
+        ValueError: the text is not a number.
     """
     number = float(text)
     return number if math.isfinite(number) else None
@@ -75,8 +77,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-def _settled(value: object, left: int) -> object:
-    """The same value with whole text only, if it is not too deep."""
+def _without_surrogates(value: object, left: int) -> object:
+    """Replace lone surrogates in all text; raise ValueError if the value is nested too deep."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if not isinstance(value, dict | list):
@@ -84,27 +86,30 @@ def _settled(value: object, left: int) -> object:
     if not left:
         raise ValueError("nested too deep")
     if isinstance(value, list):
-        return [_settled(child, left - 1) for child in value]
-    return {_settled(name, left): _settled(child, left - 1) for name, child in value.items()}
+        return [_without_surrogates(child, left - 1) for child in value]
+    return {
+        _without_surrogates(name, left): _without_surrogates(child, left - 1)
+        for name, child in value.items()
+    }
 
 
-# --- what is sent --------------------------------------------------------------------------------
+# --- JSON to send -------------------------------------------------------------------------------
 
-# So much is encoded at once: the event loop stands still meanwhile, also if a thread does it.
+# Characters encoded per step. A step blocks the event loop even in a thread, as it holds the GIL.
 _STEP = 1024 * 1024
 _STEP_VALUES = 1000
 _MAX_BITS = 4096  # Python writes no integer of over 4,300 digits
 
 
 def check_json(value: object, longest: int) -> None:
-    """Check that a value can be sent as JSON, in time that its size bounds.
+    """Check that a value can be sent as JSON, in time proportional to its size.
 
     Args:
-        value: what is to be sent.
-        longest: characters that all of its text may have together.
+        value: the value to send.
+        longest: maximum number of characters of all its text together.
 
     Raises:
-        ValueError: it cannot; says why.
+        ValueError: it cannot be sent; the message says why.
     """
     level, values, size = [value], 0, 0
     for _ in range(MAX_DEPTH + 1):
@@ -113,10 +118,10 @@ def check_json(value: object, longest: int) -> None:
             if isinstance(one, str):
                 size += len(one)
             elif isinstance(one, dict | list | tuple):
-                values += len(one)  # before they are looked at: one list may stand in many places
+                values += len(one)  # counted before the visit: one list may occur in many places
                 if values > MAX_VALUES:
                     raise ValueError(f"it holds over {MAX_VALUES} values")
-                below += [*map(_name, one), *one.values()] if isinstance(one, dict) else one
+                below += [*map(_checked_name, one), *one.values()] if isinstance(one, dict) else one
             else:
                 _check_number(one)
         if size > longest:
@@ -127,14 +132,14 @@ def check_json(value: object, longest: int) -> None:
     raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
-def _name(name: object) -> object:
+def _checked_name(name: object) -> object:
     if isinstance(name, tuple):
         raise ValueError("a name is a tuple")
     return name
 
 
 def _check_number(value: object) -> None:
-    """Check a value that is no text and holds no others."""
+    """Check a value that is neither text nor a container."""
     if value is not None and not isinstance(value, int | float):
         raise ValueError(f"it holds a {type(value).__name__}")
     if isinstance(value, float) and not math.isfinite(value):
@@ -144,7 +149,7 @@ def _check_number(value: object) -> None:
 
 
 def is_small(values: Collection[object]) -> bool:
-    """Whether these values are encoded in next to no time, by the event loop itself."""
+    """Return whether these values are so small that the event loop may encode them."""
     if len(values) > _STEP_VALUES or any(isinstance(one, dict | list | tuple) for one in values):
         return False
     return sum(len(one) for one in values if isinstance(one, str)) <= _STEP
@@ -152,18 +157,18 @@ def is_small(values: Collection[object]) -> bool:
 
 @frozen
 class Encoded:
-    """A JSON object on its way out, which shows nothing of itself in a traceback."""
+    """An encoded JSON object, hidden in the repr, so that tracebacks do not show it."""
 
     data: bytes = field(repr=lambda data: f"<{len(data)} bytes>")
 
 
 def encode_json(value: object, *, sort_keys: bool = False) -> bytes:
-    """The value as compact JSON in ASCII. It has passed `check_json`, or is made of what has."""
+    """Encode a value as compact ASCII JSON. `check_json` must have accepted its parts."""
     return b"".join(_pieces(value, sort_keys))
 
 
 def _pieces(value: object, sort_keys: bool) -> Iterator[bytes]:
-    """The same in pieces, of which none takes long."""
+    """Yield the encoded value in pieces; encoding one takes a short time."""
     match value:
         case str() if not is_small([value]):
             yield b'"'

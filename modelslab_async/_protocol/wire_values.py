@@ -1,6 +1,6 @@
-"""Read single values off an answer: ids, links, seconds and sentences, in every spelling seen.
+"""Extract single values from a reply: ids, links, seconds and limits, in every observed spelling.
 
-A value that cannot be used reads as absent; nothing here raises.
+An unusable value counts as absent; nothing here raises.
 """
 
 from __future__ import annotations
@@ -17,13 +17,16 @@ from .wording import PERIODS, Sentences, is_quoted, quotable, texts
 
 Answer = Mapping[str, Any]
 
-_MOST_LINKS = 1000
+_MAX_LINKS = 1000
 
 MAX_TRACK_ID = 2**53
-"""Integers from here on do not survive a JSON reader that stores numbers as doubles."""
+"""Larger integers lose precision in JSON parsers that store numbers as doubles."""
 
 MAX_TRACK_ID_LENGTH = 191
-"""Characters of one that is text; none is documented, and so many fit an indexed column."""
+"""Maximum number of characters of a text track id.
+
+No limit is documented; this many fit an indexed database column.
+"""
 
 _MAXIMUM = re.compile(r"\bmaximum (?:of )?(\d{1,5}) ")
 _COUNT = r"(\d{1,6}(?: \d{3})*)"
@@ -46,34 +49,36 @@ _LINKS = ("output", "links", "chunk_output", "proxy_links", "future_links", "fet
 _OBJECT = re.compile(
     rb"\{(?:\s|\\{1,7}[nrt])*(\\{0,7}[\"']|&(?:quot|apos|#34|#0?39|#x22|#x27);)", re.IGNORECASE
 )
-"""Where an object begins, and how its names are quoted: in a text, in a page, or by Python."""
+"""The start of an object and its quotation mark: JSON, JSON in a string or in HTML, or Python."""
 
 _IN_PAGE = re.compile(rb"<(?:pre|code|body)(?:\s[^<>]{0,200})?>\s*(?=\{)", re.IGNORECASE)
 _PAGE = re.compile(rb"<(?:!doctype|html|head|body|script|meta|title)\b", re.IGNORECASE)
 _NAMED_WITHIN = 64 * 1024
-_MOST_NAMED = 16
+_MAX_NAMED = 16
 
 
 def job_id(answer: Answer) -> str | None:
-    """The id of the job, by any of its names."""
+    """Return the id of the job, under any of its known names."""
     ids = (trusted_id(answer.get(name)) for name in ("id", "request_id", "taskId"))
     return next((one for one in ids if one), None)
 
 
 def traced_id(answer: Answer) -> str | None:
-    """The id that an answer may mean by a name or in a place that no document knows: a hint."""
-    ids = (trusted_id(one.strip() if isinstance(one, str) else one) for one in _traces(answer))
+    """Return the id from undocumented names or places as well: a hint, not proof."""
+    ids = (
+        trusted_id(one.strip() if isinstance(one, str) else one) for one in _possible_ids(answer)
+    )
     return job_id(answer) or next((one for one in ids if one), None)
 
 
 def has_traces(answer: Answer) -> bool:
-    """Whether an answer holds what only a job has: an id of any kind, or links."""
+    """Return whether a reply contains what only a job has: an id of any kind, or links."""
     links = (link for name in _LINKS for link in urls(answer.get(name)))
-    return any(_traces(answer)) or any(link.startswith(("http", "data:")) for link in links)
+    return any(_possible_ids(answer)) or any(link.startswith(("http", "data:")) for link in links)
 
 
-def _traces(answer: Answer) -> Iterator[object]:
-    """Values of whatever may be the id of a job."""
+def _possible_ids(answer: Answer) -> Iterator[object]:
+    """Yield all values that may be the id of a job."""
     for place in (answer, *(answer.get(name) for name in _ENVELOPES)):
         for name, value in place.items() if isinstance(place, dict) else ():
             if value and name.replace("_", "").casefold() in _JOB_NAMES:
@@ -81,10 +86,10 @@ def _traces(answer: Answer) -> Iterator[object]:
 
 
 def id_in_fragment(body: bytes, sent: Iterable[str] = ()) -> str | None:
-    """The id that an object seems to name which is no readable JSON: a hint, never a proof.
+    """Return the id in a damaged or embedded JSON object: a hint, not proof.
 
-    Scripts inside of pages number things too, and are no answer of the API; what a page shows as
-    its text may be one. What stands in the texts that were ``sent`` is no id.
+    In an HTML page, only visible text counts: scripts contain unrelated ids. An id quoted from the
+    texts in ``sent`` does not count.
     """
     body = body[:_NAMED_WITHIN]
     start = _OBJECT.search(body)
@@ -94,10 +99,10 @@ def id_in_fragment(body: bytes, sent: Iterable[str] = ()) -> str | None:
         start = _OBJECT.match(body)
     if start is None:
         return None
-    # A text inside of the object is quoted once more, and so its names are not taken for others.
+    # Text values inside the object are escaped once more, so names in them do not match.
     plain = body[start.start() :].replace(start[1], b"\0").replace(b'"', b"\1")
     own = quotable(sent)
-    for one in islice(_NAMED.finditer(plain.replace(b"\0", b'"')), _MOST_NAMED):
+    for one in islice(_NAMED.finditer(plain.replace(b"\0", b'"')), _MAX_NAMED):
         found = trusted_id(int(one[1]) if one[1] else one[2].decode())
         if found and not is_quoted(one[0].decode(), own):
             return found
@@ -105,7 +110,7 @@ def id_in_fragment(body: bytes, sent: Iterable[str] = ()) -> str | None:
 
 
 def named_id(body: bytes, sent: Iterable[str] = ()) -> str | None:
-    """The id that an answer names whose other words are of no use."""
+    """Return the id of a reply of which nothing else is used."""
     try:
         answer = decode_json(body)
     except ValueError:
@@ -114,7 +119,7 @@ def named_id(body: bytes, sent: Iterable[str] = ()) -> str | None:
 
 
 def track_id(answer: Answer) -> str | None:
-    """As text: the API takes integers and strings, and echoes either as it likes."""
+    """Return the track id as text: the API accepts and echoes both integers and strings."""
     meta = answer.get("meta")
     places = [answer, meta if isinstance(meta, dict) else {}]
     for value in (place.get("track_id") for place in places):
@@ -125,7 +130,7 @@ def track_id(answer: Answer) -> str | None:
 
 
 def number(value: object) -> float | None:
-    """A number of seconds that is not negative, also where it came as text."""
+    """Return a non-negative number of seconds, from a number or from text."""
     if isinstance(value, str):
         try:
             value = finite(value)
@@ -137,67 +142,69 @@ def number(value: object) -> float | None:
 
 
 def urls(value: object) -> tuple[str, ...]:
-    """Links in any of the shapes seen: a list, a bare string, objects with a ``url``.
+    """Return the links from any observed shape: a list, a string, objects with a ``url``.
 
-    No more than 1,000: each becomes a file, and no job makes so many.
+    At most 1,000, because each becomes a file, and no job creates that many.
     """
-    values = value[:_MOST_LINKS] if isinstance(value, list) else [value]
+    values = value[:_MAX_LINKS] if isinstance(value, list) else [value]
     found = (one.get("url") if isinstance(one, dict) else one for one in values)
     return tuple(_as_url(one.strip()) for one in found if isinstance(one, str) and one.strip())
 
 
 def chunk(answer: Answer) -> tuple[str, ...]:
-    """The file itself, as base64 text of WAV or as a ``data:`` link.
+    """Return the file in ``chunk_output`` as a ``data:`` link.
 
-    ``stream`` of voice_to_voice asks for it (ModelsLab docs, voice-to-voice page). No sample is
-    known, so several chunks, which may be parts of one file, are not taken for files.
+    The parameter ``stream`` of voice_to_voice requests it (ModelsLab docs, voice-to-voice page). No
+    sample is documented. Several chunks are ignored, since they may be parts of one file.
     """
     found = urls(answer.get("chunk_output"))
     return found if len(found) == 1 and found[0].startswith("data:") else ()
 
 
 def _as_url(text: str) -> str:
-    # "UklGR" is how base64 text of a RIFF file begins: some answers carry the file itself.
+    # "UklGR" is "RIFF" in base64: some replies contain the file itself.
     return f"data:audio/wav;base64,{text}" if text.startswith("UklGR") else text
 
 
 def message(answer: Answer) -> str:
-    """All that the server says in words, as one printable line."""
+    """Return all messages of a reply as one printable line."""
     names = ("message", "messege", "error", "errors", "tips", "tip")
     words = (word for name in names for word in texts(answer.get(name)))
     return safe_text("; ".join(dict.fromkeys(words)))
 
 
-def wait(value: object, said: Sentences) -> float | None:
-    """Seconds to wait, from ``retry_after`` or from the sentence of the spam filter."""
+def retry_after(value: object, sentences: Sentences) -> float | None:
+    """Return the seconds to wait, from the field ``retry_after`` or from a sentence."""
     seconds = number(value)
     if seconds is not None:
         return seconds
-    found = next(filter(None, map(_WAIT.search, said)), None)
+    found = next(filter(None, map(_WAIT.search, sentences)), None)
     return float(found[1]) if found else None
 
 
-def maximum(said: Sentences) -> int | None:
-    """How many requests are allowed at once, if a sentence names a number above 0.
+def max_queued(sentences: Sentences) -> int | None:
+    """Return the maximum number of queued requests, if a sentence states one above 0.
 
-    How many are allowed in a minute says nothing of how many may be in the queue.
+    Rates, such as requests per minute, are ignored: they are not limits of the queue.
     """
-    depths = (_SHORT_RATE.sub("", _RATE.sub("", text)) for text in said)
-    found = next(filter(None, map(_MAXIMUM.search, depths)), None)
+    without_rates = (_SHORT_RATE.sub("", _RATE.sub("", text)) for text in sentences)
+    found = next(filter(None, map(_MAXIMUM.search, without_rates)), None)
     return int(found[1]) or None if found else None
 
 
-def interval(said: Sentences) -> float | None:
-    """Seconds from one request to the next at the slowest rate that a sentence names."""
+def request_interval(sentences: Sentences) -> float | None:
+    """Return the seconds between two requests at the slowest rate that a sentence states."""
     found = [
         (first or second, periods or "1", period)
-        for text in said
+        for text in sentences
         for first, second, periods, period in _RATE.findall(text)
     ]
-    found += [(count, "1", period) for text in said for count, period in _SHORT_RATE.findall(text)]
-    spaces = (
+    found += [
+        (count, "1", period) for text in sentences for count, period in _SHORT_RATE.findall(text)
+    ]
+    intervals = (
         int(periods) * _PERIODS[period[0]] / number
         for count, periods, period in found
         if (number := int(count.replace(" ", "")))
     )
-    return max(spaces, default=0.0) or None
+    return max(intervals, default=0.0) or None

@@ -1,8 +1,9 @@
-"""Judge the words of an answer that says no, without those that it repeats of the request.
+"""Classify the wording of an error reply, ignoring words quoted from the request.
 
-A refusal quotes what was sent as it likes: whole or cut, in any field, in any case. Its kind must
-not depend on what a user writes into a prompt, so such words are taken out before any rule looks,
-and the sentences of the API are known by how they begin.
+An error reply may quote the request: in full or truncated, in any field, in any case. The
+classification must not depend on what a user writes into a prompt. Therefore quoted words are
+removed before the patterns are applied, and the API's own sentences are recognised by their
+beginning.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from typing import Any, Final, TypeAlias
 from attrs import frozen
 
 Sentences: TypeAlias = tuple[str, ...]
-"""What an answer says: lower case, words and numbers only, "..." for words of the request."""
+"""Normalised texts of a reply: lower-case words and numbers, ``...`` for each quoted word."""
 
 _NAMES: Final = (
     "message", "messege", "error", "errors", "tips", "tip", "detail", "details", "reason", "title",
     "description", "msg",
 )  # fmt: skip
 _DEPTH: Final = 4
-_MOST: Final = 32 * 1024
-"""Characters that are looked at of an answer, and of each text that was sent: some are files."""
+_MAX_TEXT: Final = 32 * 1024
+"""Maximum number of characters read from a reply, and from each text sent: some are files."""
 
-_MOST_QUOTABLE: Final = 256 * 1024
+_MAX_QUOTABLE: Final = 256 * 1024
 _LONGEST_CUT: Final = 32
 
 _WORD: Final = re.compile(r"\w+")
@@ -37,7 +38,7 @@ _GAP: Final = "..."
 
 
 class Refusal(enum.Enum):
-    """Why a request was turned away, whatever the wording and the HTTP status."""
+    """Why a request was refused, independent of the wording and the HTTP status."""
 
     CREDITS = "credits"
     KEY = "key"
@@ -48,33 +49,33 @@ class Refusal(enum.Enum):
 
 
 def sentences(answer: Mapping[str, Any], sent: Iterable[str] = ()) -> Sentences:
-    """All that an answer says in words, without what it repeats.
+    """Return the texts of a JSON reply, normalised and without quoted words.
 
     Args:
         answer: the JSON object.
         sent: texts of the request.
     """
-    return _told((text for name in _NAMES for text in texts(answer.get(name))), sent)
+    return _normalised((text for name in _NAMES for text in texts(answer.get(name))), sent)
 
 
 def plain(text: str, sent: Iterable[str] = ()) -> Sentences:
-    """The same of an answer that is one text."""
-    return _told([text.strip().strip('"')], sent)
+    """Return the text of a plain-text reply, normalised as by `sentences`."""
+    return _normalised([text.strip().strip('"')], sent)
 
 
 def quotable(sent: Iterable[str]) -> str:
-    """The words of these texts in a row, for `is_quoted`."""
-    words = (_WORD.findall(_unescaped(text[:_MOST_QUOTABLE]).casefold()) for text in sent)
+    """Return the words of the texts sent, joined for `is_quoted`."""
+    words = (_WORD.findall(_unescaped(text[:_MAX_QUOTABLE]).casefold()) for text in sent)
     return " ".join(chain.from_iterable((_GAP, *own) for own in words))
 
 
 def is_quoted(text: str, own: str) -> bool:
-    """Whether an answer, or a part of one, is nothing but words of the request in a row.
+    """Return whether a text consists only of consecutive words of the request.
 
-    The last word may be cut. One word alone is no quotation: anybody may use it.
+    The last word may be truncated. A single word does not count as a quotation.
 
     Args:
-        text: of the answer.
+        text: a reply, or a part of one.
         own: the words of the request, from `quotable`.
     """
     words = _words(text)
@@ -82,7 +83,7 @@ def is_quoted(text: str, own: str) -> bool:
 
 
 def texts(value: object, depth: int = _DEPTH) -> Iterator[str]:
-    """Every text in a value of JSON, down to a depth."""
+    """Yield every non-empty string in a JSON value, down to ``depth`` levels."""
     if isinstance(value, str) and value:
         yield value
     if isinstance(value, dict | list) and depth:
@@ -91,16 +92,22 @@ def texts(value: object, depth: int = _DEPTH) -> Iterator[str]:
 
 
 @frozen
-class _Own:
-    """The words of a request, each by itself where that is a text, and two by two in a row."""
+class _SentWords:
+    """The words of a request.
+
+    Attributes:
+        alone: words that are a whole text.
+        pairs: every two consecutive words.
+        words: all words.
+    """
 
     alone: frozenset[str]
     pairs: frozenset[tuple[str, str]]
     words: frozenset[str]
 
     @classmethod
-    def of(cls, sent: Iterable[str]) -> _Own:
-        """The words of these texts; a quotation may be cut within the second word already."""
+    def of(cls, sent: Iterable[str]) -> _SentWords:
+        """Collect the words of the texts sent; a quotation may end within its second word."""
         known = [_words(text) for text in sent]
         cut = [
             (words[0], words[1][:length])
@@ -115,30 +122,34 @@ class _Own:
         )
 
 
-def _told(said: Iterable[str], sent: Iterable[str]) -> Sentences:
-    own = _Own.of(sent)
-    found: list[str] = []
-    left = _MOST
-    for text in said:
+def _normalised(found: Iterable[str], sent: Iterable[str]) -> Sentences:
+    own = _SentWords.of(sent)
+    normalised: list[str] = []
+    left = _MAX_TEXT
+    for text in found:
         if left <= 0:
             break
-        found.append(" ".join(_without(text[:left], own)))
+        normalised.append(" ".join(_without_quoted(text[:left], own)))
         left -= len(text)
-    return tuple(found)
+    return tuple(normalised)
 
 
 def _words(text: str) -> list[str]:
-    return _WORD.findall(_unescaped(text[:_MOST]).casefold())
+    return _WORD.findall(_unescaped(text[:_MAX_TEXT]).casefold())
 
 
 def _unescaped(text: str) -> str:
     return _ESCAPED_END.sub(" ", html.unescape(text))
 
 
-def _without(text: str, own: _Own) -> Iterator[str]:
-    """The words of a text; a gap for two in a row that were sent so, and for quoted ones."""
+def _without_quoted(text: str, own: _SentWords) -> Iterator[str]:
+    """Yield the words of a text, with a gap for each word quoted from the request.
+
+    A word counts as quoted if a pair that contains it was sent, if it was sent as a whole text, or
+    if it is in quotation marks and was sent.
+    """
     first, *others = _QUOTED.split(_unescaped(text))
-    # What begins with a quotation does not begin with words of the API, whoever is quoted.
+    # The API's own sentences never begin with a quotation, so the gap prevents a match.
     words = _words(first) if first.strip() or not others else [_GAP]
     for number, part in enumerate(others, 1):
         inside = _words(part)
@@ -151,17 +162,17 @@ def _without(text: str, own: _Own) -> Iterator[str]:
     return (_GAP if left_out else word for word, left_out in zip(words, gone, strict=True))
 
 
-# --- what the sentences say -------------------------------------------------------------------
+# --- patterns ------------------------------------------------------------------------------------
 
-# In this order: what concerns the account before what concerns one request. The words are those of
-# the ModelsLab docs (error codes, rate limits, authentication, and the errors page of before).
-_POOR: Final = (
+# Ordered: refusals of the account before refusals of one request. The wording is from the ModelsLab
+# docs (error codes, rate limits, authentication, and the former errors page).
+_NO_CREDITS: Final = (
     r"(?:(?:you (?:are|have) )?(?:insufficient|not enough|out of)|you (?:do not|don t) have"
     r" (?:enough|sufficient|any)) (?:\w+ )?(?:credits?|balance|funds)\b"
     r"|(?:please )?recharge your (?:wallet|account)\b"
 )
 _ACCOUNT: Final = (
-    (Refusal.CREDITS, _POOR),
+    (Refusal.CREDITS, _NO_CREDITS),
     (Refusal.KEY, r"invalid api key\b|(?:an )?api key (?:is )?required\b|unauthenticated$"),
     (Refusal.PLAN, r"this feature requires\b|feature not available\b"),
 )
@@ -177,23 +188,23 @@ _BEGINNINGS: Final = tuple(
 
 _SECONDS: Final = r"\d+ ?(?:s|secs?|seconds?|m|mins?|minutes?)"
 PERIODS: Final = r"s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?"
-"""What a number of requests is allowed in, as a part of a pattern."""
+"""Pattern of a unit of time in a rate limit."""
 
-_CROWD: Final = (
+_FULL: Final = (
     r"(?:the )?(?:api )?rate limit (?:is |was )?(?:exceeded|reached)"
     r"|(?:the )?queue is full|current_queue(?: is)?(?: full| \d+)?|too many (?:queued )?requests"
     r"|maximum (?:of )?\d+ (?:queued )?requests(?: are)?(?: allowed)?"
     rf"(?: (?:(?:per|every) )?(?:{PERIODS}))?(?: are)?(?: allowed)?"
     r"|you are sending (?:the )?same request multiple times|(?:the )?spam filter is enabled"
 )
-_COME_BACK: Final = (
+_ADVICE: Final = (
     rf"(?:please )?wait(?: for)? {_SECONDS}"
     rf"|(?:and |or )?(?:please )?(?:try again|retry)(?: later| in {_SECONDS}| after {_SECONDS})?"
 )
-_CROWDED: Final = re.compile(rf"(?:{_CROWD})(?: (?:{_CROWD}|{_COME_BACK}))*")
+_QUEUE_FULL: Final = re.compile(rf"(?:{_FULL})(?: (?:{_FULL}|{_ADVICE}))*")
 
 _TRY_AGAIN: Final = re.compile(r"\b(?:try (?:\w+ )?(?:again|later)|retry|come back later)\b")
-_TROUBLE: Final = re.compile(
+_SERVER_PROBLEM: Final = re.compile(
     r"\b(?:time ?outs?|timed out|deadline exceeded|internal|unavailable|gateway"
     r"|service (?:\w+ ){0,3}not available|upstream|deadlock|lock wait|curl|overload(?:ed)?"
     r"|server error|error occurred"
@@ -205,7 +216,7 @@ _TROUBLE: Final = re.compile(
     r"|maintenance|temporar(?:y|ily)|shutting down|restart(?:ed|ing)?|not initialized"
     r"|service is (?:down|busy)|server is (?:down|busy)|lost connection|gone away|broken pipe)\b"
 )
-_BROKEN: Final = re.compile(
+_WORK_FAILED: Final = re.compile(
     r"\b(?:out of memory|memory (?:size|limit)|cuda|execution time|crash(?:ed)?|\w*exception"
     r"|(?:stream|system|fatal|worker) error|encountered an?(?: \w+)? error"
     r"|(?:generation|inference|processing|job|task|worker|model)(?: \w+)? (?:failed|aborted|killed)"
@@ -218,47 +229,47 @@ _NOT_FOUND: Final = re.compile(r"request not found\b")
 _FAILED_TRY_AGAIN: Final = re.compile(r"failed try again\b")
 
 
-def documented(said: Sentences) -> Refusal | None:
-    """The refusal that a sentence of the docs tells; a full queue is told by nothing else beside.
+def documented(sentences: Sentences) -> Refusal | None:
+    """Return the refusal that a documented sentence states, or ``None``.
 
-    What begins in the words of a full queue and goes on in others is about something else.
+    A full queue must be the whole text: a text that only begins that way is about something else.
     """
     for kind, beginning in _BEGINNINGS:
-        if any(map(beginning.match, said)):
+        if any(map(beginning.match, sentences)):
             return kind
-    return Refusal.RATE if is_crowded(said) else None
+    return Refusal.RATE if is_queue_full(sentences) else None
 
 
-def is_crowded(said: Sentences) -> bool:
-    """Whether one text is that of a full queue, of too many requests, or of the spam filter."""
-    return any(map(_CROWDED.fullmatch, said))
+def is_queue_full(sentences: Sentences) -> bool:
+    """Return whether a text states a full queue, too many requests, or the spam filter."""
+    return any(map(_QUEUE_FULL.fullmatch, sentences))
 
 
-def is_trouble(said: Sentences) -> bool:
-    """Whether the server, or one behind it, speaks of its own trouble: then work may have begun."""
-    return any(map(_TROUBLE.search, said))
+def is_server_problem(sentences: Sentences) -> bool:
+    """Return whether a text reports a server-side problem; work may have started then."""
+    return any(map(_SERVER_PROBLEM.search, sentences))
 
 
-def is_broken(said: Sentences) -> bool:
-    """Whether work was begun and broke: no request is turned away in such words."""
-    return any(map(_BROKEN.search, said))
+def is_failed_work(sentences: Sentences) -> bool:
+    """Return whether a text reports work that started and failed, so it is not a refusal."""
+    return any(map(_WORK_FAILED.search, sentences))
 
 
-def says_try_again(said: Sentences) -> bool:
-    """Whether it wants to be asked again, which whoever is at fault himself is not told."""
-    return any(map(_TRY_AGAIN.search, said))
+def says_try_again(sentences: Sentences) -> bool:
+    """Return whether a text asks to try again; replies to an invalid request never do."""
+    return any(map(_TRY_AGAIN.search, sentences))
 
 
-def is_no_route(said: Sentences) -> bool:
-    """Whether the framework knows no such address."""
-    return any(map(_NO_ROUTE.match, said))
+def is_no_route(sentences: Sentences) -> bool:
+    """Return whether a text says that the path does not exist."""
+    return any(map(_NO_ROUTE.match, sentences))
 
 
-def is_not_found(said: Sentences) -> bool:
-    """Whether the API does not know the job, or not yet."""
-    return any(map(_NOT_FOUND.match, said))
+def is_not_found(sentences: Sentences) -> bool:
+    """Return whether a text says that the job is unknown; it may only be too early."""
+    return any(map(_NOT_FOUND.match, sentences))
 
 
-def is_failed_try_again(said: Sentences) -> bool:
-    """Whether it is the answer of before to a poll that came too soon."""
-    return any(map(_FAILED_TRY_AGAIN.match, said))
+def is_failed_try_again(sentences: Sentences) -> bool:
+    """Return whether a text is the older API's reply to a poll that came too early."""
+    return any(map(_FAILED_TRY_AGAIN.match, sentences))

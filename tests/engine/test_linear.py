@@ -149,8 +149,8 @@ READERS: dict[str, Callable[[str], object]] = {
     "many_links": lambda text: said(status="success", id=1, output=list(text[:50_000])),
     "names": lambda text: said(status="processing", id=text, fetch_result=text, eta=text),
     "number": wire_values.number,
-    "wait": lambda text: wire_values.wait(text, (text,)),
-    "maximum": lambda text: wire_values.maximum((text,)),
+    "retry_after_field": lambda text: wire_values.retry_after(text, (text,)),
+    "max_queued": lambda text: wire_values.max_queued((text,)),
     "quoted": lambda text: read_reply(
         json.dumps({"status": "error", "message": f"bad '{text}'", "tips": text}).encode(),
         400,

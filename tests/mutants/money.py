@@ -66,7 +66,9 @@ MUTANTS = (
             "return bool(body)",
         ),
         Patch(
-            "_protocol/wording.py", "map(_CROWDED.fullmatch, said)", "map(_CROWDED.search, said)"
+            "_protocol/wording.py",
+            "map(_QUEUE_FULL.fullmatch, sentences)",
+            "map(_QUEUE_FULL.search, sentences)",
         ),
     ),
     planted(
@@ -82,8 +84,8 @@ MUTANTS = (
         ),
         Patch(
             "_protocol/replies.py",
-            "        return Refusal.SERVER if said_so else None\n    if trouble:",
-            "        return Refusal.REQUEST if said_so else None\n    if trouble:",
+            "        return Refusal.SERVER if failed else None\n    if server_problem:",
+            "        return Refusal.REQUEST if failed else None\n    if server_problem:",
         ),
     ),
     planted(
@@ -92,7 +94,7 @@ MUTANTS = (
             "policy/test_submit",
             "s40_a_server_in_trouble_proves_nothing_under_any_status",
         ),
-        Patch("_protocol/wording.py", "any(map(_TROUBLE.search, said))", "False"),
+        Patch("_protocol/wording.py", "any(map(_SERVER_PROBLEM.search, sentences))", "False"),
     ),
     planted(
         "a_page_of_a_gate_is_a_refusal",

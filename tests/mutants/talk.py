@@ -165,7 +165,7 @@ MUTANTS = (
         of("protocol/test_wire_json", "what_cannot_be_kept_is_refused_in_words_of_ours"),
         Patch(
             "_protocol/wire_json.py",
-            "        return _settled(value, MAX_DEPTH)\n",
+            "        return _without_surrogates(value, MAX_DEPTH)\n",
             "        return value\n",
         ),
     ),
