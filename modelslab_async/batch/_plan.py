@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 from attrs import Factory, define, field, frozen
 
 from .._engine.filesystem import UTF8_NAMES
+from .._protocol.output import ENDINGS
 from .._text import plural, safe_text
 from ..endpoints import Estimate, Request
 from ..errors import RequestError
@@ -95,7 +96,8 @@ class Preview:
             request = row.request
             # The id of a job is not known yet, and neither is the format that the API will send.
             stem = name_of(seq, row.id, request.title, "job")
-            name = f"{stem}.{getattr(request, 'output_format', None) or 'wav'}"
+            chosen = getattr(request, "output_format", None)
+            name = f"{stem}.{chosen}" if chosen else f"{stem}{ENDINGS[request.gives][0]}"
             self.first.append((name, safe_text(request.title, 60)))
 
 

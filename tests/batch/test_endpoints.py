@@ -196,6 +196,15 @@ def test_a_plan_tells_no_price_where_that_of_one_job_cannot_be_told(
     assert plan.price == price
 
 
+def test_a_plan_names_the_first_files_as_what_they_will_be(tmp_path: Path) -> None:
+    lines = "endpoint,prompt,init_audio,language,output_format\nsfx,rain,,,mp3\n"
+    lines += "lyrics_generator,hail,,,\nspeech_to_text,,https://a.example/x.wav,en,\n"
+    plan = plan_batch(tmp_path, Manifest(io.BytesIO(lines.encode()), "csv", None))
+    assert plan.preview is not None
+    names = [name for name, _ in plan.preview.first]
+    assert names == ["00001-rain.mp3", "00002-hail.txt", "00003-x.txt"]
+
+
 def test_a_plan_of_several_endpoints_tells_what_the_jobs_of_each_come_to(tmp_path: Path) -> None:
     lines = "endpoint,prompt,voice_id,language,init_audio\n,waltz,,,\n,polka,,,\n"
     lines += "text_to_speech,Hello there,tara,hindi,\nspeech_to_text,,,en,https://a.example/x.wav\n"

@@ -89,7 +89,7 @@ async def test_a_clip_that_is_not_what_it_was_is_not_sent(box: Sandbox, tmp_path
     (tmp_path / "clip.wav").write_bytes(encode_clip(3200))
     done = await against(box, tmp_path, "resume", "out", "--max-jobs-total", "1")
     assert (done.returncode, box.book.debits) == (8, []), done.stderr
-    assert "is not what it was when its row was planned" in done.stderr
+    assert "has changed since its row was planned" in done.stderr
     (tmp_path / "clip.wav").write_bytes(encode_clip())
     done = await against(box, tmp_path, "resume", "out")
     assert (done.returncode, len(box.book.debits)) == (0, 1), done.stderr
