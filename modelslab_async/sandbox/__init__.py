@@ -1,6 +1,6 @@
-"""The ModelsLab music API on this machine, to test against without a network, a key or a bill.
+"""A local ModelsLab music API for tests, without a network, an API key or costs.
 
-Nothing here imports the rest of the package.
+This package does not import the rest of ``modelslab_async``.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Keep the account: its queue, its money and the book of all that happened.
+"""The account: its queue, its balance and the record of everything that happened.
 
-Nothing here waits, reads a clock or draws a random number: the time and a job's length are
-handed in, so the whole future of a job is known when it is accepted.
+Pure: the caller passes the time and each job's duration, so the states of a job are known as soon
+as it is accepted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ State = Literal["queued", "processing", "success", "failed"]
 
 @define(eq=False)
 class Job:
-    """One job on the server. Times are seconds of the sandbox's clock; inf means not known yet."""
+    """One job on the server. Times are seconds of the sandbox's clock; ``inf`` if not known yet."""
 
     id: int
     path: str
@@ -64,7 +64,7 @@ class Job:
 
 @define(eq=False)
 class RequestRecord:
-    """One request as the sandbox saw it; `status` is None when no status line was sent."""
+    """One received request; `status` is None if no status line was sent."""
 
     host: str
     method: str
@@ -77,7 +77,7 @@ class RequestRecord:
 
 @define(eq=False)
 class Delivery:
-    """One webhook delivery; `status` is None when the receiver did not answer."""
+    """One webhook delivery; `status` is None if the receiver did not respond."""
 
     job_id: int
     url: str
@@ -89,7 +89,7 @@ class Delivery:
 
 @define(eq=False)
 class AccountBook:
-    """What happened, for a test to read: jobs, money, requests and deliveries."""
+    """The record of everything that happened: jobs, charges, requests and deliveries."""
 
     balance: float
     jobs: dict[int, Job] = field(factory=dict, repr=False)
@@ -100,19 +100,19 @@ class AccountBook:
     peak_queue: int = 0
 
     def count(self, host: str | None = None, path_prefix: str | None = None) -> int:
-        """Return how many requests came, to this host and below this path when given."""
+        """Count the requests received, optionally only those to one host and below one path."""
         return sum(
             host in (None, record.host) and record.path.startswith(path_prefix or "")
             for record in self.requests
         )
 
     def key_seen_on(self) -> set[str]:
-        """Return the hosts that were sent the key's bytes; anything but `api` is a leak."""
+        """Return the hosts that received the API key; any host except `api` is a leak."""
         return {record.host for record in self.requests if record.has_key}
 
 
 class Account:
-    """A first-in-first-out queue in front of some workers, and the money in the wallet."""
+    """A first-in-first-out queue for a number of workers, and the balance of the wallet."""
 
     def __init__(self, book: AccountBook, *, slots: int, first_id: int) -> None:
         self.book = book
@@ -126,21 +126,21 @@ class Account:
 
     @property
     def in_queue(self) -> int:
-        """Jobs that are not terminal, as of the last `settle`."""
+        """The number of unfinished jobs at the last `settle`."""
         return len(self._ends) + len(self._polled)
 
     def next_id(self) -> int:
         return self._next_id
 
     def settle(self, now: float) -> None:
-        """Bring every job's state up to `now`."""
+        """Update the state of every job to the time `now`."""
         while self._waiting and self._waiting[0][0] <= now:
             self.book.jobs[heapq.heappop(self._waiting)[1]].state = "processing"
         while self._ends and self._ends[0][0] <= now:
             self._finish(self.book.jobs[heapq.heappop(self._ends)[1]])
 
     def accept(self, job: Job, *, now: float, workers: int, price: float) -> None:
-        """Queue a job and take its price; the caller has made sure that there is room."""
+        """Queue a job and charge its price; the caller has checked that a slot is free."""
         self._next_id += 1
         self.book.jobs[job.id] = job
         for alias in (str(job.id), job.token, job.task_id):
@@ -163,13 +163,13 @@ class Account:
         heapq.heappush(self._ends, (job.finished_at, job.id))
 
     def _worker_free_at(self, now: float, workers: int) -> float:
-        """A job starts when all but `workers - 1` of the jobs before it have ended."""
+        """Return when a job can start: when all but `workers - 1` earlier jobs have ended."""
         if len(self._ends) < workers:
             return now
         return sorted(end for end, _ in self._ends)[-workers]
 
     def polled(self, job: Job, now: float) -> bool:
-        """Count one fetch of a job; say whether it is the one that `polls_to_finish` wants."""
+        """Count one fetch of a job; return whether it finished the job (`polls_to_finish`)."""
         job.polls += 1
         ends = job.id in self._polled and job.polls >= (job.polls_to_finish or 0)
         if ends:
@@ -180,7 +180,7 @@ class Account:
         return ends
 
     def find(self, name: str | int) -> Job | None:
-        """Return the job of an id in any of its spellings."""
+        """Return the job with this id, in any spelling."""
         return self._aliases.get(str(name))
 
     def first(self) -> Job | None:

@@ -1,4 +1,4 @@
-"""Tell this machine from others. Pure."""
+"""Recognise addresses of this machine. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is certain to be this machine."""
+    """Return whether a host name or address is certainly this machine."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:

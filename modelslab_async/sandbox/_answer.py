@@ -1,6 +1,6 @@
-"""Say what an HTTP answer is before anything sends it. Nothing here waits or opens a socket.
+"""HTTP responses as values. No I/O.
 
-A handler makes an `Answer`; the server sends it as it is, or a fault spoils it on the way out.
+A handler creates an `Answer`; the server sends it unchanged, or a fault corrupts it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @frozen
 class Answer:
-    """One answer: status, body and headers, with no `Content-Length` (the sender adds it)."""
+    """One response: status, body and headers without `Content-Length`, which the sender adds."""
 
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str]
 
     def with_headers(self, headers: Mapping[str, str] | None) -> Answer:
-        """Return the answer with these headers over its own."""
+        """Return the response with these headers, which replace its own of the same name."""
         if not headers:
             return self
         named = {name.lower() for name in headers}
@@ -35,7 +35,7 @@ class Answer:
 
 
 def dump(document: object, *, style: str = "php") -> bytes:
-    r"""Return JSON as PHP writes it (`\/`, `\uXXXX`), or as everybody else does."""
+    r"""Return JSON as PHP writes it (`\/`, `\uXXXX`), or as plain JSON."""
     if style != "php":
         return json.dumps(document, separators=(",", ":")).encode()
     text = json.dumps(php_numbers(document), separators=(",", ":"))
@@ -51,7 +51,7 @@ def text_answer(text: str, *, status: int, content_type: str = "text/plain") -> 
 
 
 def reason(status: int) -> str:
-    """Return the words after the code, also for the codes that only an edge proxy knows."""
+    """Return the reason phrase of a status; ``Unknown`` for codes of edge proxies."""
     try:
         return http.HTTPStatus(status).phrase
     except ValueError:

@@ -1,7 +1,7 @@
-"""Find the handler of a path and let in who knows the key.
+"""Route requests to handlers and check the API key.
 
 Paths and refusals follow the ModelsLab docs (music-gen, fetch-voice, authentication and
-general-api pages); answers for unknown paths and methods are Laravel's.
+general-api pages). The responses to unknown paths and methods are Laravel's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ._voices import VoiceEndpoints
 
 CORS = {"Access-Control-Allow-Origin": "*"}
-"""On every answer, as Laravel sends it for ``api/*`` when nothing else is configured."""
+"""Headers of every response: Laravel's default for ``api/*``."""
 
 _PREFLIGHT = {"Access-Control-Allow-Methods": "POST, GET", "Access-Control-Allow-Headers": "*"}
 
@@ -35,25 +35,25 @@ Handler = Callable[[RequestContext], Awaitable[Answer]]
 
 @define(eq=False)
 class Api:
-    """The API host: routing, authentication, and the faults on the way."""
+    """The API host: routing, authentication and fault injection."""
 
     _key: str = field(repr=False)
     _account: Account
     _clock: Clock
     _generation: Generation
-    _desk: AccountEndpoints
+    _account_endpoints: AccountEndpoints
     _voices: VoiceEndpoints
-    _stage: Callable[[str], ActiveScenario]
+    _scenario_of: Callable[[str], ActiveScenario]
     _routes: dict[str, tuple[str, Handler]] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        desk = self._desk
+        account_endpoints = self._account_endpoints
         self._routes = {
-            "/api/wallet_balance": ("balance", desk.balance),
-            "/api/v6/processing/request_count": ("request_count", desk.request_count),
-            "/api/assets_generated": ("assets", desk.assets),
-            "/api/v6/assets_generated": ("assets", desk.assets),
-            "/api/v6/base64_to_url": ("upload", desk.upload),
+            "/api/wallet_balance": ("balance", account_endpoints.balance),
+            "/api/v6/processing/request_count": ("request_count", account_endpoints.request_count),
+            "/api/assets_generated": ("assets", account_endpoints.assets),
+            "/api/v6/assets_generated": ("assets", account_endpoints.assets),
+            "/api/v6/base64_to_url": ("upload", account_endpoints.upload),
             "/api/v6/voice/voice_list": ("voices", self._voices.list),
             "/api/v6/voice/voice_upload": ("voice_upload", self._voices.add),
             "/api/v1/enterprise/voice/voice_upload": ("voice_upload", self._voices.add),
@@ -61,7 +61,7 @@ class Api:
         }
 
     async def handle(self, x: RequestContext, path: str) -> Answer | None:
-        """Return the answer, or None when a fault has used up the connection."""
+        """Return the response, or None if a fault has already used the connection."""
         if x.record.method == "OPTIONS" and "Access-Control-Request-Method" in x.request.headers:
             await x.read()
             return Answer(204, b"", _PREFLIGHT)
@@ -79,26 +79,26 @@ class Api:
     async def _submit(self, x: RequestContext) -> Answer | None:
         if (fault := x.draw("submit", early=True)) and inject_early(fault, x):
             return None
-        return await self._entrance(x) or await self._generation.submit(x)
+        return await self._check_request(x) or await self._generation.submit(x)
 
     async def _fetch(self, x: RequestContext, family: str, name: str) -> Answer | None:
         job = self._account.find(name)
-        if job and job.pinned and not x.staging.name:
-            x.staging = self._stage(job.pinned)
+        if job and job.pinned and not x.active.name:
+            x.active = self._scenario_of(job.pinned)
         known: Job | None = job if job and job.family == family else None
         return await self._answer(x, "fetch", lambda x: self._generation.fetch(x, known))
 
     async def _answer(self, x: RequestContext, on: str, handler: Handler) -> Answer | None:
         if (fault := x.draw(on, early=True)) and inject_early(fault, x):
             return None
-        if refused := await self._entrance(x, get=on == "request_count"):
+        if refused := await self._check_request(x, get=on == "request_count"):
             return refused
         if fault := x.draw(on):
             return await inject(fault, x, lambda: handler(x))
         return await handler(x)
 
-    async def _entrance(self, x: RequestContext, *, get: bool = False) -> Answer | None:
-        """Read the request; return why it may not come in, or None."""
+    async def _check_request(self, x: RequestContext, *, get: bool = False) -> Answer | None:
+        """Read the request and check method, JSON and key; return the refusal, or None."""
         await x.read()
         method = x.record.method
         if method != "POST" and not (get and method == "GET"):

@@ -1,4 +1,4 @@
-"""Tell the sandbox's own time: the event loop's clock plus what `advance` added to it."""
+"""The sandbox's clock: the event loop's clock plus the seconds added by `advance`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 class Clock:
-    """Seconds that pass by themselves and can be pushed forward, never back."""
+    """A running clock that can be moved forward, never back."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -19,7 +19,7 @@ class Clock:
         return self._loop.time() + self._offset
 
     def advance(self, seconds: float) -> None:
-        """Move forward by `seconds`; whoever waits in `until` looks again at once."""
+        """Move forward by `seconds`; every task in `until` rechecks the time at once."""
         if seconds < 0:
             raise ValueError(f"the sandbox's clock only moves forward, not by {seconds} s")
         self._offset += seconds
@@ -35,7 +35,7 @@ class Clock:
             await self.pause(left)
 
     async def pause(self, seconds: float) -> None:
-        """Wait at most `seconds`, less when somebody calls `advance` or `wake`."""
+        """Wait for `seconds`, or until the next call of `advance` or `wake`."""
         moved = self._moved
         with suppress(TimeoutError):
             async with asyncio.timeout(None if math.isinf(seconds) else seconds):

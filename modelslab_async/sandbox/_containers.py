@@ -1,4 +1,4 @@
-"""Put PCM samples into the WAV containers that servers write. Pure: bytes in, bytes out.
+"""Convert PCM samples to the WAV variants that servers write. Pure: bytes in, bytes out.
 
 Layouts follow Microsoft's RIFF and WAVEFORMATEXTENSIBLE descriptions and EBU Tech 3306 (RF64).
 """
@@ -42,7 +42,7 @@ class _Sound:
         return values.tobytes()
 
     def wide(self) -> bytes:
-        """Return the samples with 24 bits: a zero byte below each 16."""
+        """Return the samples with 24 bits: a zero low byte and the 16 bits."""
         out = bytearray(len(self.samples) // 2 * 3)
         out[1::3] = self.samples[0::2]
         out[2::3] = self.samples[1::2]
@@ -50,7 +50,7 @@ class _Sound:
 
 
 def contain(wav: bytes, kind: str) -> bytes:
-    """Return the PCM16 file `wav` in the container `kind`; sizes may lie when the kind says so."""
+    """Convert the PCM16 file `wav` to the container `kind`; some kinds have wrong sizes."""
     return wav if kind == "pcm16" else _KINDS[kind](_parse(wav))
 
 
@@ -71,7 +71,7 @@ def _riff(*chunks: bytes, size: int | None = None, form: bytes = b"RIFF") -> byt
 
 
 def _with_sizes(riff: int, data: int) -> Callable[[_Sound], bytes]:
-    """Sizes off by so many bytes, from the true ones."""
+    """Return a writer whose RIFF and data sizes are wrong by these numbers of bytes."""
 
     def write(sound: _Sound) -> bytes:
         fmt = sound.fmt(_PCM, 16)
@@ -95,13 +95,13 @@ def _with_chunks(*before: bytes) -> Callable[[_Sound], bytes]:
 
 
 def _bad_list(sound: _Sound) -> bytes:
-    """A LIST chunk of odd length without its pad byte, before `data`."""
+    """Write a LIST chunk of odd length without its pad byte before `data`."""
     info = _chunk(b"LIST", b"INFOISFT\x0d\0\0\0modelslab 1.0", pad=False)
     return _riff(sound.fmt(_PCM, 16), info, _chunk(b"data", sound.samples))
 
 
 def _odd_chunk(sound: _Sound) -> bytes:
-    """An odd last chunk without its pad byte."""
+    """Write a last chunk of odd length without its pad byte."""
     data = _chunk(b"data", sound.samples)
     return _riff(sound.fmt(_PCM, 16), data, _chunk(b"id3 ", b"ID3", pad=False))
 

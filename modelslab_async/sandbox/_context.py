@@ -1,4 +1,4 @@
-"""One request and what answers it need to know: scenario, dice, body, and the raw connection."""
+"""One request with its scenario, body and raw connection."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_BODY = 16 * 2**20
 
 @frozen
 class ActiveScenario:
-    """A scenario on stage: its faults armed, and the moment it began."""
+    """A scenario in use: its fault plan, and the time at which it began."""
 
     scenario: Scenario
     plan: FaultPlan
@@ -50,11 +50,11 @@ class BodyTooLargeError(Exception):
 
 @define(eq=False)
 class RequestContext:
-    """A request on its way through the sandbox."""
+    """A request that the sandbox is handling."""
 
     request: web.BaseRequest
     record: RequestRecord
-    staging: ActiveScenario
+    active: ActiveScenario
     origins: Origins
     key: bytes = field(repr=False)
     body: bytes = b""
@@ -63,24 +63,24 @@ class RequestContext:
 
     @property
     def scenario(self) -> Scenario:
-        return self.staging.scenario
+        return self.active.scenario
 
     @property
     def path(self) -> str:
-        """Of the request, without its query."""
+        """The path of the request without its query."""
         return self.record.path.partition("?")[0]
 
     def draw(self, on: str, *, host: str | None = None, early: bool = False) -> Fault | None:
         prompt = str(self.document.get("prompt", ""))
-        return self.staging.plan.draw(on, host=host, early=early, prompt=prompt)
+        return self.active.plan.draw(on, host=host, early=early, prompt=prompt)
 
     async def read(self) -> None:
-        """Read the whole body, and note whether the key is in it."""
+        """Read the whole body and record whether it contains the key."""
         if not self.request.body_exists:
             return
         if self.request.headers.get("Expect", "").lower() == "100-continue":
             await self.request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.request.writer.output_size = 0  # this was no part of the answer
+            self.request.writer.output_size = 0  # it is not part of the response
         parts, size = [], 0
         while part := await self._read_some():
             size += len(part)
@@ -98,7 +98,7 @@ class RequestContext:
         return await self.request.content.read(size)
 
     def parse(self) -> bool:
-        """Read the body as a JSON object into `document`; say whether it is one."""
+        """Parse the body as a JSON object into `document`; return whether it is one."""
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if self.scenario.checks_content_type and kind != "application/json":
             return False
@@ -112,11 +112,11 @@ class RequestContext:
         return json_answer(document, status=status, style=self.scenario.json_style)
 
     def refuse(self, document: Mapping[str, Any], *, status: int) -> Answer:
-        """Answer no, with the HTTP status that this scenario gives refusals."""
+        """Return a refusal with the HTTP status that the scenario uses for refusals."""
         return self.json(document, status=200 if self.scenario.error_status != "http" else status)
 
     def reply(self, document: Mapping[str, Any]) -> Answer:
-        """Answer about a job; a scenario may make the server repeat the caller's key."""
+        """Return a response about a job; the scenario may echo the caller's key in it."""
         if not self.scenario.echo_key:
             return self.json(document)
         key = self.key.decode()
@@ -126,7 +126,7 @@ class RequestContext:
 
 
 class RawConnection:
-    """The connection itself, for answers that no HTTP library would write."""
+    """The raw connection, for responses that no HTTP library would write."""
 
     def __init__(self, request: web.BaseRequest) -> None:
         transport = request.transport
@@ -134,20 +134,20 @@ class RawConnection:
             raise ConnectionResetError("the client has gone")
         self._transport = transport
         self._writer = request.writer
-        # With no room in the buffer, a drained connection is one whose bytes have all left.
+        # With a limit of 0, `drain` returns only after all bytes have been written to the socket.
         transport.set_write_buffer_limits(0)
 
     async def send(self, data: bytes) -> None:
-        """Write, and wait while the peer reads too slowly."""
+        """Write, and wait until the peer has read enough."""
         self._transport.write(data)
         await self._writer.drain()
 
     def close(self) -> None:
-        """End the connection as a server does that has nothing more to say."""
+        """Close the connection in the normal way, with FIN."""
         self._transport.close()
 
     def reset(self) -> None:
-        """Tear the connection down; the peer sees a reset."""
+        """Close the connection with RST."""
         reset_connection(self._transport)
 
 

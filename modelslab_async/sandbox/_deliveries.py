@@ -1,4 +1,4 @@
-"""Post webhooks: once, unsigned, best effort, as the ModelsLab docs promise (webhooks page)."""
+"""Post webhooks as the ModelsLab docs describe: once, unsigned, best effort (webhooks page)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _HEADERS = {"Content-Type": "application/json"}
 
 @define(eq=False)
 class Deliveries:
-    """Follows jobs that named a webhook and tells their receivers."""
+    """Posts a webhook for each job that has a webhook URL, when the job ends."""
 
     _account: Account
     _tickets: Tickets
@@ -39,28 +39,28 @@ class Deliveries:
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
     _session: aiohttp.ClientSession | None = field(default=None, init=False)
 
-    def follow(self, job: Job, staging: ActiveScenario) -> None:
-        """Tell the job's receiver when the job ends."""
-        self._start(self._follow(job, staging))
+    def follow(self, job: Job, active: ActiveScenario) -> None:
+        """Post the job's webhook when the job ends."""
+        self._start(self._follow(job, active))
 
-    async def deliver(self, job: Job, staging: ActiveScenario) -> None:
-        """Tell the receiver now, as often as the scenario says."""
-        scenario = staging.scenario
+    async def deliver(self, job: Job, active: ActiveScenario) -> None:
+        """Post the job's webhook now, as often as the scenario says."""
+        scenario = active.scenario
         dice = Random(f"{self._seed}|webhook|{job.id}")
         if dice.random() < scenario.webhook_lost:
             return
-        fault = staging.plan.draw("webhook")
+        fault = active.plan.draw("webhook")
         if fault and fault.kind == "lost":
             return
         if fault and fault.kind == "late":
             await self._clock.until(self._clock.now() + (fault.seconds or 0))
-        await self._tickets.prepare(job, staging.scenario)
-        payload = self._payload(job, staging, fault)
+        await self._tickets.prepare(job, active.scenario)
+        payload = self._payload(job, active, fault)
         for _ in range(1 + scenario.webhook_duplicates):
             await self._post(job, payload)
 
     async def settled(self) -> None:
-        """Wait until there is nothing left to deliver."""
+        """Wait until all deliveries have been posted."""
         while self._tasks:
             await asyncio.wait(self._tasks)
 
@@ -71,21 +71,21 @@ class Deliveries:
         if self._session is not None:
             await self._session.close()
 
-    async def _follow(self, job: Job, staging: ActiveScenario) -> None:
-        unfinished = dump(still_running(job, staging.scenario), style=staging.scenario.json_style)
-        for _ in range(staging.scenario.webhook_processing):
+    async def _follow(self, job: Job, active: ActiveScenario) -> None:
+        unfinished = dump(still_running(job, active.scenario), style=active.scenario.json_style)
+        for _ in range(active.scenario.webhook_processing):
             await self._post(job, unfinished)
         while not job.done:
             await self._clock.pause(max(0.0, job.finished_at - self._clock.now()))
             self._account.settle(self._clock.now())
-        await self._clock.until(job.finished_at + staging.scenario.webhook_delay_seconds)
-        await self.deliver(job, staging)
+        await self._clock.until(job.finished_at + active.scenario.webhook_delay_seconds)
+        await self.deliver(job, active)
 
     async def _post(self, job: Job, payload: bytes) -> None:
         record = Delivery(job.id, str(job.webhook), self._clock.now(), payload)
         self._account.book.webhooks.append(record)
         if not (self._anywhere or _is_here(record.url)):
-            record.error = "not sent: webhooks_anywhere allows other machines than this"
+            record.error = "not sent: other machines need webhooks_anywhere=True"
             return
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
@@ -103,8 +103,8 @@ class Deliveries:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _payload(self, job: Job, staging: ActiveScenario, fault: Fault | None = None) -> bytes:
-        scenario = staging.scenario
+    def _payload(self, job: Job, active: ActiveScenario, fault: Fault | None = None) -> bytes:
+        scenario = active.scenario
         links = self._tickets.links(job, scenario, self._clock.now())
         output = self._tickets.output(job, scenario, links)
         document = delivery(job, scenario, links, output)

@@ -1,9 +1,10 @@
-"""Say which endpoints there are: one table, by the path of the submit.
+"""The table of endpoints, by submit path.
 
-Fields, bounds, words of tickets and the echo of the request follow the pages of the ModelsLab docs,
-those of 2025 where today's have no samples; version 7 follows the official clients. What is made of
-a recording has nothing of it: the sandbox reads no URL, and answers with a tune, a text or a video
-of its own making. Speech is a tune, too, as long as the text would take.
+Fields, bounds, the wording of tickets and the echo of the request follow the ModelsLab docs, those
+of 2025 where the current pages have no samples. Version 7 follows the official clients.
+
+The sandbox never downloads an input URL: the output is always a generated tune, text or video.
+Speech is a tune as well, with the duration that the text would take.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _SOUND: dict[str, Check] = {
     "output_format": choice("output_format", FORMATS),
     "bitrate": choice("bitrate", BITRATES),
 }
-_WORDS: dict[str, Check] = {"prompt": text("prompt")}
+_PROMPT: dict[str, Check] = {"prompt": text("prompt")}
 _EMOTIONS = ("neutral", "happy", "sad", "angry", "dull")
 _SHARES = ("rate", "mix", "originality", "reverb_size", "wetness", "dryness", "damping")
 _VOLUMES = ("lead_voice", "backup_voice", "instrument")
@@ -40,7 +41,7 @@ _SPOKEN = ("base64", "emotion", "filename", "input_sound_clip", "input_text", "l
 _V6: dict[str, Endpoint] = {
     "music_gen": Endpoint(
         checks={
-            **_WORDS,
+            **_PROMPT,
             "sampling_rate": whole("sampling_rate", 5000, 192_000),
             "max_new_token": whole("max_new_token", 256, 1024),
             "duration": whole("duration", 30, 480),
@@ -54,7 +55,7 @@ _V6: dict[str, Endpoint] = {
         words="music generation",
     ),
     "sfx": Endpoint(
-        checks={**_WORDS, "duration": whole("duration", 3, 15), **_SOUND, **_TEMP, **_JOB},
+        checks={**_PROMPT, "duration": whole("duration", 3, 15), **_SOUND, **_TEMP, **_JOB},
         meta=("duration", "filename", "id", "prompt", "temp", "track_id", "webhook"),
     ),
     "song_generator": Endpoint(
@@ -74,7 +75,7 @@ _V6: dict[str, Endpoint] = {
         meta=("text_prompt", "seed", "music_duration", "filename", "temp", "track_id", "base64"),
     ),
     "lyrics_generator": Endpoint(
-        checks={**_WORDS, "length": choice("length", ("short", "long")), **_JOB},
+        checks={**_PROMPT, "length": choice("length", ("short", "long")), **_JOB},
         extension="txt",
         words="lyrics generation",
         meta=("prompt", "webhook", "id", "filename", "temp", "track_id", "base64"),
@@ -96,7 +97,7 @@ _V6: dict[str, Endpoint] = {
     ),
     "text_to_audio": Endpoint(
         checks={
-            **_WORDS,
+            **_PROMPT,
             "voice_id": text("voice_id"),
             "language": text("language"),
             "speed": number("speed"),
@@ -190,29 +191,34 @@ _V6: dict[str, Endpoint] = {
 }
 
 _MODEL: dict[str, Check] = {"model_id": text("model_id"), **_JOB}
-_TOLD = Endpoint(checks={**_WORDS, **_MODEL}, required=("prompt", "model_id"), family="v7")
-_HEARD = evolve(_TOLD, checks=_MODEL, required=("init_audio", "model_id"), media=("init_audio",))
+_FROM_TEXT = Endpoint(checks={**_PROMPT, **_MODEL}, required=("prompt", "model_id"), family="v7")
+_FROM_AUDIO = evolve(
+    _FROM_TEXT, checks=_MODEL, required=("init_audio", "model_id"), media=("init_audio",)
+)
 _V7: dict[str, Endpoint] = {
     "music-gen": evolve(
-        _TOLD, checks={**_TOLD.checks, "duration": number("duration", 1)}, words="music generation"
+        _FROM_TEXT,
+        checks={**_FROM_TEXT.checks, "duration": number("duration", 1)},
+        words="music generation",
     ),
     "sound-generation": evolve(
-        _TOLD, checks={**_TOLD.checks, "time in seconds": number("time in seconds", 1, 22)}
+        _FROM_TEXT,
+        checks={**_FROM_TEXT.checks, "time in seconds": number("time in seconds", 1, 22)},
     ),
-    # Documented are `prompt` and `voice_id`; the official command line sends neither, but `text`.
+    # The docs have `prompt` and `voice_id`; the official command line sends only `text`.
     "text-to-speech": evolve(
-        _TOLD,
-        checks={**_TOLD.checks, "text": text("text"), "voice_id": text("voice_id")},
+        _FROM_TEXT,
+        checks={**_FROM_TEXT.checks, "text": text("text"), "voice_id": text("voice_id")},
         required=("model_id",),
         one_of=("prompt", "text"),
         is_spoken=True,
     ),
-    "speech-to-speech": evolve(_HEARD, required=("init_audio", "model_id", "voice_id")),
-    "speech-to-text": evolve(_HEARD, extension="txt", words="transcription"),
-    "song-extender": evolve(_HEARD, required=(*_HEARD.required, "extend_duration")),
-    "song-inpaint": _HEARD,
+    "speech-to-speech": evolve(_FROM_AUDIO, required=("init_audio", "model_id", "voice_id")),
+    "speech-to-text": evolve(_FROM_AUDIO, extension="txt", words="transcription"),
+    "song-extender": evolve(_FROM_AUDIO, required=(*_FROM_AUDIO.required, "extend_duration")),
+    "song-inpaint": _FROM_AUDIO,
     "create-dubbing": evolve(
-        _HEARD,
+        _FROM_AUDIO,
         required=("target_language",),
         one_of=("init_video", "init_audio"),
         media=("init_video", "init_audio"),
@@ -235,7 +241,7 @@ ENDPOINTS: dict[str, Endpoint] = {
         for path, (name, family) in twins.items()
     },
 }
-"""The submits by path."""
+"""The submit endpoints by path."""
 
 FETCH_PATHS = {
     "voice": "/api/v6/voice/fetch/",
@@ -245,4 +251,4 @@ FETCH_PATHS = {
     "enterprise_stt": "/api/v1/enterprise/speech_to_text/fetch/",
     "enterprise_tts": "/api/v1/enterprise/text_to_speech/fetch/",
 }
-"""Where jobs are asked about, by family."""
+"""The path prefixes for polling jobs, by family."""

@@ -1,4 +1,4 @@
-"""Describe one thing that goes wrong, and decide when it strikes. Nothing here touches a socket."""
+"""Faults: what goes wrong, and when. No I/O."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ EarlyKind = Literal[
     "slow_request",  # the body is read piece by piece
 ]
 
-# The connection is used up; "the answer" is what would have been said otherwise.
+# These use the raw connection. "The answer" is the response without the fault.
 WireKind = Literal[
     "reset",  # RST instead of an answer
     "silent",  # no byte of an answer
     "cut_headers",  # FIN inside the headers
-    "cut_body",  # FIN inside the body, Content-Length said more
+    "cut_body",  # FIN inside the body, before Content-Length is reached
     "reset_body",  # the same with RST
     "stall_body",  # the same with silence
     "drip",  # piece by piece
-    "hang_up",  # whole, on a connection that was to stay open, then FIN
-    "chunked",  # whole, in chunks: legal
-    "chunked_cut",  # chunks without the last one
-    "chunked_early_end",  # a part of the body, ended as if it were all
-    "bad_chunk",  # a chunk size that is no number
-    "close_delimited",  # whole, no length, FIN: legal
+    "hang_up",  # complete, with keep-alive, then FIN
+    "chunked",  # complete, in chunks: valid
+    "chunked_cut",  # the last chunk is missing
+    "chunked_early_end",  # a part of the body, with a last chunk
+    "bad_chunk",  # a chunk size that is not a number
+    "close_delimited",  # complete, no length, FIN: valid
     "close_delimited_cut",  # the same, a part of the body
-    "http10",  # whole, HTTP/1.0 without a length: legal
+    "http10",  # complete, HTTP/1.0 without a length: valid
     "http10_cut",  # the same, a part of the body
     "long_length",  # Content-Length above the body's
     "short_length",  # Content-Length below the body's
@@ -56,22 +56,22 @@ WireKind = Literal[
     "garbage",  # no status line
     "long_header",  # one of 9 KB
     "many_headers",  # 200 of them
-    "raw",  # `body` as it is, instead of an answer
+    "raw",  # `body` unchanged, instead of an answer
     "endless",  # a body that never ends
 ]
 
-# Another answer, or the genuine one changed; sent as HTTP wants it.
+# A different answer, or the changed one; sent as valid HTTP.
 AnswerKind = Literal[
     "delay",  # the answer, later
     "answer",  # `status`, `headers` and `body`
-    "patch",  # the answer with other fields
+    "patch",  # the answer with changed fields
     "redirect",
     "edge",  # an edge proxy's HTML page: 502, 504, 520, 522, 524
     "runtime",  # the PHP runtime's JSON without `status`: 503, 500, 408
     "informational",  # a flood of 1xx before the answer
-    "noise",  # `body` before the answer, as a warning that PHP prints
-    "gzip",  # compressed unasked
-    "gzip_cut",  # compressed, cut, with the length of what is left
+    "noise",  # `body` before the answer, such as a PHP warning
+    "gzip",  # compressed without Accept-Encoding
+    "gzip_cut",  # compressed and truncated; Content-Length matches
     "empty",
     "html",
     "xml",  # AccessDenied
@@ -79,16 +79,16 @@ AnswerKind = Literal[
     "base64",  # the answer's body as base64 text
 ]
 
-# Good bytes that are not the ones asked for.
+# Valid bytes that are not the requested ones.
 FileKind = Literal[
     "mp3",  # labelled audio/wav
     "flac",  # labelled audio/wav
     "other_wav",
     "partial_unasked",  # 206 of the first part without a Range
-    "ignores_range",  # 200 with the whole for a Range
+    "ignores_range",  # 200 with the whole file for a Range
     "new_etag",  # the object has been replaced
-    "other_etag",  # 206 of the right bytes under another ETag
-    "wrong_offset",  # 206 from another place than asked
+    "other_etag",  # 206 with the right bytes and another ETag
+    "wrong_offset",  # 206 from another offset than requested
     "range_refused",  # 416
 ]
 
@@ -109,25 +109,26 @@ _AT_LEAST_ONE: Any = validators.optional([validators.instance_of(int), validator
 
 @frozen(kw_only=True)
 class Fault:
-    """One failure: where it strikes, what it does, how often.
+    """One fault: where it occurs, what it does, and how often.
 
     on: the endpoint, `connect` (an API connection, before a byte is read) or `webhook`.
-    kind: what happens; every kind has its note beside `EarlyKind` and the lists after it.
-    times, skip, probability: strikes at most `times` (None: always), after `skip` requests that
-        it lets pass, each time with this probability.
-    accepted: submit only: whether the job was created and paid before the fault struck.
-    status, headers, body, encoding: of `answer`, `edge`, `runtime`, `redirect` and `raw`; other
-        kinds take `status` and `headers` over their own.
-    fields, without: `patch` only: what is put into the genuine JSON, and what is taken out.
-    location: `redirect` only. `{api}`, `{storage}`, `{mirror}`, `{foreign}` and `{path}` stand
-        for the sandbox's own; None sends no Location.
-    seconds: how long `delay`, `silent`, `stall_body` and `late` last (None: for ever); the pause
-        between the pieces of `drip`, `slow_request` and `endless`.
-    at: where a body is cut: a byte offset (negative from the end) or a share such as 0.5. For
-        `informational` and `many_headers` how many; for `drip` and `slow_request` the piece size.
-    host: download only: inject on this link alone.
-    prompt: submit only: inject on requests alone whose prompt holds this. In the `body` of an
-        `answer`, `{prompt}` stands for all of the prompt, as JSON spells it.
+    kind: what happens; see the comments in `EarlyKind` and the lists after it.
+    times, skip, probability: the fault skips `skip` requests, then occurs at most `times` times
+        (None: no limit), each time with this probability.
+    accepted: submit only: whether the job is created and charged before the fault.
+    status, headers, body, encoding: the response of `answer`, `edge`, `runtime`, `redirect` and
+        `raw`. For other kinds, `status` and `headers` replace those of the response.
+    fields, without: `patch` only: fields to set in the JSON, and names to remove.
+    location: `redirect` only. `{api}`, `{storage}`, `{mirror}`, `{foreign}` and `{path}` are
+        replaced by the sandbox's origins and the request's path; None sends no Location.
+    seconds: the duration of `delay`, `silent`, `stall_body` and `late` (None: for ever), or the
+        pause between the pieces of `drip`, `slow_request` and `endless`.
+    at: where to cut a body: a byte offset (negative from the end) or a fraction such as 0.5. For
+        `informational` and `many_headers` the number; for `drip` and `slow_request` the size of
+        a piece in bytes.
+    host: download only: inject only on this link.
+    prompt: submit only: inject only if the prompt contains this text. In the `body` of an
+        `answer`, `{prompt}` is replaced by the whole prompt, as JSON text.
     """
 
     on: Where = field(validator=validators.in_(get_args(Where)))
@@ -163,10 +164,10 @@ class Fault:
         return (self.body or "").encode(self.encoding)
 
     def offset(self, size: int) -> int:
-        """Return where `at` falls in a body of `size` bytes; the middle when it is not given."""
+        """Return the byte offset of `at` in a body of `size` bytes; by default the middle."""
         at = 0.5 if self.at is None else self.at
-        place = round(at * size) if isinstance(at, float) else at
-        return max(0, min(size, place if place >= 0 else size + place))
+        offset = round(at * size) if isinstance(at, float) else at
+        return max(0, min(size, offset if offset >= 0 else size + offset))
 
 
 @define
@@ -189,10 +190,10 @@ class _Armed:
 
 
 class FaultPlan:
-    """The faults of one scenario with their counters and dice.
+    """The faults of one scenario with their counters and random generators.
 
-    Each fault has a generator of its own, named by what it is, so that one more fault does not
-    reshuffle when the others inject.
+    Each fault has its own generator, seeded by its endpoint and kind, so that adding a fault does
+    not change when the others occur.
     """
 
     def __init__(self, faults: Iterable[Fault], seed: int) -> None:
@@ -209,7 +210,7 @@ class FaultPlan:
     def draw(
         self, on: str, *, host: str | None = None, early: bool = False, prompt: str = ""
     ) -> Fault | None:
-        """Return the first fault that strikes now, or None. `early`: before the body is read."""
+        """Return the first fault that occurs now, or None. `early`: before the body is read."""
         for armed in self._armed.get((on, early), ()):
             fault = armed.fault
             if fault.host in (None, host) and (fault.prompt or "") in prompt and armed.fires():

@@ -1,6 +1,6 @@
-"""Spoil an answer: change what it says, or write on the connection what no library would.
+"""Inject faults: change a response, or write invalid HTTP to the raw connection.
 
-`inject` returns the answer to send after all, or None when the connection is used up.
+`inject` returns the response to send, or None if the fault has already used the connection.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Genuine = Callable[[], Awaitable[Answer]]
 
 
 def inject_early(fault: Fault, x: RequestContext) -> bool:
-    """Strike before the body is read; say whether the connection is gone."""
+    """Inject a fault before the body is read; return whether the connection is closed."""
     if fault.kind == "reset_in_request":
         RawConnection(x.request).reset()
         return True
@@ -33,17 +33,17 @@ def inject_early(fault: Fault, x: RequestContext) -> bool:
 
 
 async def inject(fault: Fault, x: RequestContext, genuine: Genuine) -> Answer | None:
-    """Do to the answer what `fault` says."""
+    """Apply `fault` to the response that `genuine` returns."""
     if fault.kind in _REPLACED:
         return _REPLACED[fault.kind](fault, x).with_headers(fault.headers)
     if fault.kind in _CHANGED:
         answer = (await genuine()).with_headers(fault.headers)
         return await _CHANGED[fault.kind](fault, x, answer)
-    await _spoil(fault, x, genuine)
+    await _inject_raw(fault, x, genuine)
     return None
 
 
-async def _spoil(fault: Fault, x: RequestContext, genuine: Genuine) -> None:
+async def _inject_raw(fault: Fault, x: RequestContext, genuine: Genuine) -> None:
     wire = RawConnection(x.request)
     if fault.kind == "reset":
         return wire.reset()
@@ -55,7 +55,7 @@ async def _spoil(fault: Fault, x: RequestContext, genuine: Genuine) -> None:
     return wire.close()
 
 
-# Answers of another content.
+# Faults that replace the response.
 
 
 def _answer(fault: Fault, x: RequestContext) -> Answer:
@@ -75,7 +75,7 @@ def _edge(fault: Fault, _: RequestContext) -> Answer:
 
 
 def _runtime(fault: Fault, _: RequestContext) -> Answer:
-    """The PHP runtime's own errors, which have no `status` field."""
+    """Return an error of the PHP runtime, which has no `status` field."""
     status = fault.status or 503
     error, message = {
         408: ("Request Timeout", "Request exceeded maximum execution time of 60 seconds"),
@@ -85,9 +85,9 @@ def _runtime(fault: Fault, _: RequestContext) -> Answer:
 
 
 def _redirect(fault: Fault, x: RequestContext) -> Answer:
-    place = fault.location
+    location = fault.location
     headers = {"Content-Type": "text/html"}
-    if place is not None:
+    if location is not None:
         at = x.origins
         for name, value in (
             ("{api}", at.api),
@@ -96,8 +96,8 @@ def _redirect(fault: Fault, x: RequestContext) -> Answer:
             ("{foreign}", at.foreign),
             ("{path}", x.record.path),
         ):
-            place = place.replace(name, value)
-        headers["Location"] = place
+            location = location.replace(name, value)
+        headers["Location"] = location
     return Answer(fault.status or 307, b"", headers)
 
 
@@ -136,7 +136,7 @@ _REPLACED: dict[str, Callable[[Fault, RequestContext], Answer]] = {
 }
 
 
-# The genuine answer, changed.
+# Faults that change the response.
 
 
 async def _delay(fault: Fault, _: RequestContext, answer: Answer) -> Answer:
@@ -162,7 +162,7 @@ async def _gzip(_: Fault, __: RequestContext, answer: Answer) -> Answer:
 
 
 async def _gzip_cut(fault: Fault, x: RequestContext, answer: Answer) -> Answer:
-    """A compressed body cut short whose Content-Length says that this is all."""
+    """Truncate the compressed body; Content-Length is that of the truncated one."""
     whole = await _gzip(fault, x, answer)
     return Answer(whole.status, whole.body[: fault.offset(len(whole.body))], whole.headers)
 
@@ -172,7 +172,7 @@ async def _base64(_: Fault, __: RequestContext, answer: Answer) -> Answer:
 
 
 async def _informational(fault: Fault, x: RequestContext, answer: Answer) -> Answer:
-    """Interim answers before the real one."""
+    """Send interim responses before the final one."""
     wire = RawConnection(x.request)
     for _ in repeat(None, count(fault, 100)):
         await wire.send(b"HTTP/1.1 102 Processing\r\n\r\n")

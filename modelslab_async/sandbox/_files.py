@@ -1,4 +1,4 @@
-"""Make the file of a job: the same bytes every time, rendered when first asked for.
+"""Render the file of a job on first use; the bytes are the same every time.
 
 NumPy and soundfile (the extra ``sandbox``) are imported by the first render, in a thread.
 """
@@ -45,7 +45,7 @@ def stored(body: bytes, content_type: str) -> File:
 
 
 class FileStore:
-    """Renders the files of jobs and keeps the last few of them."""
+    """Renders the files of jobs and caches the most recent ones, up to `CACHE_BYTES`."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
@@ -53,7 +53,7 @@ class FileStore:
         self._size = 0
 
     async def prepare(self, job: Job, extension: str | None = None) -> None:
-        """Render the file that `file` will return, in a thread: the event loop stays free."""
+        """Render the file for `file` in a thread, so that the event loop is not blocked."""
         name = (job.id, extension or job.extension)
         if name not in self._kept:
             loop = asyncio.get_running_loop()
@@ -61,7 +61,7 @@ class FileStore:
             self._keep(name, stored(body, CONTENT_TYPES[name[1]]))
 
     def file(self, job: Job, extension: str | None = None) -> File:
-        """Return the finished file of `job`, in another format when `extension` is given."""
+        """Return the finished file of `job`, optionally in another format."""
         name = (job.id, extension or job.extension)
         if (kept := self._kept.get(name)) is not None:
             self._kept.move_to_end(name)
@@ -71,7 +71,7 @@ class FileStore:
         return made
 
     def other_wav(self, job: Job) -> bytes:
-        """Return a good file of the right length that is not this job's."""
+        """Return a valid file of the same duration with other music."""
         return self._render(job, salt=1)
 
     def _make(self, job: Job, extension: str) -> bytes:
@@ -108,12 +108,12 @@ class FileStore:
 
 
 def _text(job: Job) -> bytes:
-    """Lyrics, or what was said: with times it is JSON, as clients expect it."""
+    """Return lyrics or a transcript; JSON if the request asks for timestamps."""
     words = f"Job {job.id} of the sandbox".split()
     if level := job.request.get("timestamp_level"):
         spans = [" ".join(words)] if level == "sentence" else words
-        told = [{"text": one, "start": at, "end": at + 1} for at, one in enumerate(spans)]
-        return json.dumps(told).encode()
+        segments = [{"text": one, "start": at, "end": at + 1} for at, one in enumerate(spans)]
+        return json.dumps(segments).encode()
     lines = [" ".join(words), *filter(None, [job.prompt])]
     return "\n".join(
         ("[Verse]", *lines) if job.path.endswith("lyrics_generator") else lines
@@ -121,7 +121,7 @@ def _text(job: Job) -> bytes:
 
 
 def _video(job: Job) -> bytes:
-    """A whole MP4 file with nothing to see (ISO/IEC 14496-12: ftyp, moov with mvhd, mdat)."""
+    """Return a complete MP4 file without frames (ISO/IEC 14496-12: ftyp, moov/mvhd, mdat)."""
     scale = 1000
     matrix = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
     length = struct.pack(">IIII", 0, 0, scale, int(job.seconds * scale))

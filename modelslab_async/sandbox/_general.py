@@ -1,4 +1,4 @@
-"""Answer the operations around generation: balance, queue depth, asset list, upload.
+"""The endpoints of the account: balance, queue depth, asset list, upload.
 
 Shapes follow the general-api pages of the ModelsLab docs.
 """
@@ -31,7 +31,7 @@ MAX_PER_PAGE = 100
 
 @define(eq=False)
 class AccountEndpoints:
-    """The handlers of everything that does not generate."""
+    """The handlers of the account's endpoints."""
 
     _account: Account
     _tickets: Tickets
@@ -53,13 +53,13 @@ class AccountEndpoints:
         return x.json(
             {
                 "status": "success",
-                "processing_count": self._account.in_queue + taken(x.staging, now),
+                "processing_count": self._account.in_queue + taken_slots_at(x.active, now),
                 "message": "Current processing request count retrieved successfully",
             }
         )
 
     async def assets(self, x: RequestContext) -> Answer:
-        """List finished files, newest first, page by page."""
+        """List a page of the finished files, newest first."""
         kind = x.document.get("type")
         if kind not in ASSET_TYPES:
             return x.json(refusal(x.scenario, "The selected type is invalid"), status=400)
@@ -94,7 +94,7 @@ class AccountEndpoints:
         return {"id": name, "output": [links.output]}
 
     async def upload(self, x: RequestContext) -> Answer:
-        """Keep a file of at most 5 MB for a day."""
+        """Store a file of at most 5 MB for a day."""
         text = x.document.get("base64_string")
         if not isinstance(text, str) or not text.startswith("data:"):
             return x.json(refusal(x.scenario, "base64_string is required"), status=400)
@@ -109,10 +109,10 @@ class AccountEndpoints:
         return x.json({"status": "success", "id": number, "output": [url]})
 
 
-def taken(staging: ActiveScenario, now: float) -> int:
-    """Return how many queue slots somebody else holds."""
-    scenario = staging.scenario
-    until = math.inf if scenario.taken_seconds is None else staging.since + scenario.taken_seconds
+def taken_slots_at(active: ActiveScenario, now: float) -> int:
+    """Return how many queue slots the scenario marks as taken by other clients."""
+    scenario = active.scenario
+    until = math.inf if scenario.taken_seconds is None else active.since + scenario.taken_seconds
     return scenario.taken_slots if now < until else 0
 
 
@@ -122,7 +122,7 @@ def _too_many_counts(x: RequestContext, wait: float) -> Answer:
 
 
 def _page_number(value: object, default: int) -> int:
-    """Return a page number or size; 0 for anything that is not one."""
+    """Return a page number or size; 0 if the value is not a positive integer."""
     if value is None:
         return default
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

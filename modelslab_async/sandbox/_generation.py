@@ -1,4 +1,4 @@
-"""Answer submits and fetches: the ticket, the wait and the result, in the scenario's shape."""
+"""The submit and fetch endpoints: tickets, pending replies and results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import _shapes as shapes
 from ._answer import Answer, text_answer
 from ._endpoints import ENDPOINTS
 from ._faults import inject
-from ._general import taken
+from ._general import taken_slots_at
 from ._tickets import OTHER_ID, Tickets
 from ._validation import complaints
 
@@ -30,7 +30,7 @@ NO_CREDITS = "Insufficient credits. Please add more credits to continue."
 
 @define(eq=False)
 class Generation:
-    """The handlers that make jobs and tell about them."""
+    """The handlers of submits and fetches."""
 
     _account: Account
     _tickets: Tickets
@@ -40,7 +40,7 @@ class Generation:
     _bodies: dict[bytes, float] = field(factory=dict, init=False)
 
     async def submit(self, x: RequestContext) -> Answer | None:
-        """Refuse, or create and charge one job and answer; a fault may strike before or after."""
+        """Refuse the request, or create and charge a job; a fault may occur before or after."""
         if refused := self._refusal(x):
             return refused
         fault = x.draw("submit")
@@ -62,11 +62,11 @@ class Generation:
             return x.refuse(
                 shapes.refusal(scenario, "Rate limit exceeded", tips=shapes.SPAM_TIPS), status=200
             )
-        busy = self._account.in_queue + taken(x.staging, self._clock.now())
+        busy = self._account.in_queue + taken_slots_at(x.active, self._clock.now())
         return _queue_full(x, self._account.slots) if busy >= self._account.slots else None
 
     def _is_spam(self, x: RequestContext) -> bool:
-        """Whether an identical body was accepted a moment ago."""
+        """Return whether an identical body was accepted within `spam_filter_seconds`."""
         if not x.scenario.spam_filter_seconds:
             return False
         last = self._bodies.get(hashlib.sha256(x.body).digest(), -math.inf)
@@ -78,42 +78,42 @@ class Generation:
             x.path, x.document, scenario, number=self._account.next_id(), now=now
         )
         job.shown_id = self._tickets.shown_id(job, scenario, self._account.first())
-        job.pinned = x.staging.name
+        job.pinned = x.active.name
         workers = scenario.workers or self._account.slots
         self._account.accept(job, now=now, workers=workers, price=scenario.price)
         if scenario.spam_filter_seconds:
             self._bodies[hashlib.sha256(x.body).digest()] = now
         self._storage.register(job)
         if job.webhook and not scenario.webhook_early:
-            self._deliveries.follow(job, x.staging)
+            self._deliveries.follow(job, x.active)
         return job
 
     async def _accepted(self, x: RequestContext, job: Job) -> Answer:
         if job.webhook and x.scenario.webhook_early:
-            await self._deliveries.deliver(job, x.staging)
+            await self._deliveries.deliver(job, x.active)
         if x.scenario.mode == "sync":
             await self._clock.until(job.finished_at)
             self._account.settle(self._clock.now())
             await self._tickets.prepare(job, x.scenario)
-            return self._at_once(x, job)
+            return self._sync_reply(x, job)
         links = self._tickets.links(job, x.scenario, self._clock.now())
         return x.reply(shapes.ticket(job, x.scenario, links, eta=self._left(job)))
 
-    def _at_once(self, x: RequestContext, job: Job) -> Answer:
+    def _sync_reply(self, x: RequestContext, job: Job) -> Answer:
         if job.state == "failed":
             return x.reply({**shapes.failure(x.scenario), "id": job.shown_id})
         links = self._tickets.links(job, x.scenario, self._clock.now())
         output = self._tickets.output(job, x.scenario, links)
-        return x.reply(shapes.at_once(job, x.scenario, links, output))
+        return x.reply(shapes.sync_success(job, x.scenario, links, output))
 
     def _left(self, job: Job) -> float:
-        """Return the seconds until the job ends; its usual length when nobody can know."""
+        """Return the seconds until the job ends; its generation time if the end is unknown."""
         if math.isinf(job.finished_at):
             return job.generation_seconds
         return job.finished_at - self._clock.now()
 
     async def fetch(self, x: RequestContext, job: Job | None) -> Answer:
-        """Tell about one job, counting the question."""
+        """Return the state of a job and count the poll."""
         if job is None:
             return x.reply(shapes.failed_poll(x.scenario, "Request not found"))
         if self._account.polled(job, self._clock.now()):
@@ -134,7 +134,7 @@ class Generation:
         return self._ready_reply(scenario, job, turn)
 
     def _ready_reply(self, scenario: Scenario, job: Job, turn: int) -> dict[str, Any]:
-        """Answer the `turn`-th fetch of a finished job."""
+        """Return the reply to the `turn`-th fetch of a finished job."""
         links = self._tickets.links(job, scenario, self._clock.now())
         if turn <= scenario.wrong_id_polls:
             wrong = evolve(links, output=links.output + ".other", mirror=links.mirror + ".other")
@@ -166,7 +166,7 @@ class Generation:
 
 
 async def _not_accepted(x: RequestContext) -> Answer:
-    """What a fault spoils when no job was made."""
+    """Return the genuine response of a fault with ``accepted=False``."""
     message = "Internal server error. Please try again."
     return x.refuse(shapes.refusal(x.scenario, message), status=500)
 

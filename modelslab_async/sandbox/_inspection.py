@@ -1,6 +1,6 @@
-"""Let another process look into the book: what `box.book` tells a test in the same process.
+"""Serve the account book and the files to other processes, under `/sandbox/`.
 
-The real API has nothing under `/sandbox/`; a client has no reason to go there.
+In the same process, use `box.book` and `box.canonical`. The real API has no such paths.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ PREFIX = "/sandbox/"
 Handle = Callable[[RequestContext, str], Awaitable[Answer | None]]
 
 
-def with_window(
+def with_inspection(
     handle: Handle, book: Callable[[], AccountBook], canonical: Callable[[str], bytes]
 ) -> Handle:
-    """The handler of the API host, and behind it `GET /sandbox/book` and `/sandbox/files/ID`.
+    """Wrap the API host's handler to serve `GET /sandbox/book` and `/sandbox/files/ID` too.
 
     The book is `{"balance", "peak_queue", "debits": [[id, amount]], "jobs": [{"id", "path",
-    "track_id", "prompt", "state"}], "requests": {"METHOD /path": count}}`; `path` is that of the
-    submit. A file is the exact bytes that the finished file of a job must have.
+    "track_id", "prompt", "state"}], "requests": {"METHOD /path": count}}`; `path` is the path
+    of the submit. A file is the exact bytes of a job's finished file.
     """
 
     async def answer(x: RequestContext, path: str) -> Answer | None:
@@ -49,7 +49,7 @@ def with_window(
 
 
 def summary(book: AccountBook) -> dict[str, object]:
-    """The book as JSON can carry it."""
+    """Return the book as a JSON object."""
     requests = Counter(f"{record.method} {record.path}" for record in book.requests)
     return {
         "balance": book.balance,

@@ -1,4 +1,4 @@
-"""Read scenarios from names, JSON and dicts; refuse what does not fit, by name."""
+"""Load scenarios from names, JSON and mappings; error messages name the wrong fields."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class ScenarioError(ValueError):
-    """A scenario that cannot be read; the message names every field that is wrong."""
+    """A scenario is invalid; the message names every wrong field."""
 
 
 def load_scenario(source: str | bytes | Mapping[str, Any]) -> Scenario:
-    """Return the scenario that `source` is: a name, a JSON object as text, or a mapping.
+    """Load a scenario from a name, a JSON object as text, or a mapping.
 
-    A JSON object may hold `"base"`, the name of a scenario that it changes.
+    An object may have the key `"base"`: the name of the scenario whose fields it changes.
 
     Raises:
-        ScenarioError: for an unknown name, an unknown field or a value of another type.
+        ScenarioError: an unknown name, an unknown field, or a value of the wrong type.
     """
     if isinstance(source, (str, bytes)):
         text = source.decode() if isinstance(source, bytes) else source
@@ -71,7 +71,7 @@ def _explain(error: BaseException, _: type | None) -> str:
 
 
 def _exactly(*kinds: type) -> Any:
-    """Return a hook that takes these types alone; a bool is not a number."""
+    """Return a hook that accepts only these types; a bool is not a number."""
     names = " or ".join(kind.__name__ for kind in kinds)
 
     def check(value: object, _: object) -> Any:

@@ -1,4 +1,4 @@
-"""Read and write JSON as the API's own language and framework do: PHP and Laravel. Pure."""
+"""Read and write JSON as PHP and Laravel do, which the API runs on. Pure."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _WORDS_OF_SDKS: Final = {"true": True, "false": False}
 
 
 def read_json(body: bytes) -> object:
-    """The value of JSON text, or None for what `json_decode` refuses.
+    """Parse JSON text; return None if PHP's `json_decode` would reject it.
 
-    It refuses a byte order mark, NaN and infinities, lone surrogates, and anything that is not
+    It rejects a byte order mark, NaN and infinities, lone surrogates, and anything that is not
     UTF-8 (PHP manual, json_decode).
     """
     try:
@@ -27,15 +27,14 @@ def read_json(body: bytes) -> object:
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def with_booleans(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a request, with the values that Laravel takes for true and false as those.
+    """Return the fields of a request, with Laravel's boolean values converted to bool.
 
     These are 1, 0, "1" and "0" (Laravel manual, validation rule ``boolean``). The official SDKs
-    send ``base64`` as the texts "true" and "false", so these are taken there, too; and ``temp`` as
-    1.0 and 0.0.
+    send ``base64`` as "true" or "false" and ``temp`` as 1.0 or 0.0, so these are converted too.
     """
     return {name: _boolean(name, value) for name, value in document.items()}
 
@@ -52,7 +51,7 @@ def _boolean(name: str, value: object) -> object:
 
 
 def php_numbers(value: Any) -> Any:
-    """The same value with 2 for 2.0, as `json_encode` writes it."""
+    """Replace whole floats by integers, as `json_encode` writes them: 2 for 2.0."""
     match value:
         case float() if value.is_integer() and abs(value) < _PLAIN:
             return int(value)

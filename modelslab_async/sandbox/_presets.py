@@ -1,4 +1,4 @@
-"""Name the scenarios that people ask for most."""
+"""The named scenarios."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from ._fault import Fault
 from ._scenario import Scenario
 
 SCENARIOS: dict[str, Scenario] = {
-    # The documented API, nothing odd.
+    # The documented API.
     "clean": Scenario(),
-    # Generations of half a minute, whose estimate is too short.
+    # Jobs take half a minute, and their estimate is too short.
     "slow": Scenario(generation_seconds=(20.0, 40.0), eta_factor=0.5),
-    # Somebody else's jobs fill the account's queue for a while.
+    # Jobs of other clients fill the account's queue for a while.
     "busy": Scenario(taken_slots=15, taken_seconds=5.0, retry_after=1),
-    # Polls and downloads fail every few times, each in another way; nothing is lost.
+    # Polls and downloads fail now and then, in different ways; nothing is lost.
     "flaky": Scenario(
         generation_seconds=(0.5, 2.0),
         try_again=1,
@@ -26,12 +26,12 @@ SCENARIOS: dict[str, Scenario] = {
             Fault(on="download", kind="edge", status=503, times=None, probability=0.1),
         ),
     ),
-    # One submit in ten is accepted and billed, and its answer lost.
+    # One submit in ten is accepted and charged, but its response is lost.
     "ambiguous": Scenario(
         fetch_meta=True,
         faults=(Fault(on="submit", kind="reset", times=None, probability=0.1),),
     ),
-    # Legal shapes that are rare: old spellings, text for lists, missing fields, a late list.
+    # Valid but rare shapes: old spellings, text instead of lists, missing fields, a late list.
     "messy": Scenario(
         eta="float",
         id="string",
@@ -47,6 +47,6 @@ SCENARIOS: dict[str, Scenario] = {
         seed_above_2_31=True,
         wav="bad_list",
     ),
-    # The file is missing for a while after the job says that it is there.
+    # The file is missing for a while after the job has finished.
     "cdn-lag": Scenario(cdn_lag_seconds=5.0),
 }

@@ -1,7 +1,7 @@
-"""Describe how the sandbox behaves: one value, every field with a default, nothing acts here.
+"""The description of how the sandbox behaves: one value; every field has a default.
 
-`Scenario()` is the documented API. Each field switches one behaviour that was seen in the wild
-or is documented for an older version; `faults` adds failures on the wire.
+`Scenario()` is the documented API. Each field changes one behaviour, to one that was observed or
+is documented for an older version; `faults` adds network and HTTP faults.
 """
 
 from __future__ import annotations
@@ -103,65 +103,67 @@ class Scenario:
     """How the sandbox behaves. All durations are seconds on the sandbox's own clock.
 
     Jobs
-        mode: `async` answers a submit with a ticket, `sync` holds it until the file is ready.
-        generation_seconds: how long one job runs once a worker has it, or (low, high).
-        polls_to_finish: when set, a job ends at its n-th fetch, whatever the time.
+        mode: `async` replies to a submit with a ticket, `sync` replies when the file is ready.
+        generation_seconds: how long a job runs, or (low, high).
+        polls_to_finish: if set, a job ends at its n-th fetch, independent of time.
         never_finishes: jobs stay `processing`.
-        failure_probability, failure_message: the share of jobs that end in `error`.
-        status: `absent` (success without the word), `failed` or `error` (every job ends so),
-            `queued` or `unknown` (the word used while a job is pending).
-        workers: jobs run at once; None means as many as there are slots.
-        taken_slots, taken_seconds: queue slots that somebody else holds, and for how long
-            after the scenario began (None: always).
-        price: what one accepted submit costs.
+        failure_probability, failure_message: the fraction of jobs that fail, and their message.
+        status: `absent` (a success without `status`), `failed` or `error` (every job fails with
+            this status), `queued` or `unknown` (the status while a job is pending).
+        workers: the number of jobs that run at once; None: as many as slots.
+        taken_slots, taken_seconds: queue slots taken by other clients, and for how long after
+            the scenario began (None: always).
+        price: dollars per accepted submit.
 
     The ticket and the fetch
-        eta, eta_factor: type of `eta`, and how wrong it is (1.0: right).
-        poll_eta: whether a pending fetch carries an `eta` too, and whether it grows for ever.
-        id: `string`; `fetch_differs` (only the id in `fetch_result` works); `task_id` (no id
-            at all, a `taskId`); `same` (every submit answers the first job's id).
-        fetch_host: whose URL `fetch_result` is.
-        spelling, tip: the keys used for the two texts.
-        output, empty_polls: what `output` is: a list, a string, empty (for so many successes),
-            under `links`, an object with a `url`, data or base64 instead of a URL, a URL of base64
-            text (`base64_body`), a wrong type, the same URL twice, or a second URL that is dead.
-            `chunk` is the base64 text under `chunk_output`. A transcript may be in the answer
-            itself: as text, as `{text}`, as a list of `{text, words}`, or under
-            `meta.transcription` (`meta_text`); a job that gives no text has its URL then.
-        try_again, not_found_polls, wrong_id_polls, flap_polls: how many fetches answer "Failed,
+        eta, eta_factor: the type of `eta`, and its error as a factor (1.0: correct).
+        poll_eta: whether a pending fetch has an `eta` too, and whether it grows without limit.
+        id: `string`; `fetch_differs` (only the id in `fetch_result` works); `task_id` (no `id`,
+            but a `taskId`); `same` (every submit returns the first job's id).
+        fetch_host: the host in `fetch_result`.
+        spelling, tip: the keys of the two texts.
+        output, empty_polls: what `output` is: a list, a string, empty (for `empty_polls`
+            successes), under `links`, an object with a `url`, data or base64 instead of a URL,
+            the URL of a base64 text (`base64_body`), a wrong type, the same URL twice, or with a
+            second, dead URL. `chunk` is base64 text under `chunk_output`. A transcript may be
+            inline: as text, as `{text}`, as a list of `{text, words}`, or under
+            `meta.transcription` (`meta_text`); other jobs return a URL then.
+        try_again, not_found_polls, wrong_id_polls, flap_polls: how many fetches return "Failed,
             Try Again" before the success, "Request not found" at the start (-1: always), the
             success of another id, and `processing` again after the first success.
-        fetch_meta: a finished fetch echoes the request in `meta`, `track_id` included; the
-            documents do not say so, and without it a job whose id was lost cannot be told from
-            others of the account.
-        seed_above_2_31: `meta` holds a seed that a signed 32-bit integer cannot.
+        fetch_meta: a finished fetch echoes the request in `meta`, including `track_id`. The docs
+            do not say so. Without it, a job whose id was lost cannot be distinguished from other
+            jobs of the account.
+        seed_above_2_31: `meta` contains a seed that does not fit a signed 32-bit integer.
 
     Refusals
         validation: a sentence with HTTP 400, or an object of lists with HTTP 200.
         error_status: `always200` sends every refusal with HTTP 200.
-        queue_full, retry_after: how a full queue is told; None leaves the hint out.
-        spam_filter_seconds: an identical body within so many seconds is refused with HTTP 200.
-        echo_key: the server repeats the caller's key in messages and `meta`.
+        queue_full, retry_after: the response if the queue is full, and its `retry_after` in
+            seconds (None: absent).
+        spam_filter_seconds: an identical body within this time is refused with HTTP 200.
+        echo_key: messages and `meta` contain the caller's key.
         json_style: PHP's escapes, numbers and yes/no, or plain JSON.
-        checks_content_type: a body that is not said to be JSON is refused.
+        checks_content_type: a body whose content type is not JSON is refused.
 
     Files
-        wav: container of the served file; `box.canonical` follows it.
-        cdn_lag_seconds, cdn_lag_on, cdn_lag_status: how long after success a file is missing.
-        temp_link_seconds: life of the links of a `temp` job.
-        link_seconds: when set, `output` is a signed link that lives so long; each fetch gives
-            a fresh one.
-        mirror_differs: a finished job's mirror has its own object name.
-        future_differs: a finished job's output is not the object `future_links` named.
+        wav: the WAV variant of files, also of `box.canonical`.
+        cdn_lag_seconds, cdn_lag_on, cdn_lag_status: how long after success a file is missing, on
+            which hosts, and the HTTP status meanwhile.
+        temp_link_seconds: lifetime of the links of a `temp` job.
+        link_seconds: if set, `output` is a signed link with this lifetime; each fetch returns a
+            new one.
+        mirror_differs: a finished job's mirror has a different object name.
+        future_differs: a finished job's output is not the object in `future_links`.
         proxy_links: list, null, empty or absent.
 
     Webhooks
-        webhook_lost: share of deliveries that never come. webhook_duplicates: extra copies.
-        webhook_delay_seconds: how late. webhook_early: the job is done, and told, before the
-        submit is answered. webhook_processing: deliveries about an unfinished job.
-        webhook_id: as in the ticket, or always a string.
+        webhook_lost: fraction of deliveries that are never sent. webhook_duplicates: extra copies.
+        webhook_delay_seconds: delay after the job's end. webhook_early: the job ends and its
+        webhook is sent before the reply to the submit. webhook_processing: number of deliveries
+        about an unfinished job. webhook_id: as in the ticket, or always a string.
 
-    faults: what goes wrong on the wire; see `Fault`.
+    faults: network and HTTP faults; see `Fault`.
     """
 
     mode: Mode = field(default="async", validator=_among(Mode))

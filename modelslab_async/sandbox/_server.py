@@ -1,7 +1,7 @@
 """Run the API, its object storage, a mirror and a foreign host on this machine.
 
-Everything the other modules decide is carried out here: sockets opened, requests noted, answers
-sent, and all of it taken down again.
+The other modules are pure or handle single requests. This one opens the sockets, records requests,
+sends responses and shuts everything down.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ._fault import FaultPlan
 from ._files import FileStore
 from ._general import AccountEndpoints
 from ._generation import Generation
-from ._inspection import with_window
+from ._inspection import with_inspection
 from ._loading import ScenarioError, load_scenario
 from ._scenario import Scenario
 from ._storage import Storage
@@ -47,7 +47,7 @@ Handle = Callable[[RequestContext, str], Awaitable[Answer | None]]
 
 
 class _Connection(web.RequestHandler):
-    """A connection that knows its number, and may be reset before a byte is read."""
+    """A numbered connection that may be reset before a byte is read."""
 
     __slots__ = ("number", "opened")
 
@@ -65,7 +65,7 @@ _RENDERING = ("numpy", "soundfile")  # imported by the first render
 
 
 class Sandbox:
-    """The ModelsLab music API on 127.0.0.1, with a book of everything that happened.
+    """A local ModelsLab music API that records everything that happens.
 
     ```python
     async with Sandbox() as box:
@@ -73,28 +73,29 @@ class Sandbox:
     ```
 
     Args:
-        scenario: how it behaves; may be reassigned to `box.scenario` at any time, also by name.
-        slots: jobs that the account may have in its queue (5, 10 or 15 on ModelsLab's plans).
-        key: the account's API key; None makes one up.
-        seed: what is drawn from it is the same in every run.
-        port: of the API; 0 takes a free one. The other hosts always take free ones.
-        host: by which clients reach it, such as a name that containers know this machine by. Any
-            but a loopback address opens it on all interfaces of this machine.
+        scenario: how the sandbox behaves. Assign to `box.scenario` to change it at any time;
+            names are accepted as well.
+        slots: maximum number of jobs in the account's queue (5, 10 or 15 on ModelsLab's plans).
+        key: the account's API key; None generates one.
+        seed: seed of all random values.
+        port: port of the API; 0 selects a free one. The other hosts always use free ports.
+        host: host name in all URLs, such as the name of this machine inside containers. Unless it
+            is a loopback address, the sandbox listens on all interfaces.
         balance: dollars in the wallet.
-        webhooks_anywhere: post webhooks to other machines, too.
+        webhooks_anywhere: post webhooks to other machines as well.
 
     Raises:
-        ModuleNotFoundError: on entering: NumPy or soundfile, the extra ``sandbox``, is missing.
+        ModuleNotFoundError: on entering, if NumPy or soundfile (the extra ``sandbox``) is missing.
 
-    Four listeners: `url` is the API, `storage_url` the object storage of `output`, `mirror_url`
-    that of `proxy_links`, and `foreign_url` a host that has no business with any of this and
-    only takes notes. `box.book` holds jobs, debits, requests (with who was sent the key) and
-    webhook deliveries; another process reads it at `GET /sandbox/book`, and the bytes that a
-    job's file must have at `GET /sandbox/files/ID`.
+    The sandbox has four listeners: `url` is the API, `storage_url` the object storage of `output`,
+    `mirror_url` that of `proxy_links`, and `foreign_url` an unrelated host that only records
+    requests. `box.book` has jobs, charges, requests (and which host received the key) and webhook
+    deliveries. Other processes can read it at `GET /sandbox/book`, and the exact bytes of a job's
+    file at `GET /sandbox/files/ID`.
 
-    A request with the header `X-Sandbox-Scenario`, a scenario's name or a JSON object of
-    `Scenario` fields, is answered by that scenario. A job submitted so keeps it for its fetches
-    and downloads, unless those name another.
+    The request header `X-Sandbox-Scenario` selects another scenario: its name, or a JSON object of
+    `Scenario` fields. A job submitted with the header keeps the scenario for its fetches and
+    downloads, unless their header names another.
     """
 
     def __init__(
@@ -122,21 +123,21 @@ class Sandbox:
         )
         self._book = AccountBook(balance)
         self._account = Account(self._book, slots=slots, first_id=310_815 + seed % 1_000_000)
-        self._studio = FileStore(seed)
+        self._file_store = FileStore(seed)
         self._key_bytes = self.key.encode()
         self._connections = 0
         self._stack = contextlib.AsyncExitStack()
-        self._stagings: dict[str, ActiveScenario] = {}
+        self._header_scenarios: dict[str, ActiveScenario] = {}
 
     async def __aenter__(self) -> Self:
         missing = [name for name in _RENDERING if find_spec(name) is None]
-        if missing:  # said now, not when the first file is asked for
+        if missing:  # fail now, not when the first file is rendered
             raise ModuleNotFoundError(
                 f"the sandbox needs {' and '.join(missing)} to render audio: "
                 "pip install 'modelslab-async[sandbox]'"
             )
         self._clock = Clock()
-        self._staging = self._arm(self._first)
+        self._active = self._arm(self._first)
         async with contextlib.AsyncExitStack() as stack:
             origins = [await self._listen(stack, host) for host in HOSTS]
             self._origins = Origins(*origins)
@@ -154,7 +155,7 @@ class Sandbox:
 
     @property
     def url(self) -> str:
-        """Origin of the API, to be the client's `base_url`."""
+        """Origin of the API: the client's `base_url`."""
         return self._origins.api
 
     @property
@@ -172,17 +173,17 @@ class Sandbox:
     @property
     def scenario(self) -> Scenario:
         """How the sandbox behaves from the next request on."""
-        return self._staging.scenario
+        return self._active.scenario
 
     @scenario.setter
     def scenario(self, scenario: Scenario | str) -> None:
         if not isinstance(scenario, Scenario):
             scenario = load_scenario(scenario)
-        self._staging = self._arm(scenario)
+        self._active = self._arm(scenario)
 
     @property
     def book(self) -> AccountBook:
-        """What happened so far, every job's state as of now."""
+        """The record of everything so far, with the current state of every job."""
         self._account.settle(self._clock.now())
         return self._book
 
@@ -191,54 +192,62 @@ class Sandbox:
         return self._clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass at once: jobs end, links expire, webhooks go out."""
+        """Move the clock forward by `seconds`: jobs end, links expire, webhooks are posted."""
         self._clock.advance(seconds)
 
     async def delivered(self) -> None:
-        """Wait until every webhook that is due, or will be, has been posted."""
+        """Wait until every current and future webhook has been posted."""
         await self._deliveries.settled()
 
     def canonical(self, job_id: int | str) -> bytes:
-        """Return the exact bytes that the finished file of a job must have.
+        """Return the exact bytes of a job's finished file.
 
         Raises:
-            KeyError: when there is no such job.
+            KeyError: no job has this id.
         """
         job = self._account.find(job_id)
         if job is None:
             raise KeyError(f"the sandbox has no job {job_id!r}")
-        return self._studio.file(job).body
+        return self._file_store.file(job).body
 
     def _arm(self, scenario: Scenario, name: str | None = None) -> ActiveScenario:
         return ActiveScenario(
             scenario, FaultPlan(scenario.faults, self.seed), self._clock.now(), name
         )
 
-    def _stage(self, source: str) -> ActiveScenario:
-        """Return the scenario that a header names; its counters live as long as the sandbox."""
-        if source not in self._stagings:
-            self._stagings[source] = self._arm(load_scenario(source), source)
-        return self._stagings[source]
+    def _scenario_of(self, source: str) -> ActiveScenario:
+        """Return the scenario of a header value; its counters persist between requests."""
+        if source not in self._header_scenarios:
+            self._header_scenarios[source] = self._arm(load_scenario(source), source)
+        return self._header_scenarios[source]
 
     def _assemble(self, stack: contextlib.AsyncExitStack) -> None:
-        tickets = Tickets(self.seed, self._origins, self._studio)
+        tickets = Tickets(self.seed, self._origins, self._file_store)
         deliveries = Deliveries(
             self._account, tickets, self._clock, self.seed, self._webhooks_anywhere
         )
         self._deliveries = deliveries
         stack.push_async_callback(deliveries.close)
         storage = Storage(
-            self._account, self._studio, self._clock, self._origins.storage, self._stage
+            self._account, self._file_store, self._clock, self._origins.storage, self._scenario_of
         )
         generation = Generation(self._account, tickets, self._clock, storage, deliveries)
-        desk = AccountEndpoints(self._account, tickets, self._clock, storage)
+        account_endpoints = AccountEndpoints(self._account, tickets, self._clock, storage)
         voices = VoiceEndpoints(storage)
-        api = Api(self.key, self._account, self._clock, generation, desk, voices, self._stage)
+        api = Api(
+            self.key,
+            self._account,
+            self._clock,
+            generation,
+            account_endpoints,
+            voices,
+            self._scenario_of,
+        )
         self._handles: dict[str, Handle] = {
-            "api": with_window(api.handle, lambda: self.book, self.canonical),
+            "api": with_inspection(api.handle, lambda: self.book, self.canonical),
             "storage": storage.handle,
             "mirror": storage.handle,
-            "foreign": _nothing_here,
+            "foreign": _not_found,
         }
 
     async def _listen(self, stack: contextlib.AsyncExitStack, host: str) -> str:
@@ -254,21 +263,21 @@ class Sandbox:
         port = self._port if host == "api" else 0
         address = "127.0.0.1" if is_loopback(self._host) else "0.0.0.0"  # noqa: S104 - asked for
         listener = await loop.create_server(connect, address, port, backlog=BACKLOG)
-        stack.push_async_callback(_take_down, listener, server)
+        stack.push_async_callback(_shut_down, listener, server)
         return f"http://{self._host}:{listener.sockets[0].getsockname()[1]}"
 
     def _opened(self, host: str) -> tuple[int, bool]:
-        """Number a new connection, and say whether it is to be torn down at once."""
+        """Number a new connection; return whether to reset it at once."""
         self._connections += 1
         self._book.connections[host] += 1
-        return self._connections, host == "api" and self._staging.plan.draw("connect") is not None
+        return self._connections, host == "api" and self._active.plan.draw("connect") is not None
 
     async def _answer(self, host: str, request: web.BaseRequest) -> web.StreamResponse:
-        x = self._exchange(host, request)
+        x = self._new_context(host, request)
         source = request.headers.get(HEADER)
         try:
             if source is not None:
-                x.staging = self._stage(source)
+                x.active = self._scenario_of(source)
             answer = await self._handles[host](x, x.path)
         except ScenarioError as error:
             message = {"status": "error", "message": f"{HEADER}: {error}"}
@@ -283,7 +292,7 @@ class Sandbox:
         headers = {**answer.headers, **(CORS if host == "api" else {})}
         return web.Response(status=answer.status, body=answer.body, headers=headers)
 
-    def _exchange(self, host: str, request: web.BaseRequest) -> RequestContext:
+    def _new_context(self, host: str, request: web.BaseRequest) -> RequestContext:
         key = self._key_bytes
         target = request.raw_path
         record = RequestRecord(
@@ -295,16 +304,16 @@ class Sandbox:
             has_key=key in target.encode() or any(key in text for _, text in request.raw_headers),
         )
         self._book.requests.append(record)
-        return RequestContext(request, record, self._staging, self._origins, key)
+        return RequestContext(request, record, self._active, self._origins, key)
 
 
-async def _nothing_here(x: RequestContext, _: str) -> Answer:
+async def _not_found(x: RequestContext, _: str) -> Answer:
     await x.read()
     return text_answer("nothing here", status=404)
 
 
-async def _take_down(listener: asyncio.Server, server: web.Server) -> None:
-    """Stop listening and end every connection, also those that hang on purpose."""
+async def _shut_down(listener: asyncio.Server, server: web.Server) -> None:
+    """Stop listening and close every connection, including those that hang on purpose."""
     listener.close()
     for connection in server.connections:
         if isinstance(connection.transport, asyncio.Transport):

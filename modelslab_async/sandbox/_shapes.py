@@ -1,6 +1,6 @@
-"""Write the API's answers in every shape that was documented or seen. Pure: values in, dicts out.
+"""Build the API's replies in every documented or observed shape. Pure: values in, dicts out.
 
-Key order and the words follow the sample answers of the ModelsLab docs (music-gen, fetch-voice,
+Key order and wording follow the sample responses of the ModelsLab docs (music-gen, fetch-voice,
 error-codes, rate-limits and webhooks pages).
 """
 
@@ -38,8 +38,10 @@ BIG_SEED = 3_012_382_833
 
 @frozen
 class Links:
-    """The URLs of one job: what `output`, `future_links` and `proxy_links` say, and the ticket's
-    own mirror, which the vendor's sample names differently."""
+    """The URLs of one job, in `output`, `future_links` and `proxy_links`.
+
+    `ticket_mirror` is the `proxy_links` of the ticket: the vendor's sample has another name there.
+    """
 
     output: str
     future: str
@@ -49,7 +51,7 @@ class Links:
 
 
 def ticket(job: Job, scenario: Scenario, links: Links, *, eta: float) -> dict[str, Any]:
-    """Return the answer to a submit that was queued."""
+    """Return the reply to a submit whose job was queued."""
     if scenario.id == "task_id":
         return _task_ticket(job, scenario, links, eta=eta)
     reply = {
@@ -70,7 +72,7 @@ def ticket(job: Job, scenario: Scenario, links: Links, *, eta: float) -> dict[st
 
 
 def _task_ticket(job: Job, scenario: Scenario, links: Links, *, eta: float) -> dict[str, Any]:
-    """The enterprise shape: no id and no output, only a task id and links to come."""
+    """Return the enterprise ticket: no `id` or `output`, but `taskId` and future links."""
     return {
         **eta_field(eta, scenario),
         "fileId": _name(links.future),
@@ -84,8 +86,8 @@ def _task_ticket(job: Job, scenario: Scenario, links: Links, *, eta: float) -> d
     }
 
 
-def at_once(job: Job, scenario: Scenario, links: Links, output: object) -> dict[str, Any]:
-    """Return the answer to a submit that was finished while the caller waited."""
+def sync_success(job: Job, scenario: Scenario, links: Links, output: object) -> dict[str, Any]:
+    """Return the reply to a submit in `sync` mode, whose job has finished."""
     return {
         **_success_word(scenario),
         "generationTime": job.generation_seconds,
@@ -97,7 +99,7 @@ def at_once(job: Job, scenario: Scenario, links: Links, output: object) -> dict[
 
 
 def pending(scenario: Scenario, *, eta: float | None = None) -> dict[str, Any]:
-    """Return the answer to a fetch of an unfinished job: no id, `output` a string."""
+    """Return the reply to a fetch of an unfinished job: no id, and `output` is a string."""
     return {
         "status": pending_word(scenario),
         scenario.spelling: "try again later.",
@@ -108,24 +110,24 @@ def pending(scenario: Scenario, *, eta: float | None = None) -> dict[str, Any]:
 
 
 def success(job_id: int | str, scenario: Scenario, links: Links, output: object) -> dict[str, Any]:
-    """Return the answer to a fetch of a finished job: no `meta`, no `generationTime`."""
+    """Return the reply to a fetch of a finished job: no `meta`, no `generationTime`."""
     return {
         **_success_word(scenario),
         "id": job_id,
         **_output(scenario, output),
         **_proxy(scenario, links.mirror),
-        **({"meta": told} if (told := _transcription(scenario, output)) else {}),
+        **({"meta": extra} if (extra := _transcription(scenario, output)) else {}),
     }
 
 
 def failure(scenario: Scenario) -> dict[str, Any]:
-    """Return the answer to a fetch of a job that failed."""
+    """Return the reply to a fetch of a failed job."""
     word = "failed" if scenario.status == "failed" else "error"
     return {"status": word, scenario.spelling: scenario.failure_message}
 
 
 def failed_poll(scenario: Scenario, message: str) -> dict[str, Any]:
-    """Return the two `failed` answers that need not mean that the job failed."""
+    """Return a reply with `failed` that need not mean that the job failed."""
     return {
         "status": "failed",
         "id": "",
@@ -140,7 +142,7 @@ def refusal(scenario: Scenario, message: object, **more: object) -> dict[str, An
 
 
 def validation(scenario: Scenario, found: Mapping[str, str]) -> dict[str, Any]:
-    """Return the first complaint as a sentence, or all of them as an object of lists."""
+    """Return the first validation error as a sentence, or all as an object of lists."""
     if scenario.validation == "flat":
         return refusal(scenario, next(iter(found.values())))
     return refusal(scenario, {name: [_laravel(name, text)] for name, text in found.items()})
@@ -153,7 +155,7 @@ def _laravel(name: str, sentence: str) -> str:
 
 
 def delivery(job: Job, scenario: Scenario, links: Links, output: object) -> dict[str, Any]:
-    """Return what a webhook says about a job that has ended."""
+    """Return the webhook payload of a finished or failed job."""
     shown = _webhook_id(job, scenario)
     if job.state == "failed":
         return {
@@ -173,7 +175,7 @@ def delivery(job: Job, scenario: Scenario, links: Links, output: object) -> dict
 
 
 def still_running(job: Job, scenario: Scenario) -> dict[str, Any]:
-    """Return what a webhook says that comes too soon."""
+    """Return the webhook payload of an unfinished job."""
     shown = _webhook_id(job, scenario)
     return {"status": "processing", "id": shown, "output": [], "track_id": job.track_id}
 
@@ -183,7 +185,7 @@ def _webhook_id(job: Job, scenario: Scenario) -> int | str:
 
 
 def meta(job: Job, scenario: Scenario, file_url: str) -> dict[str, Any]:
-    """Return the echo of the request; booleans are yes/no, as the API writes them."""
+    """Return the echo of the request; booleans are yes/no, as in the API's replies."""
     sent = job.request
     if names := ENDPOINTS[job.path].meta:
         known = {
@@ -223,7 +225,7 @@ def pending_word(scenario: Scenario) -> str:
 
 
 def eta_field(eta: float, scenario: Scenario) -> dict[str, Any]:
-    """Return `eta` in the scenario's type; nothing when it is absent."""
+    """Return `eta` in the scenario's type; empty if it is absent."""
     guess = max(0.0, eta) * scenario.eta_factor
     match scenario.eta:
         case "int":
@@ -247,7 +249,7 @@ def _output(scenario: Scenario, output: object) -> dict[str, Any]:
 
 
 def _transcription(scenario: Scenario, output: object) -> dict[str, Any]:
-    """What `meta` holds of version 7: the transcript, where links would be in `output`."""
+    """Return the transcript for `meta`, where version 7 puts it instead of `output`."""
     is_text = scenario.output == "meta_text" and isinstance(output, str)
     return {"transcription": output} if is_text else {}
 

@@ -1,6 +1,6 @@
-"""Serve finished files and uploads by plain GET, like the object storage behind the API.
+"""Serve finished files and uploads by GET, like the object storage of the API.
 
-Ranges follow RFC 9110 for one range; several at once are answered with the whole object.
+A single range follows RFC 9110; a request for several ranges gets the whole object.
 """
 
 from __future__ import annotations
@@ -51,23 +51,23 @@ class _Upload:
 
 @define(eq=False)
 class Storage:
-    """The objects of one sandbox and the two hosts that serve them."""
+    """The objects of one sandbox; the storage and mirror hosts serve them."""
 
     _account: Account
-    _studio: FileStore
+    _file_store: FileStore
     _clock: Clock
     _origin: str
-    _stage: Callable[[str], ActiveScenario]
+    _scenario_of: Callable[[str], ActiveScenario]
     _jobs: dict[str, Job] = field(factory=dict, init=False, repr=False)
     _uploads: dict[str, _Upload] = field(factory=dict, init=False, repr=False)
 
     def register(self, job: Job) -> None:
-        """Know the job's objects by their paths; they can be read once the job is done."""
+        """Add the job's objects by their paths; they can be read when the job has finished."""
         for path in job.names.values():
             self._jobs[path] = job
 
     def keep_upload(self, body: bytes, content_type: str) -> tuple[int, str]:
-        """Keep bytes for a day; return an id and the URL."""
+        """Store an upload for a day; return its id and URL."""
         number = _FIRST_UPLOAD + len(self._uploads)
         digest = hashlib.sha256(b"%d" % number + body).hexdigest()[:32]
         ending = _ENDINGS.get(content_type, "bin")
@@ -78,10 +78,10 @@ class Storage:
         return number, self._origin + path
 
     async def handle(self, x: RequestContext, path: str) -> Answer | None:
-        """Return the answer, or None when a fault has used up the connection."""
+        """Return the response, or None if a fault has already used the connection."""
         job = self._jobs.get(path)
-        if job and job.pinned and not x.staging.name:
-            x.staging = self._stage(job.pinned)
+        if job and job.pinned and not x.active.name:
+            x.active = self._scenario_of(job.pinned)
         host = self._link(x, path, job)
         if (fault := x.draw("download", host=host, early=True)) and inject_early(fault, x):
             return None
@@ -93,7 +93,7 @@ class Storage:
         found = await self._find(x, path, job)
         if fault is None:
             return _served(x, found)
-        return await self._spoiled(fault, x, found, job)
+        return await self._with_fault(fault, x, found, job)
 
     def _link(self, x: RequestContext, path: str, job: Job | None) -> str:
         if x.record.host == "mirror":
@@ -101,12 +101,12 @@ class Storage:
         apart = job is not None and job.names["future"] != job.names["output"]
         return "future" if apart and job and path == job.names["future"] else "primary"
 
-    async def _spoiled(
+    async def _with_fault(
         self, fault: Fault, x: RequestContext, found: File | Answer, job: Job | None
     ) -> Answer | None:
         if isinstance(found, File) and (fault.kind in FILE_KINDS):
             if job and fault.kind in ("mp3", "flac"):
-                await self._studio.prepare(job, fault.kind)
+                await self._file_store.prepare(job, fault.kind)
             return self._changed(fault, x, found, job).with_headers(fault.headers)
 
         async def genuine() -> Answer:
@@ -115,14 +115,14 @@ class Storage:
         return await inject(fault, x, genuine)
 
     def _changed(self, fault: Fault, x: RequestContext, file: File, job: Job | None) -> Answer:
-        """Serve good bytes that are not the ones asked for."""
+        """Return valid bytes that are not the requested ones."""
         size = len(file.body)
         match fault.kind:
             case "mp3" | "flac" if job:
-                other = self._studio.file(job, fault.kind)
+                other = self._file_store.file(job, fault.kind)
                 return ranged(x, evolve(other, content_type="audio/wav"))
             case "other_wav" if job:
-                return ranged(x, stored(self._studio.other_wav(job), "audio/wav"))
+                return ranged(x, stored(self._file_store.other_wav(job), "audio/wav"))
             case "new_etag":
                 return ranged(x, evolve(file, etag=_OTHER_ETAG))
             case "other_etag":
@@ -137,7 +137,7 @@ class Storage:
                 return whole(file)
 
     async def _find(self, x: RequestContext, path: str, job: Job | None) -> File | Answer:
-        """Return the object of `path`, or why it cannot be read now."""
+        """Return the object at `path`, or the response if it cannot be read now."""
         now = self._clock.now()
         if upload := self._uploads.get(path):
             return upload.file if now < upload.expires else _denied("Request has expired")
@@ -151,8 +151,8 @@ class Storage:
             return _denied("Request has expired")
         if _signature_expired(x.record.path, now):
             return _denied("Request has expired")
-        await self._studio.prepare(job)
-        file = self._studio.file(job)
+        await self._file_store.prepare(job)
+        file = self._file_store.file(job)
         return _as_base64(file) if scenario.output == "base64_body" else file
 
 
@@ -161,7 +161,7 @@ def _served(x: RequestContext, found: File | Answer) -> Answer:
 
 
 def ranged(x: RequestContext, file: File) -> Answer:
-    """Return the part that was asked for, when the object is still the one asked about."""
+    """Return the requested range, or the whole object if `If-Range` does not match."""
     headers = x.request.headers
     asked = _RANGE.fullmatch(headers.get("Range", ""))
     if asked is None or headers.get("If-Range", file.etag) != file.etag:
@@ -182,8 +182,8 @@ def whole(file: File) -> Answer:
 
 
 def part(file: File, start: int, end: int) -> Answer:
-    place = {"Content-Range": f"bytes {start}-{end - 1}/{len(file.body)}"}
-    return Answer(206, file.body[start:end], {**_headers(file), **place})
+    content_range = {"Content-Range": f"bytes {start}-{end - 1}/{len(file.body)}"}
+    return Answer(206, file.body[start:end], {**_headers(file), **content_range})
 
 
 def refused_range(file: File) -> Answer:

@@ -1,4 +1,4 @@
-"""Make jobs and the links in their answers. Pure: everything drawn is drawn from names."""
+"""Create jobs and the links in their replies. Pure: random values derive from seed and job id."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _TEXTS = ("inline_text", "inline_object", "inline_words", "meta_text")
 
 
 class Tickets:
-    """Turns a valid submit into a job, and a job into URLs."""
+    """Creates the job of a valid submit, and the URLs of a job."""
 
-    def __init__(self, seed: int, origins: Origins, studio: FileStore) -> None:
+    def __init__(self, seed: int, origins: Origins, file_store: FileStore) -> None:
         self._seed = seed
         self._origins = origins
-        self._studio = studio
+        self._file_store = file_store
 
     def job(
         self,
@@ -44,10 +44,10 @@ class Tickets:
         number: int,
         now: float,
     ) -> Job:
-        """Return a new job with everything about it decided but its place in the queue."""
+        """Return a new job; only its times in the queue are not set yet."""
         dice = Random(f"{self._seed}|job|{number}")
         generation = dice.uniform(*span(scenario.generation_seconds))
-        at_once = scenario.mode == "sync" or scenario.webhook_early
+        is_immediate = scenario.mode == "sync" or scenario.webhook_early
         digest = self._digest(number, "token")
         sent = {name: value for name, value in body.items() if name != "key"}
         return Job(
@@ -61,7 +61,7 @@ class Tickets:
             sample_rate=int(body.get("sampling_rate") or DEFAULT_RATE),
             extension=extension(ENDPOINTS[path], body),
             generation_seconds=0.0 if scenario.webhook_early else generation,
-            polls_to_finish=None if at_once else scenario.polls_to_finish,
+            polls_to_finish=None if is_immediate else scenario.polls_to_finish,
             endless=scenario.never_finishes,
             fails=scenario.status in ("failed", "error")
             or dice.random() < scenario.failure_probability,
@@ -95,7 +95,7 @@ class Tickets:
         }
 
     def links(self, job: Job, scenario: Scenario, now: float) -> Links:
-        """Return the URLs that an answer given at `now` holds."""
+        """Return the URLs for a reply at the time `now`."""
         at = self._origins
         output = at.storage + job.names["output"]
         if scenario.link_seconds is not None:
@@ -109,11 +109,11 @@ class Tickets:
         )
 
     def signature(self, job: Job, expires: float) -> str:
-        """Return the query of a signed link that dies at `expires`."""
+        """Return the query of a signed link that expires at `expires`."""
         return f"?X-Expires={expires:.3f}&X-Signature={self._digest(job.id, 'signature')[:32]}"
 
     def shown_id(self, job: Job, scenario: Scenario, first: Job | None) -> int | str:
-        """Return the id that answers about `job` carry at their top level."""
+        """Return the top-level id in replies about `job`."""
         match scenario.id:
             case "string":
                 return job.token
@@ -127,20 +127,20 @@ class Tickets:
                 return job.id
 
     async def prepare(self, job: Job, scenario: Scenario) -> None:
-        """Render the file of a finished job before an answer that holds its bytes."""
+        """Render the file of a finished job if the reply contains its bytes."""
         if scenario.output in (*_INLINE, *_TEXTS) and job.state == "success":
-            await self._studio.prepare(job)
+            await self._file_store.prepare(job)
 
     def output(self, job: Job, scenario: Scenario, links: Links) -> object:
         """Return `output` in the scenario's type."""
         url = links.output
         if scenario.output in _INLINE:
-            file = self._studio.file(job)
+            file = self._file_store.file(job)
             text = base64.b64encode(file.body).decode()
             kind = f"data:{file.content_type};base64," if scenario.output == "data_uri" else ""
             return text if scenario.output == "chunk" else [kind + text]
         if scenario.output in _TEXTS and job.extension == "txt":
-            return _told(self._studio.file(job).body.decode(), scenario)
+            return _inline_text(self._file_store.file(job).body.decode(), scenario)
         shapes: dict[str, object] = {
             "string": url,
             "object": [{"url": url}],
@@ -165,8 +165,8 @@ class Tickets:
         return hashlib.sha256(f"{self._seed}|{number}|{name}".encode()).hexdigest()
 
 
-def _told(text: str, scenario: Scenario) -> object:
-    """A transcript in the answer itself, in one of the shapes that clients are prepared for."""
+def _inline_text(text: str, scenario: Scenario) -> object:
+    """Return an inline transcript in the scenario's shape."""
     if scenario.output == "inline_object":
         return {"text": text}
     if scenario.output != "inline_words":

@@ -1,9 +1,9 @@
-"""Decide whether a body may become a job. Pure.
+"""Validate the body of a submit. Pure.
 
-Fields and bounds of both documented eras of music_gen are accepted side by side: `sampling_rate`
-and `max_new_token` (older page) and `duration`, `output_format` and `bitrate` (ModelsLab docs,
-music-gen page). The older page's own example sends a sampling rate of 5000 below its stated
-bound and gets an answer, so the lower bound here is 5000.
+music_gen accepts the fields and bounds of both documented versions: `sampling_rate` and
+`max_new_token` (older page), and `duration`, `output_format` and `bitrate` (ModelsLab docs,
+music-gen page). The older page's example succeeds with a sampling rate of 5000, below the stated
+bound, so the lower bound here is 5000.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BITRATES = ("128k", "192k", "320k")
 TOKENS_PER_SECOND = 50
 CHARACTERS_PER_SECOND = 15
 
-# Laravel's rules `integer` and `numeric` take text, too, and the official SDKs send some.
+# Laravel's rules `integer` and `numeric` accept text too, and the official SDKs send it.
 _INTEGER = re.compile(r"[+-]?\d{1,15}", re.ASCII)
 _NUMERIC = re.compile(r"[+-]?\d{1,15}(\.\d{1,15})?", re.ASCII)
 
@@ -32,19 +32,19 @@ Check = Callable[[Any], str | None]
 
 @frozen(kw_only=True)
 class Endpoint:
-    """What a submit may hold, and what comes of it.
+    """The fields of a submit, and the kind of job that it creates.
 
     Attributes:
-        checks: of the fields, by name.
-        required: fields without which there is no job.
-        one_of: fields of which one is enough.
-        media: fields that hold a URL, or base64 text.
-        default_seconds: how long the audio is that names no length; a text is spoken instead.
-        is_spoken: whether its length follows from the prompt.
-        extension: of the file; of sound it is the format that was asked for.
-        family: where its jobs are asked about.
-        words: what a ticket says of it.
-        meta: names in the echo of the request; none: as `music_gen` has it.
+        checks: validators by field.
+        required: required fields.
+        one_of: fields of which at least one is required.
+        media: fields with a URL or base64 text.
+        default_seconds: duration of the audio if the request states none.
+        is_spoken: whether the length of the prompt determines the duration.
+        extension: of the file, unless the request has an `output_format`.
+        family: of the path for polling; see `FETCH_PATHS`.
+        words: the name of the operation in tickets.
+        meta: names in the echo of the request; empty: those of `music_gen`.
     """
 
     checks: Mapping[str, Check]
@@ -60,7 +60,7 @@ class Endpoint:
 
 
 def complaints(endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str, str]:
-    """Return one sentence per field that is wrong, in the order the API checks them."""
+    """Return one error sentence per invalid field, in the order of the API's checks."""
     found: dict[str, str] = {}
     for name in endpoint.required:
         if body.get(name) in (None, ""):
@@ -72,27 +72,27 @@ def complaints(endpoint: Endpoint, body: Mapping[str, Any]) -> dict[str, str]:
         if name not in found and given is not None and (sentence := check(given)):
             found[name] = sentence
     if not found:
-        told = ((name, _media(endpoint, name, body)) for name in endpoint.media)
-        found = {name: sentence for name, sentence in told if sentence}
+        results = ((name, _media(endpoint, name, body)) for name in endpoint.media)
+        found = {name: sentence for name, sentence in results if sentence}
     return found
 
 
 def title(body: Mapping[str, Any]) -> str:
-    """What a job is made from, in words: its prompt, or else the first text that it has."""
+    """Return the prompt of a job, or else the first other text in the request."""
     names = ("prompt", "text", "caption", "lyrics", "voice_id", "model_id")
     found = (body.get(name) for name in names)
     return next((text for text in found if isinstance(text, str) and text), "")
 
 
 def extension(endpoint: Endpoint, body: Mapping[str, Any]) -> str:
-    """What the name of the file ends in, without the dot."""
+    """Return the extension of the file, without the dot."""
     if "output_format" in endpoint.checks:
         return str(body.get("output_format") or endpoint.extension)
     return endpoint.extension
 
 
 def length_seconds(endpoint: Endpoint, body: Mapping[str, Any]) -> float:
-    """Return how long the audio will be: by tokens when given, else by `duration`."""
+    """Return the duration of the audio in seconds: by tokens if given, else by `duration`."""
     if "max_new_token" in endpoint.checks and (tokens := body.get("max_new_token")) is not None:
         return float(int(tokens) - 3) / TOKENS_PER_SECOND
     if endpoint.is_spoken:
@@ -102,7 +102,7 @@ def length_seconds(endpoint: Endpoint, body: Mapping[str, Any]) -> float:
 
 
 def tokens(body: Mapping[str, Any], seconds: float) -> int:
-    """Return what `meta.max_new_token` says, also for a request that named a duration."""
+    """Return `meta.max_new_token`; computed if the request states a duration instead."""
     return int(body.get("max_new_token") or seconds * TOKENS_PER_SECOND + 3)
 
 
@@ -162,7 +162,7 @@ def _media(endpoint: Endpoint, name: str, body: Mapping[str, Any]) -> str | None
     value = body.get(name)
     if value is None or value == "":
         return None
-    if "base64" not in endpoint.checks and endpoint.family == "v7":  # it says nowhere what it is
+    if "base64" not in endpoint.checks and endpoint.family == "v7":  # v7 has no field for the kind
         return None if _is_url(value) or _is_base64(value) else f"The {name} is invalid"
     if "base64" in endpoint.checks and body.get("base64"):
         return None if _is_base64(value) else f"The {name} must be valid base64"

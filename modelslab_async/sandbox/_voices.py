@@ -1,4 +1,4 @@
-"""The voice library: what there is to speak with, and what was uploaded. None of it is a job.
+"""The endpoints of the voice library: built-in and uploaded voices. They create no jobs.
 
 Shapes follow the voice-list, upload-voice and base64-to-url pages of the ModelsLab docs.
 """
@@ -53,7 +53,7 @@ class VoiceEndpoints:
         return x.json({"status": "success", "voices": self._voices[kind]})
 
     async def add(self, x: RequestContext) -> Answer:
-        """Keep a voice under a slug of its name; one of that name gives way to it."""
+        """Add a voice whose id is a slug of its name; it replaces a voice with the same id."""
         for name in ("name", "init_audio", "language"):
             if not isinstance(x.document.get(name), str) or not x.document[name].strip():
                 return x.json(refusal(x.scenario, f"The {name} field is required."), status=400)
@@ -73,7 +73,7 @@ class VoiceEndpoints:
         return x.json({"status": "success", "message": message, "voice_id": slug})
 
     async def to_url(self, x: RequestContext) -> Answer:
-        """Keep a clip, and give its URL."""
+        """Store a clip and return its URL."""
         text = x.document.get("init_audio")
         kind, mark, data = text.partition(";base64,") if isinstance(text, str) else ("", "", "")
         body = _decoded(data) if mark and kind.startswith("data:audio/") else b""
@@ -85,7 +85,7 @@ class VoiceEndpoints:
 
 
 def _decoded(text: str) -> bytes:
-    """The bytes of base64 text, or none."""
+    """Decode base64 text; return empty bytes if it is invalid or too large."""
     try:
         body = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -1,6 +1,7 @@
-"""Write on a connection what no HTTP library would: cut, stalled, lying or endless answers.
+"""Write responses that no HTTP library would: truncated, stalled, inconsistent or endless.
 
-Each function takes the fault, the connection and the genuine answer; the caller closes.
+Each function takes the fault, the raw connection and the genuine response; the caller closes the
+connection.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from ._answer import Answer, reason
 from ._context import RawConnection
 from ._fault import Fault
 
-Spoil = Callable[[Fault, RawConnection, Answer], Awaitable[None]]
+WireFault = Callable[[Fault, RawConnection, Answer], Awaitable[None]]
 
 DRIP_SECONDS = 0.3
 ENDLESS_PIECE = bytes(16 * 1024)
@@ -26,7 +27,7 @@ def head(
     version: str = "1.1",
     connection: str = "close",
 ) -> bytes:
-    """Return status line and headers; no Content-Length unless `length` is given."""
+    """Return status line and headers; with a Content-Length only if `length` is given."""
     lines = [f"HTTP/{version} {answer.status} {reason(answer.status)}", f"Connection: {connection}"]
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     if length is not None:
@@ -39,7 +40,7 @@ def _chunk(data: bytes) -> bytes:
 
 
 async def hold(fault: Fault, wire: RawConnection) -> None:
-    """Say nothing for a while; the server cancels this when the client goes."""
+    """Send nothing for a while; the server cancels this when the client disconnects."""
     if fault.seconds is None:
         await asyncio.Event().wait()
     else:
@@ -164,7 +165,7 @@ async def _raw(fault: Fault, wire: RawConnection, _: Answer) -> None:
 
 
 async def _endless(fault: Fault, wire: RawConnection, answer: Answer) -> None:
-    """A body without end, at the client's speed or one piece every `seconds`."""
+    """Send an endless body, at the client's speed or one piece every `seconds`."""
     await wire.send(head(answer, extra=["Transfer-Encoding: chunked"]) + _chunk(answer.body))
     while True:
         await wire.send(_chunk(ENDLESS_PIECE))
@@ -175,7 +176,7 @@ def _part(fault: Fault, answer: Answer) -> bytes:
     return answer.body[: fault.offset(len(answer.body))]
 
 
-WIRE_FAULTS: dict[str, Spoil] = {
+WIRE_FAULTS: dict[str, WireFault] = {
     "cut_headers": _cut_headers,
     "cut_body": _cut_body,
     "reset_body": _reset_body,

@@ -1,4 +1,4 @@
-"""Write a song out as notes. Pure: no clock, no randomness but the song's own seed, no sound."""
+"""Turn a song into notes. Pure; random choices use only the song's seed."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Note(NamedTuple):
 
 
 def step_seconds(song: Song, step: int) -> float:
-    """When a sixteenth sounds: with swing, the second half of a beat comes late."""
+    """Return the time of a sixteenth in seconds; swing delays the second half of a beat."""
     beat, within = divmod(step, STEPS_PER_BEAT)
     part = within / STEPS_PER_BEAT
     late = 2 * part * song.swing if part < 0.5 else song.swing + (2 * part - 1) * (1 - song.swing)
@@ -90,7 +90,7 @@ def step_seconds(song: Song, step: int) -> float:
 
 
 def arrange(song: Song) -> list[Note]:
-    """The notes of `BARS` bars that can be repeated: four of verse, four with the chorus motif."""
+    """Return the notes of a loop of `BARS` bars: four of verse, four with the chorus motif."""
     draw = Random(song.seed)
     motifs = [_motif(draw, song.density) for _ in ("verse", "chorus")]
     steps = STEPS_PER_BEAT * song.beats_per_bar
@@ -110,13 +110,13 @@ def arrange(song: Song) -> list[Note]:
 
 
 def _pitch(song: Song, degree: int) -> int:
-    """Semitones above the tonic of a scale degree counted from 0, in any octave."""
+    """Return the semitones above the tonic of a scale degree, counted from 0 over all octaves."""
     octave, step = divmod(degree, 7)
     return 12 * octave + song.scale[step]
 
 
 def _near(song: Song, degree: int, center: int) -> int:
-    """The pitch of this degree's name that is nearest to a center."""
+    """Return the pitch of a scale degree in the octave nearest to ``center``."""
     name = (song.tonic + _pitch(song, degree)) % 12
     return center - 6 + (name - center + 6) % 12
 
@@ -175,7 +175,7 @@ def _lead(
 
 
 def _motif(draw: Random, density: int) -> list[tuple[int, int]]:
-    """(step, scale degrees above the first note): small moves that turn back when far out."""
+    """Return a melody as (step, scale degrees above the first note), in small intervals."""
     up, contour = 0, []
     for at in draw.choice(_RHYTHMS[density]):
         contour.append((at, up))
@@ -185,7 +185,7 @@ def _motif(draw: Random, density: int) -> list[tuple[int, int]]:
 
 
 def _hits(pattern: str, steps: int) -> list[tuple[int, int, str]]:
-    """(step, steps until the next hit or the bar's end, character) of every character but dots."""
+    """Return (step, steps to the next hit or the bar's end, character) per hit in a pattern."""
     starts = [at for at, kind in enumerate(pattern[:steps]) if kind != "."]
     ends = [*starts, steps][1:]
     return [(at, end - at, pattern[at]) for at, end in zip(starts, ends, strict=True)]

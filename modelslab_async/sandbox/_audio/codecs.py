@@ -13,7 +13,7 @@ _MP3_RATES = (48000, 44100, 32000)
 
 
 def flac(wav: bytes) -> bytes:
-    """A FLAC file of exactly the samples of a WAV file."""
+    """Encode the exact samples of a WAV file as FLAC."""
     samples, rate = soundfile.read(io.BytesIO(wav), dtype="int16", always_2d=True)
     out = io.BytesIO()
     soundfile.write(out, samples, rate, format="FLAC", subtype="PCM_16")
@@ -21,10 +21,10 @@ def flac(wav: bytes) -> bytes:
 
 
 def mp3(wav: bytes, bitrate: str = "320k") -> bytes:
-    """An MP3 file (MPEG-1 Layer III, constant bit rate) of the sound of a WAV file.
+    """Encode a WAV file as MP3 (MPEG-1 Layer III, constant bit rate).
 
     Raises:
-        ValueError: the API offers no such bit rate, or MPEG-1 has no such sample rate.
+        ValueError: the API does not offer the bit rate, or MPEG-1 not the sample rate.
     """
     samples, rate = soundfile.read(io.BytesIO(wav), dtype="float32", always_2d=True)
     if bitrate not in MP3_BITRATES or rate not in _MP3_RATES:

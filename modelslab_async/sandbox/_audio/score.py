@@ -1,7 +1,7 @@
-"""Decide what to play for a prompt. Nothing here waits, reads a clock or makes a sound.
+"""Choose tempo, key, chords and instruments for a prompt. Pure.
 
-Words that name a tempo, a key, a genre, a mood or an instrument are obeyed; all that the prompt
-leaves open is drawn from a digest of prompt and seed, so it is the same in every process.
+Words for a tempo, key, genre, mood or instrument in the prompt are respected. Everything else is
+chosen at random, seeded by a digest of prompt and seed, so the result is always the same.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PROGRESSIONS: dict[str, tuple[tuple[int, ...], ...]] = {
 
 @frozen
 class Style:
-    """What a genre asks for; where it names several, the draw chooses."""
+    """The properties of a genre; where there are several values, one is chosen at random."""
 
     words: str
     bpm: tuple[int, int]
@@ -146,7 +146,7 @@ _KEYS = (
 
 @frozen(kw_only=True)
 class Song:
-    """What `render` plays: beats per minute, key as pitch class 0..11 and mode, and who plays."""
+    """The input of `arrange`: beats per minute, key (pitch class 0..11, mode), instruments."""
 
     bpm: float
     tonic: int
@@ -167,12 +167,12 @@ class Song:
 
     @property
     def scale(self) -> tuple[int, ...]:
-        """Semitones above the tonic, seven of them."""
+        """The seven degrees of the scale, in semitones above the tonic."""
         return SCALES[self.mode]
 
 
 def plan(prompt: str, seed: int = 0) -> Song:
-    """Choose tempo, key, chords and players for a prompt. Any text will do."""
+    """Choose tempo, key, chords and instruments for a prompt, which may be any text."""
     digest = hashlib.sha256(f"{seed}\0{prompt}".encode("utf-8", "surrogatepass")).digest()
     draw = Random(int.from_bytes(digest, "big"))
     words = _words(prompt)
@@ -201,7 +201,7 @@ def plan(prompt: str, seed: int = 0) -> Song:
 
 
 def _words(prompt: str) -> list[str]:
-    """Lower-case words; a hyphenated one comes whole and in its parts."""
+    """Return the words in lower case; a hyphenated word is followed by its parts."""
     found = re.findall(r"[a-z0-9]+(?:-[a-z]+)*", prompt.casefold())
     return [part for word in found for part in dict.fromkeys((word, *word.split("-")))]
 
@@ -256,7 +256,7 @@ def _named_mode(prompt: str) -> str | None:
 
 
 def _with_players(song: Song, words: list[str]) -> Song:
-    """The song with the instruments that the prompt names in the places they can fill."""
+    """Return the song with the instruments that the prompt names, where they are suitable."""
     named = list(dict.fromkeys(_INSTRUMENTS[word] for word in words if word in _INSTRUMENTS))
     if {"guitar", "distorted"} <= set(named):
         named.remove("guitar")

@@ -1,8 +1,8 @@
 """Render a prompt as stereo samples. Pure: the same arguments give the same samples.
 
-`score.plan` chooses what is played and `arrange` writes the notes. The notes of eight bars are
-mixed once into a loop, and the loop is repeated to the length that was asked for: additive voices
-and drums are cheap, but not as cheap as a copy.
+`score.plan` chooses the song and `arrange` returns its notes. The notes of eight bars are mixed
+once into a loop, which is repeated to the requested duration: copying a loop is much cheaper than
+synthesis.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ _DRUM_SECONDS = 0.25
 
 
 def render(prompt: str, *, seconds: float, sample_rate: int = 32000, seed: int = 0) -> bytes:
-    """A RIFF/WAVE file (PCM16, stereo) of exactly ``round(seconds * sample_rate)`` frames.
+    """Return a WAV file (PCM16, stereo) of exactly ``round(seconds * sample_rate)`` frames.
 
-    ``seconds`` is 0 to 480, ``sample_rate`` 5000 to 192000 per second. Another prompt or seed gives
-    other music. The peak is between -12 and -1 dBFS; the file begins and ends in silence.
+    ``seconds`` is 0 to 480, ``sample_rate`` 5000 to 192000 per second. A different prompt or seed
+    gives different music. The peak is -12 to -1 dBFS; the file begins and ends in silence.
 
     Raises:
         ValueError: ``seconds`` or ``sample_rate`` is outside those bounds.
@@ -75,7 +75,7 @@ def render(prompt: str, *, seconds: float, sample_rate: int = 32000, seed: int =
 
 
 def wav_file(chunks: Iterable[bytes], frames: int, sample_rate: int) -> bytes:
-    """PCM16 stereo samples behind a canonical 44-byte header."""
+    """Return PCM16 stereo samples with the canonical 44-byte header."""
     form = struct.pack("<HHIIHH", 1, 2, sample_rate, 4 * sample_rate, 4, 16)
     head = struct.pack(
         "<4sI4s4sI16s4sI",
@@ -85,7 +85,7 @@ def wav_file(chunks: Iterable[bytes], frames: int, sample_rate: int) -> bytes:
 
 
 def _track(song: Song, frames: int, rate: int) -> NDArray[np.int16]:
-    """Int16 samples of shape (frames, 2)."""
+    """Return int16 samples of shape (frames, 2)."""
     loop = _loop(song, rate, frames)
     peak = float(np.abs(loop).max(initial=0.0))
     pcm = (loop * (_PEAK / max(peak, 1e-9))).astype("<i2")
@@ -97,7 +97,7 @@ def _track(song: Song, frames: int, rate: int) -> NDArray[np.int16]:
 
 
 def _loop(song: Song, rate: int, needed: int) -> Samples:
-    """As many of the song's bars as are needed; what rings past the end sounds at its start."""
+    """Return a loop of as many bars as needed; notes past its end continue at its start."""
     bar_steps = STEPS_PER_BEAT * song.beats_per_bar
     bar = step_seconds(song, bar_steps) * rate
     bars = max(1, min(BARS, -(-needed // max(1, int(bar)))))
@@ -126,7 +126,7 @@ def _loop(song: Song, rate: int, needed: int) -> Samples:
 
 @lru_cache(maxsize=128)
 def _tone(voice: str, pitch: int, frames: int, rate: int) -> Samples:
-    """One note: a period of the voice, read at the note's pitch, under its envelope."""
+    """Return one note: the period of the voice at the note's pitch, with its envelope."""
     hertz = 440 * 2 ** ((pitch - 69) / 12)
     _, decay, attack = _VOICES[voice]
     phase = (np.arange(frames) * (hertz * _TABLE / rate)).astype("i4") & (_TABLE - 1)
@@ -139,7 +139,7 @@ def _tone(voice: str, pitch: int, frames: int, rate: int) -> Samples:
 
 @lru_cache
 def _period(voice: str, harmonics: int) -> Samples:
-    """One period of a voice, peak 1, of harmonics below half the sample rate only."""
+    """Return one period of a voice with peak 1; harmonics are below half the sample rate."""
     angle = np.linspace(0, 2 * np.pi, _TABLE, endpoint=False, dtype="f4")
     strengths = _VOICES[voice][0][: max(1, harmonics)]
     period = sum(s * np.sin(n * angle) for n, s in enumerate(strengths, 1))
