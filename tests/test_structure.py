@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "_engine.aio",
         "_engine.filesystem",
         "_engine.secret",
+        "_policy.proxies",
         "_protocol.addresses",
         "_protocol.replies",
         "_protocol.urls",

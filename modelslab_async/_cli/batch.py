@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .batch_options import batch_options
+from .completing import directories, files
 from .console import Console
 from .help import Choice, Command
 from .naming import check_writable
@@ -25,8 +26,14 @@ _ADVICE = (
 
 
 @click.command(cls=Command, no_args_is_help=True)
-@click.argument("manifest", metavar="FILE|-")
-@click.option("-o", "--output", metavar="DIR", help="Output directory.  [default: prompts-batch]")
+@click.argument("manifest", metavar="FILE|-", shell_complete=files)
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    shell_complete=directories,
+    help="Output directory.  [default: prompts-batch]",
+)
 @click.option(
     "--format",
     "form",

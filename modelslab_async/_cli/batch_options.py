@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import field, frozen
 
+from .completing import rows
 from .connection import Connection
 from .console import PROGRAM, operand
 from .help import Choice
@@ -61,6 +62,7 @@ _HOW = (
         "--only",
         multiple=True,
         metavar="ROW,...",
+        shell_complete=rows,
         callback=lambda _context, _option, values: row_words(values),
         help="Send these rows alone: 1-100,205,intro; a row is its number or its id. The other "
         "rows stay planned.",

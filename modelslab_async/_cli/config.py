@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .._text import decimal_text, safe_text
+from .completing import setting_names
 from .console import PROGRAM, Console
 from .help import Group
 from .masking import masked, without_password
@@ -55,7 +56,7 @@ def show(console: Console, settings: dict[str, Setting]) -> int:
 
 
 @config.command("set", no_args_is_help=True)
-@click.argument("name")
+@click.argument("name", shell_complete=setting_names)
 @click.argument("value")
 @output_options
 def set_(console: Console, name: str, value: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .._text import slug
+from .completing import directories
 from .connection import Connection
 from .console import PROGRAM, Console, operand
 from .help import Command
@@ -32,7 +33,14 @@ _TOKENS = 503  # ten seconds, at 50 tokens a second
 
 
 @click.command(cls=Command)
-@click.option("-o", "--output", metavar="DIR", default="modelslab-demo", help="Where to.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    default="modelslab-demo",
+    shell_complete=directories,
+    help="Where to.",
+)
 @play_option
 @output_options
 def demo(console: Console, output: str, play: bool) -> int:

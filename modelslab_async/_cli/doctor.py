@@ -14,6 +14,8 @@ import click
 from modelslab_async import ModelsLabError, __version__
 
 from .._engine.filesystem import probe
+from .._policy.proxies import proxies_of
+from .._protocol.urls import origin
 from .._text import safe_text
 from .config import public
 from .connection import Connection
@@ -36,25 +38,29 @@ _PROXY_NAMES = (*_URLS, "NO_PROXY", "SSL_CERT_FILE")
 @output_options
 @account
 def doctor(console: Console, settings: dict[str, Setting]) -> int:
-    """Check this installation, and generate one track on a sandbox as a test.
+    """Check this installation, ask the API for free, and generate one track on a sandbox.
 
     \b
     Examples:
       modelslab-async doctor
       modelslab-async doctor --json
 
-    The key is masked, so that the output can go into a bug report.
+    The API is asked for the balance, if there is a key: that is free, and shows whether the key,
+    the proxy and the certificates are right. The key is masked, so that the output can go into a
+    bug report.
     """
-    console.info("checking the installation, then generating one track on a sandbox")
+    console.info("checking the installation and the API, free; then one track on a sandbox")
     sections: dict[str, dict[str, Any]] = {
         "versions": _versions(),
         "settings": public(settings),
         "config_files": _files(),
         "proxy": _proxy(),
+        "network": _network(Connection(settings=settings)),
         "output": _output(),
         "self_test": _self_test(),
     }
-    healthy = bool(sections["output"]["ok"] and sections["self_test"]["ok"])
+    checked = ("network", "output", "self_test")
+    healthy = all(sections[name]["ok"] is not False for name in checked)
     if console.json:
         console.print_json({"schema_version": 1, "healthy": healthy, **sections})
     else:
@@ -91,6 +97,52 @@ def _proxy() -> dict[str, str]:
         name: without_password(value) if name.upper() in _URLS else value
         for name, value in given.items()
     }
+
+
+def _network(connection: Connection) -> dict[str, Any]:
+    """How the API is reached, and whether it answers: ``None`` without a key to ask with."""
+    from .track_results import ask
+
+    about: dict[str, Any] = {
+        "origin": without_password(connection.origin),
+        "proxy": _proxy_of(connection),
+        "certificates": _certificates(),
+    }
+    if not connection.settings["api_key"].value:
+        return {**about, "ok": None, "error": "not asked: there is no key"}
+    try:
+        connection.check()
+        found = ask(connection, lambda client: client.balance())
+    except ModelsLabError as error:
+        return {**about, "ok": False, "error": str(error)}
+    if isinstance(found, int):
+        sys.exit(found)
+    return {**about, "ok": True}
+
+
+def _proxy_of(connection: Connection) -> str:
+    """The proxy before the API, and the variable that names it."""
+    try:
+        scheme, host, port = origin(connection.origin)
+        proxies = proxies_of(os.environ)
+        if not connection.is_live or proxies.proxy_for(scheme, host, port) is None:
+            return "none"
+    except (ModelsLabError, ValueError) as error:
+        return f"cannot be used: {error}"
+    text, name = proxies.found[scheme]
+    return f"{without_password(text)} ({name})"
+
+
+def _certificates() -> str:
+    """Where trusted certificates are read from."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    named = os.environ.get(paths.openssl_cafile_env)
+    if named:
+        is_there = is_reachable(Path(named))
+        return f"{named} ({paths.openssl_cafile_env}){'' if is_there else ': no such file'}"
+    return paths.cafile or paths.capath or "none"
 
 
 def _output() -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .._text import safe_text
+from .completing import files
 from .connection import Connection
 from .console import Console
 from .help import Command
@@ -33,6 +34,7 @@ _PATIENCE = 30.0
     "-o",
     "--output",
     metavar="FILE|DIR|-",
+    shell_complete=files,
     help="A name that ends in .wav, .mp3 or .flac is the file; - is standard output.  "
     "[default: this directory]",
 )

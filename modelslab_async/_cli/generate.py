@@ -15,6 +15,7 @@ from modelslab_async import LimitReached, MusicGen, Request, RequestError
 from modelslab_async.endpoints import known_fields
 
 from .._text import decimal_text, plural, safe_text, slug
+from .completing import files
 from .connection import Connection
 from .console import PROGRAM, Console
 from .error_mapping import NotThere
@@ -77,6 +78,7 @@ def making(request: type[Request], metavar: str) -> Callable[[Any], Any]:
             "-o",
             "--output",
             metavar="FILE|DIR|-",
+            shell_complete=files,
             help=f"A name that ends in {either(endings_of(request))} is the file; - is standard "
             "output.  [default: this directory]",
         ),

@@ -12,6 +12,7 @@ from attrs import evolve, fields
 
 from modelslab_async.endpoints import Field, Request, known_fields
 
+from .completing import profile_names
 from .console import Console, json_by_default
 from .help import Choice
 from .settings import Flags, read_settings, unknown_settings
@@ -72,6 +73,7 @@ _ACCOUNT = all_of(
         "--profile",
         metavar="NAME",
         allow_from_autoenv=False,
+        shell_complete=profile_names,
         help="Use the key of this profile, and no other.  [default: MODELSLAB_PROFILE]",
     ),
     click.option(

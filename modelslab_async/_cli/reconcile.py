@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .batch_options import same_account
+from .completing import directories, rows
 from .connection import Connection
 from .console import Console
 from .help import Command
@@ -22,13 +23,23 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, no_args_is_help=True)
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", shell_complete=directories)
 @click.option(
     "--adopt", multiple=True, metavar="ROW=ID", help="Assign this job of the account to the row."
 )
-@click.option("--abandon", multiple=True, metavar="ROW", help="Give up the row; it gets no file.")
 @click.option(
-    "--resubmit", multiple=True, metavar="ROW", help="Plan the row again: the next run pays AGAIN."
+    "--abandon",
+    multiple=True,
+    metavar="ROW",
+    shell_complete=rows,
+    help="Give up the row; it gets no file.",
+)
+@click.option(
+    "--resubmit",
+    multiple=True,
+    metavar="ROW",
+    shell_complete=rows,
+    help="Plan the row again: the next run pays AGAIN.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a row may be paid for twice.")
 @click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .batch_options import batch_options
+from .completing import directories
 from .console import Console
 from .error_mapping import NotThere
 from .help import Command
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, no_args_is_help=True)
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", shell_complete=directories)
 @waiting
 @output_options
 @account

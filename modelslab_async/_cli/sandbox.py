@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .completing import scenarios
 from .console import PROGRAM, Console
 from .help import Command
 from .options import output_options
@@ -32,7 +33,13 @@ if TYPE_CHECKING:
 )
 @click.option("--key", allow_from_autoenv=False, help="API key that it takes.  [default: made up]")
 @click.option("--webhooks-anywhere", is_flag=True, help="Post webhooks to other machines, too.")
-@click.option("--scenario", metavar="FILE|NAME", default="clean", help="How it behaves.")
+@click.option(
+    "--scenario",
+    metavar="FILE|NAME",
+    default="clean",
+    shell_complete=scenarios,
+    help="How it behaves.",
+)
 @click.option("--slots", type=click.IntRange(min=1), default=5, help="Jobs that its queue holds.")
 @click.option("--seed", type=int, default=0, help="What is random is the same for the same seed.")
 @output_options

@@ -6,24 +6,15 @@ import json
 from typing import Any
 
 import click
-from click.shell_completion import CompletionItem
 
+from .completing import schema_names
 from .console import Console
 from .help import Command, nearest
 from .options import output_options
 
 
-def _names(context: click.Context, option: click.Parameter, start: str) -> list[CompletionItem]:
-    from .schemas import SCHEMAS
-
-    found = SCHEMAS.items()
-    return [
-        CompletionItem(name, help=about) for name, (about, _) in found if name.startswith(start)
-    ]
-
-
 @click.command(cls=Command)
-@click.argument("name", required=False, shell_complete=_names)
+@click.argument("name", required=False, shell_complete=schema_names)
 @output_options
 def schema(console: Console, name: str | None) -> int:
     """Print the JSON Schema of what a command prints with --json, or list them all.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from .._text import plural, safe_text
+from .completing import directories
+from .completing import rows as row_names
 from .console import Console
 from .help import Command
 from .options import output_options
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command, no_args_is_help=True)
-@click.argument("directory", metavar="DIR")
-@click.argument("rows", metavar="ROW...", nargs=-1, required=True)
+@click.argument("directory", metavar="DIR", shell_complete=directories)
+@click.argument("rows", metavar="ROW...", nargs=-1, required=True, shell_complete=row_names)
 @click.option("--undo", is_flag=True, help="Plan skipped rows again.")
 @output_options
 def skip(console: Console, directory: str, rows: tuple[str, ...], undo: bool) -> int:

@@ -12,6 +12,7 @@ import click
 from attrs import frozen
 
 from .._text import duration_text, safe_text, size_text
+from .completing import directories, rows
 from .console import PROGRAM, Console, operand
 from .error_mapping import NotThere
 from .help import Command
@@ -51,8 +52,8 @@ _ADVICE = {
 
 
 @click.command(cls=Command, no_args_is_help=True)
-@click.argument("directory", metavar="DIR")
-@click.argument("row", metavar="[ROW]", required=False)
+@click.argument("directory", metavar="DIR", shell_complete=directories)
+@click.argument("row", metavar="[ROW]", required=False, shell_complete=rows)
 @click.option("--watch", is_flag=True, help="Show it again and again while a run works on it.")
 @output_options
 def status(console: Console, directory: str, row: str | None, watch: bool) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from .completing import directories
 from .console import PROGRAM, Console, operand
 from .help import Command
 from .options import output_options
@@ -21,7 +22,7 @@ _INTERVAL: Final = 10.0
 
 
 @click.command(cls=Command, no_args_is_help=True)
-@click.argument("directory", metavar="DIR")
+@click.argument("directory", metavar="DIR", shell_complete=directories)
 @output_options
 def verify(console: Console, directory: str) -> int:
     """Read the files of done rows in DIR; print those that are not as they were saved.

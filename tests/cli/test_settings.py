@@ -257,8 +257,9 @@ def test_doctor_looks_everywhere_and_shows_no_secret(tmp_path: Path) -> None:
         MODELSLAB_BASE_URL="https://me:hidden@example.com",
     )
     found = json.loads(done.stdout)
-    assert done.returncode == 0
-    assert found["healthy"] is True
+    assert (done.returncode, found["healthy"]) == (1, False)
+    assert found["network"]["ok"] is False
+    assert "base_url is not a plain URL of a host" in found["network"]["error"]
     assert found["self_test"]["integrity"] == "exact"
     assert {"python", "modelslab_async", "aiohttp", "sqlite", "click"} <= set(found["versions"])
     assert found["settings"]["api_key"]["value"] == "***tail"
@@ -300,6 +301,46 @@ def test_an_origin_with_a_password_is_refused_before_it_is_shown(tmp_path: Path)
         done = command(tmp_path, *arguments, **secret)
         assert done.returncode == 2
         assert "hidden" not in done.stderr
+
+
+@pytest.mark.anyio
+async def test_doctor_asks_the_api_for_free(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as box:
+        done = await against(
+            box, tmp_path, "doctor", "--json", NO_PROXY="", HTTP_PROXY="http://h:1"
+        )
+        found = json.loads(done.stdout)
+        assert (done.returncode, found["network"]["ok"]) == (0, True)
+        assert (found["network"]["origin"], found["network"]["proxy"]) == (box.url, "none")
+        wrong = await against(box, tmp_path, "doctor", "--json", MODELSLAB_API_KEY=KEY)
+        assert (wrong.returncode, json.loads(wrong.stdout)["network"]["ok"]) == (1, False)
+        assert not box.book.debits
+    gone = await against(box, tmp_path, "doctor", "--json")
+    assert (gone.returncode, json.loads(gone.stdout)["healthy"]) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("environ", "proxy"),
+    [
+        ({}, "none"),
+        ({"HTTPS_PROXY": "http://me:hidden@h:1"}, "http://***@h:1 (HTTPS_PROXY)"),
+        ({"all_proxy": "h:1", "NO_PROXY": "other.example"}, "h:1 (all_proxy)"),
+        ({"HTTPS_PROXY": "http://h:1", "NO_PROXY": "eu.example"}, "none"),
+        ({"HTTP_PROXY": "http://h:1"}, "none"),
+        ({"HTTPS_PROXY": "socks5://h:1"}, "cannot be used: "),
+    ],
+)
+def test_doctor_says_which_proxy_and_certificates_are_used(
+    tmp_path: Path, environ: dict[str, str], proxy: str
+) -> None:
+    url = {"MODELSLAB_BASE_URL": "https://eu.example"}
+    certificates = {"SSL_CERT_FILE": str(tmp_path / "ours.pem")}
+    done = command(tmp_path, "doctor", "--json", **url, **environ, **certificates)
+    network = json.loads(done.stdout)["network"]
+    assert network["proxy"].startswith(proxy)
+    assert network["certificates"] == f"{tmp_path}/ours.pem (SSL_CERT_FILE): no such file"
+    assert (network["ok"], network["error"]) == (None, "not asked: there is no key")
+    assert "hidden" not in done.stdout + done.stderr
 
 
 def test_doctor_is_for_people_too(tmp_path: Path) -> None:
