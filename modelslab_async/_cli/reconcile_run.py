@@ -163,7 +163,7 @@ def _report(found: _Found, limits: Limits) -> dict[str, Any]:
             }
             for row, cost in ((row, _cost(row, limits)) for row in found.left)
         ],
-        "unmatched": [asdict(stranger) for stranger in found.unmatched],
+        "unmatched": [asdict(job) for job in found.unmatched],
     }
 
 
@@ -189,9 +189,9 @@ def _tell(found: _Found, limits: Limits, console: Console) -> None:
             f"{instant(row.submitted_at or row.updated_at)}, likely cost {price}: "
             f"{safe_text(row.prompt, 60)}"
         )
-    for stranger in found.unmatched:
-        words = safe_text(stranger.prompt or "unknown", 60)
-        console.print(f"unmatched job {stranger.id} of the account, prompt: {words}")
+    for unmatched in found.unmatched:
+        words = safe_text(unmatched.prompt or "unknown", 60)
+        console.print(f"unmatched job {unmatched.id} of the account, prompt: {words}")
 
 
 def _say_how_to_go_on(

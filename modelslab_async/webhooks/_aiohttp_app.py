@@ -29,12 +29,12 @@ _CLOSING_SECONDS: Final = 2.0
 _log = logging.getLogger("modelslab_async.webhooks.http")
 
 
-def _is_worth_logging(record: logging.LogRecord) -> bool:
-    """Whether it is not about bytes that are not HTTP, which anyone can send to an open port."""
-    return not (record.exc_info and isinstance(record.exc_info[1], http.HttpProcessingError))
-
-
-_log.addFilter(_is_worth_logging)
+# Anyone can send bytes that are not HTTP to an open port; that is not worth logging.
+_log.addFilter(
+    lambda record: (
+        not (record.exc_info and isinstance(record.exc_info[1], http.HttpProcessingError))
+    )
+)
 _log.addFilter(HIDE_TOKENS)
 
 

@@ -205,6 +205,11 @@ def test_n12_a_cell_that_is_not_certain_is_refused(row: str, reason: str) -> Non
     assert refusal.startswith(f"line 2: {reason}")
 
 
+def test_n12_blanks_before_a_cell_are_not_part_of_it_unless_quoted() -> None:
+    found = requests('id, prompt\na,  lo-fi \nb,"  lo-fi"\n')
+    assert found == [MusicGen("lo-fi "), MusicGen("  lo-fi")]
+
+
 def test_n10_nothing_is_lost_in_a_column_without_a_name() -> None:
     (refusal,) = refusals("prompt,,mood,\nlo-fi, rainy,x,\n")
     assert refusal == "line 2: has 'rainy' in column 2, which has no name"
