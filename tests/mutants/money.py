@@ -296,4 +296,16 @@ MUTANTS = (
         of("batch/test_limits", "m03_a_projects_file_never_lowers_a_price"),
         Patch("_cli/settings.py", "for name in own} - users:", "for name in own} & set():"),
     ),
+    planted(
+        "other_preference_of_the_client_makes_other_rows",
+        of(
+            "batch/test_enterprise",
+            "a_planned_row_keeps_its_family_when_the_client_prefers_another",
+        ),
+        Patch(
+            "batch/_intake.py",
+            "return PlannedRow(row.id, record, row.payload_hash, row.request.title)",
+            'return PlannedRow(row.id, record, f"{row.payload_hash}{enterprise}", "")',
+        ),
+    ),
 )
