@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from difflib import get_close_matches
 from string import Formatter
 from typing import Final
 
@@ -20,7 +21,7 @@ from ..errors import ConfigurationError
 DEFAULT_TEMPLATE: Final = "{seq:05d}-{slug}"
 """Gives ``00017-rock-music-from-the-90s``."""
 
-FIELDS: Final = ("seq", "id", "slug", "job")
+FIELDS: Final = ("seq", "id", "slug", "prompt", "job")
 
 _SLUG: Final = 60
 _ID: Final = 48
@@ -53,7 +54,7 @@ def file_name(
 
     Args:
         template: literal text and ``{seq}`` (also ``{seq:05d}``), ``{id}``, ``{slug}`` (of the
-            prompt) and ``{job}``, each at most once.
+            prompt; ``{prompt}`` is the same) and ``{job}``, each at most once.
         seq: the row's number in its batch, from 1.
         row_id: the row's own key. It is used unchanged if it is a plain name, else as a slug and a
             part of its SHA-256, so that ids that differ only in case have different files.
@@ -68,9 +69,11 @@ def file_name(
     if not row_name == folded(row_name) == row_id or _HASHED.fullmatch(row_name):
         digest = hashlib.sha256(row_id.encode(errors="replace")).hexdigest()
         row_name = f"{row_name}-{digest[:_HASH]}"
+    title = slug(prompt, _SLUG, ascii_only=ascii_only)
     values = {
         "id": row_name,
-        "slug": slug(prompt, _SLUG, ascii_only=ascii_only),
+        "slug": title,
+        "prompt": title,
         "job": slug(job_id, _JOB, ascii_only=True),  # chosen by the server
     }
     name = ""
@@ -90,7 +93,7 @@ def longest_name(template: str) -> int:
     Raises:
         ConfigurationError: the template cannot be used, as `check_template` says.
     """
-    most = {"seq": _SEQ, "id": _ID + 1 + _HASH, "slug": _SLUG, "job": _JOB}
+    most = {"seq": _SEQ, "id": _ID + 1 + _HASH, "slug": _SLUG, "prompt": _SLUG, "job": _JOB}
     parts = _parse(template)
     return _AROUND + sum(len(part.literal) + most.get(part.field or "", 0) for part in parts)
 
@@ -134,7 +137,9 @@ def _problem(parts: tuple[_Part, ...]) -> str | None:
         if not _LITERAL.fullmatch(part.literal):
             return "may hold only A-Z a-z 0-9 and . _ - + = @ , ~ beside its fields"
         if part.field not in (None, *FIELDS):
-            return f"has the unknown field {part.field!r}; the fields are {', '.join(FIELDS)}"
+            near = get_close_matches(part.field or "", FIELDS, n=1)
+            meant = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(FIELDS)}"
+            return f"has the unknown field {part.field!r}; {meant}"
         width = part.field == "seq" and _WIDTH.fullmatch(part.spec or "")
         if part.conversion or (part.spec and not width):
             return "has a format other than a width for seq, such as {seq:05d}"

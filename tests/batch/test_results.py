@@ -52,6 +52,7 @@ def name(
         ("{slug}_{seq:03d}", "rock-music-from-the-90s_017"),
         ("{id}", "a1"),
         ("{id}+{slug}", "a1+rock-music-from-the-90s"),
+        ("{id}+{prompt}", "a1+rock-music-from-the-90s"),
         ("{job}@{id}", "43730@a1"),
         ("{seq}-{id}-{job}-{slug}", "17-a1-43730-rock-music-from-the-90s"),
         ("con.{seq}", "_con.17"),
@@ -86,7 +87,7 @@ def test_a_template_is_filled_in(template: str, expected: str) -> None:
         "{seq:5d}",
         "{seq:{id}}",
         "{id:s}",
-        "{prompt}-{seq}",
+        "{mood}-{seq}",
         "{seq",
         "seq}",
         "{{seq}}",
@@ -104,6 +105,11 @@ def test_a_template_is_filled_in(template: str, expected: str) -> None:
 def test_a_template_that_is_not_safe_is_refused(template: str) -> None:
     with pytest.raises(ConfigurationError, match="the default is"):
         check_template(template)
+
+
+def test_the_nearest_field_of_a_template_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"unknown field 'slgu'; did you mean slug\?"):
+        check_template("{slgu}-{seq}")
 
 
 @pytest.mark.parametrize(
