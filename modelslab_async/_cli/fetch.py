@@ -14,7 +14,7 @@ from .completing import files
 from .connection import Connection
 from .console import Console
 from .help import Command
-from .naming import check_place, place_again, replacement
+from .naming import EXTENSIONS, check_place, either, place_again, replacement
 from .options import account, exec_option, output_options, play_option, waiting
 from .piping import STDOUT, check_stdout, passing_name
 from .players import programs_of
@@ -35,7 +35,7 @@ _PATIENCE = 30.0
     "--output",
     metavar="FILE|DIR|-",
     shell_complete=files,
-    help="A name that ends in .wav, .mp3 or .flac is the file; - is standard output.  "
+    help=f"A name that ends in {either(EXTENSIONS)} is the file; - is standard output.  "
     "[default: this directory]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")

@@ -113,3 +113,8 @@ def test_what_options_alone_say_needs_no_argument(
     result = CliRunner().invoke(commands, [*arguments, "--sandbox"])
     assert result.exit_code == 0, result.output
     assert (tmp_path / file).is_file()
+
+
+def test_fetch_saves_files_of_every_kind_under_their_own_names() -> None:
+    text = " ".join(CliRunner().invoke(commands, ["fetch", "--help"]).output.split())
+    assert "A name that ends in .wav, .mp3, .flac, .txt, .json or .mp4 is the file" in text
