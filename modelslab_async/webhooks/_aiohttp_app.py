@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from typing import Final
+from typing import Final, cast
 
 import anyio
 from aiohttp import hdrs, http, web
@@ -105,8 +105,7 @@ async def listening(receiver: Receiver, host: str, port: int) -> AsyncIterator[i
         shutdown_timeout=_CLOSING_SECONDS,
     )
     await runner.setup()
-    server = runner.server
-    assert server is not None  # noqa: S101 - `setup` makes it
+    server = cast("web.Server", runner.server)  # which `setup` has made
 
     def connect() -> asyncio.Protocol:
         # At the limit, the oldest connection is closed, so idle ones block nobody.

@@ -98,7 +98,7 @@ def test_h02_a_file_system_without_what_sqlite_shares_is_no_disk_that_fails(part
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorname = f"SQLITE_IOERR_{part}"
     text = str(explained(error, "it was opened"))
-    assert "the file system does not give them" in text
+    assert "this file system does not have" in text
     assert "copy the whole directory to another disk" in text
 
 

@@ -179,6 +179,16 @@ async def test_w09_a_broken_request_is_answered_briefly_and_logged_nowhere(
     assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
+async def test_t23_forged_requests_are_refused_without_delaying_good_ones() -> None:
+    receiver = receiver_of()
+    async with receiver.serve(port=0) as port:
+        knock = over(port)
+        forged = [(await knock(Post("/hooks/v1/5/forged", GOOD))).status for _ in range(50)]
+        good = await knock(Post(target_of(receiver, 5), GOOD))
+    assert set(forged) == {404}
+    assert good.status == 200
+
+
 async def test_w19_a_delivery_in_hand_is_answered_when_the_listener_ends() -> None:
     inbox = GatedInbox()
     receiver = receiver_of(inbox=inbox)
