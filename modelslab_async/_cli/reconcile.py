@@ -1,4 +1,4 @@
-"""``reconcile``: find out, or decide, what became of jobs whose answers were lost."""
+"""``reconcile``: find jobs whose replies were lost, or decide about their rows."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def reconcile(
     yes: bool,
     no_input: bool,
 ) -> int:
-    """Find the jobs of rows in DIR whose answers were lost, in the account's own list.
+    """Find the jobs of rows in DIR whose replies were lost, in the account's own list.
 
     \b
     Examples:
@@ -66,10 +66,10 @@ def reconcile(
       modelslab-async reconcile music/ --adopt 17=310815
       modelslab-async reconcile music/ --resubmit 17 --yes
 
-    Such a job may exist and be paid for, so its row is never sent again by itself.
-    A job that carries the row's track_id is the row's: `resume DIR` then brings
-    its file, free. The rest is listed for you to decide on. Without a key nothing
-    is asked, and the rows are only listed.
+    Such a job may exist and be paid for, so its row is never resubmitted
+    automatically. A job with the row's track_id is assigned to the row: `resume DIR`
+    then downloads its file, free. You decide about the other rows. Without an API
+    key, this only lists the rows.
     """
     pairs = [_pair(text) for text in adopt]
     place = Path(directory)

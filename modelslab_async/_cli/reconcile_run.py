@@ -1,4 +1,4 @@
-"""Carry out what was decided about ambiguous rows, look for the jobs of the rest, and tell."""
+"""Apply the user's decisions on ambiguous rows, search for the other jobs, print the result."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 @frozen(kw_only=True)
 class Orders:
-    """What the user has decided: rows by id or number, ``adopt`` with the id of a job.
+    """The user's decisions, per row id or number; ``adopt`` has pairs of row and job id.
 
-    ``same_account``: the account that paid is this one, though its key or origin is new.
+    ``same_account``: the user says that this account paid, although its key or origin is new.
     """
 
     adopt: Sequence[tuple[str, str]]
@@ -45,7 +45,7 @@ class Orders:
 
 @define
 class _Found:
-    """What came of it."""
+    """The result of the search."""
 
     resolved: list[Row] = field(factory=list)
     left: list[Row] = field(factory=list)
@@ -61,18 +61,18 @@ def reconciled(
     limits: Limits,
     console: Console,
 ) -> int:
-    """Do it all, tell about it, and return the exit code: 0 when no row is ambiguous any more."""
+    """Reconcile, print the result, and return the exit code: 0 if no row is ambiguous."""
     found = _Found()
     if not is_writable(directory) and not orders:
         console.warn(f"{directory} cannot be written to: listing its rows only")
         _list(directory, found)
-        return _told(directory, connection, found, limits, console)
+        return _print_result(directory, connection, found, limits, console)
     asks = bool(connection.settings["api_key"].value)
     console.info(f"asking {connection.origin}" if asks else "no API key: the account is not asked")
-    code = run(_work(directory, connection, orders, found, asks=asks))
+    code = run(_reconcile(directory, connection, orders, found, asks=asks))
     if code:
         return code
-    return _told(directory, connection, found, limits, console)
+    return _print_result(directory, connection, found, limits, console)
 
 
 def _list(directory: Path, found: _Found) -> None:
@@ -81,7 +81,7 @@ def _list(directory: Path, found: _Found) -> None:
         found.unfinished = unfinished(reader.counts())
 
 
-def _told(
+def _print_result(
     directory: Path, connection: Connection, found: _Found, limits: Limits, console: Console
 ) -> int:
     if found.error:
@@ -89,22 +89,22 @@ def _told(
     if console.json:
         console.print_json(_report(found, limits))
     else:
-        _tell(found, limits, console)
-        _say_how_to_go_on(directory, connection, found, console)
+        _print_rows(found, limits, console)
+        _print_advice(directory, connection, found, console)
     if found.error:
         return meaning_of(found.error).exit_code
     return SOME_FAILED if found.left else OK
 
 
-async def _work(
+async def _reconcile(
     directory: Path, connection: Connection, orders: Orders, found: _Found, *, asks: bool
 ) -> int:
     async with Ledger(directory) as ledger:
         before = {row.seq async for row in ledger.each((RowState.AMBIGUOUS,))}
-        await _decide(ledger, orders)
+        await _apply(ledger, orders)
         if asks:
             async with opened(connection) as client:
-                await _look(client.reconciler(ledger), ledger, orders, found)
+                await _search(client.reconciler(ledger), ledger, orders, found)
         found.left = [row async for row in ledger.each((RowState.AMBIGUOUS,))]
         settled = sorted(before - {row.seq for row in found.left})
         found.resolved = [await ledger.row(seq) for seq in settled]
@@ -112,14 +112,14 @@ async def _work(
     return OK
 
 
-async def _decide(ledger: Ledger, orders: Orders) -> None:
+async def _apply(ledger: Ledger, orders: Orders) -> None:
     for name in orders.abandon:
         await ledger.abandon((await _row(ledger, name)).seq)
     for name in orders.resubmit:
         await ledger.resubmit((await _row(ledger, name)).seq)
 
 
-async def _look(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _Found) -> None:
+async def _search(reconciler: Reconciler, ledger: Ledger, orders: Orders, found: _Found) -> None:
     try:
         await reconciler.check_account(same=orders.same_account)
     except WrongAccount as error:
@@ -139,11 +139,11 @@ async def _row(ledger: Ledger, name: str) -> Row:
     return await ledger.read(lambda reader: row_of(reader, name))
 
 
-# --- telling --------------------------------------------------------------------------------------
+# --- output ---------------------------------------------------------------------------------------
 
 
 def _cost(row: Row, limits: Limits) -> Decimal | None:
-    """What the row's submit cost, or would cost now if no price was known then."""
+    """Return the cost of the row's submit; the current price if it was unknown then."""
     if row.cost is not None:
         return Decimal(row.cost)
     return limits.price_of(request_of(row))
@@ -177,7 +177,7 @@ def _about(row: Row) -> dict[str, Any]:
     }
 
 
-def _tell(found: _Found, limits: Limits, console: Console) -> None:
+def _print_rows(found: _Found, limits: Limits, console: Console) -> None:
     for row in found.resolved:
         job = f", job {row.job_id}" if row.state is RowState.SUBMITTED else ""
         console.print(f"row {row.seq} ({safe_text(row.id, 40)}): {row.state.value}{job}")
@@ -194,9 +194,7 @@ def _tell(found: _Found, limits: Limits, console: Console) -> None:
         console.print(f"unmatched job {unmatched.id} of the account, prompt: {words}")
 
 
-def _say_how_to_go_on(
-    directory: Path, connection: Connection, found: _Found, console: Console
-) -> None:
+def _print_advice(directory: Path, connection: Connection, found: _Found, console: Console) -> None:
     if found.left:
         console.warn(
             f"{len(found.left)} rows may have a job that is paid for: look for their track_id in "

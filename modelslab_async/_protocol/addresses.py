@@ -72,7 +72,7 @@ def _range(text: object) -> Range:
         return ipaddress.ip_network(str(text).strip(), strict=False)
     except ValueError:
         raise ConfigurationError(
-            f"allow_addresses holds {str(text)!r:.60}, which is no address range: "
+            f"allow_addresses contains {str(text)!r:.60}, which is not an address range: "
             "write it as 198.18.0.0/15 or fd00::/8"
         ) from None
 

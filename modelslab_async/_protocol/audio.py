@@ -72,7 +72,7 @@ def _shifted(piece: Piece, by: int) -> Piece:
 
 
 def examine_bytes(data: bytes) -> Sound | NotSound:
-    """Judge bytes in memory; see :func:`examine`."""
+    """Examine bytes in memory; see :func:`examine`."""
     return examine(lambda offset, count: data[offset : offset + count], len(data))
 
 

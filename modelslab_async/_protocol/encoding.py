@@ -126,7 +126,7 @@ def decode(body: bytes, header: str | None, limit: int) -> Decoded:
         labels = labels[: labels.index(coding)] if coding in labels else labels
         body = inner
         problem = problem or fault
-    return Decoded(b"", "coded more often than any server does")
+    return Decoded(b"", "too many nested codings")
 
 
 def _is_text(head: bytes) -> bool:
@@ -191,7 +191,7 @@ class _ChunkReader:
     def _fill(self) -> None:
         block = next(self._source, b"")
         if not block:
-            raise Undecodable("the chunks inside the body have no end", cut=True)
+            raise Undecodable("the chunks inside the body end early", cut=True)
         self._bytes += block
 
     def chunk_size(self) -> int:
@@ -256,7 +256,7 @@ def _decompressed(coding: str, blocks: Iterable[bytes]) -> Iterator[bytes]:
             yield from _pieces(coding, decoder, data)
             data = decoder.rest
     if not decoder.ended or (held and magic.startswith(held)):
-        raise Undecodable(f"the {coding} data stop early", cut=True)
+        raise Undecodable(f"the {coding} data end early", cut=True)
 
 
 def _pieces(coding: str, decoder: _Decoder, data: bytes) -> Iterator[bytes]:
@@ -328,7 +328,7 @@ def _imported(coding: str, *modules: str) -> Any:
     for module in modules:
         with contextlib.suppress(ImportError):
             return importlib.import_module(module)
-    raise Undecodable(f"{coding} data, and no package here can undo them")
+    raise Undecodable(f"{coding} data, and no package that decodes them is installed")
 
 
 _DECODERS: dict[str, tuple[Callable[[], _Decoder], bytes]] = {

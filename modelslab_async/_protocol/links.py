@@ -68,7 +68,7 @@ def read_link(url: object, *, allow_loopback: bool, allowed: tuple[Range, ...] =
         LinkRefused: it must not be used.
     """
     if not isinstance(url, str):
-        raise LinkRefused("the link is no text")
+        raise LinkRefused("the link is not text")
     scheme, authority, target = _split(url.strip(" \t\r\n"))
     if scheme not in ("https", "http") or not authority:
         raise LinkRefused("the link is no https:// URL")
@@ -78,7 +78,7 @@ def read_link(url: object, *, allow_loopback: bool, allowed: tuple[Range, ...] =
     try:
         _, host, port = origin_of(scheme, authority)
     except ValueError as error:
-        raise LinkRefused(f"the host or port of the link is odd: {error}") from None
+        raise LinkRefused(f"the link has an invalid host or port: {error}") from None
     target = _percent_encoded(target)
     if len(scheme) + len(authority) + len(target) > MAX_LINK:
         raise LinkRefused(f"the link is too long: over {MAX_LINK} bytes")
@@ -106,7 +106,7 @@ def _percent_encoded(text: str) -> str:
     try:
         return _TO_ENCODE.sub(lambda found: quote(found[0], errors="surrogateescape"), text)
     except UnicodeEncodeError:
-        raise LinkRefused("the link holds half a character") from None
+        raise LinkRefused("the link contains a lone surrogate") from None
 
 
 def _ascii_host(authority: str) -> str:
@@ -119,7 +119,7 @@ def _ascii_host(authority: str) -> str:
     try:
         return f"{idna.encode(name, uts46=True).decode()}{colon}{port}"
     except UnicodeError:  # idna.IDNAError is a subclass
-        raise LinkRefused("the host of the link is no valid name") from None
+        raise LinkRefused("the link has an invalid host name") from None
 
 
 def _check_host(
@@ -164,7 +164,7 @@ def redirected(url: str, location: str) -> str:
     """
     location = location.strip(" \t\r\n")
     if not location:
-        raise LinkRefused("a redirect to nowhere")
+        raise LinkRefused("a redirect without a location")
     scheme, authority, target = _split(url.strip(" \t\r\n"))
     new_scheme, new_authority, new_target = _split(location)
     if new_scheme and not location[len(new_scheme) + 1 :].startswith("//"):

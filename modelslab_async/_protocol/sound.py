@@ -72,7 +72,7 @@ class Sound:
 
     @property
     def extension(self) -> str:
-        """For its name, with the dot."""
+        """The file name extension with its dot."""
         return self.format.extension
 
 

@@ -8,11 +8,10 @@ _SAFE_AGE = 60.0
 
 
 def strong_validator(etag: str | None, last_modified: str | None, date: str | None) -> str | None:
-    """What can be sent as ``If-Range``, so that the rest of a file is the rest of this version.
+    """Return the value for ``If-Range`` that identifies this exact version, or ``None``.
 
-    A weak tag says that two versions mean the same, not that their bytes are equal. A date has a
-    resolution of a second: it tells two versions apart only if the file was a minute old when it
-    was sent.
+    A weak entity tag does not guarantee equal bytes. A date has a resolution of one second, so it
+    identifies a version only if the file was at least a minute old when it was sent.
     """
     if etag is not None:
         return etag if etag.startswith('"') else None

@@ -20,7 +20,7 @@ Answer = Mapping[str, Any]
 _MAX_LINKS = 1000
 
 MAX_TRACK_ID = 2**53
-"""Larger integers lose precision in JSON parsers that store numbers as doubles."""
+"""Integers from here on may lose precision in JSON parsers that store numbers as doubles."""
 
 MAX_TRACK_ID_LENGTH = 191
 """Maximum number of characters of a text track id.

@@ -214,7 +214,7 @@ async def test_a_job_that_does_not_say_whose_it_is_is_shown_and_may_be_adopted(
         report = json.loads(listed.stdout)
         assert listed.returncode == 8
         assert [row["row"] for row in report["ambiguous"]] == [1]
-        assert [stranger["id"] for stranger in report["unmatched"]] == ["310815"]
+        assert [job["id"] for job in report["unmatched"]] == ["310815"]
         typo = await against(box, tmp_path, "reconcile", "out", "--adopt", "1=310851")
         assert typo.returncode == 2
         assert "the API does not confirm job 310851" in typo.stderr

@@ -150,7 +150,7 @@ FOR_EVER = {
     "d02_reset": (on("reset"), IncompleteDownload, "the connection failed"),
     "d05_cut": (on("cut_body"), IncompleteDownload, "file is incomplete"),
     "d08_cut_without_length": (on("close_delimited_cut"), IncompleteDownload, "file is incomplete"),
-    "d12_gzip_cut": (on("gzip_cut"), IncompleteDownload, "gzip data stop early"),
+    "d12_gzip_cut": (on("gzip_cut"), IncompleteDownload, "gzip data end early"),
     "d13_empty": (on("empty"), NotAudio, "not what was requested"),
     "d14_html": (on("html"), NotAudio, "HTML"),
     "d19_gone": (on("xml", status=410), OutputLost, "is dead"),

@@ -148,7 +148,7 @@ async def test_t41_the_error_says_the_true_reason_of_a_refusal(
         ("https://10.0.0.1/", "leads to 10.0.0.1"),
         ("https://me@cdn.test/", "user or password"),
         ("http://cdn.test/", "http:// and not https://"),
-        ("", "a redirect to nowhere"),
+        ("", "a redirect without a location"),
         ("/" + "x" * 9000, "too long"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Bugs that let the key out, or let a stranger's link lead us where it likes."""
+"""Bugs that let the key out, or let a foreign link reach forbidden hosts."""
 
 from __future__ import annotations
 

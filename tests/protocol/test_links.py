@@ -73,7 +73,7 @@ def test_a_host_is_read_as_it_will_be_connected_to(
 
 
 REFUSED: list[tuple[object, str]] = [
-    *((value, "no text") for value in (None, 5, ["https://a.example/x"])),
+    *((value, "not text") for value in (None, 5, ["https://a.example/x"])),
     *((text, "no https://") for text in ("", "a.wav", "//a.example/x", "https:///x", "https:/a/x")),
     *((f"{scheme}://a.example/x", "no https://") for scheme in ("ftp", "gopher", "ws", "s3")),
     *((text, "no https://") for text in ("file:///etc/passwd", "data:audio/wav;base64,UklGRg==")),
@@ -82,9 +82,9 @@ REFUSED: list[tuple[object, str]] = [
     ("https://a.example\\@b.example/x", "user or password"),
     *((f"https://a.example/{text}", "control") for text in ("x\r\nHost: b", "\x1b[2J", "a\x7f")),
     ("https://a.example\t/x", "control"),
-    ("https://a.example/\ud800", "half a character"),
+    ("https://a.example/\ud800", "lone surrogate"),
     *(
-        (f"https://{host}/x", "odd")
+        (f"https://{host}/x", "invalid host or port")
         for host in (
             *(
                 "a.example\\x",
@@ -100,7 +100,10 @@ REFUSED: list[tuple[object, str]] = [
             *("a.example:http", "a.example:0", "a.example:65536", "a.example:"),
         )
     ),
-    *((f"https://{host}/x", "no valid name") for host in ("\u00fc..example", "\u00fc_.example")),
+    *(
+        (f"https://{host}/x", "invalid host name")
+        for host in ("\u00fc..example", "\u00fc_.example")
+    ),
     (f"https://a.example/{'x' * MAX_LINK}", "too long"),
     ("https://a.example/" + "\u00fc" * 2000, "too long"),
     *(
@@ -238,7 +241,7 @@ def test_d48_a_redirect_is_seen_from_the_link_that_gave_it(
 @pytest.mark.parametrize(
     ("location", "words"),
     [
-        ("", "to nowhere"),
+        ("", "without a location"),
         ("http://a.example/x", "away from https"),
         ("/" + "x" * MAX_LINK, "too long"),
         ("https:x", "no https:// URL"),
