@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .connection import Connection
-from .console import PROGRAM, Console
+from .console import INVOCATION, Console
 from .error_mapping import OK, NoKey, NotThere, meaning_of
 from .help import Group
 from .keys import LONGEST_KEY, keep_key, profiles
@@ -144,4 +144,4 @@ def _report(console: Console, profile: str, key: Setting) -> None:
     if others:
         console.print(f"profiles: {', '.join(others)}")
     if not key.value:
-        console.info(f"keep one with {PROGRAM} auth login")
+        console.info(f"keep one with {INVOCATION} auth login")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from attrs import field, frozen
 
 from .completing import rows
 from .connection import Connection
-from .console import PROGRAM, operand
+from .console import command_line, operand
 from .help import Choice
 from .options import Command, exec_option, restrict_filenames
 from .players import programs_of
@@ -256,7 +255,7 @@ class BatchOptions:
         retry = ["--retry", MISSING] if missing else []
         prices = price_arguments(settings)
         arguments = [*retry, *flags, *prices, *sandbox, *self.connection.arguments]
-        return shlex.join([PROGRAM, "resume", operand(directory), *arguments])
+        return command_line("resume", operand(directory), *arguments)
 
 
 def batch_options(command: Command) -> Command:

@@ -16,7 +16,7 @@ from .._text import decimal_text, plural, safe_text
 from ..batch import Manifest, Plan, Preview, plan_batch, snapshot
 from .batch_preview import preview_as_json, preview_lines, warn_of_comments
 from .connection import on_this_machine
-from .console import PROGRAM, Console
+from .console import INVOCATION, Console
 from .error_mapping import NotThere
 from .prices import lines_by_endpoint, total_as_json, total_text
 
@@ -199,4 +199,4 @@ def confirm(plan: Plan, options: BatchOptions) -> None:
     parts = "".join(f"{line}\n" for line in lines_by_endpoint(plan))
     question = f"{summary(plan)}\n{parts}" if parts else f"{summary(plan)}. "
     if not click.confirm(f"{question}Continue?", err=True):
-        raise click.ClickException(f"nothing was sent; {PROGRAM} batch --sandbox costs nothing")
+        raise click.ClickException(f"nothing was sent; {INVOCATION} batch --sandbox costs nothing")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sqlite3
 import sys
 from collections.abc import Iterable
@@ -31,7 +30,7 @@ from .batch_plan import changes_of, confirm, make_plan, print_plan, summary
 from .batch_preview import preview_lines
 from .batch_progress import Reporter, look, reporter_of
 from .connection import opened
-from .console import PROGRAM, STOPPING, Console, operand
+from .console import STOPPING, Console, command_line, operand
 from .error_mapping import BROKEN_PIPE, OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
 from .signals import run
@@ -296,12 +295,12 @@ def _end(
     if directory is None:
         return
     if counts[RowState.AMBIGUOUS] and not options.connection.sandbox:
-        told = shlex.join([PROGRAM, "reconcile", operand(directory)])
+        told = command_line("reconcile", operand(directory))
         jobs = plural(counts[RowState.AMBIGUOUS], "job")
         console.warn(f"{jobs} may exist and be paid for; see {told}")
     missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED] - left
     if missing:
-        told = shlex.join([PROGRAM, "status", operand(directory)])
+        told = command_line("status", operand(directory))
         console.warn(f"{plural(missing, 'row has', 'rows have')} no file; {told} says why")
     if check.kinds:
         free = "; --retry missing downloads them again, free" if lost else ""

@@ -9,7 +9,7 @@ import click
 
 from .._text import decimal_text, safe_text
 from .completing import setting_names
-from .console import PROGRAM, Console
+from .console import INVOCATION, Console
 from .help import Group
 from .masking import masked, without_password
 from .options import account, output_options, waiting
@@ -72,7 +72,7 @@ def set_(console: Console, name: str, value: str) -> int:
     from .config_file import write_setting
 
     if name == "api_key":
-        raise click.UsageError(f"a key is no setting: keep it with {PROGRAM} auth login")
+        raise click.UsageError(f"a key is no setting: keep it with {INVOCATION} auth login")
     path = write_setting(name, value_of(name, value))
     found = read_settings(Flags())[name]
     if console.json:

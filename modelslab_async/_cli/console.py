@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +20,7 @@ from .streams import write
 PROGRAM = "modelslab-async"
 STOPPING = "stopping: waiting for replies to requests already sent (Ctrl-C again to quit now)"
 COMPLETION_VARIABLE = "_MODELSLAB_ASYNC_COMPLETE"
+_PACKAGE = "modelslab_async"
 _PLAIN = ("", "dumb", "unknown")
 
 
@@ -95,6 +98,32 @@ class Console:
         write(sys.stderr, _encoded(text) + b"\n")
 
 
+def invoked_as(program: str, interpreter: str) -> tuple[str, ...]:
+    """Return the words that start this program as it was started, from the same directory.
+
+    Args:
+        program: ``sys.argv[0]``.
+        interpreter: ``sys.executable``.
+    """
+    path = Path(program)
+    if path.name == "__main__.py" and path.parent.name == _PACKAGE:
+        python = "python" if shutil.which("python") == interpreter else interpreter
+        return (python, "-m", _PACKAGE)
+    found = shutil.which(PROGRAM)
+    is_on_path = found is not None and path.exists() and path.samefile(found)
+    return (PROGRAM,) if path.name != PROGRAM or is_on_path else (program,)
+
+
+_WORDS = invoked_as(sys.argv[0], sys.executable)
+INVOCATION = shlex.join(_WORDS)
+"""How this program was started, as the beginning of a command that is printed."""
+
+
+def command_line(*words: str) -> str:
+    """A command that works as it stands where this process was started."""
+    return shlex.join([*_WORDS, *words])
+
+
 def operand(path: object) -> str:
     """A path as an argument of a command, not to be taken for an option."""
     text = f"{path}"
@@ -106,7 +135,7 @@ def fetch_command(ids: Sequence[str], options: Sequence[str] = ()) -> str:
     words = [*ids, *options]
     if any(one.startswith("-") for one in ids):
         words = [*options, "--", *ids]
-    return shlex.join([PROGRAM, "fetch", *words])
+    return command_line("fetch", *words)
 
 
 def _encoded(line: str) -> bytes:

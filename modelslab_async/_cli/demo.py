@@ -11,7 +11,7 @@ import click
 from .._text import slug
 from .completing import directories
 from .connection import Connection
-from .console import PROGRAM, Console, operand
+from .console import INVOCATION, Console, operand
 from .help import Command
 from .naming import check_writable
 from .options import output_options, play_option
@@ -80,7 +80,7 @@ def _track(prompt: str, directory: Path) -> Track:
 
 
 def _what_next(console: Console, paths: list[Path]) -> None:
-    console.info(f"\nListen:   {PROGRAM} play {shlex.quote(operand(paths[0]))}")
-    console.info(f'Your own: {PROGRAM} generate --sandbox "sitar, tabla" -o sitar.wav')
+    console.info(f"\nListen:   {INVOCATION} play {shlex.quote(operand(paths[0]))}")
+    console.info(f'Your own: {INVOCATION} generate --sandbox "sitar, tabla" -o sitar.wav')
     console.info("For real: export MODELSLAB_API_KEY=... (your ModelsLab dashboard shows it), then")
-    console.info(f'          {PROGRAM} generate "rock music from the 90s" -o rock.wav')
+    console.info(f'          {INVOCATION} generate "rock music from the 90s" -o rock.wav')

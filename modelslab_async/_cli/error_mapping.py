@@ -33,7 +33,14 @@ from modelslab_async import (
 )
 
 from .._text import safe_text
-from .console import COMPLETION_VARIABLE, PROGRAM, Console, fetch_command, json_by_default
+from .console import (
+    COMPLETION_VARIABLE,
+    INVOCATION,
+    PROGRAM,
+    Console,
+    fetch_command,
+    json_by_default,
+)
 from .help import short_help
 from .streams import silence, unwritten
 
@@ -70,17 +77,17 @@ class ErrorMapping:
 
 # The first match counts, so subclasses come before their bases.
 MEANINGS = (
-    ErrorMapping(NoKey, 3, f"no account? --sandbox, or {PROGRAM} demo"),
-    ErrorMapping(AuthenticationError, 3, f"{PROGRAM} config show says which key was used"),
+    ErrorMapping(NoKey, 3, f"no account? --sandbox, or {INVOCATION} demo"),
+    ErrorMapping(AuthenticationError, 3, f"{INVOCATION} config show says which key was used"),
     ErrorMapping(PermissionDenied, 3),
     ErrorMapping(WrongAccount, 3, "only the key or the origin is new: --same-account"),
     ErrorMapping(RateLimited, 4),
     ErrorMapping(NotFound, 5),
-    ErrorMapping(InsufficientCredits, 6, f"{PROGRAM} balance shows what is left"),
+    ErrorMapping(InsufficientCredits, 6, f"{INVOCATION} balance shows what is left"),
     ErrorMapping(JobTimeout, 7),
     ErrorMapping(LimitReached, LEFT_OVER),
     ErrorMapping(LedgerCopied, OTHER, "to pay for its rows from here: --accept-copy"),
-    ErrorMapping(TransportError, 10, f"{PROGRAM} doctor shows the proxy and the origin in use"),
+    ErrorMapping(TransportError, 10, f"{INVOCATION} doctor shows the proxy and the origin in use"),
     ErrorMapping(IncompleteDownload, 10),
     ErrorMapping(RequestError, USAGE),
     ErrorMapping(ConfigurationError, USAGE),
@@ -119,7 +126,7 @@ def explain(console: Console, error: Exception, hint: str = "") -> None:
 def message_of(error: Exception) -> str:
     """An error's message, with commands and options where the library names calls and arguments."""
     text = _JOB.sub(lambda job: fetch_command([ast.literal_eval(job[1])]), str(error))
-    text = text.replace(_DOWNLOAD, f"{PROGRAM} fetch")
+    text = text.replace(_DOWNLOAD, f"{INVOCATION} fetch")
     return _ARGUMENT.sub(lambda argument: f"--{argument[1].replace('_', '-')}", text)
 
 
@@ -245,6 +252,6 @@ def _bug(console: Console, error: Exception) -> int:
     console.always("".join(traceback.format_exception(error)).rstrip())
     console.error(
         f"this is a bug in {PROGRAM}, not in what you did",
-        f"please report it with the lines above and what {PROGRAM} doctor --json prints",
+        f"please report it with the lines above and what {INVOCATION} doctor --json prints",
     )
     return OTHER

@@ -17,7 +17,7 @@ from modelslab_async.endpoints import known_fields
 from .._text import decimal_text, plural, safe_text, slug
 from .completing import files
 from .connection import Connection
-from .console import PROGRAM, Console
+from .console import INVOCATION, Console
 from .error_mapping import NotThere
 from .help import Command
 from .naming import (
@@ -383,4 +383,4 @@ def _confirm(total: Total, *, no_input: bool) -> None:
         raise click.UsageError(f"{what}: pass --yes to pay for several jobs without a question")
     if not click.confirm(f"{what}. Continue?", err=True):
         name = click.get_current_context().info_name
-        raise click.ClickException(f"nothing was sent; {PROGRAM} {name} --sandbox costs nothing")
+        raise click.ClickException(f"nothing was sent; {INVOCATION} {name} --sandbox costs nothing")

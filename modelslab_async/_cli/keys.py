@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modelslab_async import ConfigurationError
 
-from .console import PROGRAM
+from .console import INVOCATION
 from .help import nearest
 from .places import go_home, key_file, own_home, write_private
 from .textfiles import decoded, read_bytes
@@ -84,7 +84,7 @@ def profiles() -> list[str]:
 
 def without_key(profile: str) -> str:
     """What to do about a profile that has no key."""
-    login = f"{PROGRAM} auth login --profile {profile}"
+    login = f"{INVOCATION} auth login --profile {profile}"
     advice = nearest(profile, profiles(), f"keep one with {login}")
     return f"profile {profile!r} has no key; {advice}"
 

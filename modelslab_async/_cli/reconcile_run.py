@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +15,7 @@ from .._text import decimal_text, safe_text
 from ..batch import Ledger, Reader, is_writable, request_of
 from .batch_run import unfinished
 from .connection import Connection, opened
-from .console import PROGRAM, Console, operand
+from .console import Console, command_line, operand
 from .error_mapping import OK, SOME_FAILED, explain, meaning_of
 from .signals import run
 from .status import instant, row_of
@@ -201,5 +200,5 @@ def _print_advice(directory: Path, connection: Connection, found: _Found, consol
             "your dashboard, then --adopt ROW=ID, --abandon ROW, or --resubmit ROW to pay again"
         )
     if found.unfinished:
-        words = [PROGRAM, "resume", operand(directory), *connection.arguments]
-        console.always(f"resume with: {shlex.join(words)}")
+        again = command_line("resume", operand(directory), *connection.arguments)
+        console.always(f"resume with: {again}")

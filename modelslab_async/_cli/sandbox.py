@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .completing import scenarios
-from .console import PROGRAM, Console
+from .console import INVOCATION, Console
 from .help import Command
 from .options import output_options
 from .textfiles import read_text
@@ -102,6 +102,8 @@ async def _serve(box: Sandbox, console: Console) -> int:
         else:
             console.print(f"export MODELSLAB_BASE_URL={box.url}")
             console.print(f"export MODELSLAB_API_KEY={box.key}")
-        console.info(f"serving until Ctrl-C; paste these lines elsewhere, then: {PROGRAM} balance")
+        console.info(
+            f"serving until Ctrl-C; paste these lines elsewhere, then: {INVOCATION} balance"
+        )
         await anyio.sleep_forever()
     return 0

@@ -20,7 +20,7 @@ from modelslab_async import ConfigurationError
 from .._protocol.addresses import address_ranges
 from .._protocol.urls import api_origin
 from .._text import safe_text
-from .console import PROGRAM
+from .console import INVOCATION
 from .error_mapping import NoKey
 from .help import nearest
 from .keys import LONGEST_KEY, check_profile, foreign_key, kept_key, without_key
@@ -255,7 +255,7 @@ def key_of(settings: Mapping[str, Setting]) -> str:
         raise NoKey(without_key(profile.value))
     raise NoKey(
         "no API key: set MODELSLAB_API_KEY, name a file with --api-key-file, or keep one with "
-        f"{PROGRAM} auth login"
+        f"{INVOCATION} auth login"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from .completing import directories
-from .console import PROGRAM, Console, operand
+from .console import Console, command_line, operand
 from .help import Command
 from .options import output_options
 from .resume import check_batch
@@ -49,8 +48,8 @@ def verify(console: Console, directory: str) -> int:
         _tell(console, fault)
     with Reader.open(place) as reader:
         states = reader.summary()
-    command = shlex.join([PROGRAM, "resume", operand(directory), "--retry", "missing"])
-    again = f"{command}{unpaid(states)}" if check.lost else ""
+    retry = command_line("resume", operand(directory), "--retry", "missing")
+    again = f"{retry}{unpaid(states)}" if check.lost else ""
     if console.json:
         console.print_json(
             {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
 from modelslab_async import ModelsLabError
-from modelslab_async._cli.console import PROGRAM, Console, fetch_command
+from modelslab_async._cli.console import PROGRAM, Console, fetch_command, invoked_as
 from modelslab_async._cli.error_mapping import message_of
 from modelslab_async._cli.fetch import fetch
 from modelslab_async.sandbox import Sandbox, Scenario
@@ -23,9 +24,9 @@ __all__ = ["box"]
 
 def words_of(printed: str) -> list[str]:
     """The arguments of a command as a shell would give them to us."""
-    program, *words = shlex.split(printed[printed.index(PROGRAM) :])
-    assert program == PROGRAM
-    return words
+    _, start, words = re.split(rf"({PROGRAM}|-m modelslab_async) ", printed, maxsplit=1)
+    assert start
+    return shlex.split(words)
 
 
 @pytest.mark.anyio
@@ -133,3 +134,38 @@ async def test_h11_a_job_of_another_family_is_gone_on_with_in_its_own(
         assert done.returncode == 0, done.stderr
         assert (tmp_path / file).is_file()
         assert len(box.book.debits) == 1
+
+
+def executable(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (".venv/bin/modelslab-async", (".venv/bin/modelslab-async",)),
+        ("{bin}/modelslab-async", ("modelslab-async",)),
+        ("{site}/modelslab_async/__main__.py", ("{bin}/python3", "-m", "modelslab_async")),
+        ("/usr/bin/pytest", ("modelslab-async",)),
+        ("", ("modelslab-async",)),
+    ],
+)
+def test_a_command_is_printed_as_this_one_was_invoked(
+    program: str, words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {"bin": tmp_path / "bin", "site": tmp_path / "site"}
+    executable(tmp_path / ".venv" / "bin" / PROGRAM)
+    executable(tmp_path / "bin" / PROGRAM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    invoked = invoked_as(program.format(**places), str(tmp_path / "bin" / "python3"))
+    assert invoked == tuple(word.format(**places) for word in words)
+
+
+def test_python_is_named_as_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = executable(tmp_path / "python")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    invoked = invoked_as("/site/modelslab_async/__main__.py", str(python))
+    assert invoked == ("python", "-m", "modelslab_async")
