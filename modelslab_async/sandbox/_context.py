@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 MAX_BODY = 16 * 2**20
 
 
-@frozen
+@define
 class ActiveScenario:
-    """A scenario in use: its fault plan, and the time at which it began."""
+    """A scenario in use: its fault plan, and the times of its beginning and its first submit."""
 
     scenario: Scenario
     plan: FaultPlan
     since: float
     name: str | None = None
+    first_submit: float | None = None
 
 
 @frozen

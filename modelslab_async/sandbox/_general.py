@@ -111,9 +111,9 @@ class AccountEndpoints:
 
 def taken_slots_at(active: ActiveScenario, now: float) -> int:
     """Return how many queue slots the scenario marks as taken by other clients."""
-    scenario = active.scenario
-    until = math.inf if scenario.taken_seconds is None else active.since + scenario.taken_seconds
-    return scenario.taken_slots if now < until else 0
+    scenario, begun = active.scenario, active.first_submit
+    lasts = math.inf if scenario.taken_seconds is None else scenario.taken_seconds
+    return scenario.taken_slots if begun is None or now - begun < lasts else 0
 
 
 def _too_many_counts(x: RequestContext, wait: float) -> Answer:

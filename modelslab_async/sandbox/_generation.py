@@ -62,7 +62,10 @@ class Generation:
             return x.refuse(
                 shapes.refusal(scenario, "Rate limit exceeded", tips=shapes.SPAM_TIPS), status=200
             )
-        busy = self._account.in_queue + taken_slots_at(x.active, self._clock.now())
+        now = self._clock.now()
+        if x.active.first_submit is None:
+            x.active.first_submit = now
+        busy = self._account.in_queue + taken_slots_at(x.active, now)
         return _queue_full(x, self._account.slots) if busy >= self._account.slots else None
 
     def _is_spam(self, x: RequestContext) -> bool:

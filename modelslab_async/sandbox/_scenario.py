@@ -112,7 +112,7 @@ class Scenario:
             this status), `queued` or `unknown` (the status while a job is pending).
         workers: the number of jobs that run at once; None: as many as slots.
         taken_slots, taken_seconds: queue slots taken by other clients, and for how long after
-            the scenario began (None: always).
+            the first submit (None: always).
         price: dollars per accepted submit.
 
     The ticket and the fetch
