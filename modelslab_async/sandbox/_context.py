@@ -26,11 +26,10 @@ MAX_BODY = 16 * 2**20
 
 @define
 class ActiveScenario:
-    """A scenario in use: its fault plan, and the times of its beginning and its first submit."""
+    """A scenario in use: its fault plan, and the time of its first submit."""
 
     scenario: Scenario
     plan: FaultPlan
-    since: float
     name: str | None = None
     first_submit: float | None = None
 

@@ -211,9 +211,7 @@ class Sandbox:
         return self._file_store.file(job).body
 
     def _arm(self, scenario: Scenario, name: str | None = None) -> ActiveScenario:
-        return ActiveScenario(
-            scenario, FaultPlan(scenario.faults, self.seed), self._clock.now(), name
-        )
+        return ActiveScenario(scenario, FaultPlan(scenario.faults, self.seed), name)
 
     def _scenario_of(self, source: str) -> ActiveScenario:
         """Return the scenario of a header value; its counters persist between requests."""
