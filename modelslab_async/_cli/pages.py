@@ -13,7 +13,7 @@ from .help import Command, nearest
 from .options import output_options
 
 _INDEX = "index"
-_LINK = re.compile(r"\[([^\]]+)\]\((\w+)\.md\)")
+_LINK = re.compile(r"\[([^\[\]]+)\]\((\w+)\.md\)")
 
 
 @click.command("help", cls=Command)
