@@ -139,7 +139,7 @@ def _is_a_name(name: str, limit: int) -> None:
 
 def _is_one_cell(cell: str) -> None:
     table = io.StringIO(newline="")
-    csv.writer(table).writerows([["prompt", "note"], [cell, "x"]])
+    # All cells are quoted: blanks before an unquoted one are no part of it.
+    csv.writer(table, quoting=csv.QUOTE_ALL).writerows([["prompt", "note"], [cell, "x"]])
     rows = list(read_fields(io.BytesIO(table.getvalue().encode()), "csv", Reading()))
-    prompt = cell.lstrip(" ") if cell.strip() else ""
-    assert rows == [(2, {**({"prompt": prompt} if prompt else {}), "note": "x"})]
+    assert rows == [(2, {**({"prompt": cell} if cell.strip() else {}), "note": "x"})]
