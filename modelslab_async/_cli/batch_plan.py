@@ -93,6 +93,7 @@ def make_plan(
         retry_missing=options.retries_missing,
         template=options.template,
         restrict_filenames=options.restrict_filenames,
+        enterprise=options.connection.settings["enterprise"].value,
     )
     if plan.preview is not None:
         _warn_of_misspelled(console, plan.preview)

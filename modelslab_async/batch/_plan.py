@@ -20,6 +20,7 @@ from .._engine.filesystem import UTF8_NAMES
 from .._protocol.output import ENDINGS
 from .._text import plural, safe_text
 from ..endpoints import Estimate, Request
+from ..endpoints.base import routed
 from ..errors import RequestError
 from ._account import ORIGIN
 from ._chosen import Chosen, RowKey, choose
@@ -201,7 +202,7 @@ class Plan:
 
     def add(self, seq: int, row_id: str, payload_hash: str, request: Request) -> None:
         """Count one more row to pay for; beyond ``max_new_jobs``, rows with lower numbers win."""
-        self.selection.add(row_id, payload_hash)
+        self.selection.add(row_id, payload_hash, bool(request.enterprise))
         if not self.chooses(seq, row_id):
             self.left += 1
             return
@@ -233,6 +234,7 @@ def plan_batch(
     retry_missing: bool = False,
     template: str | None = None,
     restrict_filenames: bool = False,
+    enterprise: bool = False,
 ) -> Plan:
     """What a run would do in a directory, with the rows that it holds and those of a manifest.
 
@@ -248,6 +250,7 @@ def plan_batch(
             compares only their sizes.
         template: how files are named.
         restrict_filenames: name them in ASCII.
+        enterprise: as that of the `ModelsLab` that will run it.
 
     Raises:
         RequestError: rows of the manifest cannot be used, or were sent differently; all of them
@@ -262,7 +265,7 @@ def plan_batch(
         if manifest is not None:
             ascii_only = restrict_filenames or not UTF8_NAMES
             name_of = partial(file_name, template or DEFAULT_TEMPLATE, ascii_only=ascii_only)
-            plan.preview = _compare(plan, manifest, reader, name_of)
+            plan.preview = _compare(plan, manifest, reader, name_of, enterprise=enterprise)
         if reader is not None:
             _count(plan, reader, is_whole=manifest is not None)
     if retry_missing and plan.counts:
@@ -282,7 +285,12 @@ def _numbered(manifest: Manifest | None, reader: Reader | None) -> Iterator[tupl
 
 
 def _compare(
-    plan: Plan, manifest: Manifest, reader: Reader | None, name_of: Callable[..., str]
+    plan: Plan,
+    manifest: Manifest,
+    reader: Reader | None,
+    name_of: Callable[..., str],
+    *,
+    enterprise: bool,
 ) -> Preview:
     """Look up each row of a manifest in the ledger, as `Store.plan` will, and count it."""
     report, preview = Report(), Preview()
@@ -296,9 +304,10 @@ def _compare(
         preview.add(row, seq, name_of)
         if known is None:
             plan.added += 1
-            plan.add(seq, row.id, row.payload_hash, row.request)
+            request = routed(row.request, enterprise=enterprise)
+            plan.add(seq, row.id, row.payload_hash, request)
         else:
-            _add_known(plan, row, known)
+            _add_known(plan, row, known, enterprise=enterprise)
     if report.bad_rows:
         raise RequestError(f"{report}\nnothing was sent; correct them, then run again")
     if not report.rows:
@@ -315,14 +324,17 @@ def _compare(
     return preview
 
 
-def _add_known(plan: Plan, row: NewRow, known: KnownRow) -> None:
+def _add_known(plan: Plan, row: NewRow, known: KnownRow, *, enterprise: bool) -> None:
     plan.kept += 1
     is_same = known.payload_hash == row.payload_hash
     if known.is_held:
         plan.held += 1
         plan.corrected += not is_same
     elif known.state in UNSENT:
-        plan.add(known.seq, row.id, row.payload_hash, row.request)
+        # A row that has not changed stays as it was planned.
+        to_twin = known.enterprise if is_same else enterprise
+        request = routed(row.request, enterprise=to_twin)
+        plan.add(known.seq, row.id, row.payload_hash, request)
         plan.unsent += known.state is RowState.PLANNED
         plan.restored += known.state is RowState.SKIPPED
         plan.replaced += not is_same

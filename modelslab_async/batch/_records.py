@@ -313,11 +313,16 @@ def _bytes_of(field_name: str, path: Path) -> bytes:
 
 
 def _payload_hash(request: Request, digests: Mapping[str, str]) -> str:
-    """Of what is sent, and of its endpoint; that of music is left out, as in the first ledgers."""
+    """Of what is sent, of its endpoint, and of the row's own choice of an enterprise twin.
+
+    The endpoint of music is left out, as in the first ledgers.
+    """
     media = {name: f"sha256:{digest}" for name, digest in digests.items()}
     wire = encode(request, track_id=0, media=media)
     if not isinstance(request, MusicGen):
         wire[ENDPOINT] = request.path
+    if request.enterprise is not None:
+        wire["enterprise"] = request.enterprise
     if request.track_id is None:
         del wire["track_id"]
     if isinstance(request, RawRequest):  # whose fields may have any names

@@ -67,12 +67,14 @@ class KnownRow:
         payload_hash: as it was planned.
         state: where it stands.
         is_held: it is skipped until `Ledger.unskip`.
+        enterprise: whether it was planned for an enterprise twin.
     """
 
     seq: int
     payload_hash: str
     state: RowState = field(converter=RowState)
     is_held: bool = field(converter=bool)
+    enterprise: bool = field(converter=bool)
 
 
 @frozen

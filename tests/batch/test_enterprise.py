@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,12 +11,13 @@ import pytest
 from attrs import evolve
 
 from modelslab_async import (
+    LedgerError,
     LimitReached,
     MusicGen,
     SoundEffect,
     VoiceToVoice,
 )
-from modelslab_async.batch import Reader, RowState
+from modelslab_async.batch import Limits, Manifest, Reader, RowState, plan_batch
 from modelslab_async.sandbox import Fault, Sandbox
 
 from ..cli.test_cli import against, command
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.anyio
 MUSIC = "/api/v6/voice/music_gen"
 SFX = "/api/v6/voice/sfx"
 TWIN = "/api/v1/enterprise/voice/sfx"
+NONE = Limits(max_jobs_total=0)
 SOUNDS = [SoundEffect(f"rain {number}", duration=3) for number in range(4)]
 
 
@@ -114,6 +117,41 @@ def test_what_the_client_prefers_is_no_part_of_a_request() -> None:
         assert request.enterprise is None
         assert "enterprise" not in repr(request)
     assert evolve(SOUNDS[0], enterprise=False).path == SFX
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+async def test_what_was_confirmed_is_not_sent_to_another_family(
+    *, confirmed: bool, tmp_path: Path
+) -> None:
+    """Another process plans the same row between question and run, with another setting."""
+    manifest = Manifest(io.BytesIO(b'{"id": "a", "prompt": "rain"}'), "jsonl", None)
+    agreed = plan_batch(tmp_path, manifest, enterprise=confirmed).selection.fingerprint
+    row = {"id": "a", "prompt": "rain"}
+    async with Sandbox(quick()) as box:
+        async with client_of(box, enterprise=not confirmed) as other:
+            await run_until_stopped(other, [row], tmp_path, LimitReached, limits=NONE)
+        async with client_of(box, enterprise=confirmed) as client:
+            with pytest.raises(LedgerError, match="changed since they were confirmed"):
+                await run(
+                    client, [row], tmp_path, confirmed=agreed, limits=Limits(max_jobs_total=1)
+                )
+            assert not box.book.debits
+            agreed = plan_batch(tmp_path, manifest, enterprise=confirmed).selection.fingerprint
+            await run(client, [row], tmp_path, confirmed=agreed, limits=Limits(max_jobs_total=1))
+        assert paths(box) == {MUSIC if confirmed else MusicGen.ENTERPRISE: 1}
+
+
+@pytest.mark.parametrize("endpoint", ["music_gen", "sfx"])
+async def test_another_choice_of_a_row_makes_it_another_row(endpoint: str, tmp_path: Path) -> None:
+    row = {"id": "a", "prompt": "rain", "endpoint": endpoint}
+    found = []
+    async with Sandbox(quick()) as box, client_of(box, enterprise=True) as client:
+        for choice in ({}, {"enterprise": False}, {"enterprise": True}):
+            await run_until_stopped(client, [row | choice], tmp_path, LimitReached, limits=NONE)
+            with Reader.open(tmp_path) as reader:
+                found += list(reader.planned())
+    assert [to_twin for _, _, to_twin in found] == [True, False, True]
+    assert len({payload_hash for _, payload_hash, _ in found}) == 3
 
 
 CSV = "id,endpoint,prompt,duration,enterprise\na,,waltz,30,\nb,sfx,rain,3,\nc,sfx,hail,3,no\n"

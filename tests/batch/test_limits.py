@@ -404,8 +404,8 @@ def fingerprint(directory: Path) -> str:
     """Of what is planned in a directory."""
     selection = Selection()
     with Reader.open(directory) as reader:
-        for row_id, payload_hash in reader.planned():
-            selection.add(row_id, payload_hash)
+        for row in reader.planned():
+            selection.add(*row)
     return selection.fingerprint
 
 
@@ -478,12 +478,10 @@ def test_m06_a_manifest_that_grows_after_the_plan_is_paid_for_as_planned(
 
 
 def test_m06_a_selection_is_of_rows_and_not_of_their_order() -> None:
-    def of(*rows: tuple[str, str]) -> str:
-        selection = Selection()
-        for row in rows:
-            selection.add(*row)
-        return selection.fingerprint
+    def of(*rows: tuple[str, str, bool]) -> str:
+        return Selection.of(rows).fingerprint
 
-    a, b = ("a", "1"), ("b", "2")
+    a, b, twin = ("a", "1", False), ("b", "2", False), ("a", "1", True)
+    others = of(("a", "2", False)), of(("ab", "1", False)), of(twin)
     assert of(a, b) == of(b, a)
-    assert len({of(), of(a), of(b), of(a, a), of(a, b), of(("a", "2")), of(("ab", "1"))}) == 7
+    assert len({of(), of(a), of(b), of(a, a), of(a, b), *others}) == 8

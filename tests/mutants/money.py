@@ -277,6 +277,15 @@ MUTANTS = (
         Patch("batch/_batch.py", "        if confirmed is None:\n", "        if confirmed:\n"),
     ),
     planted(
+        "confirm_whatever_the_family",
+        of("batch/test_enterprise", "what_was_confirmed_is_not_sent_to_another_family"),
+        Patch(
+            "batch/_confirmed.py",
+            "storable(payload_hash), enterprise)",
+            "storable(payload_hash), False)",
+        ),
+    ),
+    planted(
         "limits_are_forgotten_by_the_next_run",
         of("batch/test_limits", "m02_resume_keeps_limits_and_changes_those_that_are_named"),
         Patch("batch/_batch.py", "        if limits != kept:\n", "        if limits == kept:\n"),

@@ -43,7 +43,10 @@ from .schema import version_of
 LEDGER_NAME: Final = "ledger.sqlite3"
 _TRIES: Final = 5
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
-_KNOWN: Final = "SELECT seq, payload_hash, state, error_kind IS ? FROM rows WHERE id = ?"
+_ENTERPRISE: Final = "coalesce(json_extract(request, '$.enterprise'), 0)"
+_KNOWN: Final = f"""
+SELECT seq, payload_hash, state, error_kind IS ?, {_ENTERPRISE} FROM rows WHERE id = ?
+"""  # noqa: S608 - made of constants
 _PAGE: Final = _ALL + "state = ? AND seq > ?"
 _IS_PAID: Final = "t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')"
 _PAID: Final = f"""
@@ -210,10 +213,11 @@ class Reader:
         """
         return iter(self.db.execute(_PAID))
 
-    def planned(self) -> Iterator[tuple[str, str]]:
-        """The id and the payload hash of each planned row."""
-        query = "SELECT id, payload_hash FROM rows WHERE state = 'planned'"
-        return iter(self.db.execute(query))
+    def planned(self) -> Iterator[tuple[str, str, bool]]:
+        """The id and payload hash of each planned row, and whether an enterprise twin gets it."""
+        query = f"SELECT id, payload_hash, {_ENTERPRISE} FROM rows WHERE state = 'planned'"  # noqa: S608
+        for row_id, payload_hash, enterprise in self.db.execute(query):
+            yield row_id, payload_hash, bool(enterprise)
 
     def is_paid_for(self) -> bool:
         """Whether any submit of any run was paid for, or may have been."""
