@@ -6,10 +6,8 @@ as `reference`; under `memory` the most MiB that were taken.
 
 from __future__ import annotations
 
-import gc
 import json
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -18,7 +16,7 @@ from modelslab_async._engine.secret import Secret
 from modelslab_async._protocol.replies import read_reply
 from modelslab_async._protocol.wire_json import MAX_VALUES
 
-from .bounded import MIB, forgotten, highest
+from .bounded import MIB, forgotten, highest, reference, seconds
 
 KEY = "shapes-0123456789abcdefghijklmnopqrstuvw"
 LIMIT = 20
@@ -84,20 +82,6 @@ SHAPES: dict[str, Callable[[], bytes]] = {
 }
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """The processor's time, without the garbage of what was before."""
-    gc.collect()
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
-def reference() -> None:
-    """Work whose time tells how fast this processor is, and how much others take of it."""
-    for number in range(1_000_000):
-        str(number)
-
-
 def times() -> Iterator[tuple[str, float]]:
     """How long the key is taken out and the answer is read, by the time of the `reference`.
 
@@ -107,10 +91,10 @@ def times() -> Iterator[tuple[str, float]]:
     for name, make in SHAPES.items():
         body = make()
         read = partial(lambda body: read_reply(secret.redact(body)), body)
-        ratio = seconds(read) / seconds(reference)
+        ratio = seconds(read) / reference()
         for _ in range(2):
             if ratio > LIMIT:
-                ratio = min(ratio, seconds(read) / seconds(reference))
+                ratio = min(ratio, seconds(read) / reference())
         yield name, ratio
 
 
