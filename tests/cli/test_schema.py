@@ -150,7 +150,7 @@ async def test_the_events_and_documents_of_a_batch(tmp_path: Path) -> None:
     lost = Fault(on="submit", kind="reset", times=1)
     async with Sandbox(quick(lost, broken, fetch_meta=False), slots=1) as box:
         rows = manifest(tmp_path, "waltz", "raga", "tango", "polka")
-        start = ("batch", rows, "-o", "out", "-y", "--json")
+        start = ("batch", rows, "-o", "out", "-y", "--json", "--max-jobs", "1")
         plan = await against(box, tmp_path, *start, "-n", "--price-per-job", "0.5")
         check(json.loads(plan.stdout), "plan")
         names = set()
@@ -181,7 +181,7 @@ async def test_the_events_and_documents_of_a_batch(tmp_path: Path) -> None:
 
 
 async def test_why_nothing_moves_is_an_event(tmp_path: Path) -> None:
-    async with Sandbox(quick(queue_full="text429", generation_seconds=2), slots=1) as box:
+    async with Sandbox(quick(queue_full="text429", generation_seconds=1), slots=1) as box:
         rows = manifest(tmp_path, "waltz", "raga", "tango")
         run = await against(box, tmp_path, "batch", rows, "-o", "out", "-y", "--json")
     events = lines(run.stdout)

@@ -23,6 +23,7 @@ from modelslab_async._cli.track_results import _keep
 from modelslab_async._cli.tracks import Track
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
+from ..support.batches import quick
 from ..support.lacking import failing
 from ..support.screens import BEFORE, on_screen, shown_by
 from .test_cli import QUICK, against, reaches, wavs
@@ -55,11 +56,16 @@ def test_every_path_of_a_batch_stays_on_the_screen(columns: int, tmp_path: Path)
     assert "\u2501" not in joined(lines)
 
 
+REFUSED = '{"status": "error", "message": "not this prompt"}'
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("columns", WIDTHS)
 async def test_every_failed_row_stays_on_the_screen(columns: int, tmp_path: Path) -> None:
-    broken = Scenario(mode="sync", generation_seconds=0, failure_probability=1)
-    async with Sandbox(broken) as box:
+    refused = Fault(
+        on="submit", kind="answer", status=400, body=REFUSED, accepted=False, times=None
+    )
+    async with Sandbox(quick(refused)) as box:
         code, lines = await anyio.to_thread.run_sync(
             lambda: shown_by(
                 tmp_path,
