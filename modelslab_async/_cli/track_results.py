@@ -137,9 +137,10 @@ def _say_how_to_resume(
 ) -> None:
     """Print the last line of a run that left jobs unfinished or was stopped by a signal."""
     ids = [track.resume_id for track in tracks if track.resume_id]
-    command = fetch_command(ids, arguments)
+    command = fetch_command(ids, arguments) if ids and not connection.sandbox else ""
     if ids and connection.sandbox:
-        text = f"jobs {' '.join(ids)} are gone with the sandbox of this run"
+        jobs = f"job {ids[0]} is" if len(ids) == 1 else f"jobs {' '.join(ids)} are"
+        text = f"{jobs} gone with the sandbox of this run"
     elif ids:
         text = f"resume with: {command}"
     else:
@@ -147,7 +148,7 @@ def _say_how_to_resume(
     if (ids or stopped) and not console.json:
         console.always(f"stopped; {text}" if stopped and (connection.sandbox or not ids) else text)
     elif stopped:
-        console.error_json(error_shape("stopped", text, command if ids else "", stopped))
+        console.error_json(error_shape("stopped", text, command, stopped))
 
 
 def report(tracks: Sequence[Track]) -> dict[str, Any]:

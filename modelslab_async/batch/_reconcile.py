@@ -49,8 +49,8 @@ _PER_PAGE = 100
 _MAX_PAGES = 100
 _MAX_UNMATCHED = 200
 _SUSPECT = (
-    "the files of the ledger in %s were changed between two runs, perhaps by restoring a backup: "
-    "looking for jobs that it may have lost before paying for any"
+    "the files of the ledger in %s are not as the last run noted them, because it was killed or a "
+    "backup was restored: looking for jobs that may be missing before paying for any"
 )
 
 _log = logging.getLogger("modelslab_async.batch")
@@ -86,7 +86,7 @@ class Reconciler:
         self._session = session
         self._ledger = ledger
         self._seen: dict[tuple[str, str], UnmatchedJob] = {}
-        self._has_looked = False
+        self._has_looked = self._has_warned = False
         self.unmatched: tuple[UnmatchedJob, ...] = ()
         self.adopted: list[int] = []
         self.error: ModelsLabError | None = None
@@ -112,8 +112,9 @@ class Reconciler:
                 made = track_id_of(self._ledger.name, row.id, row.payload_hash)
                 track_id = row.track_id or str(made)
                 lost[track_id] = row
-        if lost and self._ledger.is_suspect and not (self._ledger.in_doubt or self._has_looked):
+        if lost and self._ledger.is_suspect and not (self._ledger.in_doubt or self._has_warned):
             _log.warning(_SUSPECT, self._ledger.directory)
+            self._has_warned = True
         named = [name for name, row in lost.items() if await self._adopt_by_webhook(row, name)]
         for name in named:
             del lost[name]

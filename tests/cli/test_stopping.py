@@ -231,7 +231,7 @@ async def test_the_jobs_of_a_sandbox_of_the_run_are_said_to_be_gone(tmp_path: Pa
         await cli.says("accepted")
         cli.send(signal.SIGINT)
         assert (await cli.ended())[0] == 130
-        assert "310815 are gone with the sandbox" in cli.said.splitlines()[-1]
+        assert "job 310815 is gone with the sandbox" in cli.said.splitlines()[-1]
 
 
 async def test_sandbox_serves_until_it_is_stopped(tmp_path: Path) -> None:

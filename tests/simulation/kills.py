@@ -27,7 +27,17 @@ from attrs import Factory, define
 
 from modelslab_async.batch._sqlite.store import Store
 
-from .kill_sweep import Box, Damaged, Trial, ended, forked, in_child, killed_at_random, sandbox
+from .kill_sweep import (
+    Box,
+    Damaged,
+    Trial,
+    Unlinkable,
+    ended,
+    forked,
+    in_child,
+    killed_at_random,
+    sandbox,
+)
 
 # A kill loses nothing that was written, synced or not, so memory serves as well as a disk.
 MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -130,7 +140,7 @@ def killed_at(trial: Trial, last: int) -> int:
 
 @define
 class Sweep:
-    """One batch, killed at each of its steps in turn.
+    """One batch, killed at each of its steps in turn, or at ``every`` second or third.
 
     Attributes:
         steps: what there is to be killed at.
@@ -141,10 +151,20 @@ class Sweep:
     left: int
 
     @classmethod
-    def of(cls, box: Box, folder: Path, name: str, rows: int, kind: type[Trial] = Trial) -> Sweep:
+    def of(
+        cls,
+        box: Box,
+        folder: Path,
+        name: str,
+        rows: int,
+        kind: type[Trial] = Trial,
+        *,
+        every: int = 1,
+    ) -> Sweep:
         steps = all_steps(kind(box, folder / "whole", f"{name} whole", rows), folder / "steps")
-        work = partial(_stride, kind, box, folder, name, rows, steps.total())
-        workers = [forked(partial(work, start)) for start in range(1, _AT_ONCE + 1)]
+        killed = range(1, steps.total() + 1, every)
+        work = partial(_stride, kind, box, folder, name, rows, killed)
+        workers = [forked(partial(work, start)) for start in range(_AT_ONCE)]
         codes = [ended(pid) for pid in workers]
         assert codes == [0] * _AT_ONCE
         return cls(steps, sum(int(told.read_text()) for told in folder.glob("left-*")))
@@ -159,11 +179,11 @@ def _warm_up(box: Box, folder: Path, name: str) -> None:
 
 
 def _stride(
-    kind: type[Trial], box: Box, folder: Path, name: str, rows: int, total: int, start: int
+    kind: type[Trial], box: Box, folder: Path, name: str, rows: int, killed: range, start: int
 ) -> None:
     left = 0
     _warm_up(box, folder / f"warm-{start}", f"{name} warm-{start}")
-    for n in range(start, total + 1, _AT_ONCE):
+    for n in killed[start::_AT_ONCE]:
         trial = kind(box, folder / f"{n}", f"{name} {n}", rows)
         try:
             left += killed_at(trial, n) > 0
@@ -188,6 +208,13 @@ def at_every_step(seed: int) -> None:
     print(  # noqa: T201
         f"seed {seed}: {rows + 1} rows whose files are missing or changed, killed at each of "
         f"{sweep.steps.total()} steps",
+        flush=True,
+    )
+    with sandbox() as box, tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        sweep = Sweep.of(box, Path(folder), f"unlinkable{seed}", rows, Unlinkable)
+    print(  # noqa: T201
+        f"seed {seed}: {rows} rows without hard links, killed at each of {sweep.steps.total()} "
+        f"steps; at {sweep.left} of them a row was left ambiguous without a job",
         flush=True,
     )
 
