@@ -114,16 +114,17 @@ def reference() -> float:
     return seconds(work)
 
 
-async def cost(name: str, url: str) -> dict[str, object]:
+async def cost(name: str, url: str, alone: float) -> dict[str, object]:
     await outcome(WAYS[name], url)
     memory, start = forgotten(), time.process_time()
     end = await outcome(WAYS[name], url)
     took = time.process_time() - start
-    return {"outcome": end, "mib": (highest() - memory) / MIB, "times": took / reference()}
+    return {"outcome": end, "mib": (highest() - memory) / MIB, "times": took / alone}
 
 
 async def costs(name: str, urls: Sequence[str]) -> list[dict[str, object]]:
-    return [await cost(name, url) for url in urls]
+    alone = reference()
+    return [await cost(name, url, alone) for url in urls]
 
 
 if __name__ == "__main__":
