@@ -10,6 +10,7 @@ import click
 from .batch_options import batch_options
 from .completing import directories, files
 from .console import Console
+from .error_mapping import OK
 from .help import Choice, Command
 from .naming import check_writable
 from .options import account, enterprise, output_options, waiting
@@ -65,14 +66,18 @@ def batch(
     are finished, the rest to results.jsonl and ledger.sqlite3 in DIR; --json
     prints one event per line.
     """
-    from .batch_plan import make_plan, opened_manifest
-    from .batch_run import run_batch
+    from .batch_plan import make_plan, opened_manifest, print_plan
 
     directory = _place(manifest, output)
     check_writable(directory, warn=console.warn if options.dry_run else None, advice=_ADVICE)
     with opened_manifest(manifest, form) as rows:
         plan = make_plan(directory, rows, options, console)
         _warn_of_strange(console, plan, directory)
+        if options.dry_run:
+            print_plan(plan, directory, console)
+            return OK
+        from .batch_run import run_batch  # loads what speaks to the API
+
         to_twins = options.connection.settings["enterprise"].value
         return run_batch(directory, options, console, plan, rows.planned(enterprise=to_twins))
 

@@ -224,9 +224,9 @@ class BatchOptions:
         return programs_of(self.exec_, play=False, is_piped=False)
 
     def _check_webhook(self) -> None:
-        from ..webhooks._signing import checked_url
-
         if self.webhook_url is not None:
+            from ..webhooks._signing import checked_url
+
             checked_url(self.webhook_url)
         elif self.webhook_port is not None:
             raise click.UsageError("--webhook-port needs --webhook-url")

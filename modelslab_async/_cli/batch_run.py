@@ -26,7 +26,7 @@ from .._text import plural
 from ..batch import Ledger, Plan, Reader, holds_batch, settled
 from .after import AfterSaved
 from .batch_options import BatchOptions
-from .batch_plan import changes_of, confirm, make_plan, print_plan, summary
+from .batch_plan import changes_of, confirm, make_plan, summary
 from .batch_preview import preview_lines
 from .batch_progress import Reporter, look, reporter_of
 from .connection import opened
@@ -55,9 +55,6 @@ def run_batch(
     rows: Iterable[PlannedRow] = (),
 ) -> int:
     """Run the plan, after a confirmation if it needs one, and return the exit code."""
-    if options.dry_run:
-        print_plan(plan, directory, console)
-        return OK
     for line in changes_of(plan):
         console.warn(line)
     if not (plan.jobs or plan.left or plan.underway or options.retries_missing):

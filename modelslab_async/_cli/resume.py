@@ -10,7 +10,7 @@ import click
 from .batch_options import batch_options
 from .completing import directories
 from .console import Console
-from .error_mapping import NotThere
+from .error_mapping import OK, NotThere
 from .help import Command
 from .options import account, output_options, waiting
 
@@ -39,12 +39,17 @@ def resume(console: Console, options: BatchOptions, directory: str) -> int:
     and downloads those again, free, that are missing or changed; a changed file
     stays, and the new one is saved beside it.
     """
-    from .batch_plan import make_plan
-    from .batch_run import run_batch
+    from .batch_plan import make_plan, print_plan
 
     place = Path(directory)
     check_batch(place)
-    return run_batch(place, options, console, make_plan(place, None, options, console))
+    plan = make_plan(place, None, options, console)
+    if options.dry_run:
+        print_plan(plan, place, console)
+        return OK
+    from .batch_run import run_batch  # loads what speaks to the API
+
+    return run_batch(place, options, console, plan)
 
 
 def check_batch(directory: Path) -> None:

@@ -14,8 +14,8 @@ from .._engine.aio import in_thread
 from .._engine.session import Session
 from ..errors import WrongAccount
 from ._ledger import Ledger
+from ._sqlite.reader import ORIGIN
 
-ORIGIN: Final = "origin"
 _SALT: Final = "account_salt"
 _KEY: Final = "account_key"
 

@@ -22,7 +22,6 @@ from .._text import plural, safe_text
 from ..endpoints import Estimate, Request
 from ..endpoints.base import routed
 from ..errors import RequestError
-from ._account import ORIGIN
 from ._chosen import Chosen, RowKey, choose
 from ._confirmed import Selection
 from ._fields import ROW_FIELDS
@@ -33,7 +32,7 @@ from ._manifest import Format, Reading, Report, read_manifest
 from ._naming import DEFAULT_TEMPLATE, file_name
 from ._records import NewRow, request_of
 from ._rows import KnownRow, PlannedRow
-from ._sqlite.reader import Reader, holds_batch
+from ._sqlite.reader import ORIGIN, Reader, holds_batch
 from ._states import UNSENT, RowState, settled
 from ._totals import Total
 from ._verify import verify_batch

@@ -120,6 +120,8 @@ async def test_an_illegal_step_writes_nothing(tmp_path: Path) -> None:
         await ledger.plan(planned(1))
         with pytest.raises(LedgerError, match="invalid transition planned -> submitted"):
             await ledger.write(changes.accepted(1, "job-1", "{}"))
+        with pytest.raises(LedgerError, match="invalid transition planned -> failed"):
+            await ledger.write(changes.failed(1, "JobFailed", "no"))
         assert (await ledger.row(1)).job_id is None
         assert await ledger.read(lambda reader: reader.history(1)) == []
 

@@ -41,6 +41,9 @@ from .directory import LOCK_NAME
 from .schema import version_of
 
 LEDGER_NAME: Final = "ledger.sqlite3"
+ORIGIN: Final = "origin"
+"""What the origin that was paid is called among the values of the whole batch."""
+
 _TRIES: Final = 5
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
 _ENTERPRISE: Final = "coalesce(json_extract(request, '$.enterprise'), 0)"
