@@ -23,9 +23,14 @@ from .mutant import PACKAGE
 PASSED: Final = 0
 FAILED: Final = 1
 _OTHER_TREE: Final = 70
-_LOADED_ONCE: Final = ("aiohttp.web", "cattrs", "click", "rich.progress", "sqlite3", "yarl")
+_LOADED_ONCE: Final = (
+    *("aiohttp.web", "cattrs", "click", "rich.progress", "sqlite3", "yarl"),
+    # Plugins of pytest, whose asserts it would rewrite in each fork.
+    *("anyio.pytest_plugin", "hypothesis.stateful", "xdist.plugin"),
+)
 _PYTEST: Final = (
     *("-x", "-q", "-n0", "-p", "no:cacheprovider", "--timeout=20", "--no-header", "--tb=line"),
+    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of what is loaded already
 )
 
 
