@@ -1,6 +1,6 @@
 """Plant each bug, run its tests, and print which bugs they see.
 
-``python -m tests.mutants [NAME ...] [--jobs 2]``
+``python -m tests.mutants [NAME ...] [--jobs 2] [--passed]``
 """
 
 from __future__ import annotations
@@ -21,13 +21,17 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="all of them when none is named")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
+    parser.add_argument(
+        "--passed", action="store_true", help="the tests have just passed without any bug"
+    )
     given = parser.parse_args(arguments)
     known = {mutant.name: mutant for mutant in MUTANTS}
     if strange := set(given.names) - known.keys():
         parser.error(f"no mutant is called {', '.join(sorted(strange))}")
     chosen = [known[name] for name in given.names] or list(MUTANTS)
     with TemporaryDirectory(prefix="mutants-") as place:
-        results = [_shown(result) for result in verdicts(chosen, Path(place).resolve(), given.jobs)]
+        found = verdicts(chosen, Path(place).resolve(), given.jobs, passed=given.passed)
+        results = [_shown(result) for result in found]
     alive = [result for result in results if result.verdict is not Verdict.KILLED]
     print(f"{len(results) - len(alive)} of {len(results)} killed, {_cpu_seconds():.0f} s of CPU")
     for result in alive:  # once more: what keeps only the end of a log keeps these

@@ -40,16 +40,19 @@ class Result:
     detail: str = ""
 
 
-def verdicts(mutants: Iterable[Mutant], place: Path, jobs: int) -> Iterator[Result]:
+def verdicts(
+    mutants: Iterable[Mutant], place: Path, jobs: int, *, passed: bool = False
+) -> Iterator[Result]:
     """What becomes of each mutant, in the order in which that is known.
 
     Args:
         mutants: to plant.
         place: an empty directory to work in.
         jobs: how many tests run at once.
+        passed: the tests are known to pass without a bug.
     """
     tree = _copy_of_the_tree(place / "tree")
-    broken = _broken(mutants, tree, jobs)
+    broken = {} if passed else _broken(mutants, tree, jobs)
     trials: dict[Path, Mutant] = {}
     for mutant in mutants:
         reasons = {broken[module] for module in map(module_of, mutant.tests) if module in broken}
