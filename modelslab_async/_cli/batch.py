@@ -67,6 +67,7 @@ def batch(
     prints one event per line.
     """
     from .batch_plan import make_plan, opened_manifest, print_plan
+    from .batch_preview import preview_lines
 
     directory = _place(manifest, output)
     check_writable(directory, warn=console.warn if options.dry_run else None, advice=_ADVICE)
@@ -76,7 +77,11 @@ def batch(
         if options.dry_run:
             print_plan(plan, directory, console)
             return OK
-        from .batch_run import run_batch  # loads what speaks to the API
+        if plan.preview and plan.added:
+            options.connection.check()
+            for line in preview_lines(plan.preview):
+                console.info(line)
+        from .batch_run import run_batch  # loads what speaks to the API, after the first lines
 
         to_twins = options.connection.settings["enterprise"].value
         return run_batch(directory, options, console, plan, rows.planned(enterprise=to_twins))

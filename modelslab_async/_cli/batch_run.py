@@ -27,7 +27,6 @@ from ..batch import Ledger, Plan, Reader, holds_batch, settled
 from .after import AfterSaved
 from .batch_options import BatchOptions
 from .batch_plan import changes_of, confirm, make_plan, summary
-from .batch_preview import preview_lines
 from .batch_progress import Reporter, look, reporter_of
 from .connection import opened
 from .console import STOPPING, Console, command_line, operand
@@ -62,8 +61,6 @@ def run_batch(
             anyio.run(_plan, directory, rows)
         return _over(directory, console, options, plan)
     options.connection.check()
-    for line in preview_lines(plan.preview) if plan.preview and plan.added else ():
-        console.info(line)
     confirm(plan, options)
     rows_there = f"{plural(plan.rows, 'row')} in {directory}"
     console.info(f"{rows_there}, with {options.connection.origin}: {summary(plan)}")
