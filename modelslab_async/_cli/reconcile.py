@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._text import plural
 from .batch_options import same_account
 from .completing import directories, rows
 from .connection import Connection
@@ -20,6 +21,9 @@ from .resume import check_batch
 
 if TYPE_CHECKING:
     from .settings import Setting
+
+_ALL = "all"
+_MAX_NAMED = 20
 
 
 @click.command(cls=Command, no_args_is_help=True)
@@ -37,9 +41,9 @@ if TYPE_CHECKING:
 @click.option(
     "--resubmit",
     multiple=True,
-    metavar="ROW",
+    metavar="ROW|all",
     shell_complete=rows,
-    help="Plan the row again: the next run pays AGAIN.",
+    help="Plan the row again, or all of them: the next run pays AGAIN.",
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a row may be paid for twice.")
 @click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed.")
@@ -68,8 +72,8 @@ def reconcile(
 
     Such a job may exist and be paid for, so its row is never resubmitted
     automatically. A job with the row's track_id is assigned to the row: `resume DIR`
-    then downloads its file, free. You decide about the other rows. Without an API
-    key, this only lists the rows.
+    then downloads its file, free. For other rows, jobs with their prompt are
+    proposed, and you decide. Without an API key, this only lists the rows.
     """
     pairs = [_pair(text) for text in adopt]
     place = Path(directory)
@@ -77,14 +81,15 @@ def reconcile(
     connection = Connection(settings=settings)
     if adopt:
         connection.check()
-    if resubmit and not yes:
-        _confirm(resubmit, no_input=no_input)
+    again = _ambiguous(place) if _ALL in resubmit else resubmit
+    if again and not yes:
+        _confirm(again, no_input=no_input)
     from .reconcile_run import Orders, reconciled
 
     orders = Orders(
         adopt=pairs,
         abandon=list(abandon),
-        resubmit=list(resubmit),
+        resubmit=list(again),
         same_account=same_account,
     )
     return reconciled(place, connection, orders, limits_of(settings, place), console)
@@ -97,8 +102,17 @@ def _pair(text: str) -> tuple[str, str]:
     return row, job_id
 
 
+def _ambiguous(directory: Path) -> list[str]:
+    """The numbers of all ambiguous rows; one that becomes so later is not meant."""
+    from ..batch import Reader, RowState
+
+    with Reader.open(directory) as reader:
+        return [str(row.seq) for row in reader.each((RowState.AMBIGUOUS,))]
+
+
 def _confirm(rows: Sequence[str], *, no_input: bool) -> None:
-    words = f"rows {', '.join(rows)} may be paid for twice"
+    named = ", ".join(rows[:_MAX_NAMED]) + (", ..." if len(rows) > _MAX_NAMED else "")
+    words = f"{plural(len(rows), 'row')} ({named}) may be paid for twice"
     if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(f"{words}: pass --yes to plan them again without a question")
     if not click.confirm(f"{words}. Plan them again?", err=True):

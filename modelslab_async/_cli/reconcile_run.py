@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,18 @@ from attrs import asdict, define, field, frozen
 
 from modelslab_async import RowState, WrongAccount
 
-from .._text import decimal_text, safe_text
-from ..batch import Ledger, Reader, is_writable, request_of
+from .._text import decimal_text, plural, safe_text
+from ..batch import (
+    Ledger,
+    Reader,
+    accepted_between,
+    is_writable,
+    propose_pairs,
+    request_of,
+)
 from .batch_run import unfinished
 from .connection import Connection, opened
-from .console import Console, command_line, operand
+from .console import Console, command_line, fetch_command, operand
 from .error_mapping import OK, SOME_FAILED, explain, meaning_of
 from .signals import run
 from .status import instant, row_of
@@ -23,7 +31,7 @@ from .status import instant, row_of
 if TYPE_CHECKING:
     from modelslab_async import Limits, ModelsLabError
 
-    from ..batch import Reconciler, Row, UnmatchedJob
+    from ..batch import Pair, Reconciler, Row, UnmatchedJob
 
 
 @frozen(kw_only=True)
@@ -42,13 +50,32 @@ class Orders:
         return bool(self.adopt or self.abandon or self.resubmit)
 
 
+@frozen
+class _Unmatched:
+    """A job of the account without a row, and between which times it was accepted."""
+
+    job: UnmatchedJob
+    after: float | None
+    before: float | None
+
+    @property
+    def moment(self) -> str:
+        """In words; empty if nothing is known."""
+        times = [
+            *([] if self.after is None else [f"after {instant(self.after)}"]),
+            *([] if self.before is None else [f"before {instant(self.before)}"]),
+        ]
+        return f", accepted {' and '.join(times)}" if times else ""
+
+
 @define
 class _Found:
     """The result of the search."""
 
     resolved: list[Row] = field(factory=list)
     left: list[Row] = field(factory=list)
-    unmatched: tuple[UnmatchedJob, ...] = ()
+    unmatched: Sequence[_Unmatched] = ()
+    pairs: Sequence[Pair] = ()
     unfinished: int = 0
     error: ModelsLabError | None = None
 
@@ -131,7 +158,27 @@ async def _search(reconciler: Reconciler, ledger: Ledger, orders: Orders, found:
         await reconciler.confirm(row, job_id)
         await reconciler.adopt(row, job_id)
     await reconciler.run()
-    found.unmatched, found.error = reconciler.unmatched, reconciler.error
+    found.error = reconciler.error
+    found.unmatched = await ledger.read(partial(_placed, reconciler.unmatched))
+    left = [row async for row in ledger.each((RowState.AMBIGUOUS,))]
+    found.pairs = propose_pairs(left, reconciler.unmatched)
+
+
+def _placed(jobs: Sequence[UnmatchedJob], reader: Reader) -> list[_Unmatched]:
+    """The jobs, oldest first, each with what the batch's own jobs tell of its time."""
+    times = {
+        (family, job_id): between
+        for family in {job.family for job in jobs}
+        for job_id, between in accepted_between(
+            [int(job.id) for job in jobs if job.family == family and job.id.isdecimal()],
+            reader.accepted(family),
+        ).items()
+    }
+    unknown = (None, None)
+    return [
+        _Unmatched(job, *times.get((job.family, int(job.id) if job.id.isdecimal() else 0), unknown))
+        for job in sorted(jobs, key=lambda job: (len(job.id), job.id))
+    ]
 
 
 async def _row(ledger: Ledger, name: str) -> Row:
@@ -162,7 +209,13 @@ def _report(found: _Found, limits: Limits) -> dict[str, Any]:
             }
             for row, cost in ((row, _cost(row, limits)) for row in found.left)
         ],
-        "unmatched": [asdict(job) for job in found.unmatched],
+        "unmatched": [
+            {**asdict(one.job), "after": one.after, "before": one.before} for one in found.unmatched
+        ],
+        "proposed": [
+            {"row": pair.row, "job_id": pair.job, "same_prompt": pair.same_prompt}
+            for pair in found.pairs
+        ],
     }
 
 
@@ -188,17 +241,27 @@ def _print_rows(found: _Found, limits: Limits, console: Console) -> None:
             f"{instant(row.submitted_at or row.updated_at)}, likely cost {price}: "
             f"{safe_text(row.prompt, 60)}"
         )
-    for unmatched in found.unmatched:
-        words = safe_text(unmatched.prompt or "unknown", 60)
-        console.print(f"unmatched job {unmatched.id} of the account, prompt: {words}")
+    for one in found.unmatched:
+        words = safe_text(one.job.prompt or "unknown", 60)
+        console.print(f"unmatched job {one.job.id} of the account{one.moment}, prompt: {words}")
+    for pair in found.pairs:
+        why = "its prompt" if pair.same_prompt else "only the order of sending"
+        console.print(f"proposed: row {pair.row} has job {pair.job}; {why} says so")
 
 
 def _print_advice(directory: Path, connection: Connection, found: _Found, console: Console) -> None:
     if found.left:
         console.warn(
-            f"{len(found.left)} rows may have a job that is paid for: look for their track_id in "
-            "your dashboard, then --adopt ROW=ID, --abandon ROW, or --resubmit ROW to pay again"
+            f"{plural(len(found.left), 'row')} may have a job that is paid for: look for track_id "
+            "in your dashboard, then --adopt ROW=ID, --abandon ROW, or --resubmit ROW to pay again"
         )
+    if found.pairs:
+        ids = [pair.job for pair in found.pairs]
+        adopt = [word for pair in found.pairs for word in ("--adopt", f"{pair.row}={pair.job}")]
+        arguments = connection.arguments
+        console.info(f"hear them first: {fetch_command(ids, ['-o', 'unmatched/', *arguments])}")
+        take = command_line("reconcile", operand(directory), *adopt, *arguments)
+        console.info(f"then, if they are right: {take}")
     if found.unfinished:
         again = command_line("resume", operand(directory), *connection.arguments)
         console.always(f"resume with: {again}")

@@ -54,8 +54,8 @@ _FIELDS: dict[str, Schema] = {
     **_same(_INTEGER_OR_NOT, "exit_code size pid sample_rate channels"),
     **_same(_NUMBER, "mb oldest latest at amount received_at planned_at updated_at"),
     **_same(_NUMBER_OR_NOT, "seconds cost generation_time waited rows_per_minute seconds_left"),
-    **_same(_NUMBER_OR_NOT, "submitted_at accepted_at finished_at done_at"),
-    **_same(_TRUTH, "silent healthy"),
+    **_same(_NUMBER_OR_NOT, "submitted_at accepted_at finished_at done_at after before"),
+    **_same(_TRUTH, "silent healthy same_prompt"),
     **_same({"type": "object"}, "body fields"),
 }
 
@@ -174,7 +174,8 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
             "schema_version",
             resolved=_list(_object(_ROW)),
             ambiguous=_list(_object(f"{_ROW} submitted_at cost prompt reason")),
-            unmatched=_list(_object("id track_id prompt family")),
+            unmatched=_list(_object("id track_id prompt family after before")),
+            proposed=_list(_object("row job_id same_prompt")),
         ),
     ),
     "skip": ("skip", _object("schema_version", changed=_list(_object("row id state")))),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._manifest import Format, Reading, snapshot
     from ._naming import check_template
     from ._outcomes import Failed, Outcome, Succeeded
+    from ._pairs import Pair, accepted_between, propose_pairs
     from ._plan import Manifest, Plan, Preview, plan_batch
     from ._prices import amount, price_key
     from ._reconcile import Reconciler, UnmatchedJob
@@ -46,6 +47,7 @@ __all__ = [
     "Limits",
     "Manifest",
     "Outcome",
+    "Pair",
     "Plan",
     "PlannedRow",
     "Preview",
@@ -62,6 +64,7 @@ __all__ = [
     "Succeeded",
     "Total",
     "UnmatchedJob",
+    "accepted_between",
     "amount",
     "check_template",
     "choose",
@@ -69,6 +72,7 @@ __all__ = [
     "is_writable",
     "plan_batch",
     "price_key",
+    "propose_pairs",
     "request_of",
     "runner_of",
     "settled",
@@ -85,6 +89,7 @@ _MODULES = {
     "_manifest": ("Format", "Reading", "snapshot"),
     "_naming": ("check_template",),
     "_outcomes": ("Failed", "Outcome", "Succeeded"),
+    "_pairs": ("Pair", "accepted_between", "propose_pairs"),
     "_plan": ("Manifest", "Plan", "Preview", "plan_batch"),
     "_prices": ("amount", "price_key"),
     "_records": ("request_of",),

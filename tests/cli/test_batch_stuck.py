@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import sqlite3
 from contextlib import closing
@@ -18,6 +20,7 @@ from modelslab_async._cli.status import Overview
 from modelslab_async.batch import Runner, StateSummary
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
+from ..support.batches import quick
 from ..support.manifests import last_line, manifest, row
 from ..support.quick import SOON_GIVEN_UP, client_of
 from ..support.screens import on_screen
@@ -225,12 +228,49 @@ async def test_a_job_that_does_not_say_whose_it_is_is_shown_and_may_be_adopted(
         assert (len(box.book.debits), wavs(tmp_path)) == (1, ["00001-waltz.wav"])
 
 
+async def test_candidates_have_a_time_and_are_proposed_with_commands_that_work(
+    tmp_path: Path,
+) -> None:
+    """The second of three answers is lost: its job lies between those of its neighbours."""
+    second = Fault(on="submit", kind="reset", times=1, skip=1)
+    async with Sandbox(quick(second, fetch_meta=False)) as box:
+        rows = manifest(tmp_path, "waltz", "raga", "tango")
+        batch = ("batch", rows, "-o", "out", "-y", "--max-jobs", "1")
+        assert (await against(box, tmp_path, *batch)).returncode == 8
+        shown = await against(box, tmp_path, "reconcile", "out")
+        [candidate] = [line for line in shown.stdout.splitlines() if "unmatched job" in line]
+        assert re.search(r"job 310816 of the account, accepted after 20.* and before 20", candidate)
+        assert "proposed: row 2 has job 310816; only the order of sending" in shown.stdout
+        listen, take = (line.partition(": ")[2] for line in shown.stderr.splitlines()[-3:-1])
+        for printed in (listen, take):
+            done = await against(box, tmp_path, *shlex.split(printed)[1:])
+            assert done.returncode == 0, done.stderr
+        assert (tmp_path / "unmatched").is_dir()
+        assert (await against(box, tmp_path, "resume", "out")).returncode == 0
+        assert len(box.book.debits) == 3
+
+
+async def test_all_ambiguous_rows_are_planned_again_after_a_yes(tmp_path: Path) -> None:
+    lost = Fault(on="submit", kind="reset", times=2)
+    async with Sandbox(quick(lost, fetch_meta=False)) as box:
+        rows = manifest(tmp_path, "waltz", "raga", "tango")
+        batch = ("batch", rows, "-o", "out", "-y", "--max-jobs", "1")
+        assert (await against(box, tmp_path, *batch)).returncode == 8
+        asked = await against(box, tmp_path, "reconcile", "out", "--resubmit", "all")
+        assert asked.returncode == 2
+        assert "2 rows (1, 2) may be paid for twice" in asked.stderr
+        again = ("reconcile", "out", "--resubmit", "all", "--yes")
+        assert (await against(box, tmp_path, *again)).returncode == 0
+        assert (await against(box, tmp_path, "resume", "out", "-y")).returncode == 0
+        assert len(box.book.debits) == 5
+
+
 async def test_only_resubmit_with_a_yes_pays_again(tmp_path: Path) -> None:
     async with Sandbox(NAMELESS) as box:
         await killed_before_an_answer(box, tmp_path)
         asked = await against(box, tmp_path, "reconcile", "out", "--resubmit", "1")
         assert asked.returncode == 2
-        assert "rows 1 may be paid for twice" in asked.stderr
+        assert "1 row (1) may be paid for twice" in asked.stderr
         assert "--yes" in asked.stderr
         planned = await against(box, tmp_path, "reconcile", "out", "--resubmit", "1", "--yes")
         assert (planned.returncode, len(box.book.debits)) == (0, 1), planned.stderr

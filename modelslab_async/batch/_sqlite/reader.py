@@ -56,6 +56,10 @@ _PAID: Final = f"""
 SELECT t.cost, CASE WHEN t.cost IS NULL THEN r.request ELSE '' END AS unpriced, count(*)
 FROM transitions t JOIN rows r ON r.seq = t.row WHERE {_IS_PAID} GROUP BY t.cost, unpriced
 """  # noqa: S608 - made of constants
+_ACCEPTED: Final = """
+SELECT CAST(job_id AS INTEGER), accepted_at FROM rows
+WHERE family = ? AND job_id GLOB '[0-9]*' AND accepted_at IS NOT NULL
+"""
 _MISSING: Final = """
 SELECT seq, state = 'submitted' FROM rows
 WHERE state IN ('submitted', 'detached', 'ready', 'output_lost', 'failed')
@@ -269,6 +273,10 @@ class Reader:
         query = _FLOOR_OF_A_COPY if is_copy else _FLOOR
         values = {"elsewhere": f"{ELSEWHERE}%", "family": family}
         return int(self.db.execute(query, values).fetchone()[0] or 0)
+
+    def accepted(self, family: str) -> Iterator[tuple[int, float]]:
+        """The decimal ids of a family's jobs, and when they were accepted."""
+        return iter(self.db.execute(_ACCEPTED, (family,)))
 
     def batch(self) -> tuple[str, int]:
         """The batch's uuid, and how often it was opened for writing."""
