@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from attrs import define, field, frozen
@@ -20,7 +21,7 @@ from .waiting import told as wait_told
 if TYPE_CHECKING:
     from modelslab_async import JobEvent
 
-    from ..batch import Outcome, Reader, Row
+    from ..batch import Batch, Outcome, Row
 
 _S = RowState
 _SHOWN = 8
@@ -29,15 +30,16 @@ _NO_FILE = (_S.FAILED, _S.REJECTED, _S.OUTPUT_LOST, _S.DETACHED, _S.ABANDONED)
 
 @frozen
 class ProgressLine:
-    """A snapshot of the ledger: rows by state, and some of those in progress."""
+    """A snapshot of a run: rows by state, and some of those in progress."""
 
-    counts: dict[RowState, int]
+    counts: Mapping[RowState, int]
     flying: list[Row]
 
 
-def look(reader: Reader) -> ProgressLine:
-    """Take a snapshot; runs in the ledger's thread."""
-    return ProgressLine(reader.counts(), reader.page((_S.SUBMITTED, _S.READY), limit=_SHOWN))
+async def look(outcomes: Batch) -> ProgressLine:
+    """Take a snapshot."""
+    flying = await outcomes.ledger.page((_S.SUBMITTED, _S.READY), limit=_SHOWN)
+    return ProgressLine(outcomes.counts, flying)
 
 
 @define
@@ -61,7 +63,7 @@ class Stats:
         elapsed = time.monotonic() - self.began
         return rows * elapsed / self.ended if self.ended else None
 
-    def words(self, counts: dict[RowState, int]) -> str:
+    def words(self, counts: Mapping[RowState, int]) -> str:
         """All totals in one line."""
         parts = [f"{counts[_S.DONE]} of {_wanted(counts)} done"]
         named = {
@@ -74,7 +76,7 @@ class Stats:
         parts += [f"{count} {words}" for words, count in named.items() if count]
         return ", ".join(parts) + self._pace(counts)
 
-    def _pace(self, counts: dict[RowState, int]) -> str:
+    def _pace(self, counts: Mapping[RowState, int]) -> str:
         open_rows = counts[_S.PLANNED] + counts[_S.SUBMITTED] + counts[_S.SUBMITTING]
         left = self.left(open_rows + counts[_S.READY])
         size = f"; {size_text(self.size)}"
@@ -85,7 +87,7 @@ class Stats:
         return f"; {per_minute:.1f} per minute, about {duration_text(left)} left{size}{cost}"
 
 
-def _wanted(counts: dict[RowState, int]) -> int:
+def _wanted(counts: Mapping[RowState, int]) -> int:
     return sum(counts.values()) - counts[_S.SKIPPED]
 
 

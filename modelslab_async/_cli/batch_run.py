@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from ..batch import Batch, PlannedRow
 
-Counts = dict[RowState, int]
+Counts = Mapping[RowState, int]
 
 
 def run_batch(
@@ -182,8 +182,7 @@ class _Run:
                         outcomes.stop()
             except ModelsLabError as error:
                 self.stopped = error
-            # Read while the ledger is open: opening it again to read would leave files beside it.
-            self._counts = await outcomes.ledger.counts()
+            self._counts = outcomes.counts
             group.cancel_scope.cancel()
 
     def _first(self) -> None:
@@ -230,7 +229,7 @@ async def _tick(outcomes: Batch, reporter: Reporter) -> None:
             reporter.stats.cost = (
                 float(outcomes.budget.cost) if outcomes.budget.limits.priced else None
             )
-            reporter.tick(await outcomes.ledger.read(look))
+            reporter.tick(await look(outcomes))
             if nobody_reads():  # and no outcome may come for a while
                 outcomes.stop()
 

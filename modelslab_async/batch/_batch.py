@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, aclosing, suppress
 from decimal import Decimal
 from errno import EDQUOT, ENOSPC
@@ -176,6 +183,14 @@ class Batch:
         closing.result()
         if cancelled is not None and error is None:
             raise cancelled
+
+    @property
+    def counts(self) -> Mapping[RowState, int]:
+        """How many rows of the directory are in each state, as committed last.
+
+        Only memory: for progress displays, from any thread. Empty before the block.
+        """
+        return self.ledger.committed if hasattr(self, "ledger") else {}
 
     def __aiter__(self) -> AsyncIterator[Outcome]:
         if not hasattr(self, "_receive"):

@@ -55,6 +55,7 @@ class Ledger:
         self.place: Directory
         self._clock = clock
         self._writer: Writer | None = None
+        self._counts: Mapping[RowState, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pid = 0
 
@@ -88,6 +89,7 @@ class Ledger:
             return
         closing = asyncio.ensure_future(writer.close())
         cancelled = await wait_shielded(closing)
+        self._counts = writer.counts
         trouble = closing.exception()
         if trouble is not None and error is None:
             raise trouble
@@ -253,6 +255,11 @@ class Ledger:
     async def counts(self) -> dict[RowState, int]:
         """How many rows are in each state."""
         return await self.read(lambda reader: reader.counts())
+
+    @property
+    def committed(self) -> Mapping[RowState, int]:
+        """How many rows are in each state, as committed last. Only memory: from any thread."""
+        return self._counts if self._writer is None else self._writer.counts
 
     async def page(
         self, states: Iterable[RowState] = RowState, *, after: int = 0, limit: int = 500

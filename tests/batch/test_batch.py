@@ -87,6 +87,18 @@ async def test_each_row_has_one_outcome_one_file_and_one_debit(tmp_path: Path) -
     assert files(tmp_path) == {f"{row:05d}-piece-{row}.wav" for row in range(1, 13)}
 
 
+async def test_a_batch_counts_its_rows_in_memory_for_any_thread(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        batch = client.batch(pieces(3), directory=tmp_path)
+        assert not batch.counts
+        async with batch as outcomes:
+            async for _ in outcomes:
+                counts = await asyncio.to_thread(lambda: outcomes.counts)
+                assert sum(counts.values()) == 3
+                assert counts[S.DONE] >= 1
+        assert {state: count for state, count in batch.counts.items() if count} == {S.DONE: 3}
+
+
 async def test_rows_that_are_done_are_not_made_again(tmp_path: Path) -> None:
     async with Sandbox(quick()) as box, client_of(box) as client:
         await run(client, pieces(3), tmp_path)

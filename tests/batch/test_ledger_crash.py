@@ -303,6 +303,7 @@ class LedgerModel(RuleBasedStateMachine):
     def the_states_are_the_models(self) -> None:
         assert {row.seq: row.state for row in self.store.each()} == self.model
         assert sum(self.store.counts().values()) == len(self.model)
+        assert self.store.tally == self.store.counts()
 
     @invariant()
     def the_history_is_a_chain_of_legal_steps(self) -> None:

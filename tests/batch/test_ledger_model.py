@@ -282,6 +282,7 @@ class LedgerModel(RuleBasedStateMachine):
             assert seen == self.model[row.seq]
         states = [known.state for known in self.model.values()]
         assert self.store.counts() == {state: states.count(state) for state in RowState}
+        assert self.store.tally == self.store.counts()
 
     def the_history_is_a_chain_of_legal_steps_up_to_today(
         self, histories: dict[int, list[Step]]

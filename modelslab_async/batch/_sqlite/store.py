@@ -80,6 +80,7 @@ class Store(Reader):
         recovered: the number of rows that a dead process left between intent and answer, which
             are AMBIGUOUS now.
         rescue: the side file for answers that the ledger cannot store.
+        tally: as `counts`, kept up to date by each write.
     """
 
     def __init__(self, files: Files, rescue: Rescue, clock: Callable[[], float]) -> None:
@@ -93,6 +94,7 @@ class Store(Reader):
         self._clock = clock
         self._pid = os.getpid()
         self._is_checked = False
+        self.tally = self.counts()
 
     @classmethod
     def open(cls, directory: Path, clock: Callable[[], float] = time.time) -> Self:
@@ -205,12 +207,14 @@ class Store(Reader):
         if os.getpid() != self._pid:
             raise LedgerError("the ledger was opened before a fork; open it in the new process")
         before, self._is_checked = self.db.total_changes, False
+        tally = dict(self.tally)
         self.directory.begin()
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
             self.db.execute("COMMIT")
         except BaseException:
+            self.tally = tally
             if self.db.in_transaction:  # SQLite ends it by itself for some errors
                 self.db.execute("ROLLBACK")
             raise
@@ -223,10 +227,12 @@ class Store(Reader):
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Roll back only what fails inside, not the transaction around it."""
+        before = dict(self.tally)
         self.db.execute("SAVEPOINT alone")
         try:
             yield
         except BaseException:
+            self.tally = before
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK TO alone")
                 self.db.execute("RELEASE alone")
@@ -250,7 +256,7 @@ class Store(Reader):
         """
         last = int(self.db.execute("SELECT coalesce(max(seq), 0) FROM rows").fetchone()[0])
         added, kept, replaced, skipped = 0, 0, 0, 0
-        changed, given = list[str](), set[int]()
+        changed, given, before = list[str](), set[int](), dict(self.tally)
         self.db.execute("SAVEPOINT plan")
         for row in rows:
             if self._insert(row):
@@ -271,6 +277,7 @@ class Store(Reader):
                 changed.append(row.id)
         if changed:
             self.db.execute("ROLLBACK TO plan")
+            self.tally = before
         elif whole:
             skipped = self._skip_others(given, last)
         self.db.execute("RELEASE plan")
@@ -298,7 +305,7 @@ class Store(Reader):
                 self.check_directory()
                 self._is_checked = True
             if self.in_doubt:
-                raise copied(self.directory.path, self.counts()[RowState.PLANNED])
+                raise copied(self.directory.path, self.tally[RowState.PLANNED])
         job_id = change.values.get("job_id")
         if job_id is not None:
             holder = self.with_job_id(str(job_id), family_of(str(change.values.get("handle"))))
@@ -329,13 +336,13 @@ class Store(Reader):
         _, openings = self.batch()
         self.has_lost_steps = self._files.lock.has_seen_more(openings, self.steps())
         self.in_doubt = is_in_doubt(
-            rows=sum(self.counts().values()),
+            rows=sum(self.tally.values()),
             known=self.meta().get(IDENTITY),
             now=self._files.identity,
             lost_steps=self.has_lost_steps,
         )
         self.is_suspect = is_suspect(
-            rows=sum(self.counts().values()),
+            rows=sum(self.tally.values()),
             known=self._files.lock.stamps,
             now=self._files.found,
         )
@@ -351,9 +358,11 @@ class Store(Reader):
         now = self._clock()
         texts = (row.id, request_text(row), row.payload_hash, row.prompt, own_track_id(row))
         try:
-            return self.db.execute(_INSERT, (*map(storable, texts), now, now)).rowcount == 1
+            is_new = self.db.execute(_INSERT, (*map(storable, texts), now, now)).rowcount == 1
         except sqlite3.IntegrityError as error:
             raise _same_track_id(row) from error
+        self.tally[RowState.PLANNED] += is_new
+        return is_new
 
     def _replace(self, row: PlannedRow, known: KnownRow) -> None:
         """Replace a row that was not submitted, and record that in the history."""
@@ -390,6 +399,8 @@ class Store(Reader):
         paid = row.state is RowState.SUBMITTING and change.to in _PAID
         step = (row.seq, row.state.value, change.to.value, now, storable(change.note))
         self.db.execute(_STEP, (*step, row.cost if paid else None))
+        self.tally[row.state] -= 1
+        self.tally[change.to] += 1
         return evolve(row, **values)
 
     def _take_in(self) -> None:

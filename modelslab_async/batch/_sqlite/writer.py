@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from attrs import field, frozen
 
 from ..._engine.aio import in_thread, lacks_thread
 from ...errors import LedgerError
+from .._states import RowState
 from .._transitions import Change
 from .advice import explained
 from .directory import Directory
@@ -65,7 +66,11 @@ class Request:
 
 
 class Writer:
-    """The thread, its open ledger, and the requests that wait for it. Used on one event loop."""
+    """The thread, its open ledger, and the requests that wait for it. Used on one event loop.
+
+    Attributes:
+        counts: how many rows are in each state, as committed last; replaced, never changed.
+    """
 
     def __init__(self, directory: Path, clock: Callable[[], float]) -> None:
         self._directory = directory
@@ -77,6 +82,7 @@ class Writer:
         self._waiting: list[Request] = []
         self._group: list[Request] = []
         self._idle: asyncio.Future[None] | None = None
+        self.counts: Mapping[RowState, int] = {}
 
     async def open(self) -> Opened:
         """Open the ledger.
@@ -97,6 +103,7 @@ class Writer:
 
         def opened() -> Opened:
             one = self._store = Store.open(self._directory, self._clock)
+            self.counts = dict(one.tally)
             return Opened(one.directory, one.name, one.recovered, one.in_doubt, one.is_suspect)
 
         return await in_thread(opened, self._thread)
@@ -153,10 +160,13 @@ class Writer:
         if self._broken is None:
             try:
                 with store.transaction():
-                    return [_answer(store, request) for request in group]
+                    answers = [_answer(store, request) for request in group]
             except (sqlite3.Error, MemoryError) as error:  # SQLite, too, may find no memory
                 self._broken = explained(error, "rows were written")
                 _log.error("%s", self._broken)
+            else:
+                self.counts = dict(store.tally)
+                return answers
         return [self._answer_uncommitted(store, request) for request in group]
 
     def _answer_uncommitted(self, store: Store, request: Request) -> Answer:
