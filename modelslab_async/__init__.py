@@ -9,10 +9,10 @@ TYPE_CHECKING = False  # `typing` alone takes longer to import than all of this,
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._engine.download import SavedFile
     from ._engine.events import EventKind, JobEvent
     from ._engine.http import Network
     from ._engine.job import Generation, Job, JobSnapshot, JobStatus
+    from ._engine.saved import SavedFile
     from ._policy.download import DownloadPolicy, Integrity
     from ._policy.poll import PollPolicy
     from ._protocol.replies import RemoteFile
@@ -187,7 +187,7 @@ _MODULES = {
     "PollPolicy": "_policy.poll",
     "RemoteFile": "_protocol.replies",
     "Request": "endpoints.base",
-    "SavedFile": "_engine.download",
+    "SavedFile": "_engine.saved",
     "RawRequest": "endpoints.raw",
     "SoundEffect": "endpoints.sound_effects",
 }

@@ -6,7 +6,7 @@ import asyncio
 import os
 from typing import Any
 
-from ._engine.download import SavedFile
+from ._engine.saved import SavedFile
 from .client import ModelsLab
 from .endpoints.base import Request
 from .errors import ConfigurationError

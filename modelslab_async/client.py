@@ -15,10 +15,11 @@ from attrs import evolve
 
 from ._arguments import above_zero, at_least, file_of, key_from_environment, request_of, several
 from ._engine.aio import in_thread, runs_on, wait_shielded
-from ._engine.download import Progress, SavedFile
+from ._engine.download import Progress
 from ._engine.events import Observer
 from ._engine.http import Network
 from ._engine.job import Generation, Job
+from ._engine.saved import SavedFile
 from ._engine.secret import Secret
 from ._engine.session import Session
 from ._engine.targets import check_target, target_of

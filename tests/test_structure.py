@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "batch": ENGINE,
     "_one_shots": ENGINE,
     "client": (*ENGINE, "_arguments", "_one_shots", "batch"),
-    "_sync": ("client", "endpoints", "errors", "_engine.download"),
+    "_sync": ("client", "endpoints", "errors", "_engine.saved"),
     "sandbox": (),
     "_cli": (
         "",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from attrs import evolve, frozen
+from attrs import evolve
 
 from .._policy.download import (
     Abort,
@@ -45,6 +45,7 @@ from ..errors import DownloadError
 from .aio import RunningClock, in_thread
 from .events import EventKind, Events, JobEvent
 from .partfile import PartFile
+from .saved import SavedFile
 from .storage import OTHER_VERSION, Body, LinkFailed, Storage
 from .targets import Target
 from .unpacking import undo_all
@@ -55,32 +56,6 @@ Progress = Callable[[int, int | None], None]
 BeforePublish = Callable[["SavedFile"], Awaitable[None]]
 _MIN_PROGRESS = 64 * 1024
 _log = logging.getLogger("modelslab_async.download")
-
-
-@frozen(kw_only=True)
-class SavedFile:
-    """A complete file on disk.
-
-    Attributes:
-        path: where it is.
-        size: bytes.
-        sha256: of its bytes, in hex.
-        source_sha256: of the bytes as sent by the server, before unpacking or mending its header.
-        seconds: duration of the audio or video; ``None`` if the format does not state it.
-        sample_rate, channels: Hz, and 1 for mono; ``None`` except for audio.
-        integrity: the evidence that it is complete.
-        silent: whether it is audio that contains only silence.
-    """
-
-    path: Path
-    size: int
-    sha256: str
-    source_sha256: str
-    seconds: float | None
-    sample_rate: int | None
-    channels: int | None
-    integrity: Integrity
-    silent: bool
 
 
 class Downloader:

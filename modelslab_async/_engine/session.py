@@ -25,7 +25,7 @@ from .._protocol.urls import job_id as trusted_id
 from ..endpoints.base import Request
 from ..errors import RequestError
 from .aio import in_thread, running_loop
-from .download import BeforePublish, Downloader, Progress, SavedFile
+from .download import BeforePublish, Downloader, Progress
 from .events import Events, Observer
 from .handle import read_handle
 from .http import KeyedTransport, Network
@@ -33,6 +33,7 @@ from .job import Job
 from .poll import Poller
 from .prepare import Submission, prepare
 from .queue import Slots, slots_of
+from .saved import SavedFile
 from .secret import Secret
 from .storage import Storage
 from .submit import Submitter

@@ -31,8 +31,9 @@ _MAX_CHANNELS = 64
 _MAX_RATE = 1_000_000
 _CHUNK_NAME = re.compile(rb"[ -~]{4}")
 _COMMON_CHUNKS = frozenset((b"fmt ", b"data", b"LIST", b"fact", b"JUNK", b"bext", b"ds64", b"id3 "))
-_PCM, _EXTENSIBLE = 1, 0xFFFE
-_UNCOMPRESSED = (_PCM, 3, 6, 7, _EXTENSIBLE)  # 3: float, 6: A-law, 7: mu-law
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_UNCOMPRESSED = (_PCM, _FLOAT, 6, 7, _EXTENSIBLE)  # 6: A-law, 7: mu-law
+_READABLE = frozenset({*((_PCM, width) for width in (1, 2, 3, 4)), (_FLOAT, 4), (_FLOAT, 8)})
 _WIDTHS = (1, 2, 3, 4, 8)
 _PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
@@ -109,6 +110,52 @@ def examine_wav(read_at: ReadAt, size: int) -> Sound | NotSound:
         note=note,
     )
     return evolve(sound, mended=_with_strict_header(wav, completeness, read_at))
+
+
+@frozen(kw_only=True)
+class Samples:
+    """Where the uncompressed samples of a WAV file are, and how each is stored.
+
+    Attributes:
+        start: offset of the first one.
+        frames: how many there are per channel.
+        width: bytes of one sample.
+        is_float: whether they are floating-point numbers, else integers.
+    """
+
+    start: int
+    frames: int
+    rate: int
+    channels: int
+    width: int
+    is_float: bool
+    order: Literal["little", "big"]
+
+    @property
+    def block(self) -> int:
+        """Bytes of one sample of all channels."""
+        return self.width * self.channels
+
+
+def samples_of(read_at: ReadAt, size: int) -> Samples | None:
+    """Find the samples of a file that begins with a RIFF mark; ``None`` if they are encoded."""
+    wav = _parsed(read_at, size)
+    if isinstance(wav, NotSound) or not wav.block:
+        return None
+    tag, width = wav.number(wav.fmt[:2]), wav.block // wav.channels
+    if tag == _EXTENSIBLE:
+        tag = wav.number(wav.fmt[24:26])
+    if (tag, width) not in _READABLE:
+        return None
+    return Samples(
+        start=wav.start,
+        frames=max(wav.sound_end - wav.start, 0) // wav.block,
+        rate=wav.rate,
+        channels=wav.channels,
+        width=width,
+        is_float=tag == _FLOAT,
+        order=wav.order,
+    )
 
 
 def _has_no_sound(wav: _Wav, read_at: ReadAt) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from .._engine.download import SavedFile
 from .._engine.job import Generation
+from .._engine.preview import html_of
+from .._engine.saved import SavedFile, shown
 from ..errors import ModelsLabError
 
 
@@ -26,6 +27,10 @@ class Succeeded:
     job_id: str
     saved: tuple[SavedFile, ...]
     generation: Generation
+
+    def _repr_html_(self) -> str:
+        """A small player for each of the first files, for notebooks."""
+        return html_of([shown(saved, self.id) for saved in self.saved])
 
 
 @frozen(kw_only=True)

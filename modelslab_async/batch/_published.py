@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from .._engine.download import SavedFile
 from .._engine.filesystem import UTF8_NAMES, spelled
 from .._engine.partfile import published
+from .._engine.saved import SavedFile
 from .._policy.download import Integrity
 from .._protocol.output import ENDINGS
 from ..errors import DownloadError

@@ -17,8 +17,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from .._engine.aio import in_thread
-from .._engine.download import SavedFile
 from .._engine.job import Generation, Job
+from .._engine.saved import SavedFile
 from .._engine.session import Session
 from .._engine.targets import Target
 from .._policy.error_mapping import submit_outage
