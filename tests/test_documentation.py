@@ -91,7 +91,8 @@ async def test_a_python_block_runs_and_prints_what_the_page_shows(
     command = [sys.executable, "-W", "error", "-c", script]
     if "def test_" in code:
         (tmp_path / "test_page.py").write_text(code)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_page.py"]
+        without = ["-p", "no:cacheprovider", "-p", "no:asyncio"]
+        command = [sys.executable, "-m", "pytest", "-q", *without, "test_page.py"]
     async with Sandbox(scenario=Scenario(generation_seconds=0.3, eta="float")) as box:
         done = await run(command, tmp_path, box)
     assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()

@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "client": (*ENGINE, "_arguments", "_one_shots", "batch"),
     "_sync": ("client", "endpoints", "errors", "_engine.saved"),
     "sandbox": (),
+    "testing": ("sandbox",),
     "_cli": (
         "",
         "_text",

@@ -44,6 +44,7 @@ class Job:
     shown_id: int | str = 0
     polls: int = 0
     ready_polls: int = 0
+    is_told: bool = False  # by the answer to its submit
     pinned: str | None = None
     family: str = "voice"
     endless: bool = False

@@ -45,7 +45,10 @@ class Generation:
             return refused
         fault = x.draw("submit")
         if fault is None:
-            return await self._accepted(x, self._accept(x))
+            job = self._accept(x)
+            answer = await self._accepted(x, job)
+            job.is_told = x.scenario.mode == "sync"
+            return answer
         if not fault.accepted:
             return await inject(fault, x, lambda: _not_accepted(x))
         job = self._accept(x)
