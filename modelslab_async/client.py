@@ -11,8 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, overload
 
-from attrs import evolve
-
 from ._arguments import above_zero, at_least, file_of, key_from_environment, request_of, several
 from ._engine.aio import in_thread, runs_on, wait_shielded
 from ._engine.download import Progress
@@ -311,7 +309,9 @@ class ModelsLab(OneShots):
                 or prompts; ``None`` continues with the rows in the directory.
             directory: for files, ledger and results; one process at a time may use it.
             max_jobs: the most jobs of this batch in the queue at once; default: the client's.
-            template: for file names; default: ``{seq:05d}-{slug}``.
+            template: for file names, of ``{seq}``, ``{id}``, ``{slug}``, ``{job}`` and columns of
+                the requests, such as ``{mood}``; default: that of the run before in this directory,
+                at first ``{seq:05d}-{slug}``.
             restrict_filenames: use only ASCII letters in file names. This is automatic if the file
                 system does not support others.
             limits: what may be paid for, over all runs in this directory; the ledger stores them.
@@ -350,6 +350,7 @@ class ModelsLab(OneShots):
             at_least("max_new_jobs", max_new_jobs, 0)
 
         settings = BatchSettings(
+            template=template,
             restrict_filenames=restrict_filenames,
             limits=limits,
             max_new_jobs=max_new_jobs,
@@ -362,8 +363,6 @@ class ModelsLab(OneShots):
             same_account=same_account,
             enterprise=self._enterprise,
         )
-        if template is not None:
-            settings = evolve(settings, template=template)
         return Batch(self._session, requests, Path(directory), room=room, settings=settings)
 
     def reconciler(self, ledger: Ledger) -> Reconciler:

@@ -48,7 +48,11 @@ same_account = click.option(
     help="The account is the same, although the key or origin is new.",
 )
 _HOW = (
-    click.option("--template", help="File name template.  [default: {seq:05d}-{slug}]"),
+    click.option(
+        "--template",
+        help="File name template: {seq} {id} {slug} {job}, and columns such as {mood}.  [default: "
+        "{id} if each row has an id, else {seq:05d}-{slug}]",
+    ),
     restrict_filenames,
     exec_option,
     click.option(
@@ -139,7 +143,7 @@ class BatchOptions:
 
     Attributes:
         connection: to what.
-        template: file name template; ``None``: the default.
+        template: file name template; ``None``: as before in this directory, or the default.
         restrict_filenames: ASCII file names only.
         exec_: command to run for each file; ``None``: none.
         limit: jobs that this run may pay for; ``None``: no limit.

@@ -58,7 +58,7 @@ def run_batch(
         console.warn(line)
     if not (plan.jobs or plan.left or plan.underway or options.retries_missing):
         if plan.alters:  # or the next `resume` would pay for what the manifest has no more
-            anyio.run(_plan, directory, rows)
+            anyio.run(_plan, directory, rows, plan.template)
         return _over(directory, console, options, plan)
     options.connection.check()
     confirm(plan, options)
@@ -148,7 +148,7 @@ class _Run:
 
     async def _steps(self, rows: Iterable[PlannedRow]) -> None:
         if rows:
-            await _plan(self._directory, rows)
+            await _plan(self._directory, rows, self._plan.template)
         options = self._options
         async with (
             self._after,
@@ -157,7 +157,7 @@ class _Run:
             client.batch(
                 None,
                 directory=self._directory,
-                template=options.template,
+                template=self._plan.template,
                 restrict_filenames=options.restrict_filenames,
                 limits=self._plan.limits,
                 max_new_jobs=options.limit,
@@ -214,10 +214,10 @@ def _receiver(
     return receiving(directory, options.webhook_url, options.webhook_port or PORT)
 
 
-async def _plan(directory: Path, rows: Iterable[PlannedRow]) -> None:
+async def _plan(directory: Path, rows: Iterable[PlannedRow], template: str) -> None:
     """All rows are on disk before the first is sent, so that a crash forgets none."""
     async with Ledger(directory) as ledger:
-        planned = await ledger.plan(rows, replaces=True, whole=True)
+        planned = await ledger.plan(rows, replaces=True, whole=True, template=template)
     if planned.changed:
         raise LedgerError("the manifest has changed since it was checked; run again")
 

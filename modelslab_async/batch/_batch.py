@@ -37,6 +37,7 @@ from . import _transitions as changes
 from ._account import check_account
 from ._arrivals import Arrivals
 from ._chosen import Chosen
+from ._columns import checked, kept_template
 from ._confirmed import Selection
 from ._intake import CHUNK, RequestLike, chunks, plan_of, to_plan
 from ._journal import BatchOver
@@ -50,7 +51,7 @@ from ._records import read_record
 from ._results import RESULTS_NAME, check_results_name, result_of, write_results
 from ._rows import PlannedRow, Row
 from ._runner import UNFINISHED, Runner
-from ._sqlite.reader import Reader
+from ._sqlite.reader import TEMPLATE, Reader
 from ._states import RowState, settled
 from ._verify import fault_of
 
@@ -65,7 +66,7 @@ class BatchSettings:
     """How a batch is run.
 
     Attributes:
-        template: how files are named, see `_naming.file_name`.
+        template: how files are named, see `_naming.file_name`; ``None``: as the ledger says.
         restrict_filenames: name files in ASCII.
         limits: what may be paid for; what it leaves unset is read from the ledger.
         max_new_jobs: the most jobs that this run may submit; ``None``: no limit.
@@ -81,7 +82,7 @@ class BatchSettings:
         accept_copy: pay for rows even if the directory was copied or restored.
     """
 
-    template: str = DEFAULT_TEMPLATE
+    template: str | None = None
     restrict_filenames: bool = False
     limits: Limits | None = None
     max_new_jobs: int | None = None
@@ -123,7 +124,8 @@ class Batch:
         room: int,
         settings: BatchSettings,
     ) -> None:
-        check_template(settings.template)
+        if settings.template is not None:
+            check_template(settings.template)
         self._session = session
         self._requests = requests
         self._directory = directory
@@ -148,8 +150,13 @@ class Batch:
         """
         async with AsyncExitStack() as stack:
             self.ledger = await stack.enter_async_context(Ledger(self._directory))
+            kept_names = await self.ledger.read(kept_template)
+            self._template = self._settings.template or kept_names or DEFAULT_TEMPLATE
             await self.ledger.read(lambda _: self._check_directory())
-            kept = Limits.of_texts(await self.ledger.read(lambda reader: reader.meta()))
+            meta = await self.ledger.read(lambda reader: reader.meta())
+            if self._template != meta.get(TEMPLATE, DEFAULT_TEMPLATE):
+                await self.ledger.set_meta({TEMPLATE: self._template})
+            kept = Limits.of_texts(meta)
             limits = (self._settings.limits or Limits()).over(kept)
             limits.check()
             if limits != kept:
@@ -160,7 +167,7 @@ class Batch:
             self._runner = Runner(
                 self._session,
                 self.ledger,
-                template=self._settings.template,
+                template=self._template,
                 ascii_only=self._ascii_only,
                 room=self._room,
                 budget=self.budget,
@@ -228,7 +235,7 @@ class Batch:
         """Blocking: check, before anything is paid for, that files can be created and named."""
         place = self.ledger.place
         try:
-            probe(place.through, "-" * longest_name(self._settings.template))
+            probe(place.through, "-" * longest_name(self._template))
             self._ascii_only = self._settings.restrict_filenames or not takes_all_scripts(
                 place.through
             )
@@ -408,7 +415,7 @@ class Batch:
         return only is None or only.holds(row.seq, row.id)
 
     async def _plan(self, rows: Iterable[PlannedRow], *, replaces: bool) -> None:
-        planned = await self.ledger.plan(rows, replaces=replaces)
+        planned = await self.ledger.plan(checked(rows, self._template), replaces=replaces)
         if planned.changed:
             named = ", ".join(planned.changed[:_MAX_NAMED])
             raise LedgerError(

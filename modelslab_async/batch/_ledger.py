@@ -20,7 +20,7 @@ from ..errors import LedgerError
 from . import _transitions as changes
 from ._rows import Planned, PlannedRow, Row, Storable
 from ._sqlite.directory import Directory
-from ._sqlite.reader import Reader
+from ._sqlite.reader import TEMPLATE, Reader
 from ._sqlite.store import Store
 from ._sqlite.writer import Answer, Request, Writer
 from ._states import RowState
@@ -124,20 +124,30 @@ class Ledger:
         await self._ask(write, writes=True)
 
     async def plan(
-        self, rows: Iterable[PlannedRow], *, replaces: bool = False, whole: bool = False
+        self,
+        rows: Iterable[PlannedRow],
+        *,
+        replaces: bool = False,
+        whole: bool = False,
+        template: str | None = None,
     ) -> Planned:
         """Add rows in this order, all or none; ``rows`` is consumed in the ledger's thread.
 
         If rows have changed since they were submitted, nothing is written, and they are named. See
-        `Store.plan`.
+        `Store.plan`. With them, a ``template`` for the names of files is kept.
 
         Raises:
             LedgerError: two rows have the same id, a request cannot be stored, or the ledger can
                 no longer be written to.
         """
-        return await self._ask(
-            lambda store: store.plan(rows, replaces=replaces, whole=whole), writes=True
-        )
+
+        def plan(store: Store) -> Planned:
+            planned = store.plan(rows, replaces=replaces, whole=whole)
+            if template is not None and not planned.changed:
+                store.set_meta({TEMPLATE: template})
+            return planned
+
+        return await self._ask(plan, writes=True)
 
     async def abandon(self, key: int | str) -> Row:
         """Give up looking for the job of an AMBIGUOUS or DETACHED row; it gets no file.

@@ -5,7 +5,7 @@ Blocking. It only reads: a manifest, and the directory's ledger if there is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from decimal import Decimal
 from difflib import get_close_matches
@@ -23,15 +23,16 @@ from ..endpoints import Estimate, Request
 from ..endpoints.base import routed
 from ..errors import RequestError
 from ._chosen import Chosen, RowKey, choose
+from ._columns import columns_of, kept_template, stem_of
 from ._confirmed import Selection
 from ._fields import ROW_FIELDS
 from ._intake import to_plan
 from ._limits import Limits
 from ._lines import BadRow
 from ._manifest import Format, Reading, Report, read_manifest
-from ._naming import DEFAULT_TEMPLATE, file_name
+from ._naming import DEFAULT_TEMPLATE, ID_TEMPLATE, columns_in, file_name
 from ._records import NewRow, request_of
-from ._rows import KnownRow, PlannedRow
+from ._rows import KnownRow, PlannedRow, Row
 from ._sqlite.reader import ORIGIN, Reader, holds_batch
 from ._states import UNSENT, RowState, settled
 from ._totals import Total
@@ -82,23 +83,14 @@ class Preview:
         rows: the number of rows.
         first: the file names and prompts of the first rows.
         misspelled: unknown fields that are similar to a known one, and that one.
+        own_ids: rows that give their own id.
     """
 
     reading: Reading = Factory(Reading)
     rows: int = 0
     first: list[tuple[str, str]] = Factory(list)
     misspelled: dict[str, str] = Factory(dict)
-
-    def add(self, row: NewRow, seq: int, name_of: Callable[..., str]) -> None:
-        """Count one more row, which has this number in the batch."""
-        self.rows += 1
-        if len(self.first) < _MAX_SHOWN:
-            request = row.request
-            # The id of a job is not known yet, and neither is the format that the API will send.
-            stem = name_of(seq, row.id, request.title, "job")
-            chosen = getattr(request, "output_format", None)
-            name = f"{stem}.{chosen}" if chosen else f"{stem}{ENDINGS[request.gives][0]}"
-            self.first.append((name, safe_text(request.title, 60)))
+    own_ids: int = 0
 
 
 @define
@@ -127,6 +119,7 @@ class Plan:
         by_endpoint: what would be paid for in this run, by endpoint name.
         left: rows that stay planned for another run, because of ``max_new_jobs`` or ``only``.
         selection: all rows that are to be paid for, in this run or another.
+        template: how files are named.
     """
 
     limits: Limits
@@ -150,6 +143,7 @@ class Plan:
     changed: list[str] = field(factory=list)
     preview: Preview | None = None
     selection: Selection = field(factory=Selection)
+    template: str = DEFAULT_TEMPLATE
     _again: frozenset[RowState] = frozenset()
     _chosen: Chosen | None = None
     _first: list[tuple[int, _Job]] = Factory(list)
@@ -247,26 +241,30 @@ def plan_batch(
         retry: states of the rows to retry; with a manifest, of its rows only.
         retry_missing: download missing and changed files again. A run reads all files; this
             compares only their sizes.
-        template: how files are named.
+        template: how files are named; ``None``: as the rows in the directory, or if it holds none
+            ``{id}`` for a manifest each of whose rows has its own id, else ``{seq:05d}-{slug}``.
         restrict_filenames: name them in ASCII.
         enterprise: as that of the `ModelsLab` that will run it.
 
     Raises:
         RequestError: rows of the manifest cannot be used, or were sent differently; all of them
             are named. Or ``only`` names a row that does not exist.
+        ConfigurationError: the template cannot be used, or names a column that a row does not have.
         LedgerError: the directory's ledger cannot be read.
     """
     plan = Plan(limits or Limits(), max_new_jobs, again=frozenset(retry))
     with Reader.open(directory) if holds_batch(directory) else nullcontext() as reader:
+        template = template or (kept_template(reader) if reader else None)
+        plan.template = template or DEFAULT_TEMPLATE
         if only is not None:
             plan.only = choose(only, _numbered(manifest, reader))
             plan._chosen = Chosen(plan.only)
         if manifest is not None:
-            ascii_only = restrict_filenames or not UTF8_NAMES
-            name_of = partial(file_name, template or DEFAULT_TEMPLATE, ascii_only=ascii_only)
-            plan.preview = _compare(plan, manifest, reader, name_of, enterprise=enterprise)
+            names = _Names(template, ascii_only=restrict_filenames or not UTF8_NAMES)
+            plan.preview = _compare(plan, manifest, reader, names, enterprise=enterprise)
         if reader is not None:
             _count(plan, reader, is_whole=manifest is not None)
+            _check_names(plan, reader, is_whole=manifest is not None)
     if retry_missing and plan.counts:
         plan.missing = sum(fault.kind.is_lost for fault in verify_batch(directory))
     return plan
@@ -287,7 +285,7 @@ def _compare(
     plan: Plan,
     manifest: Manifest,
     reader: Reader | None,
-    name_of: Callable[..., str],
+    names: _Names,
     *,
     enterprise: bool,
 ) -> Preview:
@@ -300,7 +298,10 @@ def _compare(
             continue
         known = None if reader is None else reader.planned_as(row.id)
         seq = last + plan.added + 1 if known is None else known.seq
-        preview.add(row, seq, name_of)
+        preview.rows += 1
+        preview.own_ids += row.has_own_id
+        is_kept = known is not None and known.payload_hash == row.payload_hash
+        names.add(row, seq, reader if is_kept else None)
         if known is None:
             plan.added += 1
             request = routed(row.request, enterprise=enterprise)
@@ -317,10 +318,91 @@ def _compare(
             f"{plural(len(plan.changed), 'row')} not as planned before: {named}; nothing was sent: "
             "give changed rows new ids"
         )
+    if names.template is None and preview.own_ids == preview.rows:
+        plan.template = ID_TEMPLATE
+    preview.first = names.shown(plan.template)
     for name in report.unknown:
         if close := get_close_matches(name.casefold(), _SPELLED, n=1, cutoff=0.8):
             preview.misspelled[name] = close[0]
     return preview
+
+
+class _Names:
+    """Checks that all rows of a manifest can be named, and names the first.
+
+    Args:
+        template: of the names; ``None``: the default, which names no column.
+        ascii_only: name them in ASCII.
+    """
+
+    def __init__(self, template: str | None, *, ascii_only: bool) -> None:
+        self.template = template
+        self._has_columns = template is not None and bool(columns_in(template))
+        self._ascii_only = ascii_only
+        self._first: list[tuple[NewRow, int, Row | None, dict[str, str]]] = []
+
+    def add(self, row: NewRow, seq: int, reader: Reader | None) -> None:
+        """Add the next row.
+
+        Args:
+            row: of the manifest.
+            seq: its number in the batch.
+            reader: of the ledger, if that keeps the row as it was planned.
+
+        Raises:
+            ConfigurationError: it does not have a column that the template names.
+        """
+        is_shown = len(self._first) < _MAX_SHOWN
+        kept = reader.row(seq) if reader and (is_shown or self._has_columns) else None
+        columns: dict[str, str] = {}
+        if self.template is None:
+            pass
+        elif kept is None:
+            where = f"the row in line {row.line}" if row.line else f"row {seq}"
+            columns = columns_of(self.template, row.request, row.fields, where)
+        elif kept.state in UNSENT:
+            stem_of(kept, self.template, ascii_only=True)
+        if is_shown:
+            self._first.append((row, seq, kept, columns))
+
+    def shown(self, template: str) -> list[tuple[str, str]]:
+        """File names and prompts of the first rows."""
+        return [
+            (self._name(template, *one), safe_text(one[0].request.title, 60)) for one in self._first
+        ]
+
+    def _name(
+        self, template: str, row: NewRow, seq: int, kept: Row | None, columns: dict[str, str]
+    ) -> str:
+        if kept is not None and kept.path is not None:
+            return kept.path
+        request = row.request
+        # The id of a job is not known yet, and neither is the format that the API will send.
+        if kept is not None:
+            stem = stem_of(kept, template, "job", ascii_only=self._ascii_only)
+        else:
+            named = partial(file_name, columns=columns, ascii_only=self._ascii_only)
+            stem = named(template, seq, row.id, request.title, "job")
+        chosen = getattr(request, "output_format", None)
+        return f"{stem}.{chosen}" if chosen else f"{stem}{ENDINGS[request.gives][0]}"
+
+
+def _check_names(plan: Plan, reader: Reader, *, is_whole: bool) -> None:
+    """Check that the rows that may still get a file have the columns of the template.
+
+    Args:
+        plan: which rows are retried, and how files are named.
+        reader: of the ledger.
+        is_whole: a manifest has named all rows that were not sent.
+
+    Raises:
+        ConfigurationError: one has not.
+    """
+    if not columns_in(plan.template):
+        return
+    states = {state for state in RowState if not settled(state)} | plan._again
+    for row in reader.each(states - {RowState.PLANNED} if is_whole else states):
+        stem_of(row, plan.template, ascii_only=True)
 
 
 def _add_known(plan: Plan, row: NewRow, known: KnownRow, *, enterprise: bool) -> None:

@@ -48,6 +48,7 @@ class NewRow:
         line: number of its first line in the manifest, from 1; ``None`` without a file.
         payload_hash: SHA-256 in hex of what is sent, including the bytes of a local clip, but not
             a generated ``track_id``.
+        has_own_id: its id was given.
     """
 
     id: str
@@ -55,6 +56,7 @@ class NewRow:
     fields: dict[str, Any] = field(repr=False, hash=False)
     line: int | None
     payload_hash: str = field(repr=False)
+    has_own_id: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """The row as an object of a JSONL manifest, for the ledger; `from_record` reads it.
@@ -191,7 +193,7 @@ class RowMaker:
                 digests[name] = hashlib.sha256(media).hexdigest()
             else:
                 digests[name] = self._digest(name, media, clip, request.unchecked, named)
-        payload_hash = _payload_hash(request, digests)
+        payload_hash, has_own_id = _payload_hash(request, digests), row_id is not None
         if row_id is None:  # equal rows of equal manifests get the same
             row_id = payload_hash[:_ID_LENGTH]
             if f"id {row_id}" in self._first and row_id not in self._given_ids:
@@ -199,7 +201,7 @@ class RowMaker:
                 row_id = f"{row_id}-{copies}"
             self._claim("id", row_id, number)
         line = number if self._unit == "line" else None
-        return NewRow(row_id, request, rest, line, payload_hash)
+        return NewRow(row_id, request, rest, line, payload_hash, has_own_id)
 
     # Ids
 

@@ -43,10 +43,11 @@ from ..errors import (
 )
 from . import _transitions as changes
 from ._arrivals import Arrivals
+from ._columns import stem_of
 from ._journal import BatchOver, Journal, OnHold, SetAside
 from ._ledger import Ledger
 from ._limits import Budget
-from ._naming import file_name, names_job
+from ._naming import names_job
 from ._outcomes import Failed, Outcome, Succeeded
 from ._published import about, free_stem, no_name, published_before, standing
 from ._records import check_media, request_of
@@ -120,7 +121,7 @@ class Runner:
     ) -> None:
         self._session = session
         self._ledger = ledger
-        self._name_of = partial(file_name, template)
+        self._template = template
         self._names_jobs = names_job(template)
         self._ascii_only = ascii_only
         self._budget = budget
@@ -173,11 +174,17 @@ class Runner:
             if row is None:
                 return
             # Checked here, in the order of rows, not where each is submitted.
+            try:
+                # An earlier run may have had another setting for ASCII.
+                stems = {
+                    stem_of(row, self._template, ascii_only=ascii_only)
+                    for ascii_only in (False, True)
+                }
+            except ConfigurationError as error:  # the row lacks a column of the template
+                self.stop(error)
+                return
             taken = None
             if not self._names_jobs:  # else each file has a new name
-                # An earlier run may have had another setting for ASCII.
-                named = partial(self._name_of, row.seq, row.id, row.prompt, "")
-                stems = {named(ascii_only=ascii_only) for ascii_only in (False, True)}
                 taken = await in_thread(partial(standing, self._ledger.directory, stems, row))
             if taken is None:  # else it is not submitted, and counts towards no limit
                 cost = self._cost(row)
@@ -399,9 +406,7 @@ class Runner:
 
     async def _download(self, row: Row, generation: Generation) -> tuple[SavedFile, ...]:
         """Download the files; the hash of the first is in the ledger before it is published."""
-        stem = first = self._name_of(
-            row.seq, row.id, row.prompt, generation.id, ascii_only=self._ascii_only
-        )
+        stem = first = stem_of(row, self._template, generation.id, ascii_only=self._ascii_only)
         if row.done_at is not None:  # it had a file: whatever has that name now is not overwritten
             old = Path(row.path or stem).stem
             through = self._ledger.place.through

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelslab_async._text import folded
+from modelslab_async import MusicGen, Request
+from modelslab_async._text import folded, slug
+from modelslab_async.batch._columns import columns_of
 from modelslab_async.batch._naming import (
     DEFAULT_TEMPLATE,
     check_template,
@@ -87,7 +89,14 @@ def test_a_template_is_filled_in(template: str, expected: str) -> None:
         "{seq:5d}",
         "{seq:{id}}",
         "{id:s}",
-        "{mood}-{seq}",
+        "{mood}-{seq}-{mood}",
+        "{mood}",
+        "{mood!r}-{seq}",
+        "{mood:>9}-{seq}",
+        "{mood.upper}-{seq}",
+        "{../x}-{seq}",
+        "{ mood}-{seq}",
+        "{seq}-{a}-{b}-{c}-{d}",
         "{seq",
         "seq}",
         "{{seq}}",
@@ -107,16 +116,60 @@ def test_a_template_that_is_not_safe_is_refused(template: str) -> None:
         check_template(template)
 
 
-def test_the_nearest_field_of_a_template_is_named() -> None:
-    with pytest.raises(ConfigurationError, match=r"unknown field 'slgu'; did you mean slug\?"):
-        check_template("{slgu}-{seq}")
+WALTZ = MusicGen("waltz", duration=30, output_format="wav")
+
+
+def of_columns(template: str, request: Request = WALTZ, **rest: object) -> str:
+    columns = columns_of(template, request, rest, "the row in line 4")
+    return file_name(template, 4, "w", request.title, "", columns=columns)
 
 
 @pytest.mark.parametrize(
-    ("prompt", "slug"), [("{seq.real}", "seq.real"), ("%s%n", "s-n"), ("{job}", "job")]
+    ("template", "expected"),
+    [
+        ("{mood}-{seq}", "calm-4"),
+        ("{seq:03d}_{take}-{mood}", "004_7-calm"),
+        ("{Album title}-{seq}", "side-a-4"),
+        ("{seq}-{duration}s.{output_format}", "4-30s.wav"),
+        ("{seq}-{live}", "4-true"),
+        ("{prompt}-{seq}", "waltz-4"),
+    ],
 )
-def test_a_prompt_is_no_template(prompt: str, slug: str) -> None:
-    assert name(prompt=prompt) == f"00017-{slug}"
+def test_a_template_takes_the_columns_of_a_row(template: str, expected: str) -> None:
+    rest = {"mood": "Calm", "take": 7, "Album title": "Side A", "live": True, "prompt": "no"}
+    columns = columns_of(template, WALTZ, rest, "the row in line 4")
+    assert file_name(template, 4, "w", "waltz", "", columns=columns) == expected
+
+
+def test_a_column_of_the_manifest_goes_before_a_field_of_the_request() -> None:
+    request = MusicGen("waltz", extra={})
+    assert of_columns("{seq}-{duration}", request, duration="long") == "4-long"
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{slgu}-{seq}", r"names 'slgu', which the row in line 4 does not have: did you mean slug"),
+        ("{moood}-{seq}", r"did you mean mood\?"),
+        ("{duratoin}-{seq}", r"did you mean duration\?"),
+        ("{xyzzy}-{seq}", r"its fields are seq, id, slug, prompt, job, .*mood"),
+        ("{empty}-{seq}", "names 'empty'"),
+        ("{tags}-{seq}", "names 'tags'"),
+        ("{lyrics}-{seq}", "names 'lyrics'"),
+    ],
+)
+def test_a_column_that_a_row_does_not_have_is_refused_and_the_nearest_named(
+    template: str, says: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=says):
+        of_columns(template, mood="calm", empty="  ", tags=["a"], none=None)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"), [("{seq.real}", "seq.real"), ("%s%n", "s-n"), ("{job}", "job")]
+)
+def test_a_prompt_is_no_template(prompt: str, expected: str) -> None:
+    assert name(prompt=prompt) == f"00017-{expected}"
 
 
 TEMPLATES = [
@@ -168,6 +221,16 @@ def test_a_name_is_one_safe_component_whatever_is_in_it(
     assert longest_name(template) <= 255
     stem = folded(found).partition(".")[0]
     assert stem not in {"con", "prn", "aux", "nul", "com1", "lpt1"}
+
+
+@given(foreign, foreign)
+def test_a_column_is_made_safe_as_a_prompt_is(mood: str, album: str) -> None:
+    template = "{seq}-{mood}+{album}"
+    found = file_name(template, 4, "w", "", "", columns={"mood": mood, "album": album})
+    assert found == f"4-{slug(mood)}+{slug(album)}"
+    assert Path("out", found).name == found
+    assert PureWindowsPath("out", found).parent == PureWindowsPath("out")
+    assert longest_name(template) <= 255
 
 
 row = st.tuples(st.integers(0, 200), tricky_id, foreign | st.text("a-1", max_size=5), foreign)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -116,6 +117,69 @@ async def test_a_template_names_the_files_of_this_run_and_of_its_resume(
         "resume with: modelslab-async resume out --template '{slug}-{seq}' --max-jobs-total 1"
     )
     assert wavs(tmp_path) == ["waltz-1.wav"]
+
+
+async def test_files_are_named_by_columns_of_the_manifest_and_stay_so_when_resumed(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    text = "id,prompt,mood\na,waltz,Calm & slow\nb,raga,../../etc\nc,polka,gay\n"
+    (tmp_path / "rows.csv").write_text(text)
+    start = ("batch", "rows.csv", "-o", "out", "-y", "--template", "{mood}-{seq}")
+    plan = await against(box, tmp_path, *start, "-n")
+    assert [line.split()[0] for line in plan.stdout.splitlines()[-3:]] == [
+        *("calm-slow-1.wav", "etc-2.wav", "gay-3.wav")
+    ]
+    await against(box, tmp_path, *start, "--limit", "1")
+    done = await against(box, tmp_path, "resume", "out", "-y")  # it does not name the template
+    assert done.returncode == 0, done.stderr
+    assert wavs(tmp_path) == ["calm-slow-1.wav", "etc-2.wav", "gay-3.wav"]
+
+
+async def test_a_template_with_a_column_that_a_row_lacks_is_refused_before_payment(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    rows = manifest(tmp_path, "waltz", "raga")
+    (tmp_path / "rows.csv").write_text("prompt,mood\nwaltz,calm\nraga,\n")
+    for words, says in (
+        (("batch", "rows.csv", "--template", "{moood}-{seq}"), "did you mean mood?"),
+        (("batch", "rows.csv", "--template", "{mood}-{seq}"), "the row in line 3 does not have"),
+        (("batch", rows, "--template", "{slgu}-{seq}"), "did you mean slug?"),
+    ):
+        done = await against(box, tmp_path, *words, "-o", "out", "-y")
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert says in done.stderr
+    await against(box, tmp_path, "batch", rows, "-o", "out", "-y", "--limit", "1")
+    done = await against(box, tmp_path, "resume", "out", "--template", "{mood}-{seq}")
+    assert (done.returncode, len(box.book.debits)) == (2, 1), done.stderr
+    assert "row 2, as it was planned, does not have" in done.stderr
+
+
+async def test_files_are_named_by_their_ids_if_every_row_has_one(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    rows = "".join(row(prompt, id=prompt[:2]) + "\n" for prompt in ("waltz", "raga"))
+    (tmp_path / "all.jsonl").write_text(rows)
+    (tmp_path / "some.jsonl").write_text(rows + row("polka") + "\n")
+    await against(box, tmp_path, "batch", "all.jsonl", "-o", "out", "-y")
+    assert wavs(tmp_path) == ["ra.wav", "wa.wav"]
+    await against(box, tmp_path, "batch", "some.jsonl", "-o", "other", "-y")
+    names = sorted(path.name for path in (tmp_path / "other").glob("*.wav"))
+    assert names == ["00001-waltz.wav", "00002-raga.wav", "00003-polka.wav"]
+
+
+async def test_a_directory_of_an_earlier_version_keeps_its_names(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    rows = "".join(row(prompt, id=prompt[:2]) + "\n" for prompt in ("waltz", "raga"))
+    (tmp_path / "all.jsonl").write_text(rows)
+    start = ("batch", "all.jsonl", "-o", "out", "-y")
+    await against(box, tmp_path, *start, "--limit", "0")
+    with contextlib.closing(sqlite3.connect(tmp_path / "out/ledger.sqlite3")) as ledger, ledger:
+        ledger.execute("DELETE FROM meta WHERE name = 'template'")
+    plan = await against(box, tmp_path, *start, "-n")
+    assert plan.stdout.splitlines()[-2].split()[0] == "00001-waltz.wav"
+    await against(box, tmp_path, *start)
+    assert wavs(tmp_path) == ["00001-waltz.wav", "00002-raga.wav"]
 
 
 async def test_a_few_rows_first_and_the_same_command_without_a_limit_for_the_rest(

@@ -39,7 +39,7 @@ async def test_only_the_chosen_rows_are_paid_for_and_the_plan_says_so_first(
     assert shown.stdout.splitlines()[1].endswith("; 2 rows left for another run")
     some = await against(box, tmp_path, *start, *only)
     assert (some.returncode, len(box.book.debits)) == (9, 3), some.stderr
-    assert wavs(tmp_path) == ["00001-waltz.wav", "00002-raga.wav", "00004-polka.wav"]
+    assert wavs(tmp_path) == ["polka.wav", "raga.wav", "waltz.wav"]  # their ids
     assert last_line(some.stderr) == "resume with: modelslab-async resume out"
     rest = await against(box, tmp_path, "resume", "out", "--only", "tango", "--only", "5", "-y")
     assert (rest.returncode, len(box.book.debits), len(wavs(tmp_path))) == (0, 5, 5), rest.stderr

@@ -271,8 +271,8 @@ MUTANTS = (
         ),
         Patch(
             "batch/_runner.py",
-            "for ascii_only in (False, True)}",
-            "for ascii_only in (self._ascii_only,)}",
+            "for ascii_only in (False, True)\n",
+            "for ascii_only in (self._ascii_only,)\n",
         ),
     ),
     planted(

@@ -43,6 +43,8 @@ from .schema import version_of
 LEDGER_NAME: Final = "ledger.sqlite3"
 ORIGIN: Final = "origin"
 """What the origin that was paid is called among the values of the whole batch."""
+TEMPLATE: Final = "template"
+"""What the template of file names is called there, unless it is the first default."""
 
 _TRIES: Final = 5
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
