@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict
 
+from .._text import plural
 from .connection import Connection, opened
 from .console import STOPPING, Console, fetch_command
-from .error_mapping import OK, as_json, error_shape, exit_code_of
+from .error_mapping import BROKEN_PIPE, OK, as_json, error_shape, exit_code_of
 from .piping import pour
 from .signals import run
 from .track_progress import hint_of, reporter_of
-from .tracks import Keep, Reporter, Track, bring_all
+from .tracks import Keep, Reporter, State, Track, bring_all
 
 if TYPE_CHECKING:
     from modelslab_async import ModelsLab, SavedFile
@@ -78,7 +79,18 @@ def deliver(
             pour(console, track, again=not connection.sandbox)
     _say_how_to_resume(console, connection, tracks, arguments, code)
     errors = [track.error for track in tracks if track.error]
-    return code or exit_code_of(errors, asked=len(tracks)) or after.exit_code
+    code = code or exit_code_of(errors, asked=len(tracks))
+    return code or _not_sent(console, tracks) or after.exit_code
+
+
+def _not_sent(console: Console, tracks: Sequence[Track]) -> int:
+    """Say which jobs were not sent although nothing failed, and the exit code of that."""
+    unsent = [track for track in tracks if track.state is State.WAITING]
+    if not unsent:
+        return OK
+    jobs = plural(len(unsent), "job was", "jobs were")
+    console.info(f"the reader of standard output has gone: {jobs} not sent")
+    return BROKEN_PIPE
 
 
 async def _work(

@@ -22,6 +22,7 @@ from modelslab_async._engine.aio import in_thread
 
 from .._protocol.urls import VOICE_FETCH
 from .naming import bare, is_taken
+from .streams import nobody_reads
 
 if TYPE_CHECKING:
     from modelslab_async import Job, ModelsLab, RemoteFile, Request, SavedFile
@@ -101,6 +102,42 @@ class Track:
         return job_id or ""
 
 
+@define(eq=False)
+class _Submits:
+    """The submits of a run; no more are sent once the reader of the results has gone.
+
+    Attributes:
+        is_over: it has gone.
+    """
+
+    is_over: bool = False
+    _waiting: set[anyio.CancelScope] = field(factory=set)
+
+    def stop(self) -> None:
+        """End those that wait for a slot; what is on its way is answered."""
+        self.is_over = True
+        for scope in self._waiting:
+            scope.cancel()
+
+    async def job_of(self, client: ModelsLab, track: Track, request: Request) -> Job | None:
+        """Submit a request; ``None`` if there is no job, because no more are sent."""
+        if self.is_over:
+            return None
+        late: str | None = None
+        with anyio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                return await client.submit(request)
+            except asyncio.CancelledError as cancelled:
+                late = getattr(cancelled, "job", None)  # it was accepted all the same
+                if scope.cancel_called:
+                    track.notes += getattr(cancelled, "__notes__", [])
+                raise
+            finally:
+                self._waiting.discard(scope)
+        return None if late is None else client.job(late)
+
+
 class Reporter(Protocol):
     """Shows the progress of tracks."""
 
@@ -126,6 +163,8 @@ async def bring_all(
 ) -> None:
     """Generate and download every track; errors are stored in the track.
 
+    Nothing more is submitted once the reader of stdout has gone; what is paid for is saved.
+
     Args:
         client: open.
         tracks: which.
@@ -136,8 +175,9 @@ async def bring_all(
     async with anyio.create_task_group() as group:
         group.start_soon(_tick, reporter)
         async with anyio.create_task_group() as work:
+            submits = _Submits()
             for track in tracks:
-                work.start_soon(_bring, client, track, reporter, keep, saved)
+                work.start_soon(_bring, client, track, reporter, submits, keep, saved)
         group.cancel_scope.cancel()
 
 
@@ -151,11 +191,14 @@ async def _bring(
     client: ModelsLab,
     track: Track,
     reporter: Reporter,
+    submits: _Submits,
     keep: Keep | None,
     saved: Callable[[Path], None],
 ) -> None:
     try:
-        await _steps(client, track, reporter, keep)
+        await _steps(client, track, reporter, submits, keep)
+        if nobody_reads():
+            submits.stop()
         for file in track.saved:
             saved(file.path)
     except asyncio.CancelledError as cancelled:
@@ -169,9 +212,16 @@ async def _bring(
         _reach(track, State.FAILED, reporter)
 
 
-async def _steps(client: ModelsLab, track: Track, reporter: Reporter, keep: Keep | None) -> None:
+async def _steps(
+    client: ModelsLab, track: Track, reporter: Reporter, submits: _Submits, keep: Keep | None
+) -> None:
     order = track.order
-    track.job = client.job(order) if isinstance(order, str) else await client.submit(order)
+    if isinstance(order, str):
+        track.job = client.job(order)
+    else:
+        track.job = await submits.job_of(client, track, order)
+    if track.job is None:
+        return
     track.handle = track.job.to_json()
     if keep is not None:
         await in_thread(partial(keep, track.handle))

@@ -10,13 +10,15 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import pytest
 
 from modelslab_async.sandbox import Sandbox, Scenario
 
+from ..support.forking import fork
 from ..support.screens import shown_by
-from .test_cli import COMMAND, QUICK, against, environment, reaches
+from .test_cli import COMMAND, QUICK, against, environment, reaches, wavs
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +61,44 @@ def left(box: Sandbox, tmp_path: Path, how: str) -> tuple[int, str]:
             process.send_signal(signal.Signals[how])
         said = process.stderr.read().decode()
         return process.wait(), said
+
+
+async def test_head_stops_new_jobs_of_generate_and_what_is_paid_for_is_saved(
+    tmp_path: Path,
+) -> None:
+    start = ("generate", *(f"piece {number}" for number in range(12)), "-y", "--max-jobs", "1")
+    reader, writer = os.pipe()
+    os.close(reader)  # as soon as anything is written, nobody reads it
+    async with Sandbox(Scenario(generation_seconds=0.5)) as box:  # longer than a download takes
+        env = environment(tmp_path, **reaches(box))
+        with (tmp_path / "said").open("wb") as said:
+            three = (os.open(os.devnull, os.O_RDONLY), writer, said.fileno())
+            with fork(start, tmp_path, env, three) as process:
+                for number in three[:2]:
+                    os.close(number)
+                code = await anyio.to_thread.run_sync(process.wait)
+        paid = len(box.book.debits)
+    text = (tmp_path / "said").read_text()
+    assert (code, len(wavs(tmp_path))) == (141, paid), text
+    assert 0 < paid < 12
+    assert f"the reader of standard output has gone: {12 - paid} jobs were not sent" in text
+    assert "Traceback" not in text
+
+
+async def test_generate_into_head_ends_well_when_everything_was_sent(
+    box: Sandbox, tmp_path: Path
+) -> None:
+    """Three jobs have three slots, so all of them are paid for when the first file is there."""
+    command = f"{shlex.join([*COMMAND, 'generate', 'a', 'b', 'c', '-y'])} | head -1"
+    done = await anyio.run_process(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=tmp_path,
+        env=environment(tmp_path, **reaches(box)),
+        check=False,
+    )
+    assert done.stdout.decode().splitlines() in (["a.wav"], ["b.wav"], ["c.wav"])
+    assert (done.returncode, wavs(tmp_path)) == (0, ["a.wav", "b.wav", "c.wav"])
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
