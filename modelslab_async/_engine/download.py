@@ -31,7 +31,6 @@ from .._policy.download import (
     can_be_repeated,
     integrity_of,
     next_step,
-    too_slow,
 )
 from .._policy.error_mapping import download_failed, write_failed
 from .._protocol.audio import HEAD
@@ -46,6 +45,7 @@ from .aio import RunningClock, in_thread
 from .events import EventKind, Events, JobEvent
 from .partfile import PartFile
 from .saved import SavedFile
+from .speed import SpeedMonitor
 from .storage import OTHER_VERSION, Body, LinkFailed, Storage
 from .targets import Target
 from .unpacking import undo_all
@@ -118,7 +118,7 @@ class Downloader:
                     with run.clock:
                         return await run.run()
                 except OSError as error:
-                    raise write_failed(error.strerror, file, target.directory) from error
+                    raise write_failed(error, file, target.directory) from error
                 finally:
                     if part.is_open:
                         await in_thread(part.discard, self._threads)
@@ -239,28 +239,34 @@ class _FileDownload:
     async def _receive(self, url: str, body: Body) -> Ending:
         """Write the body, and return how it signalled its end."""
         if body.offset:
-            self._check_same_version(body)
+            body = self._same_version(body)
         elif self._part.size:
             await in_thread(self._part.restart, self._threads)
         self._source = (url, body)
         self._check_size(body.size or 0)
         try:
             await self._write_all(body)
+            if body.size is not None and self._part.size < body.size:
+                raise LinkFailed(AttemptFailure(FailureKind.CUT, "fewer bytes than announced"))
         except LinkFailed as failed:
             progressed = self._is_progress(failed.failure, body)
             raise LinkFailed(evolve(failed.failure, progressed=progressed)) from None
-        if body.size is not None and self._part.size != body.size:
-            raise LinkFailed(AttemptFailure(FailureKind.CUT, "fewer bytes than announced"))
+        if body.size is not None and self._part.size > body.size:
+            raise LinkFailed(AttemptFailure(FailureKind.WRONG, "more bytes than announced"))
         if body.size is not None:
             return Ending.ANNOUNCED
         return Ending.MARKED if body.marks_end else Ending.CLOSED
 
-    def _check_same_version(self, rest: Body) -> None:
-        """Check that a resumed transfer is the same file: servers reuse ETags across versions."""
+    def _same_version(self, rest: Body) -> Body:
+        """Return a resumed transfer, with the size that either response stated.
+
+        Check that it is the same file: servers reuse ETags across versions.
+        """
         before = self._source[1] if self._source else rest
         sizes = {rest.size, before.size} - {None}
         if rest.codings != before.codings or len(sizes) > 1:
             raise LinkFailed(AttemptFailure(FailureKind.WRONG, OTHER_VERSION))
+        return evolve(rest, size=before.size if rest.size is None else rest.size)
 
     def _is_progress(self, failure: AttemptFailure, body: Body) -> bool:
         """Return whether to resume from the same link at once.
@@ -279,7 +285,7 @@ class _FileDownload:
     async def _write_all(self, body: Body) -> None:
         """Receive the whole body. The caller flushes the last buffer."""
         size = None if body.size is None else body.size - body.offset
-        monitor = _SpeedMonitor(self._policy, size, self.clock)
+        monitor = SpeedMonitor(self._policy, size, self.clock)
         while data := await monitor.watch(body):
             if self._part.size < HEAD:
                 self._head = (self._head if self._part.size else b"") + data
@@ -340,7 +346,9 @@ class _FileDownload:
             return AttemptFailure(FailureKind.CUT if error.cut else FailureKind.WRONG, str(error))
         content = self._part.examine(self._file.gives)
         if isinstance(content, str):
-            return AttemptFailure(FailureKind.WRONG, content)
+            # A file that is not written yet is empty.
+            kind = FailureKind.WRONG if self._part.size else FailureKind.CUT
+            return AttemptFailure(kind, content)
         confirmed = any(failure.fingerprint == source for failure in transfer.failures)
         integrity = integrity_of(content, ending, confirmed=confirmed)
         if isinstance(integrity, AttemptFailure):
@@ -386,36 +394,6 @@ class _FileDownload:
             f"move it, or download job {self._file.job_id} to another name",
             job_id=self._file.job_id or None,
         )
-
-
-class _SpeedMonitor:
-    """Abandons a link that is too slow, over the last ``timeout`` seconds or overall."""
-
-    def __init__(self, policy: DownloadPolicy, size: int | None, clock: RunningClock) -> None:
-        self._policy = policy
-        self._size = size
-        self._now = clock
-        self._began = self._since = clock()
-        self._bytes = self._received = 0
-
-    async def watch(self, body: Body) -> bytes:
-        data = await body.read(self._policy.timeout)
-        self._bytes += len(data)
-        self._received += len(data)
-        elapsed = self._now() - self._since
-        if elapsed >= self._policy.timeout:
-            if self._bytes < self._policy.min_rate * elapsed:
-                raise LinkFailed(
-                    AttemptFailure(
-                        FailureKind.SLOW, f"under {self._policy.min_rate:g} bytes/s (min_rate)"
-                    )
-                )
-            self._since, self._bytes = self._now(), 0
-        left = None if self._size is None else self._size - self._received
-        slow = too_slow(self._received, left, self._now() - self._began, self._policy)
-        if slow is not None and data:
-            raise LinkFailed(AttemptFailure(FailureKind.SLOW, slow))
-        return data
 
 
 def _check_content(gives: Output, head: bytes, codings: tuple[str, ...]) -> None:

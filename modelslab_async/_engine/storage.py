@@ -7,7 +7,6 @@ Behind a proxy, which resolves the name itself, only the URL is checked.
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -25,7 +24,7 @@ from .._protocol.addresses import address_ranges, forbidden_address
 from .._protocol.encoding import labels_of
 from .._protocol.links import Link, LinkRefused, address_refused, read_link, redirected
 from .._protocol.retry_after import retry_after
-from .._protocol.versions import is_same_version, strong_validator
+from .._protocol.versions import content_range, is_same_version, strong_validator
 from ..errors import ConfigurationError
 from .aio import GRACE, lacks_thread, time_limit
 from .http import Network, describe, has_two_lengths, proxy_arguments
@@ -36,7 +35,6 @@ _MAX_REDIRECTS = 3
 OTHER_VERSION = "a part of another file than before"
 _FORBIDDEN = "not a public address"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
 
 class LinkFailed(Exception):
@@ -69,10 +67,10 @@ class Body:
 
     Attributes:
         offset: its position in the file: 0, or the requested offset.
-        size: of the whole file in bytes; ``None`` if not announced.
+        size: of the whole file in bytes, also if this body ends earlier; ``None`` if not announced.
         validator: an ETag or date with which exactly this file can be resumed, or ``None``.
         codings: the content codings that the server states, outermost last.
-        marks_end: whether it is chunked, so that its end is marked.
+        marks_end: whether its end is marked: it is chunked, or a part of a stated length.
     """
 
     _stream: aiohttp.StreamReader = field(repr=False)
@@ -240,45 +238,51 @@ def _refusal(refused: LinkRefused) -> AttemptFailure:
 
 def _body(response: aiohttp.ClientResponse, asked_offset: int, known: str | None) -> Body:
     status = response.status
-    trouble = judge_status(status, resuming=asked_offset > 0)
+    trouble = judge_status(status)
     if trouble is not None:
         headers = response.headers
         wait = retry_after(headers.get("Retry-After"), time.time(), date=headers.get("Date"))
         raise LinkFailed(AttemptFailure(trouble, f"HTTP {status}", retry_after=wait))
     if has_two_lengths(response):
         raise LinkFailed(AttemptFailure(FailureKind.NETWORK, "the response states two lengths"))
-    length = response.content_length
-    named = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if status == 206 or (named is not None and int(named[1])):  # some servers send parts with 200
-        return _partial(response, asked_offset, length, known)
-    return _described(response, 0, length, _validator(response))
+    stated = response.headers.get("Content-Range")
+    if status == 206 or content_range(stated) is not None:  # some servers send parts with 200
+        return _partial(response, asked_offset, known)
+    return _described(response, 0, response.content_length, _validator(response))
 
 
 def _described(
-    response: aiohttp.ClientResponse, offset: int, size: int | None, validator: str | None
+    response: aiohttp.ClientResponse,
+    offset: int,
+    size: int | None,
+    validator: str | None,
+    *,
+    marks_end: bool = False,
 ) -> Body:
     codings = labels_of(",".join(response.headers.getall("Content-Encoding", ())))
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    return Body(response.content, offset, size, validator, codings, marks_end=chunked)
+    return Body(response.content, offset, size, validator, codings, marks_end=marks_end or chunked)
 
 
-def _partial(
-    response: aiohttp.ClientResponse, asked: int, length: int | None, known: str | None
-) -> Body:
-    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if found is None or int(found[1]) != asked:
+def _partial(response: aiohttp.ClientResponse, asked: int, known: str | None) -> Body:
+    """Return the body of a response that states its range, and perhaps the file's size.
+
+    Its length is that of the part alone, which may end before the file does.
+    """
+    headers, length = response.headers, response.content_length
+    held = content_range(headers.get("Content-Range"))
+    if held is not None and held.is_whole and length in (None, held.length):
+        return _described(response, 0, held.total, _validator(response))
+    if held is None or held.first != asked:
         raise LinkFailed(
             AttemptFailure(FailureKind.WRONG, "another part of the file than requested")
         )
-    size = None if length is None else asked + length
-    if size is not None and found[2] not in ("*", str(size)):
-        raise LinkFailed(
-            AttemptFailure(FailureKind.WRONG, "a part that does not reach the end of the file")
-        )
-    headers = response.headers
-    if not is_same_version(known, headers.get("ETag"), headers.get("Last-Modified")):
+    if length not in (None, held.length):
+        raise LinkFailed(AttemptFailure(FailureKind.WRONG, "a part of two lengths"))
+    if asked and not is_same_version(known, headers.get("ETag"), headers.get("Last-Modified")):
         raise LinkFailed(AttemptFailure(FailureKind.WRONG, OTHER_VERSION))
-    return _described(response, asked, size, known)
+    validator = known if asked else _validator(response)
+    return _described(response, asked, held.total, validator, marks_end=length is not None)
 
 
 def _validator(response: aiohttp.ClientResponse) -> str | None:

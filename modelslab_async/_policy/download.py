@@ -234,11 +234,15 @@ def too_slow(
     return None
 
 
-def judge_status(status: int, *, resuming: bool) -> FailureKind | None:
+# The file is not there yet, or the host cannot send it just now.
+_NOT_NOW = frozenset({202, 204, 205, 408, 409, 421, 423, 425, 429})
+
+
+def judge_status(status: int) -> FailureKind | None:
     """Return the failure that a download's HTTP status means; ``None``: read its body."""
-    if status == 200 or (status == 206 and resuming):
+    if status in (200, 206):
         return None
-    if status in (408, 425, 429) or status >= 500:
+    if status in _NOT_NOW or status >= 500:
         return FailureKind.BUSY
     if status in (401, 403, 404, 410, 451):
         return FailureKind.GONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import assert_never
 
 from .._protocol.replies import (
@@ -273,10 +274,20 @@ def download_failed(abort: Abort, file: RemoteFile, attempts: int) -> DownloadEr
     )
 
 
-def write_failed(reason: str | None, file: RemoteFile, directory: object) -> DownloadError:
+# What helps, by the name of the error's number.
+_DISK_REMEDIES = {
+    **dict.fromkeys(("ENOSPC", "EDQUOT"), "free disk space"),
+    **dict.fromkeys(("EMFILE", "ENFILE"), "raise the limit of open files (ulimit -n)"),
+    **dict.fromkeys(("EROFS", "EACCES", "EPERM"), "make the directory writable"),
+    "EFBIG": "raise the limit of file sizes (ulimit -f)",
+}
+
+
+def write_failed(error: OSError, file: RemoteFile, directory: object) -> DownloadError:
     """Return the error for a file that could not be written to disk."""
+    remedy = _DISK_REMEDIES.get(errno.errorcode.get(error.errno or 0, ""), "check the disk")
     return DownloadError(
-        f"the file of job {file.job_id} cannot be written to {directory}: {reason}; "
-        "it is paid for and stays on the server: free disk space, then download it again for free",
+        f"the file of job {file.job_id} cannot be written to {directory}: {error.strerror}; "
+        f"it is paid for and stays on the server: {remedy}, then download it again for free",
         job_id=file.job_id or None,
     )

@@ -185,8 +185,8 @@ MUTANTS = (
         of("batch/test_planted", "d03_a_cut_file_that_cannot_say_so_itself_is_not_published"),
         Patch(
             "_engine/download.py",
-            "if body.size is not None and self._part.size != body.size:",
-            "if body.size is not None and self._part.size > body.size:",
+            "if body.size is not None and self._part.size < body.size:",
+            "if body.size is not None and self._part.size < 0:",
         ),
         Patch(
             "_engine/storage.py",
@@ -203,7 +203,7 @@ MUTANTS = (
         of("engine/test_download_faults", f"{_CUT}[d30_other_etag]"),
         Patch(
             "_engine/storage.py",
-            "if not is_same_version(",
+            "if asked and not is_same_version(",
             "if False and not is_same_version(",
         ),
     ),
@@ -212,9 +212,17 @@ MUTANTS = (
         of("batch/test_planted", "d30_a_part_from_another_place_is_not_spliced_in"),
         Patch(
             "_engine/storage.py",
-            "if found is None or int(found[1]) != asked:",
-            "if found is None:",
+            "if held is None or held.first != asked:",
+            "if held is None:",
         ),
+    ),
+    planted(
+        "a_part_is_announced_as_all",
+        of(
+            "engine/test_download_faults",
+            "d54_the_beginning_of_a_file_is_not_published_whatever_its_status",
+        ),
+        Patch("_engine/storage.py", "asked, held.total, validator", "asked, length, validator"),
     ),
     planted(
         "resume_without_if_range",
@@ -266,7 +274,7 @@ MUTANTS = (
             "batch/test_planted", "d22_a_link_that_comes_whole_but_too_slowly_gives_way_to_the_next"
         ),
         Patch(
-            "_engine/download.py",
+            "_engine/speed.py",
             "if self._bytes < self._policy.min_rate * elapsed:",
             "if elapsed < 0:",
         ),

@@ -206,7 +206,7 @@ MUTANTS = (
         "a_host_may_drip_for_ever",
         of("engine/test_links", "d49_hosts_that_drip_for_ever_do_not_keep_others_waiting"),
         Patch(
-            "_engine/download.py",
+            "_engine/speed.py",
             "if slow is not None and data:",
             "if slow is not None and not data:",
         ),

@@ -169,7 +169,7 @@ MUTANTS = (
             "time_limit(seconds, grace=GRACE):",
             "asyncio.timeout(seconds):",
         ),
-        Patch("_engine/storage.py", "import re\n", "import asyncio\nimport re\n"),
+        Patch("_engine/storage.py", "import socket\n", "import asyncio\nimport socket\n"),
     ),
     planted(
         "jobs_time_out_for_a_stopped_process",

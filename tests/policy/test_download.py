@@ -235,22 +235,19 @@ def test_any_run_of_setbacks_gives_a_link_that_exists_and_a_wait_that_ends(
 
 
 @pytest.mark.parametrize(
-    ("status", "resuming", "kind"),
+    ("status", "kind"),
     [
-        (200, False, None),
-        (200, True, None),
-        (206, True, None),
-        (206, False, FailureKind.WRONG),
-        *[(status, False, FailureKind.BUSY) for status in (408, 425, 429, 500, 502, 503, 520, 599)],
-        *[(status, False, FailureKind.GONE) for status in (401, 403, 404, 410, 451)],
-        *[(status, False, FailureKind.WRONG) for status in (201, 204, 300, 304, 400, 418)],
-        (416, True, FailureKind.WRONG),
+        (200, None),
+        (206, None),
+        *[(status, FailureKind.BUSY) for status in (202, 204, 205, 408, 409, 421, 423, 425, 429)],
+        *[(status, FailureKind.BUSY) for status in (500, 502, 503, 520, 599)],
+        *[(status, FailureKind.GONE) for status in (401, 403, 404, 410, 451)],
+        *[(status, FailureKind.WRONG) for status in (201, 300, 304, 400, 416, 418)],
     ],
 )
-def test_a_status_is_a_body_or_a_trouble(
-    status: int, resuming: bool, kind: FailureKind | None
-) -> None:
-    assert judge_status(status, resuming=resuming) is kind
+def test_a_status_is_a_body_or_a_trouble(status: int, kind: FailureKind | None) -> None:
+    """A file that is not there yet, or locked just now, is waited for like a busy host."""
+    assert judge_status(status) is kind
 
 
 SHORT, EXACT, LONG = Completeness.SHORT, Completeness.EXACT, Completeness.LONG

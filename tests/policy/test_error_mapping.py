@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import inspect
 import pickle
 from collections.abc import Iterator
@@ -376,8 +377,23 @@ def test_a_file_of_a_job_without_an_id_is_of_an_unknown_job() -> None:
 
 
 @pytest.mark.parametrize("job_id", ["7", ""])
-def test_a_file_that_the_disk_does_not_take_is_named_and_not_lost(job_id: str) -> None:
-    error = write_failed("No space left on device", RemoteFile((), job_id), "out")
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free disk space, then"),
+        (errno.EDQUOT, "free disk space, then"),
+        (errno.EMFILE, "raise the limit of open files (ulimit -n), then"),
+        (errno.EFBIG, "raise the limit of file sizes (ulimit -f), then"),
+        (errno.EROFS, "make the directory writable, then"),
+        (errno.EIO, "check the disk, then"),
+        (None, "check the disk, then"),
+    ],
+)
+def test_a_file_that_the_disk_does_not_take_is_not_lost_and_the_advice_fits_the_cause(
+    number: int | None, remedy: str, job_id: str
+) -> None:
+    cause = OSError("odd") if number is None else OSError(number, "the cause")
+    error = write_failed(cause, RemoteFile((), job_id), "out")
     assert (error.job_id, type(error)) == (job_id or None, DownloadError)
-    assert "No space left" in str(error)
-    assert "free" in str(error)
+    assert str(cause.strerror) in str(error)
+    assert f"{remedy} download it again for free" in str(error)

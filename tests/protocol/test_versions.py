@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from modelslab_async._protocol.versions import is_same_version, strong_validator
+from modelslab_async._protocol.versions import (
+    ContentRange,
+    content_range,
+    is_same_version,
+    strong_validator,
+)
 
 OLD = "Wed, 01 Jul 2026 10:00:00 GMT"
 NOW = "Wed, 01 Jul 2026 10:01:00 GMT"
@@ -57,3 +62,36 @@ def test_a_part_that_does_not_name_the_version_is_none_of_it(
 ) -> None:
     """Servers that know no If-Range send a part of whatever is there now."""
     assert is_same_version(known, etag, last_modified) == same
+
+
+@pytest.mark.parametrize(
+    ("header", "held"),
+    [
+        ("bytes 5-9/10", ContentRange(5, 9, 10)),
+        ("Bytes 5-9/10", ContentRange(5, 9, 10)),
+        ("BYTES 5-9/*", ContentRange(5, 9, None)),
+        ("bytes=5-9/10", ContentRange(5, 9, 10)),
+        ("bytes: 5-9/10", ContentRange(5, 9, 10)),
+        (" bytes  5-9 ", ContentRange(5, 9, None)),
+        ("bytes 0-0/1", ContentRange(0, 0, 1)),
+        ("bytes 0-10/10", None),
+        ("bytes 9-5/10", None),
+        ("bytes */10", None),
+        ("bytes -5/10", None),
+        ("bytes \u0665-\u0669/10", None),
+        ("items 5-9/10", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_d30_a_range_is_read_in_the_spellings_that_servers_write(
+    header: str | None, held: ContentRange | None
+) -> None:
+    assert content_range(header) == held
+
+
+def test_d30_a_range_is_the_whole_only_if_the_stated_size_says_so() -> None:
+    assert ContentRange(0, 9, 10).is_whole
+    assert not ContentRange(0, 8, 10).is_whole
+    assert not ContentRange(0, 9, None).is_whole
+    assert ContentRange(5, 9, 10).length == 5
