@@ -25,7 +25,9 @@ def generate_sync(
     Args:
         request: what to generate; or a prompt for `MusicGen`, with fields of it as ``values``.
         to: where the file goes, as `ModelsLab.download` takes it.
-        api_key, base_url: as `ModelsLab` takes them.
+        api_key: as `ModelsLab` takes it.
+        base_url: as `ModelsLab` takes it.
+        values: fields of `MusicGen`.
 
     Raises:
         ConfigurationError: an event loop runs already: await `ModelsLab.generate` there.

@@ -42,6 +42,7 @@ from ._records import NewRow, RowMaker
 from ._table import Table, declared_delimiter, delimiter_of, is_other_header
 
 Format = Literal["text", "jsonl", "csv"]
+"""How a manifest is written: a prompt per line, a JSON object per line, or a table."""
 
 MAX_REPORTED: Final = 1000
 """Bad rows that a report lists; further ones are counted."""

@@ -43,3 +43,4 @@ class Failed:
 
 
 Outcome = Succeeded | Failed
+"""What a batch yields for each row."""

@@ -97,9 +97,12 @@ class VoiceCover(Request):
         hop_length: how often the pitch is looked at, for ``mangio-crepe``.
         originality: how much of the voiceless sounds to keep, 0 to 1; the server's default is 0.33.
         lead_voice_volume_delta: ``"-5"`` to ``"+5"``, as text.
-        backup_voice_volume_delta, instrument_volume_delta: likewise.
-        reverb_size, wetness, dryness, damping: the room, each 0 to 1; the server's defaults are
-            0.15, 0.2, 0.8 and 0.7.
+        backup_voice_volume_delta: likewise.
+        instrument_volume_delta: likewise.
+        reverb_size: size of the room, 0 to 1; the server's default is 0.15.
+        wetness: how much of the room is heard, 0 to 1; the server's default is 0.2.
+        dryness: how much of the voice is heard, 0 to 1; the server's default is 0.8.
+        damping: how dull the room is, 0 to 1; the server's default is 0.7.
         base64: whether ``init_audio`` is base64 text; set by itself for local audio.
         temp: ask for links that die after 24 h, for regions that block the storage host.
 

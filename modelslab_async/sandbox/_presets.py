@@ -50,3 +50,4 @@ SCENARIOS: dict[str, Scenario] = {
     # The file is missing for a while after the job has finished.
     "cdn-lag": Scenario(cdn_lag_seconds=5.0),
 }
+"""The scenarios that have a name."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 HEADER = "X-Sandbox-Scenario"
+"""The header of a request that has a scenario of its own."""
 HOSTS = ("api", "storage", "mirror", "foreign")
 BACKLOG = 1024
 _OPTIONS: dict[str, Any] = {"keepalive_timeout": 75.0, "access_log": None}

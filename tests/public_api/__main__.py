@@ -22,15 +22,21 @@ CALLED = {
 
 def described() -> Iterator[str]:
     """A line per module, name and public member."""
-    package = griffe.load("modelslab_async", search_paths=[Path(__file__).parents[2]])
+    package = load()
     for suffix in MODULES:
         module = package[suffix[1:]] if suffix else package
         yield f"{module.path}"
-        for name in sorted(_exports(module)):
+        for name in sorted(exports(module)):
             yield from _lines(name, module[name], "    ")
 
 
-def _exports(module: griffe.Object | griffe.Alias) -> list[str]:
+def load() -> griffe.Object | griffe.Alias:
+    """The package, as its source text tells."""
+    return griffe.load("modelslab_async", search_paths=[Path(__file__).parents[2]])
+
+
+def exports(module: griffe.Object | griffe.Alias) -> list[str]:
+    """The names in a module's ``__all__``."""
     if module.exports is None:
         raise SystemExit(f"{module.path} has no __all__")
     return [str(name) for name in module.exports]
