@@ -124,6 +124,15 @@ def command_line(*words: str) -> str:
     return shlex.join([*_WORDS, *words])
 
 
+def help_command(path: str) -> str:
+    """The command that prints the help of this command.
+
+    Args:
+        path: how click calls the command, beginning with the name of the program.
+    """
+    return f"{INVOCATION}{path.removeprefix(PROGRAM)} --help"
+
+
 def operand(path: object) -> str:
     """A path as an argument of a command, not to be taken for an option."""
     text = f"{path}"

@@ -39,6 +39,7 @@ from .console import (
     PROGRAM,
     Console,
     fetch_command,
+    help_command,
     json_by_default,
 )
 from .help import short_help
@@ -221,7 +222,7 @@ def _misused(console: Console, error: click.ClickException) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         console.always(short_help(error.ctx))
         return error.exit_code
-    hint = f"{context.command_path} --help" if context else ""
+    hint = help_command(context.command_path) if context else ""
     message = error.format_message()
     if isinstance(error, click.NoSuchOption | click.NoSuchCommand) and error.possibilities:
         message = f"{error.message} Did you mean {error.possibilities[0]!r}?"

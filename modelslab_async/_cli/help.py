@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from .console import help_command
+
 _OPTIONS = "Options"
 _SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Rows and money": (
@@ -152,7 +154,7 @@ def short_help(ctx: click.Context) -> str:
     elif isinstance(command, Group):
         command.format_commands(ctx, formatter)
     text = formatter.getvalue().rstrip("\n")
-    return f"{text}\n\nAll options: {ctx.command_path} --help"
+    return f"{text}\n\nAll options: {help_command(ctx.command_path)}"
 
 
 def _options(command: click.Command, ctx: click.Context) -> dict[str, click.Option]:

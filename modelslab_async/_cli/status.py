@@ -13,7 +13,7 @@ from attrs import frozen
 
 from .._text import duration_text, safe_text, size_text
 from .completing import directories, rows
-from .console import PROGRAM, Console, operand
+from .console import INVOCATION, Console, operand
 from .error_mapping import NotThere
 from .help import Command
 from .options import output_options
@@ -202,7 +202,7 @@ def overview_of(place: Path) -> Overview:
     with Reader.open(place) as reader:
         summary, rate = reader.summary(), reader.rate()
     words = {
-        "program": PROGRAM,
+        "program": INVOCATION,
         "place": shlex.quote(operand(place)),
         "unpaid": unpaid(summary),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from modelslab_async._cli.fetch import fetch
 from modelslab_async.sandbox import Sandbox, Scenario
 
 from ..support.manifests import last_line, manifest
-from .test_cli import against, box, command, started_against
+from .test_cli import against, box, command, environment, started, started_against
 from .test_names import ASCII, RAIN
 
 __all__ = ["box"]
@@ -162,6 +163,34 @@ def test_a_command_is_printed_as_this_one_was_invoked(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     invoked = invoked_as(program.format(**places), str(tmp_path / "bin" / "python3"))
     assert invoked == tuple(word.format(**places) for word in words)
+
+
+def by_shell(tmp_path: Path, printed: str) -> str:
+    """What a command prints when it is pasted into a shell."""
+    return subprocess.run(
+        ["/bin/sh", "-c", printed],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_a_command_for_more_help_works_as_it_stands(tmp_path: Path) -> None:
+    for words in (("genrate",), ("generate", "x", "--duratoin", "3"), ("config",), ()):
+        said = started(tmp_path, *words).stderr
+        [told] = re.findall(r"(?m)^(?:hint|All options): (.*--help)$", said)
+        assert by_shell(tmp_path, told).startswith("Usage: modelslab-async"), told
+
+
+@pytest.mark.anyio
+async def test_a_command_of_status_works_as_it_stands(box: Sandbox, tmp_path: Path) -> None:
+    rows = manifest(tmp_path, "waltz")
+    await against(box, tmp_path, "batch", rows, "-o", "out", "--limit", "0")
+    said = started(tmp_path, "status", "out").stdout
+    [told] = re.findall(r"not sent yet: (.* resume out)", said)
+    assert by_shell(tmp_path, f"{told} --dry-run").startswith("1 row, 0 done")
 
 
 def test_python_is_named_as_it_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
