@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-_NEEDS = ("click", "rich", "platformdirs")
+_NEEDS = ("click", "dotenv", "platformdirs", "rich")
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,15 +10,11 @@ from .connection import Connection
 from .console import INVOCATION, Console
 from .error_mapping import OK, NoKey, NotThere, meaning_of
 from .help import Group
-from .keys import LONGEST_KEY, keep_key, profiles
+from .keys import LONGEST_KEY, forget_key, keep_key, profiles
 from .masking import masked
 from .options import account, output_options
-from .places import key_file
 from .settings import Setting
 from .textfiles import from_stdin
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group(cls=Group, no_args_is_help=True)
@@ -45,7 +40,8 @@ def login(console: Console, settings: dict[str, Setting]) -> int:
       modelslab-async auth login
       modelslab-async auth login --profile work < key.txt
 
-    It is kept in a file that only you can read, once the API has accepted it; that
+    It is kept in the system's keyring if the package keyring is installed and finds
+    one, else in a file that only you can read, once the API has accepted it; that
     check is free. Without --profile it is the key of the default profile.
     """
     if click.get_current_context().params.get("api_key"):
@@ -60,10 +56,10 @@ def login(console: Console, settings: dict[str, Setting]) -> int:
     code = _refusal(connection, console)
     if code:
         return code
-    path = keep_key(settings["profile"].value, key)
+    place = keep_key(settings["profile"].value, key)
     if given.origin.startswith("environment"):
         console.warn(f"another key counts before the kept one: {given.origin}")
-    _report(console, settings["profile"].value, Setting(key, str(path)))
+    _report(console, settings["profile"].value, Setting(key, place))
     return 0
 
 
@@ -78,13 +74,9 @@ def logout(console: Console, settings: dict[str, Setting]) -> int:
       modelslab-async auth logout --profile work
     """
     profile = settings["profile"].value
-    path = key_file(profile)
-    try:
-        if path is None:
-            raise FileNotFoundError
-        path.unlink()
-    except FileNotFoundError:
-        raise NotThere(f"no key is kept for profile {profile!r}") from None
+    path = forget_key(profile)
+    if path is None:
+        raise NotThere(f"no key is kept for profile {profile!r}")
     if console.json:
         console.print_json({"schema_version": 1, "profile": profile, "removed": str(path)})
     else:

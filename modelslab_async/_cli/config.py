@@ -42,7 +42,8 @@ def show(console: Console, settings: dict[str, Setting]) -> int:
 
     The first that is set counts: option, environment, .modelslab/config.toml here
     (which cannot set the key, the profile, the origin or allow_addresses), the file
-    that `config path` names, the user's config.toml, built in. No .env file is read.
+    that `config path` names, the user's config.toml, built in. A .env file here gives
+    the key, after the environment, and the origin for that key; nothing else.
     """
     shown = public(settings)
     if console.json:

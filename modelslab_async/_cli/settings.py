@@ -21,9 +21,10 @@ from .._protocol.addresses import address_ranges
 from .._protocol.urls import api_origin
 from .._text import safe_text
 from .console import INVOCATION
+from .env_file import ENV_FILE, key_and_origin
 from .error_mapping import NoKey
 from .help import nearest
-from .keys import LONGEST_KEY, check_profile, foreign_key, kept_key, without_key
+from .keys import KEYRING, LONGEST_KEY, check_profile, foreign_key, kept_key, without_key
 from .places import PROJECT_FILE, is_reachable, own_files, user_files
 from .textfiles import decoded, from_stdin, read_bytes, read_text
 
@@ -76,10 +77,6 @@ def _amount(value: Any) -> Decimal:
     return amount(value)
 
 
-def _profile(value: Any) -> str:
-    return check_profile(str(value))
-
-
 def _ranges(value: Any) -> str:
     """Address ranges, from one text or a list, with a comma between them."""
     texts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
@@ -106,7 +103,7 @@ _KNOWN = {
         env=("MODELSLAB_PROFILE",),
         keys=("defaults.profile",),
         default="default",
-        kind=_profile,
+        kind=check_profile,
         wanted="letters, digits and . _ -, up to 64",
         from_project=False,
     ),
@@ -207,9 +204,11 @@ def read_settings(flags: Flags) -> dict[str, Setting]:
     Raises:
         ConfigurationError: a file is not TOML, or a value is of the wrong type.
     """
+    local_key, local_origin = key_and_origin()
     named = [
         ("flag", flags.given()),
         *((f"environment, {name}", {key: value}) for name, key, value in _environment()),
+        (ENV_FILE, local_key),
     ]
     files = [
         (str(PROJECT_FILE), _from_file(PROJECT_FILE, project=True)),
@@ -219,6 +218,8 @@ def read_settings(flags: Flags) -> dict[str, Setting]:
     prices = {name for _, values in layers for name in values if name.startswith(PRICE)}
     settings = {name: _first(name, layers) for name in (*_KNOWN, *sorted(prices))}
     settings["api_key"] = evolve(_key(settings["profile"], named, files), file=flags.api_key_file)
+    if settings["api_key"].origin == ENV_FILE:
+        settings["base_url"] = _first("base_url", [*named, (ENV_FILE, local_origin), *files])
     return settings
 
 
@@ -230,7 +231,7 @@ def _key(profile: Setting, named: _Layers, files: _Layers) -> Setting:
         return first
     kept, foreign = kept_key(profile.value), foreign_key(profile.value)
     if kept is not None:
-        return Setting(kept[0], str(kept[1]))
+        return Setting(*kept)
     configured = _first("api_key", [] if is_chosen else files)
     if configured.value is not None:
         return configured
@@ -251,6 +252,11 @@ def key_of(settings: Mapping[str, Setting]) -> str:
     key, profile = settings["api_key"].value, settings["profile"]
     if key:
         return str(key)
+    if settings["api_key"].origin.startswith(KEYRING):
+        raise NoKey(
+            f"the key of profile {profile.value!r} is in {settings['api_key'].origin}: unlock it, "
+            f"set MODELSLAB_API_KEY, or run {INVOCATION} auth login again"
+        )
     if profile.origin != _BUILT_IN:
         raise NoKey(without_key(profile.value))
     raise NoKey(

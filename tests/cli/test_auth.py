@@ -152,3 +152,42 @@ async def test_a_user_without_a_home_is_told_so(
     with pytest.raises(ConfigurationError, match="no home directory to keep a key in"):
         keys.keep_key("default", KEY)
     assert keys.kept_key("default") is None
+
+
+# --- the system's keyring -------------------------------------------------------------------------
+
+
+async def test_a_key_is_kept_in_the_keyring_where_there_is_one(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as box:
+        ring = keyring_in(tmp_path) | {"MODELSLAB_BASE_URL": box.url, "MODELSLAB_API_KEY": ""}
+        done = await against(box, tmp_path, "auth", "login", stdin=box.key, **ring)
+        assert (done.returncode, key_files(tmp_path)) == (0, {"default": "in the keyring\n"})
+        assert json.loads((tmp_path / "ring").read_text()) == {"modelslab-async default": box.key}
+        assert "(the system's keyring)" in done.stdout
+        assert (await against(box, tmp_path, "balance", **ring)).returncode == 0
+        gone = await against(box, tmp_path, "auth", "logout", **ring)
+        assert (gone.returncode, key_files(tmp_path)) == (0, {})
+        assert json.loads((tmp_path / "ring").read_text()) == {}
+
+
+async def test_a_keyring_that_does_not_give_the_key_is_named_and_can_be_filled_again(
+    tmp_path: Path,
+) -> None:
+    ring = keyring_in(tmp_path) | {"MODELSLAB_BASE_URL": "http://127.0.0.1:1"}
+    assert command(tmp_path, "auth", "login", stdin=KEY, **ring).returncode == 0
+    (tmp_path / "ring").unlink()
+    lost = command(tmp_path, "balance", **ring)
+    assert lost.returncode == 3
+    assert "the system's keyring, which has it no more" in lost.stderr
+    assert "auth login again" in lost.stderr
+    (tmp_path / "ring").mkdir()
+    locked = command(tmp_path, "balance", **ring)
+    assert locked.returncode == 3
+    assert "which does not give it (it is locked)" in locked.stderr
+    again = command(tmp_path, "auth", "login", stdin=KEY, **ring)
+    assert (again.returncode, key_files(tmp_path)) == (0, {"default": f"{KEY}\n"})
+
+
+def keyring_in(tmp_path: Path) -> dict[str, str]:
+    backend = "tests.support.file_keyring.FileKeyring"
+    return {"PYTHON_KEYRING_BACKEND": backend, "KEYRING_FILE": str(tmp_path / "ring")}

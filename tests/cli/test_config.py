@@ -122,8 +122,3 @@ def test_the_editor_gets_the_file_and_what_it_leaves_is_checked(tmp_path: Path) 
     broken = command(tmp_path, "config", "edit", **editor)
     assert broken.returncode == 2
     assert "is not TOML" in broken.stderr
-
-
-def test_a_dotenv_file_is_not_read(tmp_path: Path) -> None:
-    write(tmp_path / ".env", f"MODELSLAB_API_KEY={'k' * 20}\n")
-    assert shown(tmp_path)["api_key"]["value"] is None

@@ -34,6 +34,39 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
+def test_a_env_file_gives_the_key_and_the_origin_for_that_key_alone(tmp_path: Path) -> None:
+    """It may come with a foreign repository: no other key is sent to its origin."""
+    origin = "https://evil.example"
+    write(
+        tmp_path / ".env",
+        f"export MODELSLAB_API_KEY='{KEY}'\nMODELSLAB_BASE_URL={origin}\n"
+        "MODELSLAB_PROFILE=work\nMODELSLAB_ASYNC_MAX_JOBS=99\n",
+    )
+    found = shown(tmp_path, MODELSLAB_API_KEY="")
+    assert (found["api_key"]["origin"], found["api_key"]["value"][-4:]) == (".env", KEY[-4:])
+    assert found["base_url"] == {"value": origin, "origin": ".env"}
+    assert [found[name]["origin"] for name in ("profile", "max_jobs")] == ["built in"] * 2
+    own = shown(tmp_path, MODELSLAB_API_KEY="k" * 30)
+    assert own["api_key"]["origin"] == "environment, MODELSLAB_API_KEY"
+    assert own["base_url"]["origin"] == "built in"
+    profile = shown(tmp_path, "--profile", "work", MODELSLAB_API_KEY="")
+    assert (profile["api_key"]["value"], profile["base_url"]["origin"]) == (None, "built in")
+
+
+def test_a_env_file_that_is_none_gives_nothing(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+    assert shown(tmp_path, MODELSLAB_API_KEY="")["api_key"]["origin"] == "nowhere"
+    (tmp_path / ".env").rmdir()
+    (tmp_path / ".env").write_bytes(b"\xff\xfe\xff" * 9)
+    assert shown(tmp_path, MODELSLAB_API_KEY="")["api_key"]["origin"] == "nowhere"
+
+
+def test_a_env_file_takes_nothing_from_the_environment(tmp_path: Path) -> None:
+    write(tmp_path / ".env", "MODELSLAB_API_KEY=k12345678\nMODELSLAB_BASE_URL=https://a/${HOME}\n")
+    found = shown(tmp_path, MODELSLAB_API_KEY="")
+    assert found["base_url"]["value"] == "https://a/${HOME}"
+
+
 def test_flag_then_environment_then_project_then_user_then_built_in(tmp_path: Path) -> None:
     assert shown(tmp_path)["timeout"] == {"value": 900.0, "origin": "built in"}
     user = tmp_path / "home/.config/modelslab/config.toml"
