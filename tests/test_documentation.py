@@ -8,9 +8,10 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from textwrap import indent
+from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -27,6 +28,7 @@ from .support.quick import free_port
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "modelslab_async" / "help").glob("*.md")))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+FETCH = "/api/v6/voice/fetch"
 LINK = re.compile(r"\]\(([^)]+)\)")
 
 
@@ -53,7 +55,8 @@ def of(language: str, *, services: bool = False) -> list[Any]:
 
 def service(page: str, framework: str) -> str:
     found = blocks(ROOT / "modelslab_async" / "help" / f"{page}.md")
-    return next(code for _, code, _ in found if f"from {framework} import" in code)
+    imports = re.compile(rf"^from {framework}[. ]", re.MULTILINE)
+    return next(code for _, code, _ in found if imports.search(code))
 
 
 def as_script(code: str) -> str:
@@ -126,10 +129,11 @@ async def served(
         monkeypatch.setenv("MODELSLAB_API_KEY", box.key)
         monkeypatch.setenv("MODELSLAB_BASE_URL", box.url)
         monkeypatch.setenv("WEBHOOK_SECRET", "sixteen bytes or more")
-        names: dict[str, Any] = {"__name__": "service"}
+        module = ModuleType("service")
+        monkeypatch.setitem(sys.modules, "service", module)  # Django imports it by its name
         code = service(page, framework).replace("https://music.example.com", here)
-        exec(code, names)  # noqa: S102
-        async with SERVERS[framework](names["app"], port), aiohttp.ClientSession() as caller:
+        exec(code, vars(module))  # noqa: S102
+        async with SERVERS[framework](module.app, port), aiohttp.ClientSession() as caller:
             yield box, caller, here
 
 
@@ -142,14 +146,15 @@ async def test_a_service_makes_a_track_and_its_webhook_ends_the_job(
         async with caller.post(f"{here}/tracks?prompt=bells") as answer:
             made = await answer.json()
         assert made["urls"]
-        assert box.book.count(path_prefix="/api/v6/voice/fetch") == 1
+        assert box.book.count(path_prefix=FETCH) == 1
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("framework", ["fastapi", "django"])
 async def test_a_service_answers_with_an_id_and_later_with_links(
-    monkeypatch: pytest.MonkeyPatch,
+    framework: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with served("services", "fastapi", monkeypatch) as (_, caller, here):
+    async with served("services", framework, monkeypatch) as (box, caller, here):
         async with caller.post(f"{here}/orders?prompt=bells") as answer:
             order = await answer.json()
             assert answer.status == 202
@@ -158,6 +163,46 @@ async def test_a_service_answers_with_an_id_and_later_with_links(
             async with caller.get(f"{here}/orders/{order['id']}") as answer:
                 state = await answer.json()
         assert state["status"] == "success"
+        assert len(box.book.debits) == 1
+
+
+@asynccontextmanager
+async def delivered(where: Path, box: Sandbox) -> AsyncIterator[anyio.abc.Process]:
+    """A worker to which the page's task has been delivered; killed at the end if it still runs."""
+    code = service("services", "celery")
+    command = [sys.executable, "-c", code.replace(code[code.rindex("print(") :], "")]
+    async with await anyio.open_process(command, cwd=where, env=environment_of(box)) as worker:
+        yield worker
+        with suppress(ProcessLookupError):
+            worker.kill()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("until", ["it was paid for", "its id was known"])
+async def test_a_task_that_is_killed_and_delivered_again_pays_once(
+    until: str, tmp_path: Path
+) -> None:
+    """Killed before its answer could be noted, or while its job was polled for."""
+    async with Sandbox(scenario=Scenario(generation_seconds=1, eta="absent")) as box:
+        async with delivered(tmp_path, box):
+            while not box.book.debits or (
+                until == "its id was known" and not box.book.count(path_prefix=FETCH)
+            ):
+                await asyncio.sleep(0.005)
+        async with delivered(tmp_path, box) as again:
+            assert await again.wait() == 0
+        assert len(box.book.debits) == 1
+    if until == "its id was known":
+        assert (tmp_path / "orders" / "order-17" / "00001-rain-on-a-tin-roof.wav").is_file()
+
+
+@pytest.mark.anyio
+async def test_a_task_that_is_delivered_twice_at_once_pays_once(tmp_path: Path) -> None:
+    async with Sandbox(scenario=Scenario(generation_seconds=0.3, eta="absent")) as box:
+        async with delivered(tmp_path, box) as one, delivered(tmp_path, box) as other:
+            codes = {await one.wait(), await other.wait()}
+        assert 0 in codes
+        assert len(box.book.debits) == 1
 
 
 @asynccontextmanager
@@ -180,14 +225,17 @@ async def aiohttp_serves(app: Any, port: int) -> AsyncIterator[None]:
     await runner.cleanup()
 
 
-SERVERS = {"fastapi": uvicorn_serves, "aiohttp": aiohttp_serves}
+SERVERS = {"fastapi": uvicorn_serves, "aiohttp": aiohttp_serves, "django": uvicorn_serves}
 
 
 async def run(command: list[str], where: Path, box: Sandbox) -> subprocess.CompletedProcess[bytes]:
-    environment = {
+    return await anyio.run_process(command, cwd=where, env=environment_of(box), check=False)
+
+
+def environment_of(box: Sandbox) -> dict[str, str]:
+    return {
         **os.environ,
         "MODELSLAB_API_KEY": box.key,
         "MODELSLAB_BASE_URL": box.url,
         "PYTHONPATH": str(ROOT),
     }
-    return await anyio.run_process(command, cwd=where, env=environment, check=False)
