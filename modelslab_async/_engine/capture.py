@@ -15,6 +15,8 @@ from typing import Final
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
+from .._protocol.encoding import unchunked
+
 _MAX_CAPTURED: Final = 256 * 1024
 _HEAD_ENDS: Final = re.compile(rb"\r?\n\r?\n")
 
@@ -35,14 +37,15 @@ def start_capture() -> bytearray:
 
 
 def captured_body(captured: bytes) -> bytes:
-    """Return the bytes after the response's headers; nothing if chunked: chunks can split an id."""
-    body = captured
+    """Return the bytes after the response's headers, joined if they came in chunks."""
+    body, chunked = captured, False
     while body.startswith(b"HTTP/"):  # also skip 1xx responses, and the proxy's to CONNECT
         ends = _HEAD_ENDS.search(body)
-        if ends is None or b"chunked" in body[: ends.start()].lower():
+        if ends is None:
             return b""
+        chunked = b"chunked" in body[: ends.start()].lower()
         body = body[ends.end() :]
-    return body
+    return unchunked(body) if chunked else body  # chunks can split an id
 
 
 class _CapturingHandler(ResponseHandler):

@@ -167,6 +167,11 @@ def _collect(coding: str, blocks: Iterable[bytes], limit: int) -> tuple[bytes, s
 # Chunks
 
 
+def unchunked(body: bytes) -> bytes:
+    """Return the content of a body in chunks, as far as they are whole."""
+    return _collect("aws-chunked", [body], len(body))[0]
+
+
 def _unchunked(blocks: Iterable[bytes]) -> Iterator[bytes]:
     reader = _ChunkReader(blocks)
     for _ in range(_MAX_PARTS):

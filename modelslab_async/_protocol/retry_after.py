@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-_MAX_DIGITS = 18  # 30 thousand million years; hundreds of digits would read as infinity
+# RFC 9110 knows whole seconds only, but servers send fractions too. 18 digits are 30 thousand
+# million years; hundreds would read as infinity.
+_SECONDS = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
 
 
 def retry_after(header: str | None, now: float, *, date: str | None = None) -> float | None:
@@ -20,8 +23,8 @@ def retry_after(header: str | None, now: float, *, date: str | None = None) -> f
     if header is None:
         return None
     text = header.strip()
-    if text.isascii() and text.isdigit():
-        return float(text) if len(text) <= _MAX_DIGITS else None
+    if _SECONDS.fullmatch(text):
+        return float(text)
     when = http_date(text)
     sent = None if date is None else http_date(date)
     return None if when is None else max(0.0, when - (now if sent is None else sent))

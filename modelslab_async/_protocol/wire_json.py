@@ -71,9 +71,9 @@ def _integer(digits: str) -> int | None:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        if names.count("status") > 1 or names.count("id") > 1:
-            raise ValueError("two values for one name")
+        for name, value in pairs:
+            if name in ("status", "id") and value != result[name]:
+                raise ValueError("two values for one name")
     return result
 
 

@@ -59,15 +59,20 @@ _MAX_NAMED = 16
 
 def job_id(answer: Answer) -> str | None:
     """Return the id of the job, under any of its known names."""
-    ids = (trusted_id(answer.get(name)) for name in ("id", "request_id", "taskId"))
+    ids = (_as_id(answer.get(name)) for name in ("id", "request_id", "taskId"))
     return next((one for one in ids if one), None)
+
+
+def _as_id(value: object) -> str | None:
+    """Return an id in either documented form, also if it was stored as a float, or padded."""
+    if isinstance(value, float) and value.is_integer() and value < MAX_TRACK_ID:
+        value = int(value)
+    return trusted_id(value.strip() if isinstance(value, str) else value)
 
 
 def traced_id(answer: Answer) -> str | None:
     """Return the id from undocumented names or places as well: a hint, not proof."""
-    ids = (
-        trusted_id(one.strip() if isinstance(one, str) else one) for one in _possible_ids(answer)
-    )
+    ids = map(_as_id, _possible_ids(answer))
     return job_id(answer) or next((one for one in ids if one), None)
 
 

@@ -93,13 +93,23 @@ def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         Store.open(tmp_path / "out")
 
 
-@pytest.mark.parametrize("part", ["LOCK", "RDLOCK", "SHMLOCK", "SHMMAP", "SHMOPEN", "SHMSIZE"])
+@pytest.mark.parametrize("part", ["LOCK", "RDLOCK", "SHMLOCK", "SHMMAP", "SHMOPEN"])
 def test_h02_a_file_system_without_what_sqlite_shares_is_no_disk_that_fails(part: str) -> None:
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorname = f"SQLITE_IOERR_{part}"
     text = str(explained(error, "it was opened"))
     assert "this file system does not have" in text
     assert "copy the whole directory to another disk" in text
+
+
+@pytest.mark.parametrize("name", ["SQLITE_FULL", "SQLITE_IOERR_SHMSIZE"])
+def test_h02_no_room_is_not_taken_for_a_file_system_that_lacks_something(name: str) -> None:
+    """What SQLite shares is a file too: it cannot grow on a full disk or over a limit."""
+    error = sqlite3.OperationalError("no room")
+    error.sqlite_errorname = name
+    text = str(explained(error, "it was opened"))
+    assert "free some space" in text
+    assert "another disk" not in text
 
 
 def test_a_file_system_in_memory_is_only_warned_of(

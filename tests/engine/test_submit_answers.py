@@ -76,6 +76,11 @@ READ: dict[str, bytes] = {
     ),
     "a list of one": says(b"[" + TICKET + b"]"),
     "a call": says(b"callback(" + TICKET + b");"),
+    "an id as a float": says(TICKET.replace(b"310816", b"310816.0")),
+    "an id with an exponent": says(TICKET.replace(b"310816", b"3.10816e5")),
+    "an id as a padded text": says(TICKET.replace(b"310816", b'" 310816\\n"')),
+    "an id twice": says(TICKET.replace(b"{", b'{"id":310816,', 1)),
+    "a status twice": says(TICKET.replace(b"{", b'{"status":"processing",', 1)),
     "a comment behind it": says(TICKET + b"<!-- 3 ms -->"),
 }
 HINTED: dict[str, bytes] = {
@@ -102,15 +107,34 @@ HINTED: dict[str, bytes] = {
     "another version behind hints": b"HTTP/1.1 103 Early Hints\r\n\r\n"
     + says(TICKET).replace(b"/1.1 200", b"/1.x 200"),
     "packed, with bytes behind its end": says(gzip.compress(TICKET)) + b"\r\n0",
+    "chunks that split the id, and a length": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 46\r\n\r\n"
+        b"1d\r\n" + TICKET[:29] + b"\r\n11\r\n" + TICKET[29:] + b"\r\n0\r\n\r\n"
+    ),
+    "chunks and a trailer that is none": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"1d\r\n"
+        + TICKET[:29]
+        + b"\r\n11\r\n"
+        + TICKET[29:]
+        + b"\r\n0\r\nContent-Length: 5\r\n\r\n"
+    ),
+    "chunks under a broken header": (
+        b"HTTP/1.1 200 OK\r\nX A: b\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"1d\r\n" + TICKET[:29] + b"\r\n11\r\n" + TICKET[29:] + b"\r\n0\r\n\r\n"
+    ),
     "a header of 70 KiB": says(TICKET, "X: " + "a" * 70_000),
     "a thousand headers": says(TICKET, *(f"X-{n}: a" for n in range(1000))),
 }
 UNREAD: dict[str, bytes] = {
-    "a header of 300 KiB": says(TICKET, "X: " + "a" * 300_000),
-    "chunks that split the id": (
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 46\r\n\r\n"
-        b"1d\r\n" + TICKET[:29] + b"\r\n11\r\n" + TICKET[29:] + b"\r\n0\r\n\r\n"
+    "chunks that are none": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 46\r\n\r\n" + TICKET
     ),
+    "chunks that end inside of the id": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 46\r\n\r\n"
+        b"1d\r\n" + TICKET[:29]
+    ),
+    "a header of 300 KiB": says(TICKET, "X: " + "a" * 300_000),
     "a page": says(b"<html><script>{" + TICKET + b"}</script></html>"),
 }
 

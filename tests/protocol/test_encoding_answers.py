@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from modelslab_async._protocol.encoding import Decoded, decode
+from modelslab_async._protocol.encoding import Decoded, decode, unchunked
 
 ANSWER = b'{"status":"processing","id":310816,"eta":12.5,"message":""}'
 LIMIT = 4 * 1024 * 1024
@@ -136,3 +136,17 @@ def test_there_is_an_end_to_layers_and_members() -> None:
     assert decode(gzip.compress(body), "", LIMIT).problem.startswith("too many nested")
     members = decode(gzip.compress(b"") * 100_002, "", LIMIT)
     assert members.problem == "too many gzip members"
+
+
+@pytest.mark.parametrize(
+    ("body", "content"),
+    [
+        (b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"abcde"),
+        (b"3;x=y\r\nabc\r\n2\r\nd", b"abcd"),
+        (b"3\r\nabcX2\r\nde", b"abc"),
+        (b"abc", b""),
+        (b"", b""),
+    ],
+)
+def test_s12_chunks_are_joined_as_far_as_they_are_whole(body: bytes, content: bytes) -> None:
+    assert unchunked(body) == content

@@ -82,7 +82,8 @@ def test_json_is_read_into_values_that_are_safe_to_keep(body: bytes, value: obje
         pytest.param(b"[" + b"[]," * 50_000 + b"[]]", "too many values", id="too many arrays"),
         pytest.param(b'{"id": 1, "id": 2}', "two values for one name", id="two ids"),
         pytest.param(b'{"status": "error", "status": "success"}', "two values", id="two statuses"),
-        pytest.param(b'{"meta": {"id": 1, "id": 1}}', "two values", id="two ids further in"),
+        pytest.param(b'{"meta": {"id": 1, "id": 2}}', "two values", id="two ids further in"),
+        pytest.param(b'{"id": 1, "id": 2, "id": 1}', "two values", id="two ids, one twice"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_in_words_of_ours(body: bytes, reason: str) -> None:
@@ -96,6 +97,11 @@ def test_what_cannot_be_kept_is_refused_in_words_of_ours(body: bytes, reason: st
         "two values for one name",
     )
     assert caught.value.__cause__ is None
+
+
+def test_a_name_that_is_there_twice_with_one_value_is_read() -> None:
+    body = b'{"id": 1, "status": "success", "id": 1, "status": "success"}'
+    assert decode_json(body) == {"id": 1, "status": "success"}
 
 
 def depth(value: object) -> int:

@@ -15,14 +15,18 @@ _LACKING: Final = (
     "a ledger needs locks and shared memory, which this file system does not have: copy the whole "
     "directory to another disk, then run there"
 )
+_NO_ROOM: Final = (
+    "the disk is full, or a limit of file sizes or a quota is reached: free some space, "
+    "then run the same command again"
+)
 _ADVICE: Final = {
     "SQLITE_IOERR_LOCK": _LACKING,
     "SQLITE_IOERR_RDLOCK": _LACKING,
     "SQLITE_IOERR_SHMLOCK": _LACKING,
     "SQLITE_IOERR_SHMMAP": _LACKING,
     "SQLITE_IOERR_SHMOPEN": _LACKING,
-    "SQLITE_IOERR_SHMSIZE": _LACKING,
-    "SQLITE_FULL": "the disk is full: free some space, then run the same command again",
+    "SQLITE_IOERR_SHMSIZE": _NO_ROOM,  # its file of shared memory cannot grow
+    "SQLITE_FULL": _NO_ROOM,
     "SQLITE_BUSY": "another program holds it: close that program, then run again",
     "SQLITE_LOCKED": "another program holds it: close that program, then run again",
     "SQLITE_READONLY": "it cannot be written to: check its permissions and the mount",
