@@ -30,8 +30,11 @@ def excerpt(read_at: ReadAt, samples: Samples, most: int) -> tuple[bytes, float]
     frames = min(samples.frames, (most - _HEADER.size) * step, _MAX_READ // samples.block)
     group = samples.channels * step  # consecutive values that become one: a mean of all channels
     values = _values(read_at(samples.start, frames * samples.block), samples)
-    means = (sum(some) / group for some in zip(*[iter(values)] * group, strict=False))
-    data = bytes(128 + _level(mean) for mean in means)
+    sums = map(sum, zip(*[iter(values)] * group, strict=False))
+    if samples.is_float:
+        data = bytes(128 + _level(total / group) for total in sums)
+    else:  # the same in half the time
+        data = bytes([128 + int(total) // group for total in sums])
     rate = samples.rate // step
     form = (b"fmt ", 16, 1, 1, rate, rate, 1, 8, b"data", len(data))
     header = _HEADER.pack(b"RIFF", _HEADER.size - 8 + len(data), b"WAVE", *form)

@@ -79,4 +79,28 @@ MUTANTS = (
         ),
         Patch("_one_shots.py", "if unknown and answer.sent:", "if unknown and not answer.sent:"),
     ),
+    planted(
+        "prompt_is_markup_in_a_notebook",
+        of("policy/test_preview", "names_paths_and_headings_are_text_and_nothing_else"),
+        Patch(
+            "_policy/preview.py",
+            "html.escape(safe_text(text, limit))",
+            "safe_text(text, limit)",
+        ),
+    ),
+    planted(
+        "preview_of_three_files_is_three_times_as_large",
+        of("policy/test_preview", "a_preview_with_the_longest_texts_everywhere_fits"),
+        Patch("_policy/preview.py", " // (shown - index) - _AROUND", ""),
+    ),
+    planted(
+        "other_content_is_played_in_a_notebook",
+        of("policy/test_preview", "a_file_with_other_content_than_was_saved_is_not_played"),
+        Patch("_policy/preview.py", "hexdigest() != file.sha256", 'hexdigest() == ""'),
+    ),
+    planted(
+        "edited_ledger_shows_any_file",
+        of("batch/test_preview", "an_edited_ledger_shows_no_file_of_another_place"),
+        Patch("batch/_preview.py", 'os.path.basename(row.path or "")', 'row.path or ""'),
+    ),
 )

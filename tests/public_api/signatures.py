@@ -24,7 +24,10 @@ class AttrsSignatures(griffe.Extension):
         """Called by griffe once per class, when its members are known."""
         if "__init__" in cls.members or not any(_is_attrs(one) for one in cls.decorators):
             return
-        made = griffe.dynamic_import(cls.path)
+        try:
+            made = griffe.dynamic_import(cls.path)
+        except ImportError:  # of the command line, whose extra is not installed; it is on no page
+            return
         if not attrs.has(made):
             return
         own, *parameters = inspect.signature(made.__init__).parameters.values()
