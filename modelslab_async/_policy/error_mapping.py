@@ -283,11 +283,16 @@ _DISK_REMEDIES = {
 }
 
 
+def disk_remedy(error: OSError) -> str:
+    """Return what to do after an error of the file system."""
+    return _DISK_REMEDIES.get(errno.errorcode.get(error.errno or 0, ""), "check the disk")
+
+
 def write_failed(error: OSError, file: RemoteFile, directory: object) -> DownloadError:
     """Return the error for a file that could not be written to disk."""
-    remedy = _DISK_REMEDIES.get(errno.errorcode.get(error.errno or 0, ""), "check the disk")
     return DownloadError(
         f"the file of job {file.job_id} cannot be written to {directory}: {error.strerror}; "
-        f"it is paid for and stays on the server: {remedy}, then download it again for free",
+        f"it is paid for and stays on the server: {disk_remedy(error)}, then download it again for "
+        "free",
         job_id=file.job_id or None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -81,7 +82,24 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    with pytest.raises(LedgerError, match="cannot be created"):
+    with pytest.raises(LedgerError, match=r"cannot be created: .*; name another one"):
+        Store.open(tmp_path / "out")
+
+
+def test_h02_a_link_to_nothing_is_named_as_one(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("nowhere/deep")
+    with pytest.raises(LedgerError, match=r"a link to nowhere/deep, which is not there: mount"):
+        Store.open(tmp_path / "out")
+
+
+def test_h02_no_room_for_the_lock_is_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Store, "_prepared", full)
+    with pytest.raises(LedgerError, match="No space left on device; free disk space, then run"):
         Store.open(tmp_path / "out")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..._engine.filesystem import lock, make_durably
+from ..._policy.error_mapping import disk_remedy
 from ..._text import safe_text
 from ...errors import LedgerError
 from .directory import LOCK_NAME, Directory
@@ -56,7 +57,15 @@ def make_directory(directory: Path) -> Path:
     try:
         make_durably(directory, _PRIVATE_DIRECTORY)
     except OSError as error:
-        text = f"the directory {directory} cannot be created: {error.strerror}"
+        remedy = f"{disk_remedy(error)}, then run again"
+        if directory.is_symlink():
+            remedy = (
+                f"it is a link to {directory.readlink()}, which is not there: mount its disk if it "
+                "holds a batch, else create it"
+            )
+        elif isinstance(error, FileExistsError | NotADirectoryError):
+            remedy = "name another one"
+        text = f"the directory {directory} cannot be created: {error.strerror}; {remedy}"
         raise LedgerError(text) from error
     resolved = directory.resolve()
     kind = kind_of(resolved)

@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 
 from attrs import evolve
 
+from ..._policy.error_mapping import disk_remedy
 from ...errors import LedgerError, LedgerMoved
 from .. import _transitions as changes
 from .._fallback_log import Rescue
@@ -121,7 +122,9 @@ class Store(Reader):
         except OSError as error:
             if isinstance(error.__context__, LedgerError):  # then closing failed as well
                 raise error.__context__ from None
-            raise LedgerError(f"no ledger can be kept in {place}: {error}") from error
+            raise LedgerError(
+                f"no ledger can be kept in {place}: {error}; {disk_remedy(error)}, then run again"
+            ) from error
         return store
 
     @classmethod
