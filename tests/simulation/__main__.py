@@ -45,7 +45,13 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--save", action="store_true", help=f"keep failing scripts in {REGRESSIONS}"
     )
     parser.add_argument("--trace", action="store_true", help="print a digest of each run")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    for name in options.scenario or ():
+        try:
+            script_named(name, 0)
+        except KeyError as error:
+            parser.error(str(error.args[0]))
+    return options
 
 
 def _results(
