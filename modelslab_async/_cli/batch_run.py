@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 Counts = Mapping[RowState, int]
 
+_FINISHING = "stopping: finishing the jobs of this run's sandbox (Ctrl-C again to quit now)"
+
 
 def run_batch(
     directory: Path,
@@ -107,6 +109,7 @@ class _Run:
         self._reporter = reporter_of(console)
         self.stopped: ModelsLabError | None = None
         self._counts: Counts | None = None
+        self._outcomes: Batch | None = None
         self._after = AfterSaved(options.programs(), console)
 
     def code(self, rows: Iterable[PlannedRow]) -> int:
@@ -172,6 +175,7 @@ class _Run:
             ) as outcomes,
             anyio.create_task_group() as group,
         ):
+            self._outcomes = outcomes
             group.start_soon(_tick, outcomes, self._reporter)
             try:
                 async for outcome in outcomes:
@@ -185,9 +189,15 @@ class _Run:
             self._counts = outcomes.counts
             group.cancel_scope.cancel()
 
-    def _first(self) -> None:
+    def _first(self) -> bool:
+        """Stop; the jobs of a sandbox of this run would end with it, so they are finished first."""
+        if self._options.connection.sandbox and self._outcomes is not None:
+            self._console.warn(_FINISHING)
+            self._outcomes.stop()
+            return True
         self._reporter.close()
         self._console.warn(STOPPING)
+        return False
 
     def _last_words(self) -> None:
         counts = _counts(self._directory)

@@ -24,9 +24,10 @@ class _Stop:
     """Handles the signals of one run."""
 
     task: asyncio.Task[Any]
-    first: Callable[[], None]
+    first: Callable[[], bool | None]
     last_words: Callable[[], None]
     number: int = 0
+    ends_itself: bool = False
 
     def __call__(self, number: int) -> None:
         if self.number and number == signal.SIGHUP:
@@ -35,21 +36,22 @@ class _Stop:
             self.last_words()
             os._exit(128 + self.number)
         self.number = number
-        self.first()
-        self.task.cancel()
+        self.ends_itself = bool(self.first())
+        if not self.ends_itself:
+            self.task.cancel()
 
 
 def run(
     work: Coroutine[Any, Any, int],
     *,
-    first: Callable[[], None] = lambda: None,
+    first: Callable[[], bool | None] = lambda: None,
     last_words: Callable[[], None] = lambda: None,
 ) -> int:
     """The exit code of ``work``, or 129, 130 or 143 when a signal ended it.
 
     Args:
         work: what to do.
-        first: called on the first signal.
+        first: called on the first signal; true: the work ends by itself, and is not cancelled.
         last_words: called on the second, before the process ends.
     """
     codes: list[int] = []
@@ -64,7 +66,7 @@ def run(
 
 async def _main(
     work: Coroutine[Any, Any, int],
-    first: Callable[[], None],
+    first: Callable[[], bool | None],
     last_words: Callable[[], None],
     codes: list[int],
 ) -> None:
@@ -79,7 +81,8 @@ async def _main(
     # A supervisor that blocks them for itself hands that on to what it starts, unasked.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_SIGNALS, signal.SIGHUP))
     try:
-        codes.append(await work)
+        code = await work
+        codes.append(128 + stop.number if stop.ends_itself else code)
     except asyncio.CancelledError:
         if not stop.number:
             raise

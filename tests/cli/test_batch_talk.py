@@ -239,16 +239,31 @@ async def test_with_json_the_stop_is_json_too(tmp_path: Path) -> None:
         assert (error["hint"], error["exit_code"]) == ("modelslab-async resume out", 143)
 
 
-async def test_the_jobs_of_a_sandbox_of_the_run_are_said_to_be_gone(tmp_path: Path) -> None:
+async def test_a_signal_finishes_the_jobs_of_a_sandbox_of_the_run(tmp_path: Path) -> None:
+    rows = manifest(tmp_path, *(f"waltz {number}" for number in range(8)))
+    start = ("batch", rows, "-o", "out", "--sandbox", "--max-jobs", "2")
+    async with Sandbox() as box, running(box, tmp_path, *start, "-v") as cli:
+        await cli.says("accepted")
+        cli.send(signal.SIGINT)
+        assert (await cli.ended())[0] == 130
+        assert "finishing the jobs of this run's sandbox" in cli.said
+        assert last_line(cli.said) == (
+            "resume with: modelslab-async resume out --max-jobs 2 --sandbox"
+        )
+        assert 0 < len(wavs(tmp_path)) < 8
+    again = command(tmp_path, *start)
+    assert (again.returncode, len(wavs(tmp_path))) == (0, 8), again.stderr
+
+
+async def test_the_jobs_of_a_sandbox_that_was_killed_are_refused(tmp_path: Path) -> None:
     rows = manifest(tmp_path, "waltz")
     async with (
         Sandbox() as box,
         running(box, tmp_path, "batch", rows, "-o", "out", "--sandbox", "-v") as cli,
     ):
         await cli.says("accepted")
-        cli.send(signal.SIGINT)
-        assert (await cli.ended())[0] == 130
-        assert "ended with the sandbox" in last_line(cli.said)
+        cli.send(signal.SIGKILL)
+        await cli.ended()
     again = command(tmp_path, "resume", "out", "--sandbox")
     assert again.returncode == 2
     assert "another directory" in again.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import signal
+import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -116,6 +117,23 @@ async def test_three_the_same_command_after_ctrl_c_pays_for_nothing_twice(tmp_pa
         code, shown = await watched(lambda: shown_by(tmp_path, *start, environ=env))
         assert (code, len(wavs(tmp_path)), len(box.book.debits)) == (0, 40, 40)
         assert shown[-1].startswith("40 of 40 done")
+
+
+def test_three_with_a_sandbox_of_each_run_the_same_command_continues(tmp_path: Path) -> None:
+    start = ("batch", prompts(tmp_path, [f"waltz {n}" for n in range(24)]), "--sandbox")
+    with on_screen(tmp_path, *start) as (terminal, process):
+        terminal.until(lambda lines: any(line.endswith(".wav") for line in lines))
+        process.send(signal.SIGINT)
+        to_its_end(terminal)
+        assert process.wait() == 130
+    paths = {line for line in terminal.lines() if line.startswith("prompts-batch/")}
+    assert paths == {f"prompts-batch/{name}" for name in wavs(tmp_path)}
+    assert 0 < len(paths) < 24
+    code, shown = shown_by(tmp_path, *start)
+    assert (code, len(wavs(tmp_path))) == (0, 24)
+    assert shown[-1].startswith("24 of 24 done")
+    with sqlite3.connect(tmp_path / "prompts-batch/ledger.sqlite3") as ledger:
+        assert ledger.execute("SELECT DISTINCT attempt FROM rows").fetchall() == [(1,)]
 
 
 def test_four_a_plan_of_five_thousand_rows(tmp_path: Path) -> None:
