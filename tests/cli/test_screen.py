@@ -271,7 +271,7 @@ async def test_h09_the_file_of_ids_is_removed_when_no_job_is_unfinished(tmp_path
 async def test_h09_the_file_of_ids_stays_where_something_is_unknown_or_unsaved(
     on: str, tmp_path: Path
 ) -> None:
-    lost = Fault(on=on, kind="reset" if on == "submit" else "empty", times=None)  # type: ignore[arg-type]
+    lost = Fault(on=on, kind="reset" if on == "submit" else "html", times=None)  # type: ignore[arg-type]
     async with Sandbox(Scenario(mode="sync", generation_seconds=0, faults=(lost,))) as box:
         await against(box, tmp_path, "generate", "a", "-o", "x/", "--timeout", "2")
     (kept,) = (tmp_path / "x").glob("modelslab-jobs-*.txt")
