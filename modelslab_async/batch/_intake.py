@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from attrs import evolve
 
-from .._engine.aio import in_thread
 from .._protocol.wire_json import is_small
 from .._text import shown
 from ..endpoints import Request
@@ -57,6 +56,8 @@ def from_requests(
     _check_many(requests)
 
     async def rows() -> AsyncGenerator[NewRow | BadRow, None]:
+        from .._engine.aio import in_thread  # a dry run needs no event loop
+
         maker, number = RowMaker(Path(), "request"), 0
         async for request in _each(requests):
             number += 1

@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import evolve, field, fields, frozen
 
 from .._text import decimal_text, plural
-from ..endpoints import Request
+from ..endpoints import Estimate, Request
 from ..errors import ConfigurationError, LimitReached
 from ._prices import EXACT, UNITS, Price, amount, higher, price_key
 
@@ -105,7 +105,11 @@ class Limits:
 
     def price_of(self, request: Request) -> Decimal | None:
         """What a request will cost; ``None``: no price is known, or none by what is known of it."""
-        return self._price(request.NAME).of(request.estimate())
+        return self.cost_of(request.NAME, request.estimate())
+
+    def cost_of(self, endpoint: str, estimate: Estimate) -> Decimal | None:
+        """The same of a request of this endpoint, with this estimate."""
+        return self._price(endpoint).of(estimate)
 
     def _price(self, endpoint: str) -> Price:
         """Its own, else the one for all; a 0 that is for all is no price."""

@@ -199,7 +199,8 @@ class Plan:
         if not self.chooses(seq, row_id):
             self.left += 1
             return
-        job = request.NAME, request.estimate(), self.limits.price_of(request)
+        estimate = request.estimate()
+        job = request.NAME, estimate, self.limits.cost_of(request.NAME, estimate)
         self._count(job, 1)
         if self.max_new_jobs is None:
             return

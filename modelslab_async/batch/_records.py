@@ -56,7 +56,7 @@ class NewRow:
     fields: dict[str, Any] = field(repr=False, hash=False)
     line: int | None
     payload_hash: str = field(repr=False)
-    has_own_id: bool = False
+    has_own_id: bool = field(default=False, eq=False)  # a row read again from its record is equal
 
     def to_record(self) -> dict[str, Any]:
         """The row as an object of a JSONL manifest, for the ledger; `from_record` reads it.

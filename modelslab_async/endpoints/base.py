@@ -21,7 +21,7 @@ from .._protocol.wire_json import MAX_VALUES, check_json, is_small
 from .._protocol.wire_values import MAX_TRACK_ID, MAX_TRACK_ID_LENGTH
 from .._text import shown
 from ..errors import RequestError
-from .fields import FIELD, MAX_LINE, Field, flag, option
+from .fields import FIELD, MAX_LINE, Bound, Field, flag, option
 from .media import MAX_MEDIA_TEXT, is_base64, out_of_bounds
 
 _LEAST_BASE64 = 256
@@ -108,9 +108,9 @@ class Request:
 
     def __attrs_post_init__(self) -> None:
         known = known_fields(type(self))
-        for name, one in known.items():
+        for name in _known(type(self)).required:
             value = getattr(self, name)
-            if not one.optional and one.is_sent and isinstance(value, str):
+            if isinstance(value, str):
                 _check_text(name, value)
         _check_media(self, known)
         if self.enterprise and not self.ENTERPRISE:
@@ -119,7 +119,7 @@ class Request:
         _check_webhook(self.webhook)
         check_extra("extra", self.extra, known)
         if not self.unchecked:
-            _check_bounds(self, known)
+            _check_bounds(self)
 
     def __repr__(self) -> str:
         """Only what is set; a webhook's URL may hold a secret."""
@@ -157,9 +157,7 @@ class Request:
         for name in ("prompt", "caption", "lyrics"):
             if words := getattr(self, name, None):
                 return str(words)
-        sent = [
-            getattr(self, name) for name, one in known_fields(type(self)).items() if one.is_media
-        ]
+        sent = (getattr(self, name) for name in _known(type(self)).media)
         return next(filter(None, map(_name_of, sent)), self.NAME)
 
     @property
@@ -177,8 +175,8 @@ class Request:
         """The files of this machine that it sends, by the names of their fields."""
         return {
             name: value
-            for name, one in known_fields(type(self)).items()
-            if one.is_media and isinstance(value := getattr(self, name), Path | bytes)
+            for name in _known(type(self)).media
+            if isinstance(value := getattr(self, name), Path | bytes)
         }
 
 
@@ -189,20 +187,44 @@ def routed(request: Request, *, enterprise: bool) -> Request:
     return evolve(request, enterprise=True)
 
 
-_KNOWN: dict[type[Request], Mapping[str, Field]] = {}
+@frozen
+class _Known:
+    """What is known of the fields of a class.
+
+    A manifest has thousands of rows, and a request a few dozen fields: each check looks at its own.
+    """
+
+    fields: Mapping[str, Field]
+    required: tuple[str, ...]
+    media: tuple[str, ...]
+    bounds: tuple[tuple[str, Bound], ...]
+    sent: tuple[tuple[str, str], ...]
+
+
+_KNOWN: dict[type[Request], _Known] = {}
+
+
+def _known(request: type[Request]) -> _Known:
+    if request not in _KNOWN:
+        known: dict[str, Field] = {one.name: one.metadata[FIELD] for one in fields(request)}
+        _KNOWN[request] = _Known(
+            fields=known,
+            required=tuple(name for name, one in known.items() if one.is_sent and not one.optional),
+            media=tuple(name for name, one in known.items() if one.is_media),
+            bounds=tuple((name, one.bound) for name, one in known.items() if one.bound is not None),
+            sent=tuple((name, one.wire or name) for name, one in known.items() if one.is_sent),
+        )
+    return _KNOWN[request]
 
 
 def known_fields(request: type[Request]) -> Mapping[str, Field]:
     """What is known of each field of a class, by name."""
-    if request not in _KNOWN:
-        _KNOWN[request] = {one.name: one.metadata[FIELD] for one in fields(request)}
-    return _KNOWN[request]
+    return _known(request).fields
 
 
 def is_light(request: Request) -> bool:
     """Whether a request is encoded in next to no time, and opens no file for it."""
-    known = known_fields(type(request))
-    sent = [getattr(request, name) for name, one in known.items() if one.is_sent]
+    sent = [getattr(request, name) for name, _ in _known(type(request)).sent]
     return not request.local_media() and is_small([*sent, *request.further.values()])
 
 
@@ -218,9 +240,9 @@ def encode(
     """
     local = request.local_media()
     wire = {
-        known.wire or name: getattr(request, name)
-        for name, known in known_fields(type(request)).items()
-        if known.is_sent and name not in local
+        wire_name: getattr(request, name)
+        for name, wire_name in _known(type(request)).sent
+        if name not in local
     }
     wire["track_id"] = track_id
     if media:
@@ -245,10 +267,10 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _check_bounds(request: Request, known: Mapping[str, Field]) -> None:
-    for name, one in known.items():
-        value, bound = getattr(request, name), one.bound
-        if value is not None and bound is not None and not bound.allowed(value):
+def _check_bounds(request: Request) -> None:
+    for name, bound in _known(type(request)).bounds:
+        value = getattr(request, name)
+        if value is not None and not bound.allowed(value):
             raise out_of_bounds(
                 name, value, f"is out of bounds: {bound.words} ({bound.source})", "change it"
             )
@@ -274,7 +296,9 @@ def _check_media(request: Request, known: Mapping[str, Field]) -> None:
     """All media of a request have one form: it says only once whether they are base64 text."""
     is_flagged = getattr(request, "base64", None) is True
     media = {
-        n: v for n, one in known.items() if one.is_media and (v := getattr(request, n)) is not None
+        name: value
+        for name in _known(type(request)).media
+        if (value := getattr(request, name)) is not None
     }
     texts = {name: text for name, text in media.items() if isinstance(text, str)}
     for name, text in texts.items():
