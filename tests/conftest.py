@@ -27,9 +27,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Half as many again as there are processors: tests that wait for a retry use none of them."""
-    processors = os.cpu_count() or 1
-    return processors + processors // 2
+    """Twice as many as there are processors: tests that wait for a retry use none of them."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture
