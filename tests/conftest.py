@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 # HYPOTHESIS_PROFILE=nightly tries new ones each time: run it with --timeout 0.
 _CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("suite", _CALM, max_examples=100, derandomize=True)
-settings.register_profile("change", _CALM, max_examples=500, derandomize=True)
+settings.register_profile("change", _CALM, max_examples=250, derandomize=True)
 settings.register_profile("brief", _CALM, max_examples=25, derandomize=True)
 settings.register_profile("nightly", _CALM, max_examples=20_000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))

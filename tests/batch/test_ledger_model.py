@@ -29,7 +29,7 @@ from modelslab_async.errors import LedgerError
 
 S = RowState
 # Lives, and steps of each.
-SIZES = {"suite": (100, 30), "change": (500, 50), "nightly": (20_000, 100)}
+SIZES = {"suite": (100, 30), "change": (250, 50), "nightly": (20_000, 100)}
 SIZE = SIZES[os.environ.get("HYPOTHESIS_PROFILE", "suite")]
 # A kill loses nothing that was written, synced or not, so memory serves as well as a disk.
 QUICK = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None

@@ -1,6 +1,6 @@
 """Plant each bug, run its tests, and print which bugs they see.
 
-``python -m tests.mutants [NAME ...] [--jobs 2] [--passed]``
+``python -m tests.mutants [NAME ...] [--of KIND] [--jobs 2] [--passed]``
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .catalogue import MUTANTS
+from .catalogue import KINDS, MUTANTS
 from .killing import Result, Verdict, verdicts
 
 
@@ -20,6 +20,7 @@ def main(arguments: Sequence[str]) -> int:
     """The exit code: 0 only if every bug was seen, by tests that pass without it."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="all of them when none is named")
+    parser.add_argument("--of", action="append", choices=KINDS, help="bugs of this kind")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once")
     parser.add_argument(
         "--passed", action="store_true", help="the tests have just passed without any bug"
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     known = {mutant.name: mutant for mutant in MUTANTS}
     if strange := set(given.names) - known.keys():
         parser.error(f"no mutant is called {', '.join(sorted(strange))}")
-    chosen = [known[name] for name in given.names] or list(MUTANTS)
+    kinds = [mutant for kind in given.of or () for mutant in KINDS[kind]]
+    chosen = [*kinds, *(known[name] for name in given.names)] or list(MUTANTS)
     with TemporaryDirectory(prefix="mutants-") as place:
         found = verdicts(chosen, Path(place).resolve(), given.jobs, passed=given.passed)
         results = [_shown(result) for result in found]

@@ -7,12 +7,14 @@ from typing import Final
 from . import batches, disk, keys, money, outputs, talk, waits
 from .mutant import Mutant
 
-MUTANTS: Final[tuple[Mutant, ...]] = (
-    *money.MUTANTS,
-    *keys.MUTANTS,
-    *disk.MUTANTS,
-    *batches.MUTANTS,
-    *waits.MUTANTS,
-    *talk.MUTANTS,
-    *outputs.MUTANTS,
-)
+KINDS: Final[dict[str, tuple[Mutant, ...]]] = {
+    "money": money.MUTANTS,
+    "keys": keys.MUTANTS,
+    "disk": disk.MUTANTS,
+    "batches": batches.MUTANTS,
+    "waits": waits.MUTANTS,
+    "talk": talk.MUTANTS,
+    "outputs": outputs.MUTANTS,
+}
+
+MUTANTS: Final[tuple[Mutant, ...]] = tuple(one for kind in KINDS.values() for one in kind)
