@@ -64,10 +64,12 @@ def job_id(answer: Answer) -> str | None:
 
 
 def _as_id(value: object) -> str | None:
-    """Return an id in either documented form, also if it was stored as a float, or padded."""
+    """Return an id in either documented form, also a number stored as a float, or padded."""
     if isinstance(value, float) and value.is_integer() and value < MAX_TRACK_ID:
         value = int(value)
-    return trusted_id(value.strip() if isinstance(value, str) else value)
+    if isinstance(value, str) and value.strip().isdigit():
+        value = value.strip()
+    return trusted_id(value)
 
 
 def traced_id(answer: Answer) -> str | None:

@@ -97,12 +97,12 @@ SKEWED = tuple(
 )
 NUMBERS = tuple(
     Hint(header=header, seconds=float(header))
-    for header in ("0", "1", "3", " 3 ", "0030", "120", "3600")
+    for header in ("0", "1", "3", " 3 ", "1.5", "0030", "120", "3600")
 )
 NONE = tuple(
     Hint(header=header)
     for header in (
-        None, "", "-1", "+30", "1.5", "1e3", "soon", "30, 60", "nan", "9" * 19,
+        None, "", "-1", "+30", "1e3", "soon", "30, 60", "nan", "9" * 19,
         "1994-11-06T08:49:37Z", "Sun, 31 Feb 1994 08:49:37 GMT",
     )
 )  # fmt: skip
