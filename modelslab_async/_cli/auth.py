@@ -8,6 +8,7 @@ import click
 
 from .connection import Connection
 from .console import INVOCATION, Console
+from .env_file import ENV_FILE
 from .error_mapping import OK, NoKey, NotThere, meaning_of
 from .help import Group
 from .keys import LONGEST_KEY, forget_key, keep_key, profiles
@@ -57,7 +58,7 @@ def login(console: Console, settings: dict[str, Setting]) -> int:
     if code:
         return code
     place = keep_key(settings["profile"].value, key)
-    if given.origin.startswith("environment"):
+    if given.origin.startswith("environment") or given.origin == ENV_FILE:
         console.warn(f"another key counts before the kept one: {given.origin}")
     _report(console, settings["profile"].value, Setting(key, place))
     return 0

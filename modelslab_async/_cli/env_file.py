@@ -9,6 +9,8 @@ from __future__ import annotations
 from io import StringIO
 from pathlib import Path
 
+from modelslab_async import ConfigurationError
+
 from .error_mapping import NotThere
 from .places import is_reachable
 from .textfiles import read_text
@@ -36,3 +38,20 @@ def key_and_origin() -> tuple[dict[str, str], dict[str, str]]:
     key = found.get("MODELSLAB_API_KEY") or found.get("MODELS_LAB_API_KEY")
     origin = found.get("MODELSLAB_BASE_URL")
     return {"api_key": key} if key else {}, {"base_url": origin} if origin else {}
+
+
+def check_origin(key: str, base_url: str) -> None:
+    """Check that no other key is sent to the origin of the file.
+
+    Args:
+        key: where the key comes from.
+        base_url: where the origin comes from.
+
+    Raises:
+        ConfigurationError: it would be.
+    """
+    if base_url == ENV_FILE != key:
+        raise ConfigurationError(
+            f"the origin is that of the {ENV_FILE} file here, which is for its own key only; "
+            "nothing was sent: name the origin with --base-url, or run this in another directory"
+        )

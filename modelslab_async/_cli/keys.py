@@ -78,14 +78,15 @@ def forget_key(profile: str) -> Path | None:
     """Remove the kept key of a profile; return its file, or ``None`` if there is none.
 
     Raises:
+        ConfigurationError: the key stays in the keyring, which cannot be opened.
         OSError: the file cannot be removed.
     """
     path = key_file(profile)
     if path is None or not path.exists():
         return None
-    if (keyring := _keyring()) is not None:
-        with contextlib.suppress(Exception):  # each backend has errors of its own; it may hold none
-            keyring.delete_password(_SERVICE, profile)
+    kept = kept_key(profile)
+    if kept is not None and kept[1].startswith(KEYRING):
+        _out_of_keyring(profile)
     path.unlink()
     return path
 
@@ -109,6 +110,21 @@ def _into_keyring(profile: str, key: str) -> bool:
         return bool(keyring.get_password(_SERVICE, profile) == key)
     except Exception:  # noqa: BLE001 - locked, or without a session: the file does without
         return False
+
+
+def _out_of_keyring(profile: str) -> None:
+    keyring = _keyring()
+    try:
+        if keyring is None:
+            raise RuntimeError("the package keyring is not installed here, or finds none")
+        if keyring.get_password(_SERVICE, profile) is not None:
+            keyring.delete_password(_SERVICE, profile)
+    except Exception as error:  # noqa: BLE001 - each backend has errors of its own
+        reason = safe_text(str(error) or type(error).__name__, 200)
+        raise ConfigurationError(
+            f"the key of profile {profile!r} is still in {KEYRING} ({reason}): unlock it, then run "
+            f"{INVOCATION} auth logout again"
+        ) from None
 
 
 def _from_keyring(profile: str) -> tuple[str | None, str]:

@@ -21,7 +21,7 @@ from .._protocol.addresses import address_ranges
 from .._protocol.urls import api_origin
 from .._text import safe_text
 from .console import INVOCATION
-from .env_file import ENV_FILE, key_and_origin
+from .env_file import ENV_FILE, check_origin, key_and_origin
 from .error_mapping import NoKey
 from .help import nearest
 from .keys import KEYRING, LONGEST_KEY, check_profile, foreign_key, kept_key, without_key
@@ -248,8 +248,10 @@ def key_of(settings: Mapping[str, Setting]) -> str:
 
     Raises:
         NoKey: there is none.
+        ConfigurationError: the origin is that of a ``.env`` file, and the key is not.
     """
     key, profile = settings["api_key"].value, settings["profile"]
+    check_origin(settings["api_key"].origin, settings["base_url"].origin)
     if key:
         return str(key)
     if settings["api_key"].origin.startswith(KEYRING):

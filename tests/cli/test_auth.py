@@ -154,6 +154,19 @@ async def test_a_user_without_a_home_is_told_so(
     assert keys.kept_key("default") is None
 
 
+async def test_no_key_but_its_own_is_sent_to_the_origin_of_a_env_file(tmp_path: Path) -> None:
+    async with Sandbox(QUICK) as evil:
+        text = f"MODELSLAB_API_KEY={evil.key}\nMODELSLAB_BASE_URL={evil.url}\n"
+        write(tmp_path / ".env", text)
+        nowhere = {"MODELSLAB_API_KEY": "", "MODELSLAB_BASE_URL": ""}
+        assert (await against(evil, tmp_path, "balance", **nowhere)).returncode == 0
+        asked = len(evil.book.requests)
+        login = await against(evil, tmp_path, "auth", "login", stdin=KEY, **nowhere)
+        assert (login.returncode, key_files(tmp_path)) == (2, {})
+        assert "which is for its own key only" in login.stderr
+        assert len(evil.book.requests) == asked
+
+
 # --- the system's keyring -------------------------------------------------------------------------
 
 
@@ -184,6 +197,9 @@ async def test_a_keyring_that_does_not_give_the_key_is_named_and_can_be_filled_a
     locked = command(tmp_path, "balance", **ring)
     assert locked.returncode == 3
     assert "which does not give it (it is locked)" in locked.stderr
+    stays = command(tmp_path, "auth", "logout", **ring)
+    assert (stays.returncode, key_files(tmp_path)) == (2, {"default": "in the keyring\n"})
+    assert "is still in the system's keyring (it is locked)" in stays.stderr
     again = command(tmp_path, "auth", "login", stdin=KEY, **ring)
     assert (again.returncode, key_files(tmp_path)) == (0, {"default": f"{KEY}\n"})
 
