@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 from ._arguments import above_zero, at_least, file_of, key_from_environment, request_of, several
 from ._engine.aio import in_thread, runs_on, wait_shielded
 from ._engine.download import Progress
-from ._engine.events import Observer
+from ._engine.events import Events, Observer
 from ._engine.http import Network
 from ._engine.job import Generation, Job
 from ._engine.saved import SavedFile
@@ -101,7 +101,7 @@ class ModelsLab(OneShots):
         self._submit_timeout = above_zero("submit_timeout", submit_timeout)
         self._network = network or Network()
         self._webhook = webhook
-        self._observer = observer
+        self._events = Events(observer)
         self._enterprise = enterprise
         self._opened: Session | None = None
 
@@ -141,7 +141,7 @@ class ModelsLab(OneShots):
             submit_timeout=self._submit_timeout,
             network=self._network,
             webhook=self._webhook,
-            observer=self._observer,
+            events=self._events,
         )
         return self
 
@@ -157,6 +157,18 @@ class ModelsLab(OneShots):
         cancelled = await wait_shielded(closing)
         closing.result()
         return cancelled
+
+    def observe(self, observer: Observer) -> Callable[[], None]:
+        """Call ``observer`` with each `JobEvent` from now on, besides any other observer.
+
+        Args:
+            observer: called on the event loop, so it must return quickly. One that raises is
+                logged and not called again.
+
+        Returns:
+            A function that ends it.
+        """
+        return self._events.add(observer)
 
     async def submit(self, request: Request | str, **values: Any) -> Job:
         """Send a request as soon as a slot is free, and return the accepted job.

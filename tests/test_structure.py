@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "_sync": ("client", "endpoints", "errors", "_engine.saved"),
     "sandbox": (),
     "testing": ("sandbox",),
+    "telemetry": ("", "errors"),
     "_cli": (
         "",
         "_text",
@@ -154,7 +155,8 @@ def loaded_by(code: str) -> set[str]:
 
 
 def test_importing_the_package_loads_neither_aiohttp_nor_click() -> None:
-    assert not loaded_by("import modelslab_async") & {"aiohttp", "click", "asyncio", "attr"}
+    heavy = {"aiohttp", "click", "asyncio", "attr", "opentelemetry", "modelslab_async.telemetry"}
+    assert not loaded_by("import modelslab_async") & heavy
 
 
 @pytest.mark.parametrize("name", sorted(modelslab_async.__all__))

@@ -111,14 +111,19 @@ class Downloader:
         self._active += 1
         try:
             async with self._limit:
+                run = _FileDownload(
+                    self, file, target, part, refresh, progress, on_stall, before_publish
+                )
                 try:
-                    run = _FileDownload(
-                        self, file, target, part, refresh, progress, on_stall, before_publish
-                    )
                     with run.clock:
                         return await run.run()
                 except OSError as error:
-                    raise write_failed(error, file, target.directory) from error
+                    failed = write_failed(error, file, target.directory)
+                    run.emit(EventKind.NOT_SAVED, error=type(failed).__name__)
+                    raise failed from error
+                except BaseException as error:
+                    run.emit(EventKind.NOT_SAVED, error=type(error).__name__)
+                    raise
                 finally:
                     if part.is_open:
                         await in_thread(part.discard, self._threads)
@@ -184,10 +189,10 @@ class _FileDownload:
         link = 0
         while True:
             self._attempts += 1
-            self._emit(EventKind.DOWNLOADING)
+            self.emit(EventKind.DOWNLOADING)
             try:
                 saved = await self._attempt(self._file.urls[link], transfer)
-                self._emit(EventKind.SAVED)
+                self.emit(EventKind.SAVED, size=saved.size)
                 return saved
             except LinkFailed as failed:
                 failure = failed.failure
@@ -197,8 +202,10 @@ class _FileDownload:
                 self._discard_source()
             transfer, link = await self._next(transfer, failure)
 
-    def _emit(self, kind: EventKind, **details: Any) -> None:
-        self._events.emit(JobEvent(kind=kind, job_id=self._file.job_id, **details))
+    def emit(self, kind: EventKind, **details: Any) -> None:
+        """Report a step of this download."""
+        job_id, file = self._file.job_id, self._file.index
+        self._events.emit(JobEvent(kind=kind, job_id=job_id, file=file, **details))
 
     async def _next(self, transfer: Transfer, failure: AttemptFailure) -> tuple[Transfer, int]:
         transfer, step = next_step(transfer, failure, self.clock(), self._policy)
@@ -209,7 +216,7 @@ class _FileDownload:
         match step:
             case Get(link, delay):
                 reason = f"download: {failure.kind.value} ({failure.detail})"
-                self._emit(EventKind.WAITING, reason=safe_text(reason), seconds=delay)
+                self.emit(EventKind.WAITING, reason=safe_text(reason), seconds=delay)
                 await anyio.sleep(delay)
                 return transfer, link
             case Abort():

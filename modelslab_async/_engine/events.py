@@ -1,12 +1,16 @@
-"""Report each step of each job to one observer and to the log."""
+"""Report each step of each job to the observers and to the log."""
 
 from __future__ import annotations
 
 import enum
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from attrs import frozen
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from ..endpoints.base import Request
 
 _log = logging.getLogger("modelslab_async.events")
 
@@ -20,6 +24,10 @@ class EventKind(enum.StrEnum):
     """The client sends the paid request now."""
     ACCEPTED = "accepted"
     """The API has accepted the job; `JobEvent.seconds` is its ETA."""
+    REJECTED = "rejected"
+    """The submit has ended without a job; nothing was paid. `JobEvent.error` says why."""
+    AMBIGUOUS = "ambiguous"
+    """The submit has ended without a readable response: a job may exist."""
     POLLED = "polled"
     """A poll found the job unfinished."""
     FINISHED = "finished"
@@ -29,7 +37,9 @@ class EventKind(enum.StrEnum):
     DOWNLOADING = "downloading"
     """An attempt to download its file begins."""
     SAVED = "saved"
-    """The file is on disk, complete, under its final name."""
+    """The file is on disk, complete, under its final name; `JobEvent.size` is its size."""
+    NOT_SAVED = "not_saved"
+    """The download has ended without a file; downloading again is free."""
 
 
 @frozen(kw_only=True)
@@ -42,6 +52,10 @@ class JobEvent:
         job_id: the server's id; empty before the API has assigned one.
         reason: why the job waits or failed, as printable text; may be empty.
         seconds: until the next attempt, or the server's estimate; ``None``: unknown.
+        error: the name of the error's class, if this step ends something; else empty.
+        request: the request that is sent, prompt included; for `EventKind.SUBMITTING` only.
+        file: of a download: the file's index among the job's files, from 0.
+        size: of a saved file, in bytes.
     """
 
     kind: EventKind
@@ -49,10 +63,14 @@ class JobEvent:
     job_id: str = ""
     reason: str = ""
     seconds: float | None = None
+    error: str = ""
+    request: Request | None = field(default=None, repr=False)
+    file: int | None = None
+    size: int | None = None
 
     def __str__(self) -> str:
         subject = f"job {self.job_id}" if self.job_id else f"submit of {self.track_id}"
-        reason = f": {self.reason}" if self.reason else ""
+        reason = f": {self.reason or self.error}" if self.reason or self.error else ""
         seconds = "" if self.seconds is None else f" ({self.seconds:.0f} s)"
         return f"{subject} {self.kind}{reason}{seconds}"
 
@@ -65,18 +83,25 @@ class Events:
     """Distributes the events of one client."""
 
     def __init__(self, observer: Observer | None) -> None:
-        self._observer = observer
+        self._observers: tuple[Observer, ...] = () if observer is None else (observer,)
+
+    def add(self, observer: Observer) -> Callable[[], None]:
+        """Call this observer too, from the next event on; return what ends that."""
+        self._observers = (*self._observers, observer)
+        return lambda: self._remove(observer)
 
     def emit(self, event: JobEvent) -> None:
-        """Log the event and pass it to the observer. An observer's error never affects a job."""
+        """Log the event and pass it to the observers. An observer's error never affects a job."""
         level = logging.DEBUG if event.kind is EventKind.POLLED else logging.INFO
         if _log.isEnabledFor(level):
-            known = {"job_id": event.job_id, "track_id": event.track_id}
+            known = {"job_id": event.job_id, "track_id": event.track_id, "event": event.kind.value}
             _log.log(level, "%s", event, extra=known)
-        if self._observer is None:
-            return
-        try:
-            self._observer(event)
-        except Exception:  # noqa: BLE001  a broken display must not cost a file that is paid for
-            _log.exception("the observer raised; it is not called again")
-            self._observer = None
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:  # noqa: BLE001  a broken display must not cost a file that is paid for
+                _log.exception("the observer raised; it is not called again")
+                self._remove(observer)
+
+    def _remove(self, observer: Observer) -> None:
+        self._observers = tuple(one for one in self._observers if one is not observer)

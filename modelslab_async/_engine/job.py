@@ -332,6 +332,11 @@ class Job:
     # --- inside -----------------------------------------------------------------------------
 
     @property
+    def error_name(self) -> str:
+        """The name of the error with which waiting for this job has ended."""
+        return type(self._error()).__name__
+
+    @property
     def _elapsed(self) -> float:
         # Works in any thread: code that logs a job may not run on its event loop.
         end = self._loop.time() if self._ended_at is None else self._ended_at

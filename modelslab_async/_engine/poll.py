@@ -184,7 +184,8 @@ class Poller:
             if job.status is JobStatus.SUCCESS:
                 self._report(EventKind.FINISHED, job)
             else:
-                self._report(EventKind.FAILED, job, reason=safe_text(job.snapshot.message))
+                reason, error = safe_text(job.snapshot.message), job.error_name
+                self._report(EventKind.FAILED, job, reason=reason, error=error)
             if job.was_queued and job.status in (JobStatus.SUCCESS, JobStatus.FAILED):
                 self._left_queue()
 

@@ -26,7 +26,7 @@ from ..endpoints.base import Request
 from ..errors import RequestError
 from .aio import in_thread, running_loop
 from .download import BeforePublish, Downloader, Progress
-from .events import Events, Observer
+from .events import Events
 from .handle import read_handle
 from .http import KeyedTransport, Network
 from .job import Job
@@ -76,7 +76,7 @@ class Session:
         submit_timeout: float,
         network: Network,
         webhook: WebhookReceiver | None,
-        observer: Observer | None,
+        events: Events,
     ) -> Self:
         """Open the connections of a client; see `ModelsLab` for what the settings mean."""
         self = cls()
@@ -90,7 +90,6 @@ class Session:
         self.slots = slots = slots_of((base_url, secret.fingerprint))
         slots.join(max_jobs)
         self._stack.callback(slots.leave, max_jobs)
-        events = Events(observer)
         self.downloader = Downloader(storage, download, max_downloads, events)
         self._stack.callback(self.downloader.close)
         self.poller = Poller(

@@ -31,7 +31,7 @@ from .._protocol.wire_json import Encoded
 from .._protocol.wire_values import id_in_fragment
 from .._protocol.wording import texts
 from .._text import safe_text
-from ..errors import ConfigurationError, ModelsLabError
+from ..errors import ConfigurationError, LedgerError, ModelsLabError, SubmitUnknown
 from .aio import now, wait_shielded
 from .events import EventKind, Events, JobEvent
 from .handle import short_handle
@@ -141,6 +141,17 @@ class Submitter:
             APIError: refused for good.
             TransportError: the API cannot be reached; nothing was sent.
         """
+        try:
+            return await self._submit(submission, journal)
+        except asyncio.CancelledError as cancelled:
+            if not hasattr(cancelled, "job"):  # an accepted one is reported by its own events
+                self._emit_end(submission, getattr(cancelled, "outcome", cancelled))
+            raise
+        except ModelsLabError as error:
+            self._emit_end(submission, error)
+            raise
+
+    async def _submit(self, submission: Submission, journal: Journal | None) -> Job:
         tries = unsent = 0
         while True:
             slot = await self._slot(submission, retry=0 < tries <= _PRIORITY_RETRIES)
@@ -171,7 +182,8 @@ class Submitter:
         except ConfigurationError:  # the client is closing, so no poll can confirm the job
             return unknown
         except asyncio.CancelledError as cancelled:
-            _add_note(cancelled, str(_error(unknown, submission)), submission.track_id)
+            cancelled.outcome = error = _error(unknown, submission)  # type: ignore[attr-defined]
+            _add_note(cancelled, str(error), submission.track_id)
             raise
 
     async def _job_from_webhook(
@@ -208,6 +220,7 @@ class Submitter:
         if news.track_id not in (None, str(submission.track_id)):
             return None
         self._remember(*known)
+        self._emit(submission, EventKind.ACCEPTED, job_id=job_id)
         return job
 
     async def _slot(self, submission: Submission, *, retry: bool) -> Slot:
@@ -273,7 +286,7 @@ class Submitter:
     async def _post(self, attempt: _Attempt, fields: Encoded) -> _Result:
         submission, slot = attempt.submission, attempt.slot
         self._transport.hide(submission.fields.get("webhook"), submission.track_id)
-        self._events.emit(JobEvent(kind=EventKind.SUBMITTING, track_id=submission.track_id))
+        self._emit(submission, EventKind.SUBMITTING, request=submission.request)
         answer = await self._transport.post(
             submission.request.path, fields, timeout=self._timeout, paid=True
         )
@@ -330,22 +343,23 @@ class Submitter:
             sent=tuple(texts(submission.fields)),
             gives=submission.request.gives,
         )
-        accepted = JobEvent(
-            kind=EventKind.ACCEPTED, track_id=job.track_id, job_id=job_id, seconds=eta
-        )
-        self._events.emit(accepted)
+        self._emit(submission, EventKind.ACCEPTED, job_id=job_id, seconds=eta)
         if isinstance(reply, Finished) and reply.links.output:
             job.end(Finish(reply))
         return job
 
+    def _emit(self, submission: Submission, kind: EventKind, **details: Any) -> None:
+        self._events.emit(JobEvent(kind=kind, track_id=submission.track_id, **details))
+
     def _emit_waiting(self, submission: Submission, reason: str, seconds: float | None) -> None:
-        waiting = JobEvent(
-            kind=EventKind.WAITING,
-            track_id=submission.track_id,
-            reason=safe_text(reason),
-            seconds=seconds,
-        )
-        self._events.emit(waiting)
+        self._emit(submission, EventKind.WAITING, reason=safe_text(reason), seconds=seconds)
+
+    def _emit_end(self, submission: Submission, error: BaseException) -> None:
+        """Report that a submit has ended without a job, or that this is not known."""
+        # A ledger that cannot be written may have failed after the answer.
+        ambiguous = isinstance(error, SubmitUnknown | LedgerError)
+        kind = EventKind.AMBIGUOUS if ambiguous else EventKind.REJECTED
+        self._emit(submission, kind, error=type(error).__name__)
 
     def _route(self, reply: Ticket | Finished) -> tuple[str, str] | None:
         """Return the ticket's fetch path, if it is safe to send the key there."""
@@ -418,6 +432,7 @@ def _attach_outcome(
         error = error or _error(answered.result(), submission)
         if error is None:
             return
+        cancelled.outcome = error  # type: ignore[attr-defined]
         text = str(error)
     _add_note(cancelled, text, submission.track_id)
 
