@@ -2,8 +2,8 @@
 
 `ModelsLab.batch` runs one. This module has what stands around a run: reading a manifest
 (`Manifest`), planning and pricing (`plan_batch`, `Limits`), looking at a directory (`Reader`),
-finding files that are missing or changed (`verify_batch`), and deciding about rows whose outcome is
-unknown (`Ledger`, `Reconciler`).
+finding files that are missing or changed (`verify_batch`), what listeners decided
+(`read_decisions`), and deciding about rows whose outcome is unknown (`Ledger`, `Reconciler`).
 
 A name is loaded with its module when it is first used.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ._batch import Batch
     from ._chosen import RowKey, choose
+    from ._decisions import Decision, Decisions, Verdict, read_decisions, write_decisions
     from ._ledger import Ledger
     from ._limits import Budget, Limits
     from ._lines import BadRow
@@ -37,6 +38,8 @@ __all__ = [
     "BadRow",
     "Batch",
     "Budget",
+    "Decision",
+    "Decisions",
     "ErrorSummary",
     "Failed",
     "FaultKind",
@@ -64,6 +67,7 @@ __all__ = [
     "Succeeded",
     "Total",
     "UnmatchedJob",
+    "Verdict",
     "accepted_between",
     "amount",
     "check_template",
@@ -73,16 +77,25 @@ __all__ = [
     "plan_batch",
     "price_key",
     "propose_pairs",
+    "read_decisions",
     "request_of",
     "runner_of",
     "settled",
     "snapshot",
     "verify_batch",
+    "write_decisions",
 ]
 
 _MODULES = {
     "_batch": ("Batch",),
     "_chosen": ("RowKey", "choose"),
+    "_decisions": (
+        "Decision",
+        "Decisions",
+        "Verdict",
+        "read_decisions",
+        "write_decisions",
+    ),
     "_ledger": ("Ledger",),
     "_limits": ("Budget", "Limits"),
     "_lines": ("BadRow",),
