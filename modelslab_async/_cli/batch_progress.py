@@ -181,7 +181,8 @@ class Events:
         if isinstance(outcome, Succeeded):
             paths = [str(saved.path) for saved in outcome.saved]
             file = {"seconds": row.seconds, "size": row.size, "sha256": row.sha256}
-            self._give("succeeded", row.track_id, **known, paths=paths, **file)
+            sound = {"flags": row.flags, "peak_dbfs": row.peak_dbfs}
+            self._give("succeeded", row.track_id, **known, paths=paths, **file, **sound)
         else:
             self._give("failed", row.track_id, **known, **as_json(outcome.error))
 

@@ -48,13 +48,14 @@ _FIELDS: dict[str, Schema] = {
     **_same(_TEXT, "profile removed family format"),
     **_same(_TEXT_OR_NOT, "track_id job_id path prompt reason resume delimiter kind key host"),
     **_same(_TEXT_OR_NOT, "error_kind sha256 source_sha256 integrity"),
+    "flags": {"type": ["array", "null"], "items": _TEXT},
     **_same(_TEXTS, "paths unfinished profiles"),
     **_same(_COUNT, "rows jobs underway left characters dropped replaced held comments blank"),
-    **_same(_COUNT, "checked polls attempt attempts first_row"),
+    **_same(_COUNT, "checked polls attempt attempts first_row flagged unchecked"),
     **_same(_INTEGER_OR_NOT, "exit_code size pid sample_rate channels"),
     **_same(_NUMBER, "mb oldest latest at amount received_at planned_at updated_at"),
     **_same(_NUMBER_OR_NOT, "seconds cost generation_time waited rows_per_minute seconds_left"),
-    **_same(_NUMBER_OR_NOT, "submitted_at accepted_at finished_at done_at after before"),
+    **_same(_NUMBER_OR_NOT, "peak_dbfs submitted_at accepted_at finished_at done_at after before"),
     **_same(_TRUTH, "silent healthy same_prompt"),
     **_same({"type": "object"}, "body fields"),
 }
@@ -87,7 +88,9 @@ _FAULTS = {"missing", "changed", "unreadable"}
 _KINDS = dict.fromkeys(sorted(_FAULTS), _COUNT)
 _SETTING = _object("value origin")
 _PREVIEW = _object("format delimiter rows comments blank", first=_list(_object("path prompt")))
-_SAVED = "path size sha256 source_sha256 seconds sample_rate channels integrity silent"
+_SAVED = (
+    "path size sha256 source_sha256 seconds sample_rate channels integrity silent flags peak_dbfs"
+)
 
 SCHEMAS: Mapping[str, tuple[str, Schema]] = {
     "files": (
@@ -116,7 +119,7 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
     ),
     "succeeded": (
         "event of batch and resume: the files of a row are saved",
-        _object(f"{_EVENT} row id job_id state paths seconds size sha256"),
+        _object(f"{_EVENT} row id job_id state paths seconds size sha256 flags peak_dbfs"),
     ),
     "failed": (
         "event of batch and resume: a row ended without a file",
@@ -153,6 +156,7 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
                     errors=_list(_object("kind rows first_row example")),
                 )
             ),
+            sound=_object("flagged unchecked counts"),
             faults=_object("advice", **_KINDS),
         ),
     ),
@@ -162,8 +166,8 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
             "schema_version",
             details=_object(
                 f"{_ROW} reason payload_hash attempt cost prompt path sha256 source_sha256 size "
-                "seconds integrity error_kind planned_at submitted_at accepted_at finished_at "
-                "done_at polls generation_time updated_at"
+                "seconds integrity flags peak_dbfs error_kind planned_at submitted_at accepted_at "
+                "finished_at done_at polls generation_time updated_at"
             ),
             history=_list(_object("at old new note")),
         ),
@@ -194,7 +198,8 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
     "result": (
         "a line of results.jsonl in the directory of a batch",
         _object(
-            "row id job_id track_id prompt path seconds sha256 source_sha256 generation_time "
+            "row id job_id track_id prompt path seconds sha256 source_sha256 flags peak_dbfs "
+            "generation_time "
             "waited polls attempts reason fields"
         ),
     ),

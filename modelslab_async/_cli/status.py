@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from .._text import duration_text, safe_text, size_text
+from .._text import duration_text, plural, safe_text, size_text
 from .completing import directories, rows
 from .console import INVOCATION, Console, operand
 from .error_mapping import NotThere
@@ -22,7 +22,7 @@ from .streams import Region
 
 if TYPE_CHECKING:
     from modelslab_async import RowState
-    from modelslab_async.batch import Reader, Row, Runner, StateSummary
+    from modelslab_async.batch import Reader, Row, Runner, SoundSummary, StateSummary
 
     from .file_check import FileCheck
 
@@ -121,6 +121,7 @@ class Overview:
     """
 
     summary: dict[RowState, StateSummary]
+    sound: SoundSummary
     check: FileCheck
     runner: Runner | None
     rate: float | None
@@ -158,6 +159,8 @@ class Overview:
                 example = f"row {error.first_row}: {safe_text(error.example, 300)}"
                 kind = error.kind or "of no known kind"
                 lines.append(f"        {error.rows} {kind}, such as {example}")
+        if words := sound_words(self.sound):
+            lines.append(words)
         if self.check.kinds:
             lines.append("; ".join(filter(None, (self.check.words, self.advice_on_files))))
         return lines
@@ -189,6 +192,11 @@ class Overview:
             "rows": self.rows,
             "running": running,
             "states": states,
+            "sound": {
+                "flagged": self.sound.flagged,
+                "unchecked": self.sound.unchecked,
+                "counts": dict(self.sound.flags),
+            },
             "faults": faults,
         }
 
@@ -200,14 +208,14 @@ def overview_of(place: Path) -> Overview:
     from .file_check import quick_check, unpaid
 
     with Reader.open(place) as reader:
-        summary, rate = reader.summary(), reader.rate()
+        summary, rate, sound = reader.summary(), reader.rate(), reader.sounds()
     words = {
         "program": INVOCATION,
         "place": shlex.quote(operand(place)),
         "unpaid": unpaid(summary),
     }
     left = sum(about.rows for state, about in summary.items() if not settled(state))
-    return Overview(summary, quick_check(place), runner_of(place), rate, left, words)
+    return Overview(summary, sound, quick_check(place), runner_of(place), rate, left, words)
 
 
 def _show(seen: Overview, console: Console) -> int:
@@ -264,6 +272,15 @@ def _line(state: RowState, about: StateSummary, advice: str) -> str:
     return f"{about.rows:>7} {state:<12}" + "; ".join(filter(None, (f"for up to {age}", advice)))
 
 
+def sound_words(sound: SoundSummary) -> str:
+    """How many files have flags, or could not be checked; empty if there are none."""
+    flags = ", ".join(f"{name} {rows}" for name, rows in sound.flags.items())
+    flagged = f"{sound.flagged} flagged: {flags}" if sound.flagged else ""
+    # WAV files are not checked only by older versions; others would have to be decoded.
+    unchecked = f"{plural(sound.unchecked, 'file')} not checked" if sound.unchecked else ""
+    return "; ".join(filter(None, (flagged, unchecked)))
+
+
 def _age(at: float) -> str:
     """How long ago an instant is."""
     return duration_text(max(time.time() - at, 0.0))
@@ -277,7 +294,9 @@ def _history(reader: Reader, row: Row, console: Console) -> None:
 
     steps = [asdict(step) for step in reader.history(row.seq)]
     known = asdict(row)
-    del known["handle"], known["request"]  # links that open a file, and what may be megabytes
+    # Links that open a file, what may be megabytes, and what tells people nothing.
+    for name in ("handle", "request", "peaks", "sound_sha256"):
+        del known[name]
     if console.json:
         history = [
             {"at": s["at"], "old": s["old"], "new": s["new"], "note": s["note"]} for s in steps
@@ -295,6 +314,8 @@ def _history(reader: Reader, row: Row, console: Console) -> None:
 
 
 def _value(name: str, value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
     return instant(value) if name.endswith("_at") else safe_text(f"{value}", 2048)
 
 

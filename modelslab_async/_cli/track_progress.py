@@ -39,6 +39,8 @@ def warn_of(console: Console, saved: SavedFile) -> None:
     """Warn about a file that is kept although something is wrong with it."""
     if saved.silent:
         console.warn(f"{saved.path} contains only silence")
+    elif saved.flags:
+        console.warn(f"{saved.path}: {', '.join(saved.flags)}")
     if saved.integrity == "source_short":
         console.warn(
             f"{saved.path} is shorter than its header says, on the server too; listen to it"

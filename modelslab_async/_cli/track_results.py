@@ -177,6 +177,9 @@ def report(tracks: Sequence[Track]) -> dict[str, Any]:
     }
 
 
+_NOT_SHOWN = frozenset({"peaks", "sound_sha256"})
+
+
 def _file(track: Track, saved: SavedFile) -> dict[str, Any]:
     return {
         "name": track.name,
@@ -184,6 +187,6 @@ def _file(track: Track, saved: SavedFile) -> dict[str, Any]:
         "track_id": None
         if track.job is None or not track.job.track_id
         else f"{track.job.track_id}",
-        **asdict(saved),
+        **{name: value for name, value in asdict(saved).items() if name not in _NOT_SHOWN},
         "path": str(saved.path),
     }

@@ -44,7 +44,7 @@ from ..errors import DownloadError
 from .aio import RunningClock, in_thread
 from .events import EventKind, Events, JobEvent
 from .partfile import PartFile
-from .saved import SavedFile
+from .saved import SavedFile, measured
 from .speed import SpeedMonitor
 from .storage import OTHER_VERSION, Body, LinkFailed, Storage
 from .targets import Target
@@ -371,6 +371,8 @@ class _FileDownload:
 
     def _saved_file(self, content: Judged, integrity: Integrity, source: str) -> SavedFile:
         """Describe the file under the name it should get; that name may still be taken."""
+        is_sound = isinstance(content, Sound)
+        check, silent = self._part.check_sound() if is_sound else (None, False)
         return SavedFile(
             path=self._target.directory / f"{self._target.stem}{content.extension}",
             size=self._part.size,
@@ -380,7 +382,8 @@ class _FileDownload:
             sample_rate=content.sample_rate,
             channels=content.channels,
             integrity=integrity,
-            silent=isinstance(content, Sound) and self._part.is_silent(),
+            silent=silent,
+            **measured(content, check, self._file.asked),
         )
 
     def _published(self, saved: SavedFile) -> SavedFile:

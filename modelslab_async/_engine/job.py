@@ -114,6 +114,8 @@ class Job:
         path: the path for polling it.
         identity: the family of that path, and the id: each family numbers its jobs separately.
         gives: the kind of output that was requested.
+        asked: the shortest and the longest duration that was requested; ``None``: none, or the
+            job was resumed.
     """
 
     def __init__(
@@ -130,6 +132,7 @@ class Job:
         eta: float | None = None,
         sent: tuple[str, ...] = (),
         gives: Output = "audio",
+        asked: tuple[float, float] | None = None,
     ) -> None:
         self._watcher = watcher
         self.id = id
@@ -138,6 +141,7 @@ class Job:
         self.path = f"{path}/{fetch_id or id}"
         self.identity = (path, id)
         self.gives = gives
+        self.asked = asked
         self.ids = frozenset(one for one in (id, fetch_id) if one)
         self.links = links or Links()
         self._loop = watcher.loop
@@ -362,10 +366,11 @@ class Job:
 
     def _generation(self, finished: Finished) -> Generation:
         meta = finished.raw.get("meta")
+        files = self.links.files(self.id, self.path, self.gives)
         return Generation(
             id=self.id,
             track_id=self.track_id,
-            files=self.links.files(self.id, self.path, self.gives),
+            files=tuple(evolve(file, asked=self.asked) for file in files),
             generation_time=finished.generation_time,
             audio_time=finished.audio_time,
             waited=self._elapsed,

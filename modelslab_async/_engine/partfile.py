@@ -19,6 +19,7 @@ from .._protocol.audio import is_silent
 from .._protocol.files import examine
 from .._protocol.output import Judged, Output
 from .._protocol.sound import Piece, Sound
+from .._protocol.sound_check import Flag, SoundCheck, check_sound
 from .filesystem import (
     SCRATCH_BYTES,
     is_empty,
@@ -191,9 +192,9 @@ class PartFile:
         fresh.path, fresh._fd = old
         fresh.discard()
 
-    def is_silent(self) -> bool:
-        """Return whether only zeros follow the header."""
-        return _is_silent(self._fd, self.size)
+    def check_sound(self) -> tuple[SoundCheck | None, bool]:
+        """Check the sound in the file, and return also whether it is silent."""
+        return _sound_check(self._fd, self.size)
 
     @property
     def sha256(self) -> str:
@@ -230,8 +231,10 @@ class PartFile:
         os.close(fd)
 
 
-def published(target: Path, size: int, sha256: str, gives: Output) -> tuple[Judged, bool] | None:
-    """Examine a published file and make its name durable; return also whether it is silent.
+def published(
+    target: Path, size: int, sha256: str, gives: Output
+) -> tuple[Judged, SoundCheck | None, bool] | None:
+    """Examine a published file and make its name durable; check its sound as `PartFile` does.
 
     Part files of dead processes are removed, since one may be a second link to this file. ``None``
     if there is no regular file of this size and hash.
@@ -246,13 +249,13 @@ def published(target: Path, size: int, sha256: str, gives: Output) -> tuple[Judg
         content = examine(gives, lambda offset, count: os.pread(fd, count, offset), size)
         if isinstance(content, str):
             return None
-        silent = isinstance(content, Sound) and _is_silent(fd, size)
+        check, silent = _sound_check(fd, size) if isinstance(content, Sound) else (None, False)
         sync_file(fd)
     finally:
         os.close(fd)
     _sweep(target.parent)
     sync_directory(target.parent)
-    return content, silent
+    return content, check, silent
 
 
 def open_unfollowed(path: Path) -> int:
@@ -286,6 +289,12 @@ def _is_same(target: Path, size: int, sha256: str) -> bool:
         return holds(fd, size, sha256)
     finally:
         os.close(fd)
+
+
+def _sound_check(fd: int, size: int) -> tuple[SoundCheck | None, bool]:
+    """The check of a sound, if its samples can be read, and whether it is silent."""
+    check = check_sound(lambda offset, count: os.pread(fd, count, offset), size)
+    return check, _is_silent(fd, size) if check is None else Flag.SILENT in check.flags
 
 
 def _is_silent(fd: int, size: int) -> bool:

@@ -210,6 +210,7 @@ class Submitter:
             track_id=submission.track_id,
             path=submission.request.fetch,
             gives=submission.request.gives,
+            asked=submission.request.asked_seconds(),
             state=PollState(now(), deadline=self._poller.deadline()),
         )
         if known not in self._known:
@@ -342,6 +343,7 @@ class Submitter:
             ),
             sent=tuple(texts(submission.fields)),
             gives=submission.request.gives,
+            asked=submission.request.asked_seconds(),
         )
         self._emit(submission, EventKind.ACCEPTED, job_id=job_id, seconds=eta)
         if isinstance(reply, Finished) and reply.links.output:

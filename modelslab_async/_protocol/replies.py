@@ -46,6 +46,8 @@ class RemoteFile:
         index: of the file among the job's files, from 0.
         path: the path for polling the job; empty if unknown.
         gives: the kind of output that was requested; only such content is saved.
+        asked: the shortest and the longest duration that was requested, in seconds; ``None``:
+            none, or not known.
     """
 
     urls: tuple[str, ...] = field(repr=_count)
@@ -53,6 +55,7 @@ class RemoteFile:
     index: int = 0
     path: str = field(default="", repr=False)
     gives: Output = field(default="audio", repr=False)
+    asked: tuple[float, float] | None = field(default=None, repr=False, eq=False)
 
 
 @frozen

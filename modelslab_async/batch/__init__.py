@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from ._prices import amount, price_key
     from ._reconcile import Reconciler, UnmatchedJob
     from ._records import request_of
-    from ._rows import ErrorSummary, KnownRow, PlannedRow, Row, StateSummary, Step, StoredFile
+    from ._rows import (
+        ErrorSummary,
+        KnownRow,
+        PlannedRow,
+        Row,
+        SoundSummary,
+        StateSummary,
+        Step,
+        StoredFile,
+    )
     from ._sqlite.reader import Reader, Runner, holds_batch, is_writable, runner_of
     from ._states import RowState, settled
     from ._totals import Total
@@ -61,6 +70,7 @@ __all__ = [
     "RowKey",
     "RowState",
     "Runner",
+    "SoundSummary",
     "StateSummary",
     "Step",
     "StoredFile",
@@ -112,6 +122,7 @@ _MODULES = {
         "KnownRow",
         "PlannedRow",
         "Row",
+        "SoundSummary",
         "StateSummary",
         "Step",
         "StoredFile",

@@ -10,12 +10,12 @@ from typing import Any
 
 from .._engine.filesystem import UTF8_NAMES, spelled
 from .._engine.partfile import published
-from .._engine.saved import SavedFile
+from .._engine.saved import SavedFile, measured
 from .._policy.download import Integrity
 from .._protocol.output import ENDINGS
 from ..errors import DownloadError
 from ._records import request_of
-from ._rows import Row
+from ._rows import Row, flags_text
 from ._sqlite.directory import Directory
 from ._states import RowState
 
@@ -62,6 +62,10 @@ def about(saved: SavedFile) -> dict[str, Any]:
         "size": saved.size,
         "seconds": saved.seconds,
         "integrity": saved.integrity.value,
+        "flags": flags_text(saved.flags),
+        "peak_dbfs": saved.peak_dbfs,
+        "peaks": saved.peaks,
+        "sound_sha256": saved.sound_sha256,
     }
 
 
@@ -93,7 +97,7 @@ def published_before(row: Row, directory: Path, place: Directory) -> SavedFile |
         ) from error
     if found is None:
         return None
-    content, silent = found
+    content, check, silent = found
     return SavedFile(
         path=directory / path,
         size=size,
@@ -104,4 +108,5 @@ def published_before(row: Row, directory: Path, place: Directory) -> SavedFile |
         channels=content.channels,
         integrity=Integrity(expected),
         silent=silent,
+        **measured(content, check, request_of(row).asked_seconds()),
     )

@@ -48,6 +48,8 @@ class Result:
         seconds: of audio in the file.
         sha256: of the file, in hex.
         source_sha256: of the bytes as the server sent them.
+        flags: what may be wrong with its sound, as in the ledger; ``None``: not checked.
+        peak_dbfs: of its highest sample.
         generation_time: seconds on the server, as reported by it.
         waited: seconds from acceptance until the end of the job was noticed.
         polls: the number of polls.
@@ -65,6 +67,8 @@ class Result:
     seconds: float | None = field(default=None, converter=_finite)
     sha256: str | None = None
     source_sha256: str | None = None
+    flags: tuple[str, ...] | None = None
+    peak_dbfs: float | None = None
     generation_time: float | None = field(default=None, converter=_finite)
     waited: float | None = field(default=None, converter=_finite)
     polls: int = 0
@@ -144,6 +148,8 @@ def result_of(row: Row) -> Result:
         seconds=row.seconds if is_done else None,
         sha256=row.sha256 if is_done else None,
         source_sha256=row.source_sha256 if is_done else None,
+        flags=row.flags if is_done else None,
+        peak_dbfs=row.peak_dbfs if is_done else None,
         generation_time=row.generation_time,
         waited=(row.finished_at or 0.0) - (row.accepted_at or 0.0) if ended else None,
         polls=row.polls,

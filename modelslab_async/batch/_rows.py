@@ -15,7 +15,7 @@ from ._states import RowState
 _LARGEST: Final = 2**63 - 1  # what an SQLite integer holds
 MESSAGE_LIMIT: Final = 2000
 
-Storable = str | int | float | None
+Storable = str | bytes | int | float | None
 
 
 @frozen
@@ -77,6 +77,15 @@ class KnownRow:
     enterprise: bool = field(converter=bool)
 
 
+def flags_text(flags: tuple[str, ...] | None) -> str | None:
+    """Flags as the ledger stores them, with blanks between them."""
+    return None if flags is None else " ".join(flags)
+
+
+def _flags(stored: str | tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return tuple(stored.split()) if isinstance(stored, str) else stored
+
+
 @frozen
 class Row:
     """A row of the ledger. Times are seconds since the epoch, UTC.
@@ -98,6 +107,12 @@ class Row:
         size: of the file, in bytes.
         seconds: of audio in the file.
         integrity: the result of checking the file.
+        flags: what may be wrong with its sound, such as ``dead_tail`` or ``same_as:7``, which names
+            another row; ``None``: not checked. Only the length of MP3 and FLAC is checked.
+        peak_dbfs: of its highest sample, in dB; ``None``: not known, or no sample is off zero.
+        peaks: its waveform: the highest level, 0 to 127, at each of up to 240 places; ``None``:
+            the samples were not checked.
+        sound_sha256: of its samples, in hex.
         error_kind: the name of the error's class.
         error: its message.
         polls: the number of polls.
@@ -122,6 +137,10 @@ class Row:
     size: int | None
     seconds: float | None
     integrity: str | None
+    flags: tuple[str, ...] | None = field(converter=_flags)
+    peak_dbfs: float | None
+    peaks: bytes | None = field(repr=False)
+    sound_sha256: str | None = field(repr=False)
     error_kind: str | None
     error: str | None
     planned_at: float
@@ -135,7 +154,10 @@ class Row:
 
 
 COLUMNS: Final = tuple(column.name for column in fields(Row))
-FILE_COLUMNS: Final = ("path", "sha256", "source_sha256", "size", "seconds", "integrity")
+FILE_COLUMNS: Final = (
+    *("path", "sha256", "source_sha256", "size", "seconds", "integrity"),
+    *("flags", "peak_dbfs", "peaks", "sound_sha256"),
+)
 """The values of a row's file, stored just before it is published."""
 
 
@@ -185,6 +207,21 @@ class ErrorSummary:
     rows: int
     first_row: int
     example: str
+
+
+@frozen
+class SoundSummary:
+    """What was found of the sound of done rows.
+
+    Attributes:
+        flagged: the number of rows with a flag.
+        unchecked: the number of audio files whose samples were not checked, such as MP3.
+        flags: the number of rows by flag, most frequent first.
+    """
+
+    flagged: int
+    unchecked: int
+    flags: Mapping[str, int]
 
 
 @frozen

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
+from attrs import evolve
 
 from .._engine.aio import in_thread
 from .._engine.job import Generation, Job
@@ -353,7 +354,7 @@ class Runner:
     async def _resume(self, row: Row, there: SavedFile | None) -> Generation:
         """Continue a job of an earlier run, by its links if they are known, else by its id."""
         job = self._session.job(row.handle or "")
-        job.sent = (row.prompt,)
+        job.sent, job.asked = (row.prompt,), request_of(row).asked_seconds()
         if there or (row.state is RowState.READY and job.links.output):
             job.end(Finish(Finished(links=job.links)))
             return await job.result()
@@ -399,7 +400,8 @@ class Runner:
             await self._lost(row, error)
             raise
         self._arrivals.arrived()
-        await self._ledger.write(changes.done(row.seq, **about(saved[0])))
+        row = await self._ledger.write(changes.done(row.seq, **about(saved[0])))
+        saved = (evolve(saved[0], flags=row.flags), *saved[1:])  # with the row of the same sound
         return Succeeded(
             id=row.id, row=row.seq, job_id=generation.id, saved=saved, generation=generation
         )

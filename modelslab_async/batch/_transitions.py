@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from attrs import Factory, evolve, field, frozen
 
+from .._protocol.sound_check import Flag
 from ..errors import LedgerError
 from ._rows import COLUMNS, FILE_COLUMNS, HELD, Row, Storable, message
 from ._states import UNSENT, RowState, check
@@ -62,6 +63,12 @@ class Change:
         strange = (self.values.keys() | set(self.stamps)) - _SETTABLE
         if strange:
             raise LedgerError(f"a change cannot set {', '.join(sorted(map(str, strange)))}")
+
+    @property
+    def job_id(self) -> str | None:
+        """The id of the job that it gives the row; ``None``: it gives none."""
+        job_id = self.values.get("job_id")
+        return None if job_id is None else str(job_id)
 
 
 def validate(change: Change, row: Row) -> None:
@@ -149,12 +156,22 @@ def done(
     seconds: float | None,
     integrity: str,
     source_sha256: str | None = None,
+    **sound: Storable,
 ) -> Change:
-    """The file and its directory are synced."""
+    """The file and its directory are synced; ``sound`` is what was measured of its sound."""
     file: dict[str, Storable] = {"path": path, "sha256": sha256, "size": size}
-    values: dict[str, Storable] = {**file, "seconds": seconds, "integrity": integrity}
+    values: dict[str, Storable] = {**file, "seconds": seconds, "integrity": integrity, **sound}
     values["source_sha256"] = source_sha256 or sha256
     return Change(row, _S.DONE, values, ("done_at",), path)
+
+
+def same_sound(change: Change, other: int | None) -> Change:
+    """The row's samples are those of another row: the API gave one sound to two jobs."""
+    flags = str(change.values.get("flags") or "").split()
+    if other is None or Flag.SILENT in flags:  # silence of one length is always the same
+        return change
+    flags.append(f"{Flag.SAME_AS.value}:{other}")
+    return evolve(change, values={**change.values, "flags": " ".join(flags)})
 
 
 def redownload(row: int, note: str) -> Change:
@@ -255,7 +272,7 @@ def duplicate_job_id(change: Change, row: Row, holder: Row) -> Change:
     Raises:
         LedgerError: the row is being reconciled, with the job of another row.
     """
-    what = f"job {change.values.get('job_id')}, which row {holder.id} has already"
+    what = f"job {change.job_id}, which row {holder.id} has already"
     if row.state is not _S.SUBMITTING:
         raise LedgerError(f"row {row.id} cannot have {what}; it stays {row.state}")
     return ambiguous(change.row, f"the API gave it {what}")

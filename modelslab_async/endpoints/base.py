@@ -171,6 +171,11 @@ class Request:
         """How long the audio and how large the file will be."""
         raise NotImplementedError  # mypy takes no abstract class where a class is asked for
 
+    def asked_seconds(self) -> tuple[float, float] | None:
+        """The shortest and the longest duration that it asks for; ``None`` if it names none."""
+        seconds: int | None = getattr(self, "duration", None)
+        return None if seconds is None else (seconds, seconds)
+
     def local_media(self) -> dict[str, Path | bytes]:
         """The files of this machine that it sends, by the names of their fields."""
         return {

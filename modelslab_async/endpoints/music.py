@@ -82,11 +82,19 @@ class MusicGen(Request):
 
     def estimate(self) -> Estimate:
         """Which of the two lengths wins is not documented, so the longer one counts."""
+        seconds = max(self._lengths, default=_DEFAULT_SECONDS)
+        size = megabytes(seconds, self.output_format, self.bitrate, self.sampling_rate)
+        return Estimate(seconds=seconds, megabytes=size)
+
+    def asked_seconds(self) -> tuple[float, float] | None:
+        """The range of the two lengths, either of which may win; ``None`` if none is named."""
+        named = [float(seconds) for seconds in self._lengths]
+        return (min(named), max(named)) if named else None
+
+    @property
+    def _lengths(self) -> list[Decimal]:
         tokens, duration = self.max_new_token, self.duration
-        named = [
+        return [
             *([] if tokens is None else [Decimal(tokens) / _TOKENS_A_SECOND]),
             *([] if duration is None else [Decimal(duration)]),
         ]
-        seconds = max(named, default=_DEFAULT_SECONDS)
-        size = megabytes(seconds, self.output_format, self.bitrate, self.sampling_rate)
-        return Estimate(seconds=seconds, megabytes=size)

@@ -298,6 +298,63 @@ def _row_of(family: str, reader: Reader) -> int | None:
     return None if row is None else row.seq
 
 
+BEFORE_SOUND = """
+DROP VIEW row_status;
+DROP INDEX rows_by_sound;
+ALTER TABLE rows DROP COLUMN flags;
+ALTER TABLE rows DROP COLUMN peak_dbfs;
+ALTER TABLE rows DROP COLUMN sound_sha256;
+ALTER TABLE rows DROP COLUMN peaks;
+CREATE VIEW row_status AS SELECT seq FROM rows;
+PRAGMA user_version = 3;
+"""
+
+
+async def finished(ledger: Ledger, seq: int, **sound: str | float | bytes | None) -> None:
+    await ledger.write(changes.intent(seq, seq, 1))
+    await ledger.write(changes.finished_at_once(seq, f"job-{seq}", "{}"))
+    file = {"sha256": "ab", "size": 9, "seconds": 1.0, "integrity": "exact"}
+    await ledger.write(changes.done(seq, f"{seq}.wav", **file, **sound))  # type: ignore[arg-type]
+
+
+async def test_a_ledger_of_before_the_sound_check_is_read_as_it_is_and_brought_up_to_date(
+    tmp_path: Path,
+) -> None:
+    async with Ledger(tmp_path) as ledger:
+        await ledger.plan(planned(2))
+        await finished(ledger, 1)
+    with contextlib.closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db:
+        db.executescript(BEFORE_SOUND)
+    before = (tmp_path / LEDGER_NAME).read_bytes()
+    with Reader.open(tmp_path) as reader:
+        row = reader.row(1)
+        assert (row.path, row.flags, row.peaks) == ("1.wav", None, None)
+        assert reader.sounds().unchecked == 1
+    assert (tmp_path / LEDGER_NAME).read_bytes() == before
+    async with Ledger(tmp_path) as ledger:
+        await finished(ledger, 2, sound_sha256="cd", flags="dc", peaks=b"\1\2", peak_dbfs=-0.5)
+    with Reader.open(tmp_path) as reader:
+        row = reader.row(2)
+        assert (row.flags, row.peaks, row.peak_dbfs) == (("dc",), b"\1\2", -0.5)
+    with contextlib.closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db:
+        assert db.execute("SELECT flags FROM row_status").fetchall() == [(None,), ("dc",)]
+
+
+async def test_the_second_row_with_the_same_sound_names_the_first(tmp_path: Path) -> None:
+    async with Ledger(tmp_path) as ledger:
+        await ledger.plan(planned(5))
+        await finished(ledger, 2, sound_sha256="ab", flags="")
+        await finished(ledger, 1, sound_sha256="ab", flags="clipped")
+        await finished(ledger, 3, sound_sha256="cd", flags="")
+        await finished(ledger, 4, sound_sha256="ab", flags="silent")
+        await finished(ledger, 5, sound_sha256=None, flags=None)
+        flags = [row.flags for row in await ledger.page()]
+        found = await ledger.read(lambda reader: reader.sounds())
+    assert flags == [("clipped", "same_as:2"), (), (), ("silent",), None]
+    assert (found.flagged, found.unchecked) == (2, 5)
+    assert found.flags == {"clipped": 1, "same_as": 1, "silent": 1}
+
+
 async def test_a_ledger_of_before_the_families_is_read_as_it_is_and_brought_up_to_date(
     tmp_path: Path,
 ) -> None:
@@ -306,6 +363,7 @@ async def test_a_ledger_of_before_the_families_is_read_as_it_is_and_brought_up_t
         await ledger.write(changes.intent(1, 1, 1))
         await ledger.write(changes.accepted(1, "7", handle_of("7", "/api/v6/voice/fetch")))
     with contextlib.closing(sqlite3.connect(tmp_path / LEDGER_NAME)) as db:
+        db.executescript(BEFORE_SOUND)
         db.executescript(
             "DROP INDEX one_row_a_job; ALTER TABLE rows DROP COLUMN family;"
             "PRAGMA user_version = 2;"

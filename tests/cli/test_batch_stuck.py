@@ -17,7 +17,7 @@ import pytest
 from modelslab_async import Failed, RowState
 from modelslab_async._cli.file_check import FileCheck
 from modelslab_async._cli.status import Overview
-from modelslab_async.batch import Runner, StateSummary
+from modelslab_async.batch import Runner, SoundSummary, StateSummary
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..support.batches import quick
@@ -314,7 +314,7 @@ def test_the_pace_of_a_run_and_the_time_left_are_shown() -> None:
         RowState.DONE: StateSummary(50, 0.0, 0.0, 10, 5.0, ()),
         RowState.PLANNED: StateSummary(100, 0.0, 0.0, None, None, ()),
     }
-    seen = Overview(summary, FileCheck(), Runner(17, "host"), 0.5, 100, {})
+    seen = Overview(summary, SoundSummary(0, 0, {}), FileCheck(), Runner(17, "host"), 0.5, 100, {})
     assert seen.lines()[1] == "pid 17 works on it: 30.0 rows per minute, about 3 min 20 s left"
     running = seen.as_json()["running"]
     assert (running["rows_per_minute"], running["seconds_left"]) == (30, 200)

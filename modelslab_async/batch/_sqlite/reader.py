@@ -29,6 +29,7 @@ from .._rows import (
     ErrorSummary,
     KnownRow,
     Row,
+    SoundSummary,
     StateSummary,
     Step,
     StoredFile,
@@ -38,7 +39,8 @@ from .._states import RowState
 from .._transitions import ELSEWHERE
 from .advice import explained
 from .directory import LOCK_NAME
-from .schema import version_of
+from .schema import adapt, version_of
+from .sounds import summary_of
 
 LEDGER_NAME: Final = "ledger.sqlite3"
 ORIGIN: Final = "origin"
@@ -124,6 +126,7 @@ class Reader:
             undo.callback(reader.close)
             if not _version(db):  # an empty file: its process was killed at the start
                 raise LedgerError(f"there is no batch in {directory}: its {LEDGER_NAME} is empty")
+            adapt(db)
             undo.pop_all()
         return reader
 
@@ -177,6 +180,10 @@ class Reader:
         if family is not None:
             return self._one("job_id = ? AND family = ?", job_id, family)
         return self._one("job_id = ?", job_id)
+
+    def sounds(self) -> SoundSummary:
+        """What was found of the sound of done rows."""
+        return summary_of(self.db)
 
     def page(
         self, states: Iterable[RowState] = RowState, *, after: int = 0, limit: int = 500

@@ -35,6 +35,9 @@ CREATE TABLE rows (
     size INTEGER,
     seconds REAL,
     integrity TEXT,
+    flags TEXT,
+    peak_dbfs REAL,
+    sound_sha256 TEXT,
     error_kind TEXT,
     error TEXT,
     planned_at REAL NOT NULL,
@@ -44,7 +47,8 @@ CREATE TABLE rows (
     done_at REAL,
     polls INTEGER NOT NULL DEFAULT 0,
     generation_time REAL,
-    updated_at REAL NOT NULL
+    updated_at REAL NOT NULL,
+    peaks BLOB
 )
 """
 
@@ -86,7 +90,7 @@ _INSTANTS = ("planned", "submitted", "accepted", "finished", "done", "updated")
 _ROW_STATUS = f"""
 CREATE VIEW row_status AS
 SELECT seq, id, state, prompt, track_id, attempt, cost, job_id, path, seconds, size, sha256,
-    source_sha256, integrity, error_kind, error, polls, generation_time,
+    source_sha256, integrity, flags, peak_dbfs, error_kind, error, polls, generation_time,
     {", ".join(_iso(f"{name}_at", name) for name in _INSTANTS)}
 FROM rows
 """  # noqa: S608 - made of constants
@@ -105,10 +109,15 @@ _ONE_ROW_A_JOB = """
 CREATE UNIQUE INDEX one_row_a_job ON rows (job_id, family) WHERE job_id IS NOT NULL
 """
 
+_BY_SOUND = """
+CREATE INDEX rows_by_sound ON rows (sound_sha256) WHERE sound_sha256 IS NOT NULL
+"""
+
 _STATEMENTS: Final = (
     _BATCH,
     _ROWS,
     _ONE_ROW_A_JOB,
+    _BY_SOUND,
     "CREATE INDEX rows_by_state ON rows (state)",
     _TRANSITIONS,
     "CREATE INDEX transitions_by_row ON transitions (row)",
@@ -117,9 +126,11 @@ _STATEMENTS: Final = (
     _HISTORY,
     f"PRAGMA application_id = {APPLICATION_ID}",
 )
-VERSION: Final = 3
+VERSION: Final = 4
 _OLDEST: Final = 2
 """In this version, jobs of two families could not have the same id. It is read unchanged."""
+_SOUND: Final = ("flags TEXT", "peak_dbfs REAL", "sound_sha256 TEXT", "peaks BLOB")
+"""Columns that versions before 4 lack."""
 
 
 def version_of(db: sqlite3.Connection) -> int:
@@ -148,14 +159,34 @@ def version_of(db: sqlite3.Connection) -> int:
 
 def migrate(db: sqlite3.Connection) -> None:
     """Migrate an older ledger. Runs inside the caller's transaction."""
+    if version_of(db) < 3:
+        _add_families(db)
+    for column in _SOUND:
+        db.execute(f"ALTER TABLE rows ADD COLUMN {column}")
+    db.execute(_BY_SOUND)
+    db.execute("DROP VIEW row_status")
+    db.execute(_ROW_STATUS)
+    db.execute("UPDATE batch SET version = ?", (VERSION,))
+    db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def adapt(db: sqlite3.Connection) -> None:
+    """Let an older ledger, open for reading only, answer questions about the columns it lacks.
+
+    A temporary view stands in for its table, on this connection alone.
+    """
+    if version_of(db) < 4:
+        missing = ", ".join(f"NULL AS {column.split()[0]}" for column in _SOUND)
+        db.execute(f"CREATE TEMP VIEW rows AS SELECT *, {missing} FROM main.rows")  # noqa: S608
+
+
+def _add_families(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE rows ADD COLUMN family TEXT NOT NULL DEFAULT ''")
     handles = db.execute("SELECT seq, handle FROM rows WHERE handle IS NOT NULL")
     families = [(family_of(handle), seq) for seq, handle in handles]
     db.executemany("UPDATE rows SET family = ? WHERE seq = ?", families)
     db.execute("DROP INDEX one_row_a_job")
     db.execute(_ONE_ROW_A_JOB)
-    db.execute("UPDATE batch SET version = ?", (VERSION,))
-    db.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def create(db: sqlite3.Connection, uuid: str, now: float) -> None:

@@ -42,6 +42,7 @@ from .identity import IDENTITY, Stamps, copied, is_in_doubt, is_suspect
 from .location import UNSURE, Lock, leave_lock, make_directory
 from .reader import Reader
 from .schema import VERSION, create, migrate, version_of
+from .sounds import same_sound
 
 _ORPHANS: Final = 500
 _SETTINGS: Final = (
@@ -309,11 +310,14 @@ class Store(Reader):
                 self._is_checked = True
             if self.in_doubt:
                 raise copied(self.directory.path, self.tally[RowState.PLANNED])
-        job_id = change.values.get("job_id")
-        if job_id is not None:
-            holder = self.with_job_id(str(job_id), family_of(str(change.values.get("handle"))))
+        if change.job_id is not None:
+            holder = self.with_job_id(change.job_id, family_of(str(change.values.get("handle"))))
             if holder is not None and holder.seq != change.row:
                 change = duplicate_job_id(change, row, holder)
+        if change.to is RowState.DONE:
+            change = changes.same_sound(
+                change, same_sound(self.db, row.seq, change.values.get("sound_sha256"))
+            )
         return self._write(change, row)
 
     def expect(self, seq: int, file: Mapping[str, Storable]) -> None:
@@ -328,7 +332,8 @@ class Store(Reader):
             self.check_directory()
         names = ", ".join(f"{name} = :{name}" for name in FILE_COLUMNS)
         query = f"UPDATE rows SET {names} WHERE seq = :seq AND state = 'ready'"  # noqa: S608
-        self.db.execute(query, {**{name: storable(file[name]) for name in file}, "seq": seq})
+        values = dict.fromkeys(FILE_COLUMNS) | {name: storable(file[name]) for name in file}
+        self.db.execute(query, {**values, "seq": seq})
 
     def steps(self) -> int:
         """The number of transitions in the ledger."""
@@ -411,10 +416,10 @@ class Store(Reader):
             row = self.row(change.row)
             if row.state in (RowState.SUBMITTING, RowState.AMBIGUOUS):
                 self.apply(change)
-            elif row.job_id != change.values["job_id"]:
+            elif row.job_id != change.job_id:
                 raise LedgerError(
                     f"{self.rescue.path} says that row {row.id} has job "
-                    f"{change.values['job_id']}, but the ledger says that it is {row.state} with "
+                    f"{change.job_id}, but the ledger says that it is {row.state} with "
                     f"job {row.job_id}; find out which is right, and remove the line"
                 )
 

@@ -195,7 +195,7 @@ def _refusal(store: Store, change: Change | None, reason: LedgerError | None) ->
     """Why a write was not made; an answer to a paid submit goes to the side file first."""
     if change is None or not change.paid:
         return LedgerError(f"{reason}")
-    job_id = change.values.get("job_id")
+    job_id = change.job_id
     what = f"the answer for row {change.row} ({f'job {job_id}' if job_id else 'without an id'})"
     try:
         store.rescue.keep(change)
