@@ -305,6 +305,7 @@ class ModelsLab(OneShots):
         only: Iterable[RowKey] | None = None,
         retry: Iterable[RowState] = (),
         retry_rows: Iterable[str] | None = None,
+        retry_flagged: Iterable[str] = (),
         retry_missing: bool = False,
         confirmed: str | None = None,
         accept_copy: bool = False,
@@ -334,7 +335,10 @@ class ModelsLab(OneShots):
             retry: states of rows to retry, each as a new paid job: ``rejected``, ``failed``, or
                 ``ambiguous``, which may pay twice. For ``output_lost`` only the files are looked
                 for again, for free.
-            retry_rows: ids of the rows to which ``retry`` applies; ``None``: all.
+            retry_rows: ids of the rows to which ``retry`` and ``retry_flagged`` apply; ``None``:
+                all.
+            retry_flagged: flags, such as ``silent``: done rows that have one get a new paid job.
+                The old file is kept; the new one is saved beside it.
             retry_missing: read all saved files, and download missing or changed ones again, for
                 free. A changed file is kept; the new one is saved beside it as ``name~2.wav``.
             confirmed: ``plan.selection.fingerprint`` of the `batch.Plan` that was agreed to; if the
@@ -369,6 +373,7 @@ class ModelsLab(OneShots):
             only=None if only is None else Chosen(only),
             retry=several("retry", retry),
             retry_rows=None if retry_rows is None else several("retry_rows", retry_rows),
+            retry_flagged=several("retry_flagged", retry_flagged),
             retry_missing=retry_missing,
             confirmed=confirmed,
             accept_copy=accept_copy,

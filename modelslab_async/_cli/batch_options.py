@@ -13,7 +13,7 @@ from attrs import field, frozen
 from .completing import rows
 from .connection import Connection
 from .console import command_line, operand
-from .help import Choice
+from .help import Choice, nearest
 from .options import Command, exec_option, restrict_filenames
 from .players import programs_of
 from .prices import Amount, check_priced, limits_of, price_arguments, pricing
@@ -37,6 +37,41 @@ def row_words(values: Sequence[str]) -> tuple[str, ...] | None:
     if values and not words:
         raise click.UsageError("no row is named")
     return words or None
+
+
+_FLAGGED = "flagged="
+
+
+class _Retry(Choice):
+    """A state of rows, or ``flagged=`` and flags with commas between them."""
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """As the help names it."""
+        return f"{'|'.join(map(str, self.choices))}|flagged=FLAG,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value; its flags are checked."""
+        if not str(value).startswith(_FLAGGED):
+            return super().convert(value, param, ctx)
+        flags_of(value.removeprefix(_FLAGGED))
+        return str(value)
+
+
+def flags_of(text: str) -> tuple[str, ...]:
+    """The flags of a sound that a text names, with commas between them.
+
+    Raises:
+        click.UsageError: it names none, or something else.
+    """
+    from ..batch import Flag
+
+    words = tuple(word for part in text.split(",") if (word := part.strip()))
+    wrong = next((word for word in words if word not in set(Flag)), None)
+    if wrong is not None or not words:
+        names = ", ".join(Flag)
+        meant = nearest(wrong or "", list(Flag), f"there are {names}")
+        raise click.UsageError(f"{wrong or text!r} is no flag of a sound; {meant}")
+    return words
 
 
 MISSING = "missing"
@@ -84,10 +119,18 @@ _HOW = (
     click.option(
         "--retry",
         multiple=True,
-        type=Choice(["rejected", "failed", "output_lost", MISSING]),
+        type=_Retry(["rejected", "failed", "output_lost", MISSING]),
         help="Retry rows of the manifest (with resume: of DIR) that ended this way, each as a "
         "new, paid job; but output_lost looks for the files again, and missing downloads missing "
-        "or changed files of done rows again, both free.",
+        "or changed files of done rows again, both free. flagged=silent,gap makes done rows whose "
+        "sound has such a flag again, paid; the old files stay.",
+    ),
+    click.option(
+        "--fail-on",
+        metavar="FLAG,...",
+        callback=lambda _context, _option, value: flags_of(value) if value else (),
+        help="Exit code 8 if a done row has such a flag: silent, dead_tail, gap, clipped, dc, "
+        "short, long, same_as.",
     ),
     click.option(
         "--accept-copy",
@@ -121,6 +164,7 @@ _NAMES = (
         "max_jobs_total",
         "max_cost",
         "retry",
+        "fail_on",
     ),
     *("webhook_url", "webhook_port", "accept_copy", "same_account", "dry_run", "yes", "no_input"),
 )
@@ -132,6 +176,7 @@ _KEPT = (
     "exec_",
     "max_jobs_total",
     "max_cost",
+    "fail_on",
     "webhook_url",
     "webhook_port",
 )
@@ -150,7 +195,8 @@ class BatchOptions:
         only: the rows that this run may send; ``None``: all.
         max_jobs_total: jobs that may be paid for in the directory; ``None``: no limit.
         max_cost: what may be paid there; ``None``: no limit.
-        retry: states of rows that are tried again, or `MISSING`.
+        retry: states of rows that are tried again, `MISSING`, or flags after ``flagged=``.
+        fail_on: flags with which a run that brought all files ends with exit code 8.
         accept_copy: rows of a copied or restored directory are paid for.
         webhook_url: where webhooks reach this run; ``None``: results are polled for.
         webhook_port: local port that receives them; ``None``: the default.
@@ -169,6 +215,7 @@ class BatchOptions:
     max_jobs_total: int | None
     max_cost: Decimal | None
     retry: tuple[str, ...] = field(converter=tuple)
+    fail_on: tuple[str, ...]
     accept_copy: bool
     webhook_url: str | None
     webhook_port: int | None
@@ -198,7 +245,14 @@ class BatchOptions:
         """States of rows to retry as new, paid jobs."""
         from modelslab_async import RowState
 
-        return frozenset(RowState(state) for state in self.retry if state != MISSING)
+        words = (word for word in self.retry if not word.startswith(_FLAGGED))
+        return frozenset(RowState(state) for state in words if state != MISSING)
+
+    @property
+    def retried_flags(self) -> frozenset[str]:
+        """Flags of done rows to generate again, as new, paid jobs."""
+        words = [word.removeprefix(_FLAGGED) for word in self.retry if word.startswith(_FLAGGED)]
+        return frozenset(flag for word in words for flag in flags_of(word))
 
     @property
     def retries_missing(self) -> bool:
@@ -249,10 +303,10 @@ class BatchOptions:
         flags = [
             word
             for name, value in given.items()
-            if value is not None and value is not False
+            if value not in (None, False, ())
             for word in (
                 f"--{name.strip('_').replace('_', '-')}",
-                *([] if value is True else [f"{value}"]),
+                *([] if value is True else [_text(value)]),
             )
         ]
         sandbox = ["--sandbox"] if self.connection.sandbox else []
@@ -278,6 +332,10 @@ def batch_options(command: Command) -> Command:
         decorated = option(decorated)
     made: Command = decorated
     return made
+
+
+def _text(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else f"{value}"
 
 
 def _flag(name: str) -> str:

@@ -90,6 +90,7 @@ def make_plan(
         max_new_jobs=options.limit,
         only=options.only,
         retry=options.retried,
+        retry_flagged=options.retried_flags,
         retry_missing=options.retries_missing,
         template=options.template,
         restrict_filenames=options.restrict_filenames,

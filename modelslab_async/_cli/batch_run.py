@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from modelslab_async import (
     Succeeded,
 )
 
-from .._text import plural
+from .._text import plural, safe_text
 from ..batch import Ledger, Plan, Reader, holds_batch, settled
 from .after import AfterSaved
 from .batch_options import BatchOptions
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from modelslab_async.webhooks import WebhookReceiver
 
     from ..batch import Batch, PlannedRow
+
+_MAX_NAMED = 20
 
 Counts = Mapping[RowState, int]
 
@@ -91,7 +94,7 @@ def _over(directory: Path, console: Console, options: BatchOptions, plan: Plan) 
     counts, check = _counts(directory), quick_check(directory)
     if not check.kinds:
         console.info(f"nothing to do: {counts[RowState.DONE]} of {plan.rows} rows are done")
-    code = _code_of(counts, check)
+    code = _code_of(counts, check) or _flagged(directory, console, options)
     _end(console, counts, check, code, directory, options)
     return code
 
@@ -128,6 +131,8 @@ class _Run:
             meaning_of(self.stopped).exit_code if self.stopped else _code_of(counts, check)
         )
         code = code or self._after.exit_code
+        if place is not None and not code:
+            code = _flagged(place, self._console, self._options)
         if code == SOME_FAILED and nobody_reads() and unfinished(counts):
             code = BROKEN_PIPE
         if not self._console.json:
@@ -170,6 +175,7 @@ class _Run:
                 same_account=options.same_account or options.connection.sandbox,
                 retry=options.retried,
                 retry_rows=self._plan.retried,
+                retry_flagged=options.retried_flags,
                 retry_missing=options.retries_missing,
                 accept_copy=options.accept_copy,
             ) as outcomes,
@@ -267,6 +273,25 @@ def _attempts(directory: Path) -> int:
 def _code_of(counts: Counts, check: FileCheck) -> int:
     missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED]
     return SOME_FAILED if missing else check.exit_code
+
+
+def _flagged(directory: Path, console: Console, options: BatchOptions) -> int:
+    """Name done rows that have a flag of ``--fail-on``, and return the exit code of that."""
+    if not options.fail_on:
+        return OK
+    with Reader.open(directory) as reader:
+        rows = list(islice(reader.flagged(options.fail_on), _MAX_NAMED + 1))
+    if not rows:
+        return OK
+    for row in rows[:_MAX_NAMED]:
+        console.error(
+            f"row {row.seq}: {safe_text(row.path or '', 80)}: {', '.join(row.flags or ())}"
+        )
+    retry = f"flagged={','.join(options.fail_on)}"
+    again = command_line("resume", operand(directory), "--retry", retry)
+    more = " and more" if len(rows) > _MAX_NAMED else ""
+    console.warn(f"listen to these{more}; {again} makes them again, and pays for each")
+    return SOME_FAILED
 
 
 def unfinished(counts: Counts) -> int:

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from .._protocol.sound_check import Flag
     from ._batch import Batch
     from ._chosen import RowKey, choose
     from ._decisions import Decision, Decisions, Verdict, read_decisions, write_decisions
@@ -53,6 +54,7 @@ __all__ = [
     "Failed",
     "FaultKind",
     "FileFault",
+    "Flag",
     "Format",
     "KnownRow",
     "Ledger",
@@ -119,6 +121,7 @@ _MODULES = {
     "_reconcile": ("Reconciler", "UnmatchedJob"),
     "_rows": (
         "ErrorSummary",
+        "Flag",
         "KnownRow",
         "PlannedRow",
         "Row",

@@ -17,7 +17,6 @@ from collections.abc import (
     Sequence,
 )
 from contextlib import AsyncExitStack, aclosing, suppress
-from decimal import Decimal
 from errno import EDQUOT, ENOSPC
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from types import TracebackType
 from typing import Self
 
 import anyio
-from attrs import frozen
+from attrs import field, frozen
 
 from .._engine.aio import in_thread, wait_shielded
 from .._engine.filesystem import probe, takes_all_scripts
@@ -42,16 +41,16 @@ from ._confirmed import Selection
 from ._intake import CHUNK, RequestLike, chunks, plan_of, to_plan
 from ._journal import BatchOver
 from ._ledger import Ledger
-from ._limits import Budget, Limits
+from ._limits import Limits, budget_so_far
 from ._naming import DEFAULT_TEMPLATE, check_template, longest_name
 from ._outcomes import Failed, Outcome
 from ._preview import batch_html
 from ._reconcile import Reconciler
-from ._records import read_record
 from ._results import RESULTS_NAME, check_results_name, result_of, write_results
-from ._rows import PlannedRow, Row
+from ._rows import PlannedRow, Row, checked_flags
 from ._runner import UNFINISHED, Runner
 from ._sqlite.reader import TEMPLATE, Reader
+from ._sqlite.sounds import flagged
 from ._states import RowState, settled
 from ._verify import fault_of
 
@@ -74,6 +73,8 @@ class BatchSettings:
         retry: states of rows that are submitted again as new jobs. For ``output_lost`` rows, only
             the file is downloaded again.
         retry_rows: ids of the rows to retry; ``None``: all in these states.
+        retry_flagged: flags of done rows that get a new job because of their sound; `retry_rows`
+            holds for them, too.
         retry_missing: download files of done rows again if they are missing or changed.
         same_account: the account is the one that paid, although the key or the origin differs.
         enterprise: rows planned from now on are sent to enterprise twins, if there are any and the
@@ -89,6 +90,7 @@ class BatchSettings:
     only: Chosen | None = None
     retry: frozenset[RowState] = frozenset()
     retry_rows: frozenset[str] | None = None
+    retry_flagged: frozenset[str] = field(default=frozenset(), converter=checked_flags)
     retry_missing: bool = False
     confirmed: str | None = None
     accept_copy: bool = False
@@ -161,7 +163,7 @@ class Batch:
             limits.check()
             if limits != kept:
                 await self.ledger.set_meta(limits.as_texts())
-            self.budget = await self.ledger.read(partial(_budget_so_far, limits))
+            self.budget = await self.ledger.read(partial(budget_so_far, limits))
             self.budget.left = self._settings.max_new_jobs
             missing, under_way = await self.ledger.read(lambda reader: reader.missing())
             self._runner = Runner(
@@ -321,14 +323,23 @@ class Batch:
         """Plan the rows to retry again, except those whose jobs are found first."""
         if RowState.AMBIGUOUS in self._retry:
             await reconciler.run_out()
-        among = self._settings.retry_rows
+        flags = self._settings.retry_flagged
+        for seq in await self.ledger.read(lambda reader: flagged(reader.db, flags)):
+            row = await self.ledger.row(seq)
+            if self._retries(row):
+                note = f"made again because of its flags, {' '.join(row.flags or ())}"
+                await self.ledger.write(changes.retaken(row, note))
         async for row in self.ledger.each(self._retry):
-            if (among is not None and row.id not in among) or not self._chooses(row):
+            if not self._retries(row):
                 continue
             if row.state is RowState.OUTPUT_LOST:  # the job exists: only its file is missing
                 await self.ledger.write(changes.ready(row.seq, row.handle or ""))
             else:
                 await self.ledger.write(changes.replanned(row, "retried on request"))
+
+    def _retries(self, row: Row) -> bool:
+        among = self._settings.retry_rows
+        return (among is None or row.id in among) and self._chooses(row)
 
     async def _redownload(self) -> None:
         """Read the files of all done rows; plan to download those that are missing or changed."""
@@ -434,17 +445,3 @@ class Batch:
         self._send.close()  # by us if the task was cancelled before its first step
         if not self._task.cancelled():
             self._task.exception()  # mark it as retrieved; `__anext__` has raised it
-
-
-def _budget_so_far(limits: Limits, reader: Reader) -> Budget:
-    """What all runs have paid: each job at its price then, or at the current one if unknown."""
-    budget = Budget(limits)
-    if limits == Limits():  # there is nothing to check it against
-        return budget
-    for cost, request, jobs in reader.paid():
-        if cost is None:
-            price = limits.price_of(read_record(request)[0]) if limits.priced else None
-        else:
-            price = Decimal(cost)
-        budget.charge(price or Decimal(0), jobs)
-    return budget

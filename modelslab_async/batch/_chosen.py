@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from typing import Final
 
 from .._text import safe_text
 from ..errors import RequestError
+from ._lines import BadRow
+from ._records import NewRow
+from ._sqlite.reader import Reader
 
 RowKey = int | range | str
 """A row's number, a range of numbers, or a row's id."""
@@ -88,3 +91,14 @@ def _range(text: str, last: int, ids: list[str]) -> range:
     if first > last:
         raise RequestError(f"there is no row {first}: the last one is row {last}", field="only")
     return range(first, end + 1)
+
+
+def numbered(rows: Iterable[NewRow | BadRow], reader: Reader | None) -> Iterator[tuple[int, str]]:
+    """Numbers and ids of the rows that a directory holds, and of the new ones among ``rows``."""
+    seq = 0
+    for seq, row_id in reader.ids() if reader else ():
+        yield seq, row_id
+    for row in rows:
+        if isinstance(row, NewRow) and (reader is None or reader.planned_as(row.id) is None):
+            seq += 1
+            yield seq, row.id

@@ -12,6 +12,8 @@ from .._text import decimal_text, plural
 from ..endpoints import Estimate, Request
 from ..errors import ConfigurationError, LimitReached
 from ._prices import EXACT, UNITS, Price, amount, higher, price_key
+from ._records import read_record
+from ._sqlite.reader import Reader
 
 _PRICE: Final = "price."
 """What the names of endpoints' prices begin with in a ledger."""
@@ -227,3 +229,17 @@ class Budget:
                 f"{decimal_text(limits.max_cost)}; raise it and run the batch again to go on"
             )
         return None
+
+
+def budget_so_far(limits: Limits, reader: Reader) -> Budget:
+    """What all runs have paid: each job at its price then, or at the current one if unknown."""
+    budget = Budget(limits)
+    if limits == Limits():  # there is nothing to check it against
+        return budget
+    for cost, request, jobs in reader.paid():
+        if cost is None:
+            price = limits.price_of(read_record(request)[0]) if limits.priced else None
+        else:
+            price = Decimal(cost)
+        budget.charge(price or Decimal(0), jobs)
+    return budget

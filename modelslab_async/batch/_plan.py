@@ -11,6 +11,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from functools import partial
 from heapq import heappop, heappush
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -22,7 +23,7 @@ from .._text import plural, safe_text
 from ..endpoints import Estimate, Request
 from ..endpoints.base import routed
 from ..errors import RequestError
-from ._chosen import Chosen, RowKey, choose
+from ._chosen import Chosen, RowKey, choose, numbered
 from ._columns import columns_of, kept_template, stem_of
 from ._confirmed import Selection
 from ._fields import ROW_FIELDS
@@ -32,7 +33,7 @@ from ._lines import BadRow
 from ._manifest import Format, Reading, Report, read_manifest
 from ._naming import DEFAULT_TEMPLATE, ID_TEMPLATE, columns_in, file_name
 from ._records import NewRow, request_of
-from ._rows import KnownRow, PlannedRow, Row
+from ._rows import KnownRow, PlannedRow, Row, checked_flags
 from ._sqlite.reader import ORIGIN, Reader, holds_batch
 from ._states import UNSENT, RowState, settled
 from ._totals import Total
@@ -145,6 +146,7 @@ class Plan:
     selection: Selection = field(factory=Selection)
     template: str = DEFAULT_TEMPLATE
     _again: frozenset[RowState] = frozenset()
+    _flags: frozenset[str] = frozenset()
     _chosen: Chosen | None = None
     _first: list[tuple[int, _Job]] = Factory(list)
 
@@ -193,6 +195,11 @@ class Plan:
         """Whether ``only`` allows the row to be submitted."""
         return self._chosen is None or self._chosen.holds(seq, row_id)
 
+    def retries(self, row: KnownRow) -> bool:
+        """Whether a row that was sent is tried again."""
+        is_flagged = row.state is RowState.DONE and not self._flags.isdisjoint(row.flags)
+        return row.state in self._again or is_flagged
+
     def add(self, seq: int, row_id: str, payload_hash: str, request: Request) -> None:
         """Count one more row to pay for; beyond ``max_new_jobs``, rows with lower numbers win."""
         self.selection.add(row_id, payload_hash, bool(request.enterprise))
@@ -225,6 +232,7 @@ def plan_batch(
     max_new_jobs: int | None = None,
     only: Iterable[RowKey] | None = None,
     retry: Iterable[RowState] = (),
+    retry_flagged: Iterable[str] = (),
     retry_missing: bool = False,
     template: str | None = None,
     restrict_filenames: bool = False,
@@ -240,6 +248,7 @@ def plan_batch(
         only: the rows that may be submitted, by number, range or id; text that is not an id is
             read as a number (``17``) or a range (``3-9``). ``None``: all.
         retry: states of the rows to retry; with a manifest, of its rows only.
+        retry_flagged: flags of done rows that get a new job, likewise.
         retry_missing: download missing and changed files again. A run reads all files; this
             compares only their sizes.
         template: how files are named; ``None``: as the rows in the directory, or if it holds none
@@ -253,12 +262,13 @@ def plan_batch(
         ConfigurationError: the template cannot be used, or names a column that a row does not have.
         LedgerError: the directory's ledger cannot be read.
     """
-    plan = Plan(limits or Limits(), max_new_jobs, again=frozenset(retry))
+    flags = checked_flags(retry_flagged)
+    plan = Plan(limits or Limits(), max_new_jobs, again=frozenset(retry), flags=flags)
     with Reader.open(directory) if holds_batch(directory) else nullcontext() as reader:
         template = template or (kept_template(reader) if reader else None)
         plan.template = template or DEFAULT_TEMPLATE
         if only is not None:
-            plan.only = choose(only, _numbered(manifest, reader))
+            plan.only = choose(only, numbered(manifest.rows() if manifest else (), reader))
             plan._chosen = Chosen(plan.only)
         if manifest is not None:
             names = _Names(template, ascii_only=restrict_filenames or not UTF8_NAMES)
@@ -269,17 +279,6 @@ def plan_batch(
     if retry_missing and plan.counts:
         plan.missing = sum(fault.kind.is_lost for fault in verify_batch(directory))
     return plan
-
-
-def _numbered(manifest: Manifest | None, reader: Reader | None) -> Iterator[tuple[int, str]]:
-    """Numbers and ids of the rows that the directory holds, and of those that it will hold."""
-    seq = 0
-    for seq, row_id in reader.ids() if reader else ():
-        yield seq, row_id
-    for row in manifest.rows() if manifest else ():
-        if isinstance(row, NewRow) and (reader is None or reader.planned_as(row.id) is None):
-            seq += 1
-            yield seq, row.id
 
 
 def _compare(
@@ -422,7 +421,7 @@ def _add_known(plan: Plan, row: NewRow, known: KnownRow, *, enterprise: bool) ->
         plan.replaced += not is_same
     elif not is_same:
         plan.changed.append(row.id)
-    elif known.state in plan._again and plan.chooses(known.seq, row.id):
+    elif plan.retries(known) and plan.chooses(known.seq, row.id):
         plan.retried.add(row.id)
 
 
@@ -436,8 +435,9 @@ def _count(plan: Plan, reader: Reader, *, is_whole: bool) -> None:
     plan.paid_at = reader.meta().get(ORIGIN, "") if reader.is_paid_for() else None
     if is_whole:
         plan.dropped = plan.counts[RowState.PLANNED] - plan.unsent
-    for row in reader.each(plan._again if is_whole else plan._again | {RowState.PLANNED}):
-        if row.state in plan._again:
+    states = plan._again if is_whole else plan._again | {RowState.PLANNED}
+    for row in chain(reader.each(states), reader.flagged(plan._flags)):
+        if row.state is not RowState.PLANNED:
             if is_whole and row.id not in plan.retried:
                 continue
             if not plan.chooses(row.seq, row.id):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from attrs import field, fields, frozen
 
+from .._protocol.sound_check import Flag
 from .._protocol.wire_json import encode_json
-from ..errors import LedgerError
+from ..errors import ConfigurationError, LedgerError
 from ._states import RowState
 
 _LARGEST: Final = 2**63 - 1  # what an SQLite integer holds
@@ -54,6 +55,23 @@ class Planned:
     changed: tuple[str, ...] = ()
 
 
+def checked_flags(names: Iterable[str]) -> frozenset[str]:
+    """Names of flags, which exist.
+
+    Raises:
+        ConfigurationError: one does not.
+    """
+    found = frozenset([names] if isinstance(names, str) else names)
+    for name in found - frozenset(Flag):
+        raise ConfigurationError(f"{name!r:.40} is no flag of a sound; there are {', '.join(Flag)}")
+    return found
+
+
+def flag_names(stored: str | None) -> frozenset[str]:
+    """The names of stored flags: without the number in ``same_as:7``."""
+    return frozenset(word.partition(":")[0] for word in (stored or "").split())
+
+
 HELD: Final = "SkippedByHand"
 """``error_kind`` of a skipped row that stays so although its manifest holds it."""
 
@@ -68,6 +86,7 @@ class KnownRow:
         state: where it stands.
         is_held: it is skipped until `Ledger.unskip`.
         enterprise: whether it was planned for an enterprise twin.
+        flags: of its sound, by name.
     """
 
     seq: int
@@ -75,6 +94,7 @@ class KnownRow:
     state: RowState = field(converter=RowState)
     is_held: bool = field(converter=bool)
     enterprise: bool = field(converter=bool)
+    flags: frozenset[str] = field(converter=flag_names)
 
 
 def flags_text(flags: tuple[str, ...] | None) -> str | None:

@@ -185,7 +185,8 @@ class Runner:
                 self.stop(error)
                 return
             taken = None
-            if not self._names_jobs:  # else each file has a new name
+            # A file of this row, or of another job, has a new name in any case.
+            if not self._names_jobs and row.done_at is None:
                 taken = await in_thread(partial(standing, self._ledger.directory, stems, row))
             if taken is None:  # else it is not submitted, and counts towards no limit
                 cost = self._cost(row)

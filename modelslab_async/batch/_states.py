@@ -3,6 +3,7 @@
 ::
 
     planned -> submitting -> submitted -> ready -> done -> ready (its file is missing; on request)
+                  |              |          |        '---> planned (on request: a new job)
                   |              |          |-> output_lost -> ready (on request)
                   |              |          '-> submitted (fresh links asked for)
                   |              |-> failed -> planned (on request: a new job)
@@ -61,7 +62,7 @@ EDGES: Final[dict[RowState, frozenset[RowState]]] = {
     _S.SUBMITTING: frozenset({_S.PLANNED, _S.SUBMITTED, _S.READY, _S.REJECTED, _S.AMBIGUOUS}),
     _S.SUBMITTED: frozenset({_S.READY, _S.FAILED, _S.DETACHED}),
     _S.READY: frozenset({_S.DONE, _S.OUTPUT_LOST, _S.SUBMITTED}),
-    _S.DONE: frozenset({_S.READY}),
+    _S.DONE: frozenset({_S.READY, _S.PLANNED}),
     _S.REJECTED: frozenset({_S.PLANNED}),
     _S.AMBIGUOUS: frozenset({_S.SUBMITTED, _S.PLANNED, _S.ABANDONED}),
     _S.FAILED: frozenset({_S.PLANNED}),

@@ -219,6 +219,17 @@ def replanned(row: Row, note: str) -> Change:
     return Change(row.seq, _S.PLANNED, values, (), message(f"{note}; {before}"), from_states)
 
 
+def retaken(row: Row, note: str) -> Change:
+    """A done row gets a new job because of its sound, on request; its file stays where it is.
+
+    ``done_at`` is kept: so the new file gets a name beside the old one.
+    """
+    before = f"was job {row.job_id or 'unknown'}, whose file is {row.path}"
+    values = {**_NO_JOB, **dict.fromkeys(FILE_COLUMNS)}
+    text = message(f"{note}; {before}")
+    return Change(row.seq, _S.PLANNED, values, (), text, frozenset({_S.DONE}))
+
+
 def skipped(row: int, note: str, *, kind: str = "Skipped") -> Change:
     """A row that was not submitted is no longer wanted."""
     values: dict[str, Storable] = {"error_kind": kind, "error": message(note)}

@@ -561,16 +561,3 @@ async def test_a_batch_may_take_fewer_places_than_the_client_has(tmp_path: Path)
         async with client.batch(requests, directory=tmp_path, max_jobs=2) as outcomes:
             assert len([outcome async for outcome in outcomes]) == 12
         assert box.book.peak_queue <= 2
-
-
-async def test_what_is_wrong_with_a_sound_is_in_the_outcome_the_ledger_and_the_results(
-    tmp_path: Path,
-) -> None:
-    async with Sandbox(quick(wav="silent")) as box, client_of(box) as client:
-        outcomes = await run(client, [MusicGen("waltz", duration=30)], tmp_path)
-    [row], [line] = rows(tmp_path), results(tmp_path)
-    [saved] = outcomes[0].saved  # type: ignore[union-attr]
-    assert saved.flags == row.flags == tuple(line["flags"]) == ("silent",)
-    assert saved.silent
-    assert saved.peaks == row.peaks == bytes(240)
-    assert line["peak_dbfs"] is None

@@ -49,6 +49,7 @@ LEGAL = {
     ("ready", "submitted"),
     ("output_lost", "ready"),
     ("done", "ready"),
+    ("done", "planned"),
     ("rejected", "planned"),
     ("failed", "planned"),
     ("planned", "skipped"),
@@ -92,6 +93,7 @@ EVENTS: dict[str, tuple[Callable[[Row], Change], set[RowState]]] = {
         lambda row: changes.replanned(row, "asked for"),
         {S.REJECTED, S.FAILED, S.AMBIGUOUS},
     ),
+    "retaken": (lambda row: changes.retaken(row, "silent"), {S.DONE}),
 }
 
 

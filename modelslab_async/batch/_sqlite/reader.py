@@ -40,7 +40,7 @@ from .._transitions import ELSEWHERE
 from .advice import explained
 from .directory import LOCK_NAME
 from .schema import adapt, version_of
-from .sounds import summary_of
+from .sounds import flagged, summary_of
 
 LEDGER_NAME: Final = "ledger.sqlite3"
 ORIGIN: Final = "origin"
@@ -52,7 +52,7 @@ _TRIES: Final = 5
 _ALL: Final = f"SELECT {', '.join(COLUMNS)} FROM rows WHERE "  # noqa: S608 - made of constants
 _ENTERPRISE: Final = "coalesce(json_extract(request, '$.enterprise'), 0)"
 _KNOWN: Final = f"""
-SELECT seq, payload_hash, state, error_kind IS ?, {_ENTERPRISE} FROM rows WHERE id = ?
+SELECT seq, payload_hash, state, error_kind IS ?, {_ENTERPRISE}, flags FROM rows WHERE id = ?
 """  # noqa: S608 - made of constants
 _PAGE: Final = _ALL + "state = ? AND seq > ?"
 _IS_PAID: Final = "t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')"
@@ -184,6 +184,10 @@ class Reader:
     def sounds(self) -> SoundSummary:
         """What was found of the sound of done rows."""
         return summary_of(self.db)
+
+    def flagged(self, flags: Iterable[str]) -> Iterator[Row]:
+        """The done rows whose sound has any of these flags, such as ``silent``."""
+        return map(self.row, flagged(self.db, flags))
 
     def page(
         self, states: Iterable[RowState] = RowState, *, after: int = 0, limit: int = 500

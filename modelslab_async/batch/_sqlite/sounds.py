@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
-from .._rows import SoundSummary, Storable
+from .._rows import SoundSummary, Storable, flag_names
 
 _SAME_SOUND: Final = """
 SELECT min(seq) FROM rows WHERE sound_sha256 = ? AND seq <> ? AND state = 'done'
 """
 _FLAGS: Final = """
 SELECT flags, count(*) FROM rows WHERE state = 'done' AND coalesce(flags, '') <> '' GROUP BY flags
+"""
+_FLAGGED: Final = """
+SELECT seq, flags FROM rows WHERE state = 'done' AND coalesce(flags, '') <> '' ORDER BY seq
 """
 _UNCHECKED: Final = """
 SELECT count(*) FROM rows WHERE state = 'done' AND peaks IS NULL
@@ -35,7 +39,14 @@ def summary_of(db: sqlite3.Connection) -> SoundSummary:
     flagged, flags = 0, Counter[str]()
     for stored, rows in db.execute(_FLAGS):
         flagged += rows
-        for name in stored.split():
-            flags[name.partition(":")[0]] += rows
+        flags.update(dict.fromkeys(flag_names(stored), rows))
     unchecked = int(db.execute(_UNCHECKED).fetchone()[0])
     return SoundSummary(flagged, unchecked, dict(flags.most_common()))
+
+
+def flagged(db: sqlite3.Connection, flags: Iterable[str]) -> list[int]:
+    """The numbers of done rows with any of these flags."""
+    wanted = frozenset(flags)
+    if not wanted:
+        return []
+    return [seq for seq, stored in db.execute(_FLAGGED) if wanted & flag_names(stored)]
