@@ -67,6 +67,8 @@ class ModelsLab(OneShots):
         webhook: a receiver that is reachable from outside; completion then arrives by webhook.
             Until the first delivery, jobs are polled as usual; after that only when overdue.
         observer: called with each `JobEvent` on the event loop, for displays and telemetry.
+        record: a new file that receives every exchange with the API and the storage hosts,
+            redacted, for a bug report: `modelslab_async.sandbox.Sandbox` replays it.
         enterprise: send each request that has an enterprise twin to it, unless the request says
             otherwise. A job, and a row of a batch once it is planned, stay where they are.
 
@@ -88,8 +90,10 @@ class ModelsLab(OneShots):
         network: Network | None = None,
         webhook: WebhookReceiver | None = None,
         observer: Observer | None = None,
+        record: str | os.PathLike[str] | None = None,
         enterprise: bool = False,
     ) -> None:
+        self._record = None if record is None else Path(record)
         self._secret = Secret(api_key or key_from_environment())
         url = base_url or os.environ.get("MODELSLAB_BASE_URL") or DEFAULT_BASE_URL
         self._origin = api_origin(url)
@@ -142,6 +146,7 @@ class ModelsLab(OneShots):
             network=self._network,
             webhook=self._webhook,
             events=self._events,
+            record=self._record,
         )
         return self
 

@@ -13,7 +13,7 @@ from .error_mapping import OK, NoKey, NotThere, meaning_of
 from .help import Group
 from .keys import LONGEST_KEY, forget_key, keep_key, profiles
 from .masking import masked
-from .options import account, output_options
+from .options import account_settings, output_options
 from .settings import Setting
 from .textfiles import from_stdin
 
@@ -32,7 +32,7 @@ def auth() -> None:
 
 @auth.command()
 @output_options
-@account
+@account_settings
 def login(console: Console, settings: dict[str, Setting]) -> int:
     """Keep the key of an account: typed, from a pipe, or from --api-key-file.
 
@@ -66,7 +66,7 @@ def login(console: Console, settings: dict[str, Setting]) -> int:
 
 @auth.command()
 @output_options
-@account
+@account_settings
 def logout(console: Console, settings: dict[str, Setting]) -> int:
     """Remove the kept key of a profile.
 
@@ -87,7 +87,7 @@ def logout(console: Console, settings: dict[str, Setting]) -> int:
 
 @auth.command()
 @output_options
-@account
+@account_settings
 def status(console: Console, settings: dict[str, Setting]) -> int:
     """Show which key is used, masked, and which profiles have one. Asks nobody.
 

@@ -12,7 +12,7 @@ from .completing import setting_names
 from .console import INVOCATION, Console
 from .help import Group
 from .masking import masked, without_password
-from .options import account, output_options, waiting
+from .options import account_settings, output_options, waiting
 from .settings import Flags, Setting, read_settings, unknown_settings, value_of
 
 
@@ -31,7 +31,7 @@ def config() -> None:
 @config.command()
 @waiting
 @output_options
-@account
+@account_settings
 def show(console: Console, settings: dict[str, Setting]) -> int:
     """Show every setting and where it comes from; the key is masked.
 

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from modelslab_async.webhooks import WebhookReceiver
 
 
+_RECORD = "modelslab_async.record"
+
+
+def record_to(path: Path) -> None:
+    """Let the next client of the running command record its exchanges to a new file."""
+    click.get_current_context().meta[_RECORD] = path
+
+
 @frozen(kw_only=True)
 class Connection:
     """What a client is made of.
@@ -115,6 +123,7 @@ async def opened(
         "webhook": webhook,
         "observer": observer,
         "enterprise": settings["enterprise"].value,
+        "record": click.get_current_context().meta.pop(_RECORD, None),
     }
     async with AsyncExitStack() as stack:
         # Proxies are taken from the environment, and none stands before this machine.

@@ -13,6 +13,7 @@ from attrs import evolve, fields
 from modelslab_async.endpoints import Field, Request, known_fields
 
 from .completing import profile_names
+from .connection import record_to
 from .console import Console, json_by_default
 from .help import Choice
 from .settings import Flags, read_settings, unknown_settings
@@ -200,7 +201,19 @@ def _log_to_stderr(verbose: int) -> None:
 
 
 def account(command: Command) -> Command:
-    """Options about the account; the command gets ``flags``."""
+    """Options of a command that asks the API; it gets ``settings``."""
+    recording = click.option(
+        "--record",
+        type=click.Path(dir_okay=False, path_type=Path),
+        allow_from_autoenv=False,
+        metavar="FILE",
+        help="Keep all exchanges, redacted, in this new file, for a bug report.",
+    )
+    return account_settings(recording(command))
+
+
+def account_settings(command: Command) -> Command:
+    """Options about the account; the command gets ``settings``."""
 
     @functools.wraps(command)
     def with_flags(
@@ -210,6 +223,7 @@ def account(command: Command) -> Command:
         profile: str | None,
         base_url: str | None,
         console: Console,
+        record: Path | None = None,
         max_jobs: int | None = None,
         timeout: float | None = None,
         allow_addresses: str | None = None,
@@ -238,6 +252,8 @@ def account(command: Command) -> Command:
             price_per_second=price_per_second,
             prices=prices,
         )
+        if record is not None:
+            record_to(record)
         settings = read_settings(flags)
         console = evolve(console, json=console.json or settings["output"].value == "json")
         for line in unknown_settings():

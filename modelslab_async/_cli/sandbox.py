@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 )
 @click.option("--slots", type=click.IntRange(min=1), default=5, help="Jobs that its queue holds.")
 @click.option("--seed", type=int, default=0, help="What is random is the same for the same seed.")
+@click.option(
+    "--replay",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    allow_from_autoenv=False,
+    help="Answer as in this recording of --record.",
+)
 @output_options
 def sandbox(
     console: Console,
@@ -52,6 +58,7 @@ def sandbox(
     scenario: str,
     slots: int,
     seed: int,
+    replay: Path | None,
 ) -> int:
     """Serve a sandbox of the API on this machine until Ctrl-C.
 
@@ -60,28 +67,35 @@ def sandbox(
       modelslab-async sandbox
       modelslab-async sandbox --port 8765 --scenario flaky --slots 10
       modelslab-async sandbox --scenario my.json
+      modelslab-async sandbox --replay exchanges.jsonl
       modelslab-async sandbox --host host.docker.internal --key test-key
 
     It prints the two environment variables that point any ModelsLab client to it. A scenario is a
     name (clean, slow, busy, flaky, ambiguous, messy, cdn-lag) or a JSON file with
     fields of modelslab_async.sandbox.Scenario.
     """
-    from ..sandbox import Sandbox, ScenarioError, load_scenario
+    from ..sandbox import RecordingError, Sandbox, ScenarioError, load_scenario
     from .signals import run
 
     try:
         behaviour = load_scenario(_source(scenario))
     except ScenarioError as error:
         raise click.BadParameter(str(error), param_hint="--scenario") from None
-    box = Sandbox(
-        behaviour,
-        slots=slots,
-        key=key,
-        seed=seed,
-        port=port,
-        host=host,
-        webhooks_anywhere=webhooks_anywhere,
-    )
+    try:
+        box = Sandbox(
+            behaviour,
+            slots=slots,
+            key=key,
+            seed=seed,
+            port=port,
+            host=host,
+            webhooks_anywhere=webhooks_anywhere,
+            replay=replay,
+        )
+    except RecordingError as error:
+        raise click.BadParameter(str(error), param_hint="--replay") from None
+    except OSError as error:
+        raise click.BadParameter(f"{replay}: {error.strerror}", param_hint="--replay") from None
     try:
         return run(_serve(box, console))
     except OSError as error:

@@ -31,10 +31,12 @@ from .._text import safe_text
 from ..errors import ConfigurationError
 from .aio import GRACE, in_thread, lacks_thread, time_limit
 from .capture import capture_responses, captured_body, start_capture
+from .recording import Exchange
 from .redaction import Tokens
 from .secret import Secret
 
 T = TypeVar("T")
+Record = Callable[[Exchange], None]
 
 MAX_ANSWER_BYTES = 4 * 1024 * 1024
 # Gateways add kilobytes of policies and cookies, and a redirect may contain a long link; aiohttp's
@@ -191,7 +193,10 @@ class _Received:
 class KeyedTransport:
     """POSTs JSON with the key to paths of one origin. A single-use async context manager."""
 
-    def __init__(self, secret: Secret, base_url: str, network: Network) -> None:
+    def __init__(
+        self, secret: Secret, base_url: str, network: Network, record: Record | None = None
+    ) -> None:
+        self._record = record
         self._secret = secret
         self._origin = base_url
         self._network = network
@@ -244,6 +249,7 @@ class KeyedTransport:
             paid: open a new connection for it.
         """
         session = self._paid_session if paid else self._session
+        started = time.monotonic()
         rest = fields if isinstance(fields, Encoded) else Encoded(encode_json(fields))
         trace = SimpleNamespace(sent=False)
         received = _Received()
@@ -272,6 +278,8 @@ class KeyedTransport:
         short = plain and len(received.body) <= _MAX_READ_ON_LOOP
         answer = read() if short else await in_thread(read)
         _log.debug("POST %s: %r", path, answer)
+        if self._record is not None:
+            self._record(_exchange(path, rest.data, received, answer, started))
         return answer
 
     def _answer(self, received: _Received, no_response: NoResponse | None) -> Response | NoResponse:
@@ -286,6 +294,30 @@ class KeyedTransport:
         wait = received.headers.get("Retry-After")
         date = received.headers.get("Date")
         return Response(received.status, body, retry_after(wait, time.time(), date=date))
+
+
+def _exchange(
+    path: str,
+    sent: bytes,
+    received: _Received,
+    answer: Response | NoResponse,
+    started: float,
+) -> Exchange:
+    """Return an exchange for a recording; the key is not in ``sent``."""
+    body = answer.body if isinstance(answer, Response) else None
+    problem = answer.reason if isinstance(answer, NoResponse) else ""
+    return Exchange(
+        where="api",
+        method="POST",
+        target=path,
+        sent=sent,
+        status=received.status,
+        headers=tuple(received.headers.items()),
+        body=body,
+        problem=problem,
+        was_sent=isinstance(answer, Response) or answer.sent,
+        started=started,
+    )
 
 
 class _KeyedPayload(Payload):

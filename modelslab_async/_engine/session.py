@@ -28,11 +28,12 @@ from .aio import in_thread, running_loop
 from .download import BeforePublish, Downloader, Progress
 from .events import Events
 from .handle import read_handle
-from .http import KeyedTransport, Network
+from .http import KeyedTransport, Network, Record
 from .job import Job
 from .poll import Poller
 from .prepare import Submission, prepare
 from .queue import Slots, slots_of
+from .recording import Recording
 from .saved import SavedFile
 from .secret import Secret
 from .storage import Storage
@@ -77,15 +78,17 @@ class Session:
         network: Network,
         webhook: WebhookReceiver | None,
         events: Events,
+        record: Path | None = None,
     ) -> Self:
         """Open the connections of a client; see `ModelsLab` for what the settings mean."""
         self = cls()
         loopback = is_loopback(origin(base_url)[1])
+        recording = await self._recording(record, secret, base_url)
         self.transport = await self._stack.enter_async_context(
-            KeyedTransport(secret, base_url, network)
+            KeyedTransport(secret, base_url, network, recording)
         )
         storage = await self._stack.enter_async_context(
-            Storage(network, download, allow_loopback=loopback)
+            Storage(network, download, allow_loopback=loopback, record=recording)
         )
         self.slots = slots = slots_of((base_url, secret.fingerprint))
         slots.join(max_jobs)
@@ -116,6 +119,14 @@ class Session:
             events=events,
         )
         return self
+
+    async def _recording(self, path: Path | None, secret: Secret, base_url: str) -> Record | None:
+        """Begin to record to a file, until the client closes."""
+        if path is None:
+            return None
+        recording = await in_thread(partial(Recording, path, base_url, secret.redact))
+        self._stack.push_async_callback(in_thread, recording.close)
+        return recording.add
 
     async def close(self) -> None:
         """Wait for submits in flight, stop polling, and close connections."""

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from yarl import URL
 
 from .._policy.download import AttemptFailure, DownloadPolicy, FailureKind, judge_status
@@ -27,7 +27,8 @@ from .._protocol.retry_after import retry_after
 from .._protocol.versions import content_range, is_same_version, strong_validator
 from ..errors import ConfigurationError
 from .aio import GRACE, lacks_thread, time_limit
-from .http import Network, describe, has_two_lengths, proxy_arguments
+from .http import Network, Record, describe, has_two_lengths, proxy_arguments
+from .recording import Exchange
 
 _READ_BUFFER = 1024 * 1024
 _LARGE = 4 * 1024 * 1024
@@ -100,7 +101,15 @@ class Body:
 class Storage:
     """GETs files from anywhere that is not a private network. An async context manager."""
 
-    def __init__(self, network: Network, policy: DownloadPolicy, *, allow_loopback: bool) -> None:
+    def __init__(
+        self,
+        network: Network,
+        policy: DownloadPolicy,
+        *,
+        allow_loopback: bool,
+        record: Record | None = None,
+    ) -> None:
+        self._record = record
         self._network = network
         self._policy = policy
         self._allow_loopback = allow_loopback
@@ -154,7 +163,7 @@ class Storage:
     async def _follow(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
         """Return the first response that is not a redirect; check each hop like the first link."""
         for _ in range(_MAX_REDIRECTS + 1):
-            response = await self._request(self._read(url), headers)
+            response = await self._recorded(url, headers)
             if response.status not in _REDIRECTS:
                 return response
             location = response.headers.get("Location", "")
@@ -167,6 +176,23 @@ class Storage:
                 continue
             raise failure
         raise LinkFailed(AttemptFailure(FailureKind.GONE, f"more than {_MAX_REDIRECTS} redirects"))
+
+    async def _recorded(self, url: str, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        if self._record is None:
+            return await self._request(self._read(url), headers)
+        exchange = Exchange(where="storage", method="GET", target=url)
+        if "Range" in headers:
+            exchange = evolve(exchange, sent=b'{"range":true}')
+        try:
+            response = await self._request(self._read(url), headers)
+        except LinkFailed as failed:
+            now = time.monotonic()
+            self._record(evolve(exchange, problem=failed.failure.detail, ended=now))
+            raise
+        found = tuple(response.headers.items())
+        now = time.monotonic()
+        self._record(evolve(exchange, status=response.status, headers=found, ended=now))
+        return response
 
     def _read(self, url: str) -> Link:
         try:

@@ -9,6 +9,7 @@ from ._account import AccountBook, Delivery, Job, RequestRecord
 from ._fault import Fault
 from ._loading import ScenarioError, load_scenario
 from ._presets import SCENARIOS
+from ._replay import RecordingError
 from ._scenario import Scenario
 from ._server import HEADER, Sandbox
 
@@ -19,6 +20,7 @@ __all__ = [
     "Delivery",
     "Fault",
     "Job",
+    "RecordingError",
     "RequestRecord",
     "Sandbox",
     "Scenario",

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from aiohttp import web
@@ -28,6 +30,7 @@ from ._general import AccountEndpoints
 from ._generation import Generation
 from ._inspection import with_inspection
 from ._loading import ScenarioError, load_scenario
+from ._replay import Replay
 from ._scenario import Scenario
 from ._storage import Storage
 from ._tickets import Tickets
@@ -84,8 +87,12 @@ class Sandbox:
             is a loopback address, the sandbox listens on all interfaces.
         balance: dollars in the wallet.
         webhooks_anywhere: post webhooks to other machines as well.
+        replay: a recording of `ModelsLab(record=...)`: what it holds is answered as it was then,
+            with rendered files; the rest as by any sandbox.
 
     Raises:
+        RecordingError: `replay` is no recording.
+        OSError: `replay` cannot be read.
         ModuleNotFoundError: on entering, if NumPy or soundfile (the extra ``sandbox``) is missing.
 
     The sandbox has four listeners: `url` is the API, `storage_url` the object storage of `output`,
@@ -110,6 +117,7 @@ class Sandbox:
         host: str = "127.0.0.1",
         balance: float = 1000.0,
         webhooks_anywhere: bool = False,
+        replay: str | os.PathLike[str] | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError(f"an account has at least one slot, not {slots}")
@@ -119,6 +127,7 @@ class Sandbox:
         self._port = port
         self._host = host
         self._webhooks_anywhere = webhooks_anywhere
+        self._replay = None if replay is None else Replay(Path(replay))
         self._first = (
             scenario if isinstance(scenario, Scenario) else load_scenario(scenario or "clean")
         )
@@ -248,6 +257,10 @@ class Sandbox:
             "mirror": storage.handle,
             "foreign": _not_found,
         }
+        if self._replay is not None:
+            self._replay.attach(self._origins, self._file_store, self._book)
+            for host in ("api", "storage"):
+                self._handles[host] = self._replay.before(self._handles[host])
 
     async def _listen(self, stack: contextlib.AsyncExitStack, host: str) -> str:
         """Open one host and return its origin."""
