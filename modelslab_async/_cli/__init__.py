@@ -21,6 +21,7 @@ _SECTIONS = {
         "demo": "Hear music now: no account, no network.",
         "generate": "Generate music, one file for each prompt.",
         "batch": "Generate music for each row of a manifest.",
+        "plan": "Show what a manifest asks for and costs.",
         "resume": "Continue a batch where it stopped.",
         "status": "Show the state of a batch's rows.",
         "play": "Play files, or those of a directory.",

@@ -38,7 +38,7 @@ _ADVICE = (
 @click.option(
     "--format",
     "form",
-    type=Choice(["text", "jsonl", "csv"]),
+    type=Choice(["text", "jsonl", "csv", "toml"]),
     help="Format of FILE.  [default: by its name, or its first line]",
 )
 @enterprise

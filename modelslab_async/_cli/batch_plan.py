@@ -33,10 +33,11 @@ _ENDINGS: dict[str, Format] = {
     ".tab": "csv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".toml": "toml",
 }
 _NO_MANIFESTS = {
     **dict.fromkeys((".md", ".markdown", ".rst"), "a document"),
-    **dict.fromkeys((".yaml", ".yml", ".toml", ".ini"), "a configuration file"),
+    **dict.fromkeys((".yaml", ".yml", ".ini"), "a configuration file"),
     **dict.fromkeys((".html", ".htm", ".xml"), "a page"),
     **dict.fromkeys((".py", ".js", ".ts", ".sh"), "a program"),
 }

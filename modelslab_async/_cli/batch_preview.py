@@ -23,6 +23,8 @@ def _summary(preview: Preview) -> str:
     reading, form = preview.reading, "text, one prompt per line"
     if reading.format == "jsonl":
         form = "JSONL, one object per line"
+    if reading.format == "toml":
+        form = "TOML, combinations of values"
     if reading.format == "csv":
         mark = reading.delimiter
         form = f"CSV with {_DELIMITERS.get(mark, f'{mark!r} between cells')}"

@@ -83,6 +83,12 @@ def making(request: type[Request], metavar: str) -> Callable[[Any], Any]:
             "output.  [default: this directory]",
         ),
         click.option("--overwrite", is_flag=True, help="Replace the file that -o names."),
+        click.option(
+            "--takes",
+            type=click.IntRange(1, 1000),
+            default=1,
+            help="How many files of each, all different; each is a paid job.",
+        ),
         restrict_filenames,
         request_options(request),
         exec_option,
@@ -141,6 +147,7 @@ def make(
     prompts: tuple[str, ...],
     output: str | None,
     overwrite: bool,
+    takes: int,
     restrict_filenames: bool,
     exec_: str | None,
     play: bool,
@@ -157,9 +164,11 @@ def make(
     Args:
         request: the class of what to ask for.
         prompts: its first field, for each file; none where options alone say what to make.
+        takes: how many files of each.
     """
     prompts = _from_stdin() if prompts == ("-",) else tuple(map(as_meant, prompts))
-    jobs, endings = max(len(prompts), 1), endings_of(request)
+    orders = [prompt for prompt in (prompts or (None,)) for _ in range(takes)]
+    jobs, endings = len(orders), endings_of(request)
     connection = Connection(settings=settings, sandbox=sandbox)
     connection.check_sandbox()
     is_piped = output == STDOUT
@@ -181,7 +190,7 @@ def make(
         fields["output_format"] = format_for(output, fields["output_format"], is_named=is_named)
     fields["enterprise"] = bool(request.ENTERPRISE and settings["enterprise"].value)
     with option_words(request):
-        requests = _requests(request, prompts or (None,), fields)
+        requests = _requests(request, orders, fields)
     if print_curl:
         from .curl import print_curl as shown
 

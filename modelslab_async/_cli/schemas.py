@@ -51,7 +51,7 @@ _FIELDS: dict[str, Schema] = {
     "flags": {"type": ["array", "null"], "items": _TEXT},
     **_same(_TEXTS, "paths unfinished profiles"),
     **_same(_COUNT, "rows jobs underway left characters dropped replaced held comments blank"),
-    **_same(_COUNT, "checked polls attempt attempts first_row flagged unchecked"),
+    **_same(_COUNT, "checked polls attempt attempts first_row flagged unchecked doubles"),
     **_same(_INTEGER_OR_NOT, "exit_code size pid sample_rate channels"),
     **_same(_NUMBER, "mb oldest latest at amount received_at planned_at updated_at"),
     **_same(_NUMBER_OR_NOT, "seconds cost generation_time waited rows_per_minute seconds_left"),
@@ -113,6 +113,14 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
         "batch --dry-run, resume --dry-run",
         _object(
             f"{_EVENT} directory rows underway left {_TOTAL} dropped replaced held",
+            endpoints=_map(_object(_TOTAL)),
+            manifest=_or_not(_PREVIEW),
+        ),
+    ),
+    "manifest": (
+        "plan",
+        _object(
+            f"schema_version rows {_TOTAL} doubles",
             endpoints=_map(_object(_TOTAL)),
             manifest=_or_not(_PREVIEW),
         ),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .._protocol.sound_check import Flag
     from ._batch import Batch
     from ._chosen import RowKey, choose
+    from ._combinations import combinations
     from ._decisions import Decision, Decisions, Verdict, read_decisions, write_decisions
     from ._ledger import Ledger
     from ._limits import Budget, Limits
@@ -84,6 +85,7 @@ __all__ = [
     "amount",
     "check_template",
     "choose",
+    "combinations",
     "holds_batch",
     "is_writable",
     "plan_batch",
@@ -100,6 +102,7 @@ __all__ = [
 
 _MODULES = {
     "_batch": ("Batch",),
+    "_combinations": ("combinations",),
     "_chosen": ("RowKey", "choose"),
     "_decisions": (
         "Decision",

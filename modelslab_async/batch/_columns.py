@@ -13,6 +13,7 @@ from ._naming import DEFAULT_TEMPLATE, columns_in, file_name, nearest
 from ._records import from_record, read_record
 from ._rows import PlannedRow, Row
 from ._sqlite.reader import TEMPLATE, Reader
+from ._states import RowState
 
 
 def columns_of(
@@ -68,6 +69,17 @@ def kept_template(reader: Reader) -> str | None:
     Rows keep their names, whatever later versions choose by default.
     """
     return reader.meta().get(TEMPLATE, DEFAULT_TEMPLATE) if reader.last_seq() else None
+
+
+def check_names(reader: Reader, template: str, states: Iterable[RowState]) -> None:
+    """Check that rows in these states, which may still get a file, have the columns of a template.
+
+    Raises:
+        ConfigurationError: one has not.
+    """
+    if columns_in(template):
+        for row in reader.each(states):
+            stem_of(row, template, ascii_only=True)
 
 
 def checked(rows: Iterable[PlannedRow], template: str) -> Iterator[PlannedRow]:

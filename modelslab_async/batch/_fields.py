@@ -42,7 +42,7 @@ FILES: Final = {f"{name}_file": name for name, known in FIELDS.items() if known.
 
 ENDPOINT: Final = "endpoint"
 
-ROW_FIELDS: Final = frozenset((*FIELDS, *FILES, ENDPOINT, "id"))
+ROW_FIELDS: Final = frozenset((*FIELDS, *FILES, ENDPOINT, "id", "takes"))
 """All fields that have a meaning in a manifest."""
 
 

@@ -22,6 +22,7 @@ from .._text import shown
 from ..endpoints import Request
 from ..endpoints.base import is_light, routed
 from ..errors import ConfigurationError, RequestError
+from ._combinations import TAKES, taken
 from ._fields import FILES
 from ._lines import BadRow
 from ._manifest import Report
@@ -61,10 +62,13 @@ def from_requests(
         maker, number = RowMaker(Path(), "request"), 0
         async for request in _each(requests):
             number += 1
-            if _is_quick(request):
-                yield _row(maker, number, request)
-            else:
-                yield await in_thread(partial(_row, maker, number, request))
+            for row in _takes(maker, number, request):
+                if isinstance(row, BadRow):
+                    yield row
+                elif _is_quick(row):
+                    yield _row(maker, number, row)
+                else:
+                    yield await in_thread(partial(_row, maker, number, row))
 
     return rows()
 
@@ -78,7 +82,8 @@ def from_sequence(requests: Iterable[RequestLike]) -> Iterator[NewRow | BadRow]:
     _check_many(requests)
     maker = RowMaker(Path(), "request")
     for number, request in enumerate(requests, 1):
-        yield _row(maker, number, request)
+        for row in _takes(maker, number, request):
+            yield row if isinstance(row, BadRow) else _row(maker, number, row)
 
 
 async def chunks(
@@ -145,6 +150,17 @@ def _is_quick(request: object) -> bool:
         )
         return not names_file and is_small([*request, *request.values()])
     return not isinstance(request, Request) or is_light(request)
+
+
+def _takes(maker: RowMaker, number: int, request: object) -> Iterator[object]:
+    """A request as often as its field ``takes`` says; a `BadRow` if that says nothing."""
+    if not isinstance(request, Mapping) or TAKES not in request:
+        yield request
+        return
+    try:
+        yield from taken(request)
+    except RequestError as error:
+        yield maker.bad(number, str(error))
 
 
 def _row(maker: RowMaker, number: int, request: object) -> NewRow | BadRow:

@@ -9,10 +9,11 @@ comment decides.
 * CSV: a header, and one field per column; commas, semicolons, tabs or bars, or the delimiter that
   a first line such as ``sep=;`` declares. An empty cell leaves its field unset. Comments are
   allowed above the header only: below it, ``#`` may begin a prompt.
+* TOML, only where the format is given: see `_combinations`.
 
-Four more fields have a meaning: ``id``, the row's own stable key; ``endpoint``, such as ``sfx``;
-``init_audio_file``, a clip beside the manifest; ``unchecked``, to send values beyond the documented
-bounds. All others are copied to the results.
+Five more fields have a meaning: ``id``, the row's own stable key; ``endpoint``, such as ``sfx``;
+``init_audio_file``, a clip beside the manifest; ``takes``, how often to make it; ``unchecked``, to
+send values beyond the documented bounds. All others are copied to the results.
 
 What cannot be read is a `BadRow`; nothing here raises for the content of a manifest. Read a
 `snapshot` of it twice: once completely, into a `Report`, before any row is planned, and again to
@@ -37,12 +38,15 @@ from attrs import Factory, define
 
 from .._protocol.wire_json import MAX_DEPTH
 from .._text import shown
+from ..errors import RequestError
+from ._combinations import taken
 from ._lines import UTF16_MARKS, BadRow, Lines, Unusable
 from ._records import NewRow, RowMaker
 from ._table import Table, declared_delimiter, delimiter_of, is_other_header
+from ._toml import read_toml
 
-Format = Literal["text", "jsonl", "csv"]
-"""How a manifest is written: a prompt per line, a JSON object per line, or a table."""
+Format = Literal["text", "jsonl", "csv", "toml"]
+"""How a manifest is written: a prompt or a JSON object per line, a table, or combinations."""
 
 MAX_REPORTED: Final = 1000
 """Bad rows that a report lists; further ones are counted."""
@@ -78,7 +82,7 @@ class Reading:
     """How a manifest was read, and what was skipped.
 
     Attributes:
-        format: ``text``, ``jsonl`` or ``csv``, once known.
+        format: ``text``, ``jsonl``, ``csv`` or ``toml``, once known.
         delimiter: between the columns of a CSV manifest.
         comments: lines that begin with ``#`` and so are no prompts.
         hashtags: those of them without a blank after the ``#``, such as ``#lofi``.
@@ -125,7 +129,7 @@ class Report:
             self.bad_rows += 1
             self.bad += [row] if len(self.bad) < MAX_REPORTED else []
         else:
-            new = [name for name in row.fields if name not in self.unknown]
+            new = [name for name in row.fields if name not in (*self.unknown, "take")]
             self.unknown += new[: _MAX_NAMES - len(self.unknown)]
 
     def __str__(self) -> str:
@@ -171,16 +175,28 @@ def read_manifest(
 
     Args:
         file: read from its current position to its end; seekable, and not closed.
-        format: ``text``, ``jsonl`` or ``csv``; ``None``: decide by the first line.
+        format: ``text``, ``jsonl``, ``csv`` or ``toml``; ``None``: decide by the first line, which
+            never makes it ``toml``.
         folder: the manifest's directory, for ``init_audio_file``; ``None``: the current one.
         reading: filled in while rows are read.
 
     Raises:
         OSError: the file cannot be read.
     """
-    maker = RowMaker(folder or Path(), "line")
-    for row in read_fields(file, format, Reading() if reading is None else reading):
-        yield row if isinstance(row, BadRow) else maker.make(*row)
+    folder, reading = folder or Path(), reading or Reading()
+    maker = RowMaker(folder, "row" if format == "toml" else "line")
+    if format == "toml":
+        reading.format = format
+    found = read_toml(file, folder) if format == "toml" else read_fields(file, format, reading)
+    for row in found:
+        if isinstance(row, BadRow):
+            yield row
+            continue
+        try:
+            for fields in taken(row[1]):
+                yield maker.make(row[0], fields)
+        except RequestError as error:
+            yield maker.bad(row[0], str(error))
 
 
 def read_fields(

@@ -42,7 +42,9 @@ _NO_COLUMNS: Final[Mapping[str, str]] = MappingProxyType({})
 _LITERAL: Final = re.compile(r"[A-Za-z0-9._+=@,~-]*")
 _COLUMN: Final = re.compile(r"[^\W\d][\w -]{0,63}")
 _WIDTH: Final = re.compile(r"(0[1-9])?d?")
-_HASHED: Final = re.compile(rf".*-[0-9a-f]{{{_HASH}}}")
+_TAKE: Final = re.compile(r"(.+)~([1-9][0-9]{0,4})", re.DOTALL)
+_MADE: Final = re.compile(rf".*(?:-[0-9a-f]{{{_HASH}}}|\.take[0-9]+)")
+"""Names that are made of ids which are no plain names."""
 _SEPARATORS: Final = {"seq": tuple("+=@,~._-"), "id": tuple("+=@,~")}
 """Characters that cannot be part of a number, and of an id as a name holds it."""
 
@@ -75,6 +77,7 @@ def file_name(
         seq: the row's number in its batch, from 1.
         row_id: the row's own key. It is used unchanged if it is a plain name, else as a slug and a
             part of its SHA-256, so that ids that differ only in case have different files.
+            ``x~2``, the second take of ``x``, becomes ``x.take2``.
         prompt: any text.
         job_id: the server's id of the job; any text.
         columns: the row's values of the columns that the template names; any text.
@@ -84,7 +87,10 @@ def file_name(
         ConfigurationError: the template cannot be used, as `check_template` says.
     """
     row_name = slug(row_id, _ID, ascii_only=ascii_only)
-    if not row_name == folded(row_name) == row_id or _HASHED.fullmatch(row_name):
+    take = _TAKE.fullmatch(row_id)
+    if take and _is_plain(take[1], ascii_only=ascii_only):
+        row_name = f"{take[1]}.take{take[2]}"
+    elif not _is_plain(row_id, ascii_only=ascii_only):
         digest = hashlib.sha256(row_id.encode(errors="replace")).hexdigest()
         row_name = f"{row_name}-{digest[:_HASH]}"
     title = slug(prompt, _SLUG, ascii_only=ascii_only)
@@ -103,6 +109,12 @@ def file_name(
             name += values[part.field]
     # Windows opens a device for "con.1", even if no field alone names one.
     return f"_{name}" if is_device(name) else name
+
+
+def _is_plain(row_id: str, *, ascii_only: bool) -> bool:
+    """Whether an id is its own name, and could not be the name of another one."""
+    name = slug(row_id, _ID, ascii_only=ascii_only)
+    return name == folded(name) == row_id and not _MADE.fullmatch(name)
 
 
 def longest_name(template: str) -> int:

@@ -24,7 +24,7 @@ from ..endpoints import Estimate, Request
 from ..endpoints.base import routed
 from ..errors import RequestError
 from ._chosen import Chosen, RowKey, choose, numbered
-from ._columns import columns_of, kept_template, stem_of
+from ._columns import check_names, columns_of, kept_template, stem_of
 from ._confirmed import Selection
 from ._fields import ROW_FIELDS
 from ._intake import to_plan
@@ -33,7 +33,7 @@ from ._lines import BadRow
 from ._manifest import Format, Reading, Report, read_manifest
 from ._naming import DEFAULT_TEMPLATE, ID_TEMPLATE, columns_in, file_name
 from ._records import NewRow, request_of
-from ._rows import KnownRow, PlannedRow, Row, checked_flags
+from ._rows import KnownRow, PlannedRow, Row, checked_flags, is_relabelled
 from ._sqlite.reader import ORIGIN, Reader, holds_batch
 from ._states import UNSENT, RowState, settled
 from ._totals import Total
@@ -109,6 +109,7 @@ class Plan:
         dropped: rows of the directory that were not sent, and are not in the manifest.
         held: rows of the manifest that were skipped by hand, and stay skipped.
         corrected: those of them that the manifest has changed.
+        relabelled: rows that were not sent, and have other fields that are only copied through.
         only: the rows that may be submitted, as ids and ranges; ``None``: all.
         retried: ids of the rows to retry; with a manifest, of its rows only.
         looked_for: those of them whose lost files are downloaded again, without a new job.
@@ -134,6 +135,7 @@ class Plan:
     dropped: int = 0
     held: int = 0
     corrected: int = 0
+    relabelled: int = 0
     only: Sequence[RowKey] | None = None
     retried: set[str] = field(factory=set)
     looked_for: int = 0
@@ -178,7 +180,8 @@ class Plan:
     @property
     def alters(self) -> bool:
         """Whether the manifest changes the rows of the ledger."""
-        return bool(self.added or self.replaced or self.restored or self.dropped or self.corrected)
+        rows = (self.added, self.replaced, self.restored, self.dropped, self.corrected)
+        return any((*rows, self.relabelled))
 
     @property
     def underway(self) -> int:
@@ -225,7 +228,7 @@ class Plan:
 
 
 def plan_batch(
-    directory: Path,
+    directory: Path | None,
     manifest: Manifest | None = None,
     *,
     limits: Limits | None = None,
@@ -241,7 +244,7 @@ def plan_batch(
     """What a run would do in a directory, with the rows that it holds and those of a manifest.
 
     Args:
-        directory: of the batch; it need not exist.
+        directory: of the batch; it need not exist. ``None``: a new one.
         manifest: the rows to add; ``None``: only those in the directory, as for a resumed run.
         limits: what may be paid for.
         max_new_jobs: the most jobs that the run may submit; ``None``: no limit.
@@ -264,7 +267,8 @@ def plan_batch(
     """
     flags = checked_flags(retry_flagged)
     plan = Plan(limits or Limits(), max_new_jobs, again=frozenset(retry), flags=flags)
-    with Reader.open(directory) if holds_batch(directory) else nullcontext() as reader:
+    is_known = directory is not None and holds_batch(directory)
+    with Reader.open(directory) if directory and is_known else nullcontext() as reader:
         template = template or (kept_template(reader) if reader else None)
         plan.template = template or DEFAULT_TEMPLATE
         if only is not None:
@@ -275,8 +279,10 @@ def plan_batch(
             plan.preview = _compare(plan, manifest, reader, names, enterprise=enterprise)
         if reader is not None:
             _count(plan, reader, is_whole=manifest is not None)
-            _check_names(plan, reader, is_whole=manifest is not None)
-    if retry_missing and plan.counts:
+            states = {state for state in RowState if not settled(state)} | plan._again
+            left_out = {RowState.PLANNED} if manifest is not None else set()
+            check_names(reader, plan.template, states - left_out)
+    if directory and retry_missing and plan.counts:
         plan.missing = sum(fault.kind.is_lost for fault in verify_batch(directory))
     return plan
 
@@ -300,14 +306,15 @@ def _compare(
         seq = last + plan.added + 1 if known is None else known.seq
         preview.rows += 1
         preview.own_ids += row.has_own_id
-        is_kept = known is not None and known.payload_hash == row.payload_hash
+        is_sent = known is not None and known.state not in UNSENT
+        is_kept = is_sent and known is not None and known.payload_hash == row.payload_hash
         names.add(row, seq, reader if is_kept else None)
         if known is None:
             plan.added += 1
             request = routed(row.request, enterprise=enterprise)
             plan.add(seq, row.id, row.payload_hash, request)
         else:
-            _add_known(plan, row, known, enterprise=enterprise)
+            _add_known(plan, row, known, reader, enterprise=enterprise)
     if report.bad_rows:
         raise RequestError(f"{report}\nnothing was sent; correct them, then run again")
     if not report.rows:
@@ -387,25 +394,9 @@ class _Names:
         return f"{stem}.{chosen}" if chosen else f"{stem}{ENDINGS[request.gives][0]}"
 
 
-def _check_names(plan: Plan, reader: Reader, *, is_whole: bool) -> None:
-    """Check that the rows that may still get a file have the columns of the template.
-
-    Args:
-        plan: which rows are retried, and how files are named.
-        reader: of the ledger.
-        is_whole: a manifest has named all rows that were not sent.
-
-    Raises:
-        ConfigurationError: one has not.
-    """
-    if not columns_in(plan.template):
-        return
-    states = {state for state in RowState if not settled(state)} | plan._again
-    for row in reader.each(states - {RowState.PLANNED} if is_whole else states):
-        stem_of(row, plan.template, ascii_only=True)
-
-
-def _add_known(plan: Plan, row: NewRow, known: KnownRow, *, enterprise: bool) -> None:
+def _add_known(
+    plan: Plan, row: NewRow, known: KnownRow, reader: Reader | None, *, enterprise: bool
+) -> None:
     plan.kept += 1
     is_same = known.payload_hash == row.payload_hash
     if known.is_held:
@@ -419,6 +410,8 @@ def _add_known(plan: Plan, row: NewRow, known: KnownRow, *, enterprise: bool) ->
         plan.unsent += known.state is RowState.PLANNED
         plan.restored += known.state is RowState.SKIPPED
         plan.replaced += not is_same
+        if reader is not None:
+            plan.relabelled += is_relabelled(reader.row(known.seq).request, row.fields)
     elif not is_same:
         plan.changed.append(row.id)
     elif plan.retries(known) and plan.chooses(known.seq, row.id):

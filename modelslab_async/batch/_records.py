@@ -127,10 +127,10 @@ class RowMaker:
     Args:
         folder: where the paths in fields such as ``init_audio_file`` start, and what they must
             not leave.
-        unit: what the numbers of rows count: lines of a manifest, or requests.
+        unit: what the numbers of rows count: lines of a manifest, requests, or combinations.
     """
 
-    def __init__(self, folder: Path, unit: Literal["line", "request"]) -> None:
+    def __init__(self, folder: Path, unit: Literal["line", "request", "row"]) -> None:
         self._folder = folder
         self._unit = unit
         self._digest = functools.lru_cache(maxsize=256)(_digest)
@@ -140,7 +140,7 @@ class RowMaker:
 
     def bad(self, number: int, reason: str) -> BadRow:
         """The row of this number, which cannot be used."""
-        if self._unit == "line":  # a manifest has fields, not arguments
+        if self._unit != "request":  # a manifest has fields, not arguments
             reason = reason.replace("pass unchecked=True", "set its field `unchecked` to true")
         return BadRow(f"{self._unit} {number}", number if self._unit == "line" else None, reason)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from attrs import field, fields, frozen
+from attrs import evolve, field, fields, frozen
 
 from .._protocol.sound_check import Flag
 from .._protocol.wire_json import encode_json
@@ -314,3 +314,32 @@ def request_text(row: PlannedRow) -> str:
         return encode_json(dict(row.request)).decode("ascii")
     except (TypeError, ValueError) as error:
         raise LedgerError(f"the request of row {row.id!r} cannot be kept: {error}") from error
+
+
+def is_relabelled(request: str, fields: Mapping[str, Any]) -> bool:
+    """Whether a kept request has other values of these fields, which are not sent."""
+    kept = json.loads(request)
+    return any(name not in kept or kept[name] != value for name, value in fields.items())
+
+
+def relabelled(request: str, row: PlannedRow) -> str:
+    """A kept request with the other fields of a row that asks for the same.
+
+    It stays planned for the enterprise twin or not, whatever the row says now.
+
+    Raises:
+        LedgerError: as `request_text`.
+    """
+    kept = json.loads(request)
+    fresh = {name: value for name, value in row.request.items() if name != "enterprise"}
+    if "enterprise" in kept:
+        fresh["enterprise"] = kept["enterprise"]
+    return request if fresh == kept else request_text(evolve(row, request=fresh))
+
+
+def same_track_id(row: PlannedRow) -> LedgerError:
+    """The error of a row whose ``track_id`` another row has."""
+    return LedgerError(
+        f"row {row.id} has the track_id of another row: {own_track_id(row)}; it identifies one "
+        "job, so give the row another one; nothing was planned"
+    )

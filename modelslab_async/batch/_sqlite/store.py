@@ -30,7 +30,9 @@ from .._rows import (
     Storable,
     family_of,
     own_track_id,
+    relabelled,
     request_text,
+    same_track_id,
     storable,
 )
 from .._states import UNSENT, RowState
@@ -64,6 +66,7 @@ VALUES (?, 'planned', ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 _REPLACE: Final = """
 UPDATE rows SET request = ?, payload_hash = ?, prompt = ?, track_id = ? WHERE seq = ?
 """
+_RELABEL: Final = "UPDATE rows SET request = ? WHERE seq = ?"
 _STEP: Final = "INSERT INTO transitions (row, old, new, at, note, cost) VALUES (?, ?, ?, ?, ?, ?)"
 _PAID: Final = frozenset({RowState.SUBMITTED, RowState.READY, RowState.AMBIGUOUS})
 _SET: Final = "INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
@@ -272,6 +275,7 @@ class Store(Reader):
             given.add(known.seq)
             if known.payload_hash == storable(row.payload_hash):
                 kept += 1
+                self._relabel(row, known)
                 if known.state is RowState.SKIPPED and not known.is_held:
                     self.apply(changes.wanted_again(known.seq, "the manifest holds it again"))
             elif replaces and known.state in UNSENT:
@@ -368,7 +372,7 @@ class Store(Reader):
         try:
             is_new = self.db.execute(_INSERT, (*map(storable, texts), now, now)).rowcount == 1
         except sqlite3.IntegrityError as error:
-            raise _same_track_id(row) from error
+            raise same_track_id(row) from error
         self.tally[RowState.PLANNED] += is_new
         return is_new
 
@@ -380,9 +384,15 @@ class Store(Reader):
         try:
             self.db.execute(_REPLACE, (*map(storable, texts), known.seq))
         except sqlite3.IntegrityError as error:
-            raise _same_track_id(row) from error
+            raise same_track_id(row) from error
         if not known.is_held:
             self.apply(changes.wanted_again(known.seq, "as the manifest has it now"))
+
+    def _relabel(self, row: PlannedRow, known: KnownRow) -> None:
+        """Take over fields that are only copied, such as a mood, until the row is sent."""
+        if known.state in UNSENT:
+            text = relabelled(self.row(known.seq).request, row)
+            self.db.execute(_RELABEL, (storable(text), known.seq))
 
     def _skip_others(self, given: set[int], last: int) -> int:
         query = "SELECT seq FROM rows WHERE state = 'planned' AND seq <= ?"
@@ -434,10 +444,3 @@ def _begin(db: sqlite3.Connection, lock: Lock, now: float) -> None:
         migrate(db)
     lock.check(Reader(db).batch()[0])
     db.execute("COMMIT")
-
-
-def _same_track_id(row: PlannedRow) -> LedgerError:
-    return LedgerError(
-        f"row {row.id} has the track_id of another row: {own_track_id(row)}; it identifies one "
-        "job, so give the row another one; nothing was planned"
-    )
