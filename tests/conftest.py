@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,6 +30,17 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_xdist_auto_num_workers() -> int:
     """Twice as many as there are processors: tests that wait for a retry use none of them."""
     return 2 * (os.cpu_count() or 1)
+
+
+_PROOFS = {"fuzz", "mutants", "security", "simulation"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that -m leaves out are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what lies in the directories of the proofs."""
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in _PROOFS:
+            item.add_marker("proof")
 
 
 @pytest.fixture

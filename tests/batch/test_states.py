@@ -103,22 +103,18 @@ def row_in(state: RowState) -> Row:
     return Row(**{**dict.fromkeys(COLUMNS), **texts, **numbers})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("old", RowState)
-@pytest.mark.parametrize("new", RowState)
-def test_the_legal_steps_are_these_and_no_others(old: RowState, new: RowState) -> None:
-    assert (new in EDGES[old]) is ((old.value, new.value) in LEGAL)
+def test_the_legal_steps_are_these_and_no_others() -> None:
+    assert {(old.value, new.value) for old in RowState for new in EDGES[old]} == LEGAL
 
 
 @pytest.mark.parametrize("old", RowState)
-@pytest.mark.parametrize("new", RowState)
-def test_a_step_off_the_table_raises_and_names_the_row_and_both_states(
-    old: RowState, new: RowState
-) -> None:
-    if new in EDGES[old]:
-        check(old, new, "row-17")
-        return
-    with pytest.raises(LedgerError, match=f"invalid transition {old} -> {new} for row row-17"):
-        check(old, new, "row-17")
+def test_a_step_off_the_table_raises_and_names_the_row_and_both_states(old: RowState) -> None:
+    for new in RowState:
+        if new in EDGES[old]:
+            check(old, new, "row-17")
+            continue
+        with pytest.raises(LedgerError, match=f"invalid transition {old} -> {new} for row row-17"):
+            check(old, new, "row-17")
 
 
 def test_every_state_can_be_reached_from_planned() -> None:
@@ -135,15 +131,14 @@ def test_a_settled_row_is_one_that_a_normal_run_leaves_alone() -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("state", RowState)
-def test_an_event_happens_only_to_rows_that_it_can_happen_to(event: str, state: RowState) -> None:
+def test_an_event_happens_only_to_rows_that_it_can_happen_to(event: str) -> None:
     make, states = EVENTS[event]
-    row = row_in(state)
-    if state in states:
-        validate(make(row), row)
-        return
-    with pytest.raises(LedgerError):
-        validate(make(row), row)
+    for row in map(row_in, RowState):
+        if row.state in states:
+            validate(make(row), row)
+            continue
+        with pytest.raises(LedgerError):
+            validate(make(row), row)
 
 
 def test_a_row_never_leaves_submitting_for_planned_on_request() -> None:

@@ -30,6 +30,7 @@ _LOADED_ONCE: Final = (
 )
 _PYTEST: Final = (
     *("-x", "-q", "-n0", "-p", "no:cacheprovider", "--timeout=20", "--no-header", "--tb=line"),
+    *("-m", ""),  # tests of proofs, too
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),  # of what is loaded already
 )
 

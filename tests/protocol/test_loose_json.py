@@ -6,6 +6,7 @@ import codecs
 import html
 import json
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 from hypothesis import given
@@ -212,17 +213,16 @@ WAYS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("prompt", ECHOES)
-@pytest.mark.parametrize("around", ["{}", "rain {} and wind", "{}x"])
 def test_what_a_server_repeats_of_the_request_is_neither_a_job_nor_a_refusal_nor_a_hint(
-    prompt: str, way: Callable[[str], str], around: str
+    prompt: str,
 ) -> None:
-    sent = ("x", around.replace("{}", prompt))
-    reply = read_reply(way(prompt).encode(), sent=sent)
-    assert isinstance(reply, Unreadable)
-    assert reply.id is None
-    assert id_in_fragment(way(prompt).encode(), sent) is None
+    for (way, echo), around in product(WAYS.items(), ["{}", "rain {} and wind", "{}x"]):
+        sent = ("x", around.replace("{}", prompt))
+        reply = read_reply(echo(prompt).encode(), sent=sent)
+        assert isinstance(reply, Unreadable), (way, around)
+        assert reply.id is None, (way, around)
+        assert id_in_fragment(echo(prompt).encode(), sent) is None, (way, around)
 
 
 def test_the_words_of_a_request_hide_no_answer_that_goes_on_in_others() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -62,45 +63,40 @@ def judge(answer: object, status: int, *sent: str) -> object:
     return classify(reply, status)
 
 
-@pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-@pytest.mark.parametrize("field", FIELDS)
-def test_s42_a_bad_request_is_one_whatever_prompt_it_quotes(
-    status: int, prompt: str, shape: Callable[[str], Any], field: str
-) -> None:
-    answer = {"status": "error", "message": "Not allowed", field: shape(prompt)}
-    outcome = judge(answer, status, prompt)
-    assert isinstance(outcome, Rejected)
-    assert outcome.reply.reason is Refusal.REQUEST
+def test_s42_a_bad_request_is_one_whatever_prompt_it_quotes(prompt: str) -> None:
+    for status, (shape, quoted), field in product([400, 422], SHAPES.items(), FIELDS):
+        answer = {"status": "error", "message": "Not allowed", field: quoted(prompt)}
+        outcome = judge(answer, status, prompt)
+        assert isinstance(outcome, Rejected), (status, shape, field)
+        assert outcome.reply.reason is Refusal.REQUEST, (status, shape, field)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize(
     ("status", "reason"), [(401, Refusal.KEY), (402, Refusal.CREDITS), (403, Refusal.PLAN)]
 )
 def test_s42_a_refusal_by_status_keeps_its_kind_whatever_prompt_it_quotes(
-    status: int, reason: Refusal, prompt: str, shape: Callable[[str], Any]
+    status: int, reason: Refusal, prompt: str
 ) -> None:
-    answer = {"status": "error", "message": shape(prompt), "tip": "not allowed"}
-    outcome = judge(answer, status, prompt)
-    assert isinstance(outcome, Rejected)
-    assert outcome.reply.reason is reason
+    for shape, quoted in SHAPES.items():
+        answer = {"status": "error", "message": quoted(prompt), "tip": "not allowed"}
+        outcome = judge(answer, status, prompt)
+        assert isinstance(outcome, Rejected), shape
+        assert outcome.reply.reason is reason, shape
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
-@pytest.mark.parametrize("field", FIELDS)
 def test_s42_with_http_200_a_quoted_prompt_is_never_a_full_queue_or_an_empty_account(
-    prompt: str, shape: Callable[[str], Any], field: str
+    prompt: str,
 ) -> None:
-    answer = {"status": "error", field: shape(prompt), "title": "no"}
-    outcome = judge(answer, 200, prompt)
-    # Complaints by field are the documented shape of a bad request; the rest is nobody's words.
-    assert isinstance(outcome, Unknown | Rejected)
-    if isinstance(outcome, Rejected):
-        assert outcome.reply.reason is Refusal.REQUEST
+    for (shape, quoted), field in product(SHAPES.items(), FIELDS):
+        answer = {"status": "error", field: quoted(prompt), "title": "no"}
+        outcome = judge(answer, 200, prompt)
+        # Complaints by field are the documented shape of a bad request; the rest is nobody's words.
+        assert isinstance(outcome, Unknown | Rejected), (shape, field)
+        if isinstance(outcome, Rejected):
+            assert outcome.reply.reason is Refusal.REQUEST, (shape, field)
 
 
 @pytest.mark.parametrize("cut", [20, 40, 60])

@@ -1,8 +1,8 @@
 """The checks hold under `python -O`, where the statement `assert` does nothing (T37, T38).
 
 pytest rewrites the asserts of tests into plain code, so they check under -O as well, which the
-first test proves. All security tests that way: `python -O -W ignore -m pytest -W ignore::\
-pytest.PytestConfigWarning tests/pure tests/security tests/engine/test_storage.py`.
+first test proves. All security tests that way: `python -O -W ignore -m pytest -m "" -W ignore::\
+pytest.PytestConfigWarning tests/security tests/engine/test_storage.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import modelslab_async
 
 PACKAGE = Path(modelslab_async.__file__).parent
 ROOT = Path(__file__).parents[2]
-QUIETLY = ["-n0", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestConfigWarning"]
+QUIETLY = ["-n0", "-m", "", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestConfigWarning"]
 CHECKS = [
     *("tests/protocol/test_wire_json.py", "tests/engine/test_secret.py"),
     *("tests/security/test_sessions.py", "tests/security/test_planted.py"),
