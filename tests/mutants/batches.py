@@ -101,7 +101,7 @@ MUTANTS = (
         ),
         Patch(
             "batch/_states.py",
-            "_S.DONE: frozenset({_S.READY}),",
+            "_S.DONE: frozenset({_S.READY, _S.PLANNED}),",
             "_S.DONE: frozenset({_S.PLANNED}),",
         ),
         Patch(

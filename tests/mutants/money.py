@@ -251,7 +251,7 @@ MUTANTS = (
         "limit_forgets_earlier_runs",
         of("batch/test_money", "a_limit_of_jobs_holds_over_several_runs"),
         Patch(
-            "batch/_batch.py",
+            "batch/_limits.py",
             "        budget.charge(price or Decimal(0), jobs)\n",
             "        budget.charge(price or Decimal(0), 0)\n",
         ),

@@ -53,8 +53,8 @@ MUTANTS = (
         of("batch/test_ledger", _FAMILIES),
         Patch(
             "batch/_sqlite/store.py",
-            'self.with_job_id(str(job_id), family_of(str(change.values.get("handle"))))',
-            "self.with_job_id(str(job_id))",
+            'self.with_job_id(change.job_id, family_of(str(change.values.get("handle"))))',
+            "self.with_job_id(change.job_id)",
         ),
     ),
     planted(

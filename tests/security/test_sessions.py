@@ -55,5 +55,6 @@ async def test_t32_a_file_host_sees_neither_key_nor_name_of_the_api_nor_where_we
 def test_t32_the_way_to_file_hosts_takes_no_key() -> None:
     """What a class is not given it cannot send."""
     parameters = inspect.signature(storage.Storage).parameters
-    assert set(parameters) == {"network", "policy", "allow_loopback"}
+    # A function to call with each exchange; what it does with the key is tested with recordings.
+    assert set(parameters) == {"network", "policy", "allow_loopback", "record"}
     assert not [name for name in vars(storage) if "secret" in name.lower()]
