@@ -14,13 +14,15 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
+from ._arguments import file_of
 from ._engine.aio import in_thread
 from ._engine.http import Response, read_off_loop
+from ._engine.job import Generation, Job
 from ._engine.prepare import media_text
 from ._engine.session import Session
 from ._policy.error_mapping import no_response, request_refused, unexpected_reply
 from ._protocol.audio import sniff
-from ._protocol.replies import Failed, Finished, Refusal, Refused, read_reply
+from ._protocol.replies import Failed, Finished, Refusal, Refused, RemoteFile, read_reply
 from ._protocol.sound import AudioFormat
 from ._protocol.wire_json import Encoded, encode_json
 from ._text import safe_text, shown
@@ -70,6 +72,17 @@ class OneShots:
     @property
     def _session(self) -> Session:
         raise NotImplementedError
+
+    async def is_resumable(self, what: Generation | RemoteFile | Job) -> bool:
+        """Ask whether a download of this file that breaks off can go on where it stopped.
+
+        Otherwise it begins anew, which is free as well. Only the beginning of the file is read.
+
+        Raises:
+            DownloadError: no link of it can be read.
+            ModelsLabError: as `Job.result`, for a job.
+        """
+        return await self._session.downloader.is_resumable(await file_of(what))
 
     async def balance(self) -> Balance:
         """What is left in the wallet (``POST /api/wallet_balance``).

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "_engine": ENGINE,
     "webhooks": ("errors", "_protocol", "_engine.aio", "_engine.secret", "_engine.redaction"),
     "batch": ENGINE,
-    "_one_shots": ENGINE,
+    "_one_shots": (*ENGINE, "_arguments"),
     "client": (*ENGINE, "_arguments", "_one_shots", "batch"),
     "_sync": ("client", "endpoints", "errors", "_engine.saved"),
     "sandbox": (),

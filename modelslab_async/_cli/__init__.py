@@ -49,6 +49,7 @@ _SECTIONS = {
         "auth": "Keep an API key in a file of its own.",
         "config": "Show and change settings.",
         "doctor": "Check this installation.",
+        "probe": "Report how the API behaves where its documents do not say.",
         "help": "Show the documentation of a topic.",
         "schema": "Print JSON Schemas of what commands print.",
         "sandbox": "Serve a sandbox of the API until Ctrl-C.",

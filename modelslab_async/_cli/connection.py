@@ -26,6 +26,12 @@ def record_to(path: Path) -> None:
     click.get_current_context().meta[_RECORD] = path
 
 
+def recording_path() -> Path | None:
+    """Take over the file of --record: the next client does not record to it."""
+    path: Path | None = click.get_current_context().meta.pop(_RECORD, None)
+    return path
+
+
 @frozen(kw_only=True)
 class Connection:
     """What a client is made of.
@@ -123,7 +129,7 @@ async def opened(
         "webhook": webhook,
         "observer": observer,
         "enterprise": settings["enterprise"].value,
-        "record": click.get_current_context().meta.pop(_RECORD, None),
+        "record": recording_path(),
     }
     async with AsyncExitStack() as stack:
         # Proxies are taken from the environment, and none stands before this machine.

@@ -46,10 +46,11 @@ _FIELDS: dict[str, Schema] = {
     **_same(_TEXT, "event warning name id state status message payload_hash"),
     **_same(_TEXT, "directory advice example old new note url curl currency language origin"),
     **_same(_TEXT, "profile removed family format"),
+    **_same(_TEXT, "version question assumption verdict observed"),
     **_same(_TEXT_OR_NOT, "track_id job_id path prompt reason resume delimiter kind key host"),
     **_same(_TEXT_OR_NOT, "error_kind sha256 source_sha256 integrity"),
     "flags": {"type": ["array", "null"], "items": _TEXT},
-    **_same(_TEXTS, "paths unfinished profiles"),
+    **_same(_TEXTS, "paths unfinished profiles recordings"),
     **_same(_COUNT, "rows jobs underway left characters dropped replaced held comments blank"),
     **_same(_COUNT, "checked polls attempt attempts first_row flagged unchecked doubles"),
     **_same(_INTEGER_OR_NOT, "exit_code size pid sample_rate channels"),
@@ -152,6 +153,13 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
     "delivery": (
         "event of webhook",
         _object(f"{_EVENT} job_id status message received_at"),
+    ),
+    "findings": (
+        "probe",
+        _object(
+            "schema_version version jobs recordings",
+            findings=_list(_object("question assumption verdict observed")),
+        ),
     ),
     "status": (
         "status DIR",

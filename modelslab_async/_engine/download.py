@@ -140,6 +140,25 @@ class Downloader:
         if self._closed and not self._active:
             self._threads.shutdown(wait=False)
 
+    async def is_resumable(self, file: RemoteFile) -> bool:
+        """Return whether the first link that can be read serves the rest of this same file.
+
+        Raises:
+            DownloadError: no link can be read.
+        """
+        failure = AttemptFailure(FailureKind.GONE, "it has no link")
+        for url in (one for one in file.urls if not one.startswith("data:")):
+            try:
+                async with self._storage.get(url) as body:
+                    validator = body.validator
+                if validator is None:
+                    return False
+                async with self._storage.get(url, offset=1, validator=validator) as rest:
+                    return rest.offset == 1
+            except LinkFailed as failed:
+                failure = failed.failure
+        raise download_failed(Abort(failure.kind, failure.detail), file, len(file.urls))
+
     async def probe(self, url: str, gives: Output) -> bool:
         """Return whether a link serves the requested kind of content; reads only its beginning."""
         head = b""

@@ -105,13 +105,12 @@ class Recording:
 
     def _line(self, one: Exchange) -> dict[str, Any]:
         redactor = self._redactor
-        is_api = one.where == "api"
         line: dict[str, Any] = {
             "at": round(one.started - self._began, 3),
             "seconds": round(one.ended - one.started, 3),
             "where": one.where,
             "method": one.method,
-            "target": redactor.target(one.target) if is_api else redactor.link(one.target),
+            "target": _target(redactor, one),
         }
         if one.sent is not None:
             line["sent"] = self._sent(one.sent)
@@ -127,3 +126,13 @@ class Recording:
 
     def _sent(self, data: bytes) -> Any:
         return self._redactor.sent(json.loads(self._hide(data)))
+
+
+def _target(redactor: Redactor, one: Exchange) -> str:
+    """What was asked for; of a webhook nothing, as its URL is a secret."""
+    match one.where:
+        case "api":
+            return redactor.target(one.target)
+        case "storage":
+            return redactor.link(one.target)
+    return ""

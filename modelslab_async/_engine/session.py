@@ -33,7 +33,7 @@ from .job import Job
 from .poll import Poller
 from .prepare import Submission, prepare
 from .queue import Slots, slots_of
-from .recording import Recording
+from .recording import Exchange, Recording
 from .saved import SavedFile
 from .secret import Secret
 from .storage import Storage
@@ -108,6 +108,8 @@ class Session:
             webhook.hide(secret)
             self.deliveries = Deliveries(webhook, self.poller, self._spawn)
             self._stack.callback(self.deliveries.close)
+            if recording is not None:
+                self._stack.callback(webhook.tap(partial(_record_delivery, recording)))
         self.submitter = Submitter(
             self.transport,
             origin=base_url,
@@ -270,6 +272,10 @@ class Session:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a task of the client crashed; please report this", exc_info=error)
+
+
+def _record_delivery(record: Record, body: bytes) -> None:
+    record(Exchange(where="webhook", method="POST", target="", body=body))
 
 
 def _read_and_remove(path: Path) -> object:

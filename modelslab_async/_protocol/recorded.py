@@ -208,7 +208,7 @@ class Redactor:
             # The names below an error are those of fields, and its texts are the server's words.
             under = name if _MESSAGES.fullmatch(name) else ""
             return {
-                self._field(key): self._value(one, under or str(key), way, depth + 1)
+                self._field(key, way): self._value(one, under or str(key), way, depth + 1)
                 for key, one in list(value.items())[:_MAX_ITEMS]
             }
         return self._string(str(value), folded, way)
@@ -241,8 +241,10 @@ class Redactor:
         name = self._named("track", str(value))
         return f"{name[:-1]}:int}}" if isinstance(value, int) else name
 
-    def _field(self, name: str) -> str:
-        known = _NAME.fullmatch(name) and not _TOKEN.search(name)
+    def _field(self, name: str, way: str) -> str:
+        # Field names that we send are our own; some of the API's have spaces in them.
+        plain = name.replace(" ", "_") if way == "sent" else name
+        known = _NAME.fullmatch(plain) and not _TOKEN.search(plain)
         return name if known else self._named("field", name)
 
     def _named(self, kind: str, text: str) -> str:

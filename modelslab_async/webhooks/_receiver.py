@@ -57,6 +57,7 @@ class WebhookReceiver:
         self._counts: Counter[int] = Counter()
         self._hidden: set[Secret] = set()
         self._app = AsgiApp(self)
+        self._taps: tuple[Callable[[bytes], None], ...] = ()
         self.inbox: Inbox = MemoryInbox() if inbox is None else inbox
 
     def __repr__(self) -> str:
@@ -81,6 +82,19 @@ class WebhookReceiver:
         Clients call this with their own key: a server may repeat it in its messages.
         """
         self._hidden.add(secret)
+
+    def tap(self, listener: Callable[[bytes], None]) -> Callable[[], None]:
+        """Call a function with the body of each delivery, keys and tokens removed.
+
+        It is called before the body is read, and for repeated ones too. Returns a function that
+        ends it.
+        """
+        self._taps = (*self._taps, listener)
+
+        def end() -> None:
+            self._taps = tuple(one for one in self._taps if one is not listener)
+
+        return end
 
     def subscribe(self, listener: Callable[[Delivery], None]) -> Callable[[], None]:
         """Call a function with each new delivery, on the event loop on which it arrives.
@@ -134,6 +148,8 @@ class WebhookReceiver:
         tokens = Tokens()
         tokens.add(path, track_id)
         body = tokens.redact(body)
+        for tap in self._taps:
+            tap(body)
         reply = read_hint(body)
         if reply is None:
             return 400
