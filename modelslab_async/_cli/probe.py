@@ -112,7 +112,7 @@ def probe(
         from .probe_run import Probe
 
         copy = recording_path()
-        run = Probe(directory, requests, limits, connection, console)
+        run = Probe(directory, requests, limits, connection, console, agreed=total.jobs)
         return run.code(webhook_url=webhook_url, webhook_port=webhook_port, copy=copy)
 
 
@@ -138,13 +138,14 @@ def _requests() -> Sequence[Request]:
 
 
 def _unpaid(requests: Sequence[Request], directory: Path) -> Sequence[Request]:
-    """Those of which the ledger of an earlier run knows no submit."""
-    from ..batch import Reader, holds_batch
+    """Those that this run would pay for: an earlier run may have sent none, or been stopped."""
+    from ..batch import Reader, RowState, holds_batch
 
     if not holds_batch(directory):
         return requests
     with Reader.open(directory) as reader:
-        sent = {row.seq for row in reader.each() if row.attempt}
+        unsent = (RowState.PLANNED, RowState.SKIPPED)
+        sent = {row.seq for row in reader.each() if row.state not in unsent}
     return [one for seq, one in enumerate(requests, 1) if seq not in sent]
 
 

@@ -26,6 +26,7 @@ from .webhook_listener import PORT, receiving
 if TYPE_CHECKING:
     from modelslab_async import Limits, ModelsLab, Request
 
+_UNPAID = frozenset({RowState.PLANNED, RowState.SKIPPED, RowState.REJECTED})
 _NO_JOB = "999999999999999"
 _NO_KEY = "modelslab-async-probe-of-a-wrong-key"
 
@@ -39,6 +40,7 @@ class Probe:
         limits: what may be paid.
         connection: to what.
         console: where to report.
+        agreed: how many of the requests may be paid for now.
     """
 
     def __init__(
@@ -48,7 +50,10 @@ class Probe:
         limits: Limits,
         connection: Connection,
         console: Console,
+        *,
+        agreed: int,
     ) -> None:
+        self._agreed = agreed
         self._directory = directory
         self._batch = directory / "batch"
         self._requests = requests
@@ -120,6 +125,7 @@ class Probe:
             self._requests,
             directory=self._batch,
             limits=self._limits,
+            max_new_jobs=self._agreed,
             same_account=self._connection.sandbox,
         ) as outcomes:
             async for outcome in outcomes:
@@ -157,7 +163,7 @@ class Probe:
         """Print what all runs of this probe have found."""
         places = sorted(self._directory.glob("exchanges-*.jsonl"))
         found = findings([_lines(place) for place in places], spent=self._spent)
-        paid = sum(bool(row.attempt) for row in self._rows())
+        paid = sum(row.state not in _UNPAID for row in self._rows())
         if self._console.json:
             self._console.print_json(
                 {
@@ -169,7 +175,7 @@ class Probe:
                 }
             )
             return
-        self._console.print(f"modelslab-async {__version__}, jobs submitted: {paid}")
+        self._console.print(f"modelslab-async {__version__}, jobs paid for: {paid}")
         for one in found:
             for line in _shown(one):
                 self._console.print(line)

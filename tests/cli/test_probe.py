@@ -136,6 +136,19 @@ def test_it_asks_with_the_price(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_job_that_was_never_sent_is_asked_about_again(tmp_path: Path) -> None:
+    async with Sandbox() as box:  # which speaks no TLS
+        https = box.url.replace("http:", "https:")
+        done = await against(box, tmp_path, "probe", MODELSLAB_BASE_URL=https)
+        assert not box.book.debits
+    assert done.returncode == 10
+    assert "jobs paid for: 0" in done.stdout
+    refused = command(tmp_path, "probe", MODELSLAB_API_KEY=KEY)
+    assert refused.returncode == 2
+    assert "1 job, " in refused.stderr
+
+
+@pytest.mark.anyio
 async def test_a_cost_above_the_limit_is_refused(tmp_path: Path) -> None:
     async with Sandbox(quick()) as box:
         prices = ("--price-per-job", "0.05", "--max-cost", "0.04")
