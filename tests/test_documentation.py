@@ -68,7 +68,7 @@ def as_script(code: str) -> str:
 
 def test_every_language_of_a_block_is_one_that_is_run_here() -> None:
     kinds = {language for page in PAGES for language, _, _ in blocks(page)}
-    assert kinds == {"python", "bash"}
+    assert kinds == {"python", "bash", "dockerfile", "yaml"}  # the last two: test_containers
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
