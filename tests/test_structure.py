@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "client": (*ENGINE, "_arguments", "_one_shots", "batch"),
     "_sync": ("client", "endpoints", "errors", "_engine.saved"),
     "sandbox": (),
+    "sound": (*ENGINE, "batch"),
     "testing": ("sandbox",),
     "telemetry": ("", "errors"),
     "_cli": (
@@ -44,6 +45,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "batch",
         "endpoints",
         "sandbox",
+        "sound",
         "webhooks",
         "_engine.aio",
         "_engine.filesystem",

@@ -39,6 +39,7 @@ _SECTIONS = {
     },
     "Jobs and batches": {
         "fetch": "Wait for running jobs, and download their files.",
+        "check": "Find faults of sound files, and marks in them.",
         "verify": "Find missing and changed files of a batch.",
         "reconcile": "Find jobs that may exist and be paid for.",
         "skip": "Leave out rows that were not sent yet.",

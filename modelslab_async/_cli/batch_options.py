@@ -11,10 +11,10 @@ import click
 from attrs import field, frozen
 
 from .completing import rows
-from .connection import Connection
+from .connection import Connection, tags_files
 from .console import command_line, operand
 from .help import Choice, nearest
-from .options import Command, exec_option, restrict_filenames
+from .options import Command, exec_option, restrict_filenames, tag_option
 from .players import programs_of
 from .prices import Amount, check_priced, limits_of, price_arguments, pricing
 from .webhook_listener import PORT
@@ -90,6 +90,7 @@ _HOW = (
     ),
     restrict_filenames,
     exec_option,
+    tag_option,
     click.option(
         "--limit",
         type=click.IntRange(min=0),
@@ -309,10 +310,11 @@ class BatchOptions:
                 *([] if value is True else [_text(value)]),
             )
         ]
+        tag = ["--tag"] if tags_files() else []
         sandbox = ["--sandbox"] if self.connection.sandbox else []
         retry = ["--retry", MISSING] if missing else []
         prices = price_arguments(settings)
-        arguments = [*retry, *flags, *prices, *sandbox, *self.connection.arguments]
+        arguments = [*retry, *flags, *tag, *prices, *sandbox, *self.connection.arguments]
         return command_line("resume", operand(directory), *arguments)
 
 

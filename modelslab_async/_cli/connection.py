@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 _RECORD = "modelslab_async.record"
+_TAG = "modelslab_async.tag"
 
 
 def record_to(path: Path) -> None:
@@ -30,6 +31,16 @@ def recording_path() -> Path | None:
     """Take over the file of --record: the next client does not record to it."""
     path: Path | None = click.get_current_context().meta.pop(_RECORD, None)
     return path
+
+
+def tag_files() -> None:
+    """Let the next client of the running command add marks to the files that it saves."""
+    click.get_current_context().meta[_TAG] = True
+
+
+def tags_files() -> bool:
+    """Whether `tag_files` was called."""
+    return bool(click.get_current_context().meta.get(_TAG))
 
 
 @frozen(kw_only=True)
@@ -131,6 +142,10 @@ async def opened(
         "enterprise": settings["enterprise"].value,
         "record": recording_path(),
     }
+    if tags_files():
+        from modelslab_async import DownloadPolicy
+
+        limits["download"] = DownloadPolicy(tag=True)
     async with AsyncExitStack() as stack:
         # Proxies are taken from the environment, and none stands before this machine.
         if connection.sandbox:

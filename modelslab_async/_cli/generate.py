@@ -43,6 +43,7 @@ from .options import (
     play_option,
     request_options,
     restrict_filenames,
+    tag_option,
     waiting,
 )
 from .piping import STDOUT, check_stdout, passing_name
@@ -92,6 +93,7 @@ def making(request: type[Request], metavar: str) -> Callable[[Any], Any]:
         restrict_filenames,
         request_options(request),
         exec_option,
+        *([tag_option] if request.GIVES == "audio" else []),
         play_option,
         click.option(
             "--print-curl",

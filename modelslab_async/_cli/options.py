@@ -13,7 +13,7 @@ from attrs import evolve, fields
 from modelslab_async.endpoints import Field, Request, known_fields
 
 from .completing import profile_names
-from .connection import record_to
+from .connection import record_to, tag_files
 from .console import Console, json_by_default
 from .help import Choice
 from .settings import Flags, read_settings, unknown_settings
@@ -118,6 +118,13 @@ exec_option = click.option(
     allow_from_autoenv=False,
     help="Run CMD {path} for each saved file: one at a time, without a shell. Exit code 1: it "
     "failed, and all files are there.",
+)
+tag_option = click.option(
+    "--tag",
+    is_flag=True,
+    expose_value=False,
+    callback=lambda _context, _option, value: tag_files() if value else None,
+    help="Add INFO and XMP to WAV files: made by a model, with prompt and job; the samples stay.",
 )
 play_option = click.option("--play", is_flag=True, help="Play each saved file.")
 

@@ -45,18 +45,19 @@ _FIELDS: dict[str, Schema] = {
     "counts": _map(_COUNT),
     **_same(_TEXT, "event warning name id state status message payload_hash"),
     **_same(_TEXT, "directory advice example old new note url curl currency language origin"),
-    **_same(_TEXT, "profile removed family format"),
+    **_same(_TEXT, "profile removed family problem"),
     **_same(_TEXT, "version question assumption verdict observed"),
     **_same(_TEXT_OR_NOT, "track_id job_id path prompt reason resume delimiter kind key host"),
-    **_same(_TEXT_OR_NOT, "error_kind sha256 source_sha256 integrity"),
+    **_same(_TEXT_OR_NOT, "format error_kind sha256 source_sha256 integrity"),
     "flags": {"type": ["array", "null"], "items": _TEXT},
-    **_same(_TEXTS, "paths unfinished profiles recordings"),
+    **_same(_TEXTS, "paths unfinished profiles recordings marks"),
     **_same(_COUNT, "rows jobs underway left characters dropped replaced held comments blank"),
     **_same(_COUNT, "checked polls attempt attempts first_row flagged unchecked doubles"),
     **_same(_INTEGER_OR_NOT, "exit_code size pid sample_rate channels"),
     **_same(_NUMBER, "mb oldest latest at amount received_at planned_at updated_at"),
+    **_same(_NUMBER_OR_NOT, "peak_dbfs lufs"),
     **_same(_NUMBER_OR_NOT, "seconds cost generation_time waited rows_per_minute seconds_left"),
-    **_same(_NUMBER_OR_NOT, "peak_dbfs submitted_at accepted_at finished_at done_at after before"),
+    **_same(_NUMBER_OR_NOT, "submitted_at accepted_at finished_at done_at after before"),
     **_same(_TRUTH, "silent healthy same_prompt"),
     **_same({"type": "object"}, "body fields"),
 }
@@ -145,6 +146,17 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
     "ended": (
         "last event of batch, resume and verify",
         _object(f"{_EVENT} exit_code counts? checked? resume", faults=_object("", **_KINDS)),
+    ),
+    "check": (
+        "check",
+        _object(
+            "schema_version",
+            files=_list(
+                _object(
+                    "path format seconds sample_rate channels flags peak_dbfs lufs marks problem"
+                )
+            ),
+        ),
     ),
     "fault": (
         "event of verify, named after the fault: missing, changed or unreadable",

@@ -36,6 +36,7 @@ from .._policy.error_mapping import download_failed, write_failed
 from .._protocol.audio import HEAD
 from .._protocol.encoding import Undecodable, coding_of
 from .._protocol.files import may_hold, refusal
+from .._protocol.marks import Provenance
 from .._protocol.output import Judged, Output
 from .._protocol.replies import RemoteFile
 from .._protocol.sound import Sound
@@ -47,6 +48,7 @@ from .partfile import PartFile
 from .saved import SavedFile, measured
 from .speed import SpeedMonitor
 from .storage import OTHER_VERSION, Body, LinkFailed, Storage
+from .tagging import tag
 from .targets import Target
 from .unpacking import undo_all
 
@@ -382,6 +384,8 @@ class _FileDownload:
             return evolve(integrity, fingerprint=source if proper else None)
         if content.mended:
             self._part.mend(content.mended)
+        if self._policy.tag and isinstance(content, Sound):
+            tag(self._part, self._file.about or Provenance(job_id=self._file.job_id), source)
         return self._saved_file(content, integrity, source)
 
     def _discard_source(self) -> None:

@@ -30,6 +30,7 @@ from .._policy.poll import (
     next_action,
     observe,
 )
+from .._protocol.marks import Provenance
 from .._protocol.output import Output
 from .._protocol.replies import Failed, Failure, Finished, Links, RemoteFile, Ticket
 from .._protocol.urls import VOICE_FETCH
@@ -116,6 +117,8 @@ class Job:
         gives: the kind of output that was requested.
         asked: the shortest and the longest duration that was requested; ``None``: none, or the
             job was resumed.
+        prompt: what was asked for; empty if the job was resumed.
+        model: the endpoint's name; likewise.
     """
 
     def __init__(
@@ -133,6 +136,8 @@ class Job:
         sent: tuple[str, ...] = (),
         gives: Output = "audio",
         asked: tuple[float, float] | None = None,
+        prompt: str = "",
+        model: str = "",
     ) -> None:
         self._watcher = watcher
         self.id = id
@@ -142,6 +147,8 @@ class Job:
         self.identity = (path, id)
         self.gives = gives
         self.asked = asked
+        self.prompt = prompt
+        self.model = model
         self.ids = frozenset(one for one in (id, fetch_id) if one)
         self.links = links or Links()
         self._loop = watcher.loop
@@ -367,10 +374,12 @@ class Job:
     def _generation(self, finished: Finished) -> Generation:
         meta = finished.raw.get("meta")
         files = self.links.files(self.id, self.path, self.gives)
+        track_id = "" if self.track_id is None else f"{self.track_id}"
+        about = Provenance(prompt=self.prompt, model=self.model, job_id=self.id, track_id=track_id)
         return Generation(
             id=self.id,
             track_id=self.track_id,
-            files=tuple(evolve(file, asked=self.asked) for file in files),
+            files=tuple(evolve(file, asked=self.asked, about=about) for file in files),
             generation_time=finished.generation_time,
             audio_time=finished.audio_time,
             waited=self._elapsed,

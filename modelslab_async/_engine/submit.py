@@ -211,6 +211,8 @@ class Submitter:
             path=submission.request.fetch,
             gives=submission.request.gives,
             asked=submission.request.asked_seconds(),
+            prompt=submission.request.title,
+            model=submission.request.NAME,
             state=PollState(now(), deadline=self._poller.deadline()),
         )
         if known not in self._known:
@@ -344,6 +346,8 @@ class Submitter:
             sent=tuple(texts(submission.fields)),
             gives=submission.request.gives,
             asked=submission.request.asked_seconds(),
+            prompt=submission.request.title,
+            model=submission.request.NAME,
         )
         self._emit(submission, EventKind.ACCEPTED, job_id=job_id, seconds=eta)
         if isinstance(reply, Finished) and reply.links.output:

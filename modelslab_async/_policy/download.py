@@ -39,6 +39,8 @@ class DownloadPolicy:
             file, or that announces no size and stays under four times this rate for ten times
             ``timeout``. No host can hold a download slot forever.
         max_bytes: the largest file to accept.
+        tag: add INFO and XMP to WAV files: that a model made them, with prompt and job. The samples
+            stay the same bytes; so does a file that arrives with a C2PA manifest.
     """
 
     patience: float = field(default=120.0, validator=at_least(0))
@@ -46,6 +48,7 @@ class DownloadPolicy:
     timeout: float = field(default=30.0, validator=at_least(0, exclusive=True))
     min_rate: float = field(default=1024.0, validator=at_least(0))
     max_bytes: int = field(default=512 * 1024 * 1024, validator=at_least(0, exclusive=True))
+    tag: bool = False
 
 
 class Integrity(enum.StrEnum):

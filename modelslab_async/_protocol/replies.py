@@ -17,10 +17,11 @@ from attrs import Factory, field, frozen
 from .._text import safe_text
 from . import wire_values, wording
 from .loose_json import is_echo, object_in_noise, plain_json, unwrapped
+from .marks import Provenance
 from .output import Output
 from .wire_json import decode_json
-from .wording import Refusal as Refusal
-from .wording import Sentences
+
+from .wording import Refusal as Refusal, Sentences  # isort: skip
 
 
 class Failure(enum.Enum):
@@ -46,8 +47,7 @@ class RemoteFile:
         index: of the file among the job's files, from 0.
         path: the path for polling the job; empty if unknown.
         gives: the kind of output that was requested; only such content is saved.
-        asked: the shortest and the longest duration that was requested, in seconds; ``None``:
-            none, or not known.
+        asked, about: the range of seconds that was requested, and what a tag says; if known.
     """
 
     urls: tuple[str, ...] = field(repr=_count)
@@ -56,6 +56,7 @@ class RemoteFile:
     path: str = field(default="", repr=False)
     gives: Output = field(default="audio", repr=False)
     asked: tuple[float, float] | None = field(default=None, repr=False, eq=False)
+    about: Provenance | None = field(default=None, repr=False, eq=False)
 
 
 @frozen
@@ -76,11 +77,10 @@ class Links:
     def files(self, job_id: str, path: str = "", gives: Output = "audio") -> tuple[RemoteFile, ...]:
         """Return one file per output; without outputs, one per proxy or future link.
 
-        A list of mirrors with another length than the outputs is ignored, since its links cannot be
-        matched to the outputs.
+        A list of mirrors with another length than the outputs cannot be matched: it is ignored.
         """
         count = len(self.output) or max(len(self.proxy), len(self.future))
-        mirrors = [links for links in (self.proxy, self.future) if len(links) == count]
+        mirrors = (links for links in (self.proxy, self.future) if len(links) == count)
         rows = zip_longest(self.output, *mirrors)
         return tuple(
             RemoteFile(tuple(dict.fromkeys(url for url in row if url)), job_id, index, path, gives)

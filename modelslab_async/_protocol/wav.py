@@ -39,13 +39,16 @@ _PCM_GUID = bytes.fromhex("0100000000001000800000aa00389b71")
 
 
 @frozen
-class _Chunk:
+class Chunk:
+    """A chunk: its name, and where its body is."""
+
     name: bytes
     start: int
     length: int
 
     @property
     def end(self) -> int:
+        """The offset after its body."""
         return self.start + self.length
 
 
@@ -56,7 +59,7 @@ class _Wav:
     mark: bytes
     order: _ORDER
     fmt: bytes
-    chunks: tuple[_Chunk, ...]  # before ``data``
+    chunks: tuple[Chunk, ...]  # before ``data``
     start: int
     riff_end: int | None
     data_end: int | None
@@ -158,6 +161,28 @@ def samples_of(read_at: ReadAt, size: int) -> Samples | None:
     )
 
 
+def chunks_of(read_at: ReadAt, size: int) -> tuple[Chunk, ...]:
+    """All chunks of a file that begins with a RIFF mark; empty if it holds no sound."""
+    wav = _parsed(read_at, size)
+    if isinstance(wav, NotSound):
+        return ()
+    found = [
+        *(chunk for chunk in wav.chunks if chunk.name != b"data"),
+        Chunk(b"data", wav.start, wav.sound_end - wav.start),
+    ]
+    at = wav.sound_end
+    if (wav.sound_end - wav.start) % 2 and read_at(at, 4) not in _COMMON_CHUNKS:
+        at += 1
+    for _ in range(_MAX_CHUNKS):
+        header = read_at(at, 8)
+        chunk = Chunk(header[:4], at + 8, wav.number(header[4:]))
+        if len(header) < 8 or not _CHUNK_NAME.match(header) or chunk.end > size:
+            break
+        found.append(chunk)
+        at = chunk.end + chunk.length % 2
+    return tuple(found)
+
+
 def _has_no_sound(wav: _Wav, read_at: ReadAt) -> bool:
     """Return whether a size of 0 means no sound, not an open size: chunks fill the file."""
     return (
@@ -200,14 +225,14 @@ def _is_open(length: int, start: int, size: int) -> bool:
     return length == 0 or (length >= _OPEN_FROM and start + length > size)
 
 
-def _chunks(read_at: ReadAt, order: _ORDER, *, tolerant: bool) -> Iterator[_Chunk]:
+def _chunks(read_at: ReadAt, order: _ORDER, *, tolerant: bool) -> Iterator[Chunk]:
     """Yield the chunks up to ``data``; ``tolerant`` accepts a missing pad byte."""
     at = 12
     for _ in range(_MAX_CHUNKS):
         header = read_at(at, 8)
         if len(header) < 8 or not _CHUNK_NAME.match(header):
             return
-        chunk = _Chunk(header[:4], at + 8, int.from_bytes(header[4:], order))
+        chunk = Chunk(header[:4], at + 8, int.from_bytes(header[4:], order))
         yield chunk
         if chunk.name == b"data":
             return
@@ -216,16 +241,16 @@ def _chunks(read_at: ReadAt, order: _ORDER, *, tolerant: bool) -> Iterator[_Chun
             at += 1
 
 
-def _data(chunks: tuple[_Chunk, ...]) -> _Chunk | None:
+def _data(chunks: tuple[Chunk, ...]) -> Chunk | None:
     return chunks[-1] if chunks and chunks[-1].name == b"data" else None
 
 
-def _body(name: bytes, chunks: tuple[_Chunk, ...], read_at: ReadAt, most: int) -> bytes:
-    chunk = next((chunk for chunk in chunks if chunk.name == name), _Chunk(name, 0, 0))
+def _body(name: bytes, chunks: tuple[Chunk, ...], read_at: ReadAt, most: int) -> bytes:
+    chunk = next((chunk for chunk in chunks if chunk.name == name), Chunk(name, 0, 0))
     return read_at(chunk.start, min(chunk.length, most))
 
 
-def _search_data(read_at: ReadAt, order: _ORDER, limit: int) -> _Chunk | None:
+def _search_data(read_at: ReadAt, order: _ORDER, limit: int) -> Chunk | None:
     """Find the data chunk after a chunk of wrong size, by its name and a plausible size."""
     window = read_at(12, _WINDOW)
     for match in re.finditer(b"data", window):
@@ -233,7 +258,7 @@ def _search_data(read_at: ReadAt, order: _ORDER, limit: int) -> _Chunk | None:
         length = int.from_bytes(window[match.end() : match.end() + 4], order)
         fits = not length or length >= _OPEN_FROM or start + length <= limit
         if start <= 12 + len(window) and fits:
-            return _Chunk(b"data", start, length)
+            return Chunk(b"data", start, length)
     return None
 
 

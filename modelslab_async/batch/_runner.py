@@ -355,7 +355,9 @@ class Runner:
     async def _resume(self, row: Row, there: SavedFile | None) -> Generation:
         """Continue a job of an earlier run, by its links if they are known, else by its id."""
         job = self._session.job(row.handle or "")
-        job.sent, job.asked = (row.prompt,), request_of(row).asked_seconds()
+        request = request_of(row)
+        job.sent, job.asked = (row.prompt,), request.asked_seconds()
+        job.prompt, job.model = row.prompt, request.NAME
         if there or (row.state is RowState.READY and job.links.output):
             job.end(Finish(Finished(links=job.links)))
             return await job.result()

@@ -12,7 +12,17 @@ from pathlib import Path
 
 import griffe
 
-MODULES = ("", ".batch", ".endpoints", ".errors", ".sandbox", ".telemetry", ".testing", ".webhooks")
+MODULES = (
+    "",
+    ".batch",
+    ".endpoints",
+    ".errors",
+    ".sandbox",
+    ".sound",
+    ".telemetry",
+    ".testing",
+    ".webhooks",
+)
 SNAPSHOT = Path(__file__).with_name("snapshot.txt")
 CALLED = {
     *("__aenter__", "__aiter__", "__anext__", "__await__", "__call__", "__enter__"),
