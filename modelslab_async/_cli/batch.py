@@ -77,9 +77,9 @@ def batch(
         if options.dry_run:
             print_plan(plan, directory, console)
             return OK
-        if plan.preview and plan.added:
+        if plan.reading and plan.added:
             options.connection.check()
-            for line in preview_lines(plan.preview):
+            for line in preview_lines(plan):
                 console.info(line)
         from .batch_run import run_batch  # loads what speaks to the API, after the first lines
 

@@ -13,7 +13,7 @@ import click
 from modelslab_async import RowState
 
 from .._text import decimal_text, plural, safe_text
-from ..batch import Manifest, Plan, Preview, plan_batch, snapshot
+from ..batch import Manifest, Plan, Reading, plan_batch, snapshot
 from .batch_preview import preview_as_json, preview_lines, warn_of_comments
 from .connection import on_this_machine
 from .console import INVOCATION, Console
@@ -97,9 +97,9 @@ def make_plan(
         restrict_filenames=options.restrict_filenames,
         enterprise=options.connection.settings["enterprise"].value,
     )
-    if plan.preview is not None:
-        _warn_of_misspelled(console, plan.preview)
-        warn_of_comments(plan.preview, console)
+    if plan.reading is not None:
+        _warn_of_misspelled(console, plan.reading)
+        warn_of_comments(plan.reading, console)
     if options.connection.sandbox and plan.paid_at and not on_this_machine(plan.paid_at):
         raise click.UsageError(
             f"{directory} holds a batch of {plan.paid_at}, and files of a sandbox would be mixed "
@@ -114,8 +114,8 @@ def make_plan(
     return plan
 
 
-def _warn_of_misspelled(console: Console, preview: Preview) -> None:
-    near = preview.misspelled
+def _warn_of_misspelled(console: Console, reading: Reading) -> None:
+    near = reading.misspelled
     if near:
         named = [f"{safe_text(n, 40)} (did you mean {near[n]}?)" for n in [*near][:_MAX_NAMED]]
         console.warn(
@@ -173,7 +173,7 @@ def print_plan(plan: Plan, directory: Path, console: Console) -> None:
                 "dropped": plan.dropped,
                 "replaced": plan.replaced,
                 "held": plan.held,
-                "manifest": preview_as_json(plan.preview) if plan.preview else None,
+                "manifest": preview_as_json(plan),
             }
         )
         return
@@ -182,7 +182,7 @@ def print_plan(plan: Plan, directory: Path, console: Console) -> None:
     console.print(f"{going}, in {directory}")
     for line in (summary(plan), *lines_by_endpoint(plan), *changes_of(plan)):
         console.print(line)
-    for line in preview_lines(plan.preview) if plan.preview else ():
+    for line in preview_lines(plan):
         console.print(line)
 
 

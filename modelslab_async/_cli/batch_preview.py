@@ -8,19 +8,25 @@ from .._text import plural, safe_text
 from .console import Console
 
 if TYPE_CHECKING:
-    from ..batch import Preview
+    from ..batch import Plan, Reading
 
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def preview_lines(preview: Preview) -> list[str]:
-    """How a manifest was read, as text."""
-    more = ["  ..."] if preview.rows > len(preview.first) else []
-    return [_summary(preview), *(f"  {name}  {prompt}" for name, prompt in preview.first), *more]
+def preview_lines(plan: Plan) -> list[str]:
+    """How the manifest of a plan was read, as text; empty if it has none."""
+    if plan.reading is None:
+        return []
+    more = ["  ..."] if plan.reading.rows > len(plan.first) else []
+    return [
+        _summary(plan.reading),
+        *(f"  {name}  {prompt}" for name, prompt in plan.first),
+        *more,
+    ]
 
 
-def _summary(preview: Preview) -> str:
-    reading, form = preview.reading, "text, one prompt per line"
+def _summary(reading: Reading) -> str:
+    form = "text, one prompt per line"
     if reading.format == "jsonl":
         form = "JSONL, one object per line"
     if reading.format == "toml":
@@ -32,14 +38,13 @@ def _summary(preview: Preview) -> str:
         *([plural(reading.comments, "comment line") + " (#)"] if reading.comments else []),
         *([plural(reading.blank, "blank line")] if reading.blank else []),
     ]
-    return f"manifest: {form}; {plural(preview.rows, 'row')}" + (
+    return f"manifest: {form}; {plural(reading.rows, 'row')}" + (
         f"; skipped {' and '.join(skipped)}" if skipped else ""
     )
 
 
-def warn_of_comments(preview: Preview, console: Console) -> None:
+def warn_of_comments(reading: Reading, console: Console) -> None:
     """Warn about lines that were skipped as comments but may be prompts."""
-    reading = preview.reading
     if reading.hashtags:
         console.warn(
             f"skipped as {plural(reading.hashtags, 'comment')}: lines that begin with #, "
@@ -48,13 +53,16 @@ def warn_of_comments(preview: Preview, console: Console) -> None:
         )
 
 
-def preview_as_json(preview: Preview) -> dict[str, Any]:
-    """How a manifest was read, as JSON."""
+def preview_as_json(plan: Plan) -> dict[str, Any] | None:
+    """How the manifest of a plan was read, as JSON; ``None`` if it has none."""
+    reading = plan.reading
+    if reading is None:
+        return None
     return {
-        "format": preview.reading.format,
-        "delimiter": preview.reading.delimiter or None,
-        "rows": preview.rows,
-        "comments": preview.reading.comments,
-        "blank": preview.reading.blank,
-        "first": [{"path": name, "prompt": prompt} for name, prompt in preview.first],
+        "format": reading.format,
+        "delimiter": reading.delimiter or None,
+        "rows": reading.rows,
+        "comments": reading.comments,
+        "blank": reading.blank,
+        "first": [{"path": name, "prompt": prompt} for name, prompt in plan.first],
     }

@@ -79,8 +79,8 @@ def plan(
         doubles = _doubles(rows)
         if output is not None:
             _write(rows, output)
-    if seen.preview is not None:
-        warn_of_comments(seen.preview, console)
+    if seen.reading is not None:
+        warn_of_comments(seen.reading, console)
     for first, other in doubles[:_MAX_NAMED]:
         names = f"{safe_text(first, 60)} and {safe_text(other, 60)}"
         console.warn(f"{names} ask for the same; if that is meant, takes says so")
@@ -131,12 +131,12 @@ def _show(console: Console, seen: Plan, doubles: list[tuple[str, str]]) -> None:
             "endpoints": {
                 name: total_as_json(total, total.price) for name, total in seen.by_endpoint.items()
             },
-            "manifest": preview_as_json(seen.preview) if seen.preview else None,
+            "manifest": preview_as_json(seen),
             "doubles": len(doubles),
         }
         console.print_json(document)
         return
-    for line in preview_lines(seen.preview) if seen.preview else ():
+    for line in preview_lines(seen):
         console.print(line)
     console.print(summary(seen))
     for line in lines_by_endpoint(seen):

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from ._ledger import Ledger
     from ._limits import Budget, Limits
     from ._lines import BadRow
-    from ._manifest import Format, Reading, snapshot
+    from ._manifest import Format, Manifest, Reading, snapshot
     from ._naming import check_template
     from ._outcomes import Failed, Outcome, Succeeded
     from ._pairs import Pair, accepted_between, propose_pairs
-    from ._plan import Manifest, Plan, Preview, plan_batch
+    from ._plan import Plan, plan_batch
     from ._prices import amount, price_key
     from ._reconcile import Reconciler, UnmatchedJob
     from ._records import request_of
@@ -65,7 +65,6 @@ __all__ = [
     "Pair",
     "Plan",
     "PlannedRow",
-    "Preview",
     "Reader",
     "Reading",
     "Reconciler",
@@ -114,11 +113,11 @@ _MODULES = {
     "_ledger": ("Ledger",),
     "_limits": ("Budget", "Limits"),
     "_lines": ("BadRow",),
-    "_manifest": ("Format", "Reading", "snapshot"),
+    "_manifest": ("Format", "Manifest", "Reading", "snapshot"),
     "_naming": ("check_template",),
     "_outcomes": ("Failed", "Outcome", "Succeeded"),
     "_pairs": ("Pair", "accepted_between", "propose_pairs"),
-    "_plan": ("Manifest", "Plan", "Preview", "plan_batch"),
+    "_plan": ("Plan", "plan_batch"),
     "_prices": ("amount", "price_key"),
     "_records": ("request_of",),
     "_reconcile": ("Reconciler", "UnmatchedJob"),

@@ -38,7 +38,7 @@ from ._arrivals import Arrivals
 from ._chosen import Chosen
 from ._columns import checked, kept_template
 from ._confirmed import Selection
-from ._intake import CHUNK, RequestLike, chunks, plan_of, to_plan
+from ._intake import CHUNK, RequestLike, chunks, plan_of
 from ._journal import BatchOver
 from ._ledger import Ledger
 from ._limits import Limits, budget_so_far
@@ -416,7 +416,7 @@ class Batch:
             async with aclosing(chunks(self._requests)) as found:
                 async for chunk in found:
                     # A row to be replaced may be in flight already.
-                    rows = (to_plan(row, enterprise=self._settings.enterprise) for row in chunk)
+                    rows = (row.planned(enterprise=self._settings.enterprise) for row in chunk)
                     await self._plan(rows, replaces=False)
                     yield
         yield

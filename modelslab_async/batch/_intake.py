@@ -1,31 +1,19 @@
-"""Turn requests from Python into checked rows, and rows into what the ledger plans."""
+"""Turn requests from Python into checked rows."""
 
 from __future__ import annotations
 
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import evolve
-
-from .._protocol.wire_json import is_small
 from .._text import shown
 from ..endpoints import Request
-from ..endpoints.base import is_light, routed
 from ..errors import ConfigurationError, RequestError
-from ._combinations import TAKES, taken
-from ._fields import FILES
 from ._lines import BadRow
-from ._manifest import Report
+from ._manifest import Reading
 from ._records import NewRow, RowMaker
 from ._rows import PlannedRow
 
@@ -36,76 +24,31 @@ RequestLike = Request | Mapping[str, Any] | str
 """A request such as `MusicGen`, a mapping of fields as in a JSONL manifest, or a prompt."""
 
 
-def to_plan(row: NewRow, *, enterprise: bool = False) -> PlannedRow:
-    """What the ledger keeps of a row.
+def rows_of(
+    requests: Iterable[RequestLike], maker: RowMaker | None = None, first: int = 1
+) -> Iterator[NewRow | BadRow]:
+    """The rows of requests, in order. Blocking: it reads clips.
 
-    From here on the row says itself whether it goes to an enterprise twin. Its id and hash say
-    nothing of that preference: another one makes no new row, which would be paid for again.
-    """
-    record = evolve(row, request=routed(row.request, enterprise=enterprise)).to_record()
-    return PlannedRow(row.id, record, row.payload_hash, row.request.title)
-
-
-def from_requests(
-    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
-) -> AsyncGenerator[NewRow | BadRow, None]:
-    """The rows of requests, in order, which may never end.
+    Args:
+        requests: numbered from ``first``.
+        maker: that of the requests before them.
 
     Raises:
         ConfigurationError: it is one request instead of many.
     """
     _check_many(requests)
-
-    async def rows() -> AsyncGenerator[NewRow | BadRow, None]:
-        from .._engine.aio import in_thread  # a dry run needs no event loop
-
-        maker, number = RowMaker(Path(), "request"), 0
-        async for request in _each(requests):
-            number += 1
-            for row in _takes(maker, number, request):
-                if isinstance(row, BadRow):
-                    yield row
-                elif _is_quick(row):
-                    yield _row(maker, number, row)
-                else:
-                    yield await in_thread(partial(_row, maker, number, row))
-
-    return rows()
-
-
-def from_sequence(requests: Iterable[RequestLike]) -> Iterator[NewRow | BadRow]:
-    """The same without an event loop. Blocking: it reads clips.
-
-    Raises:
-        ConfigurationError: as `from_requests`.
-    """
-    _check_many(requests)
-    maker = RowMaker(Path(), "request")
-    for number, request in enumerate(requests, 1):
-        for row in _takes(maker, number, request):
-            yield row if isinstance(row, BadRow) else _row(maker, number, row)
-
-
-async def chunks(
-    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
-) -> AsyncGenerator[list[NewRow], None]:
-    """The rows of requests, several at a time; the first bad one ends them.
-
-    Raises:
-        RequestError: one is bad.
-    """
-    size = 1 if isinstance(requests, AsyncIterable) else CHUNK  # the next may be an hour away
-    chunk: list[NewRow] = []
-    async with aclosing(from_requests(requests)) as rows:
-        async for row in rows:
-            if isinstance(row, BadRow):
-                raise RequestError(f"{row}; nothing more was submitted")
-            chunk.append(row)
-            if len(chunk) == size:
-                yield chunk
-                chunk = []
-    if chunk:
-        yield chunk
+    maker = maker or RowMaker(Path(), "request")
+    for number, request in enumerate(requests, first):
+        match request:
+            case Request():
+                yield maker.wrap(number, request)
+            case str():
+                yield maker.make(number, {"prompt": request})
+            case Mapping():
+                yield from maker.takes(number, request)
+            case _:
+                reason = f"is {shown(request)}, but must be a request, a mapping or text"
+                yield maker.bad(number, reason)
 
 
 def plan_of(requests: Sequence[RequestLike], *, enterprise: bool = False) -> Iterator[PlannedRow]:
@@ -113,14 +56,37 @@ def plan_of(requests: Sequence[RequestLike], *, enterprise: bool = False) -> Ite
 
     Raises:
         RequestError: at the end, about all that cannot be used.
+        ConfigurationError: as `rows_of`.
     """
-    report = Report()
-    for row in from_sequence(requests):
-        report.add(row)
+    reading = Reading()
+    for row in rows_of(requests):
+        reading.add(row)
         if isinstance(row, NewRow):
-            yield to_plan(row, enterprise=enterprise)
-    if report.bad_rows:
-        raise RequestError(f"{report}\nnothing was sent")
+            yield row.planned(enterprise=enterprise)
+    if reading.bad_rows:
+        raise RequestError(f"{reading.faults()}\nnothing was sent")
+
+
+async def chunks(
+    requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
+) -> AsyncGenerator[list[NewRow], None]:
+    """The rows of requests that may never end, several at a time; the first bad one ends them.
+
+    Raises:
+        RequestError: one is bad.
+        ConfigurationError: as `rows_of`.
+    """
+    from .._engine.aio import in_thread  # a dry run needs no event loop
+
+    _check_many(requests)
+    maker, first = RowMaker(Path(), "request"), 1
+    async with aclosing(_portions(requests)) as portions:
+        async for portion in portions:
+            rows = rows_of(portion, maker, first)
+            first += len(portion)
+            # Clips are read, and megabytes are hashed.
+            while chunk := await in_thread(partial(_usable, islice(rows, CHUNK))):
+                yield chunk
 
 
 def _check_many(requests: object) -> None:
@@ -131,44 +97,22 @@ def _check_many(requests: object) -> None:
         )
 
 
-async def _each(
+async def _portions(
     requests: Iterable[RequestLike] | AsyncIterable[RequestLike],
-) -> AsyncGenerator[RequestLike, None]:
+) -> AsyncGenerator[list[RequestLike], None]:
     if isinstance(requests, AsyncIterable):
         async for request in requests:
-            yield request
+            yield [request]  # the next may be an hour away
     else:
-        for request in requests:
-            yield request
+        rest = iter(requests)
+        while portion := list(islice(rest, CHUNK)):
+            yield portion
 
 
-def _is_quick(request: object) -> bool:
-    """Whether a row needs no file to be read, and no megabytes to be hashed."""
-    if isinstance(request, Mapping):
-        names_file = not FILES.keys().isdisjoint(request) or any(
-            isinstance(request.get(name), Path | bytes) for name in FILES.values()
-        )
-        return not names_file and is_small([*request, *request.values()])
-    return not isinstance(request, Request) or is_light(request)
-
-
-def _takes(maker: RowMaker, number: int, request: object) -> Iterator[object]:
-    """A request as often as its field ``takes`` says; a `BadRow` if that says nothing."""
-    if not isinstance(request, Mapping) or TAKES not in request:
-        yield request
-        return
-    try:
-        yield from taken(request)
-    except RequestError as error:
-        yield maker.bad(number, str(error))
-
-
-def _row(maker: RowMaker, number: int, request: object) -> NewRow | BadRow:
-    match request:
-        case Request():
-            return maker.wrap(number, request)
-        case str():
-            return maker.make(number, {"prompt": request})
-        case Mapping():
-            return maker.make(number, request)
-    return maker.bad(number, f"is {shown(request)}, but must be a request, a mapping or text")
+def _usable(rows: Iterable[NewRow | BadRow]) -> list[NewRow]:
+    usable = []
+    for row in rows:
+        if isinstance(row, BadRow):
+            raise RequestError(f"{row}; nothing more was submitted")
+        usable.append(row)
+    return usable

@@ -16,7 +16,7 @@ Five more fields have a meaning: ``id``, the row's own stable key; ``endpoint``,
 send values beyond the documented bounds. All others are copied to the results.
 
 What cannot be read is a `BadRow`; nothing here raises for the content of a manifest. Read a
-`snapshot` of it twice: once completely, into a `Report`, before any row is planned, and again to
+`snapshot` of it twice: once completely, into a `Reading`, before any row is planned, and again to
 plan. A clip may change in between, so the second pass may still find a `BadRow`.
 """
 
@@ -28,20 +28,22 @@ import re
 import string
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, Self, cast
+from typing import Any, BinaryIO, Final, Literal, cast
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
 from .._protocol.wire_json import MAX_DEPTH
 from .._text import shown
 from ..errors import RequestError
-from ._combinations import taken
+from ._fields import ROW_FIELDS
 from ._lines import UTF16_MARKS, BadRow, Lines, Unusable
 from ._records import NewRow, RowMaker
+from ._rows import PlannedRow
 from ._table import Table, declared_delimiter, delimiter_of, is_other_header
 from ._toml import read_toml
 
@@ -57,6 +59,7 @@ MAX_COPY: Final = 1024 * 1024 * 1024
 CHUNK: Final = 128 * 1024
 
 _MAX_NAMES: Final = 100
+_SPELLED: Final = ROW_FIELDS - {"id"}  # too many names are close to id
 _IN_MEMORY: Final = 16 * 1024 * 1024
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BLANK: Final = string.whitespace + ",;|"  # also what an empty row of a table consists of
@@ -79,7 +82,7 @@ _MARKUP: Final = (b"<!doctype", b"<html", b"<head", b"<body", b"<table", b"<?xml
 
 @define
 class Reading:
-    """How a manifest was read, and what was skipped.
+    """What was read: how a manifest is written, how many rows it has, and what is wrong with them.
 
     Attributes:
         format: ``text``, ``jsonl``, ``csv`` or ``toml``, once known.
@@ -88,6 +91,11 @@ class Reading:
         hashtags: those of them without a blank after the ``#``, such as ``#lofi``.
         hashtag: the first of those.
         blank: empty lines, and empty rows of a table.
+        rows: the number of rows, good and bad.
+        bad_rows: the number of bad ones.
+        bad: the first 1,000 of them.
+        unknown: names of fields that are not ours, the first 100: copied through, or misspelled.
+        own_ids: rows that give their own id.
     """
 
     format: Format | None = None
@@ -96,31 +104,11 @@ class Reading:
     hashtags: int = 0
     hashtag: str = ""
     blank: int = 0
-
-
-@define
-class Report:
-    """Counts the rows of a manifest, and lists the bad ones.
-
-    Attributes:
-        rows: the number of rows, good and bad.
-        bad: the bad ones, the first 1,000 of them.
-        bad_rows: the number of bad ones.
-        unknown: names of fields that are not ours, the first 100: copied through, or misspelled.
-    """
-
     rows: int = 0
-    bad: list[BadRow] = Factory(list)
     bad_rows: int = 0
+    bad: list[BadRow] = Factory(list)
     unknown: list[str] = Factory(list)
-
-    @classmethod
-    def of(cls, rows: Iterable[NewRow | BadRow]) -> Self:
-        """A report about all of these rows."""
-        report = cls()
-        for row in rows:
-            report.add(row)
-        return report
+    own_ids: int = 0
 
     def add(self, row: NewRow | BadRow) -> None:
         """Count one more row."""
@@ -129,10 +117,21 @@ class Report:
             self.bad_rows += 1
             self.bad += [row] if len(self.bad) < MAX_REPORTED else []
         else:
+            self.own_ids += row.has_own_id
             new = [name for name in row.fields if name not in (*self.unknown, "take")]
             self.unknown += new[: _MAX_NAMES - len(self.unknown)]
 
-    def __str__(self) -> str:
+    @property
+    def misspelled(self) -> dict[str, str]:
+        """Unknown fields that are similar to a known one, and that one."""
+        near = {
+            name: get_close_matches(name.casefold(), _SPELLED, n=1, cutoff=0.8)
+            for name in self.unknown
+        }
+        return {name: found[0] for name, found in near.items() if found}
+
+    def faults(self) -> str:
+        """The bad rows, one in each line."""
         unseen = self.bad_rows - len(self.bad)
         return "\n".join(
             [
@@ -141,6 +140,34 @@ class Report:
                 *([f"and {unseen} more"] if unseen else []),
             ]
         )
+
+
+@frozen
+class Manifest:
+    """A manifest that can be read twice: to check it, and then to plan its rows."""
+
+    file: BinaryIO
+    format: Format | None
+    folder: Path | None
+
+    def rows(self, reading: Reading | None = None) -> Iterator[NewRow | BadRow]:
+        """Its rows, from the start."""
+        self.file.seek(0)
+        return read_manifest(self.file, self.format, folder=self.folder, reading=reading)
+
+    def planned(self, *, enterprise: bool = False) -> Iterator[PlannedRow]:
+        """Its rows, for the ledger.
+
+        Args:
+            enterprise: rows that do not say go to enterprise twins, where there are any.
+
+        Raises:
+            RequestError: a clip has changed since it was checked, and cannot be used now.
+        """
+        for row in self.rows():
+            if isinstance(row, BadRow):
+                raise RequestError(f"{row}; nothing was sent")
+            yield row.planned(enterprise=enterprise)
 
 
 def snapshot(file: BinaryIO) -> BinaryIO:
@@ -178,7 +205,7 @@ def read_manifest(
         format: ``text``, ``jsonl``, ``csv`` or ``toml``; ``None``: decide by the first line, which
             never makes it ``toml``.
         folder: the manifest's directory, for ``init_audio_file``; ``None``: the current one.
-        reading: filled in while rows are read.
+        reading: filled in while rows are read, and complete once all are.
 
     Raises:
         OSError: the file cannot be read.
@@ -188,15 +215,10 @@ def read_manifest(
     if format == "toml":
         reading.format = format
     found = read_toml(file, folder) if format == "toml" else read_fields(file, format, reading)
-    for row in found:
-        if isinstance(row, BadRow):
+    for fields in found:
+        for row in [fields] if isinstance(fields, BadRow) else maker.takes(*fields):
+            reading.add(row)
             yield row
-            continue
-        try:
-            for fields in taken(row[1]):
-                yield maker.make(row[0], fields)
-        except RequestError as error:
-            yield maker.bad(row[0], str(error))
 
 
 def read_fields(
@@ -208,23 +230,22 @@ def read_fields(
     start = file.tell()
     head = file.read(CHUNK)
     file.seek(start)
+    read: Callable[[], dict[str, Any] | None] | None = None
     with closing(Lines(file, is_utf16=head.startswith(UTF16_MARKS))) as lines:
-        try:
-            _check_kind(head)
-            read = _reader(lines, format, reading)
-        except StopIteration:
-            return
-        except Unusable as error:
-            yield lines.bad(error)
-            return
         while True:
             lines.begin_row()
             try:
+                if read is None:
+                    _check_kind(head)
+                    read = _reader(lines, format, reading)
+                    lines.begin_row()
                 fields = read()
             except StopIteration:
                 return
             except Unusable as error:
                 yield lines.bad(error)
+                if read is None:
+                    return
             else:
                 if fields is not None:
                     yield lines.first, fields

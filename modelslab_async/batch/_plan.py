@@ -5,17 +5,16 @@ Blocking. It only reads: a manifest, and the directory's ledger if there is one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from decimal import Decimal
-from difflib import get_close_matches
 from functools import partial
 from heapq import heappop, heappush
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, field
 
 from .._engine.filesystem import UTF8_NAMES
 from .._protocol.output import ENDINGS
@@ -26,14 +25,12 @@ from ..errors import RequestError
 from ._chosen import Chosen, RowKey, choose, numbered
 from ._columns import check_names, columns_of, kept_template, stem_of
 from ._confirmed import Selection
-from ._fields import ROW_FIELDS
-from ._intake import to_plan
 from ._limits import Limits
 from ._lines import BadRow
-from ._manifest import Format, Reading, Report, read_manifest
+from ._manifest import Manifest, Reading
 from ._naming import DEFAULT_TEMPLATE, ID_TEMPLATE, columns_in, file_name
 from ._records import NewRow, request_of
-from ._rows import KnownRow, PlannedRow, Row, checked_flags, is_relabelled
+from ._rows import KnownRow, Row, checked_flags, is_relabelled
 from ._sqlite.reader import ORIGIN, Reader, holds_batch
 from ._states import UNSENT, RowState, settled
 from ._totals import Total
@@ -41,57 +38,9 @@ from ._verify import verify_batch
 
 _MAX_NAMED: Final = 20
 _MAX_SHOWN: Final = 3
-_SPELLED: Final = ROW_FIELDS - {"id"}  # too many names are close to id
 
 _Job = tuple[str, Estimate, Decimal | None]
 """Its endpoint, its estimate, and its cost; ``None``: not known."""
-
-
-@frozen
-class Manifest:
-    """A manifest that can be read twice: to check it, and then to plan its rows."""
-
-    file: BinaryIO
-    format: Format | None
-    folder: Path | None
-
-    def rows(self, reading: Reading | None = None) -> Iterator[NewRow | BadRow]:
-        """Its rows, from the start."""
-        self.file.seek(0)
-        return read_manifest(self.file, self.format, folder=self.folder, reading=reading)
-
-    def planned(self, *, enterprise: bool = False) -> Iterator[PlannedRow]:
-        """Its rows, for the ledger.
-
-        Args:
-            enterprise: rows that do not say go to enterprise twins, where there are any.
-
-        Raises:
-            RequestError: a clip has changed since it was checked, and cannot be used now.
-        """
-        for row in self.rows():
-            if isinstance(row, BadRow):
-                raise RequestError(f"{row}; nothing was sent")
-            yield to_plan(row, enterprise=enterprise)
-
-
-@define
-class Preview:
-    """How a manifest was read.
-
-    Attributes:
-        reading: its format, and what was skipped.
-        rows: the number of rows.
-        first: the file names and prompts of the first rows.
-        misspelled: unknown fields that are similar to a known one, and that one.
-        own_ids: rows that give their own id.
-    """
-
-    reading: Reading = Factory(Reading)
-    rows: int = 0
-    first: list[tuple[str, str]] = Factory(list)
-    misspelled: dict[str, str] = Factory(dict)
-    own_ids: int = 0
 
 
 @define
@@ -116,7 +65,8 @@ class Plan:
         missing: done rows whose files are downloaded again, judged by their sizes.
         paid_at: origin of the API to which the directory's jobs were sent; ``None``: none were.
         changed: ids of rows of the manifest that were sent differently.
-        preview: how the manifest was read.
+        reading: how the manifest was read; ``None``: there is none.
+        first: the file names and prompts of its first rows.
         max_new_jobs: the most jobs that the run may submit; ``None``: no limit.
         by_endpoint: what would be paid for in this run, by endpoint name.
         left: rows that stay planned for another run, because of ``max_new_jobs`` or ``only``.
@@ -144,13 +94,14 @@ class Plan:
     by_endpoint: dict[str, Total] = Factory(dict)
     left: int = 0
     changed: list[str] = field(factory=list)
-    preview: Preview | None = None
+    reading: Reading | None = None
+    first: list[tuple[str, str]] = Factory(list)
     selection: Selection = field(factory=Selection)
     template: str = DEFAULT_TEMPLATE
     _again: frozenset[RowState] = frozenset()
     _flags: frozenset[str] = frozenset()
     _chosen: Chosen | None = None
-    _first: list[tuple[int, _Job]] = Factory(list)
+    _counted: list[tuple[int, _Job]] = Factory(list)
 
     @property
     def total(self) -> Total:
@@ -214,9 +165,9 @@ class Plan:
         self._count(job, 1)
         if self.max_new_jobs is None:
             return
-        heappush(self._first, (-seq, job))
-        if len(self._first) > self.max_new_jobs:
-            self._count(heappop(self._first)[1], -1)
+        heappush(self._counted, (-seq, job))
+        if len(self._counted) > self.max_new_jobs:
+            self._count(heappop(self._counted)[1], -1)
             self.left += 1
 
     def _count(self, job: _Job, jobs: int) -> None:
@@ -276,7 +227,7 @@ def plan_batch(
             plan._chosen = Chosen(plan.only)
         if manifest is not None:
             names = _Names(template, ascii_only=restrict_filenames or not UTF8_NAMES)
-            plan.preview = _compare(plan, manifest, reader, names, enterprise=enterprise)
+            _compare(plan, manifest, reader, names, enterprise=enterprise)
         if reader is not None:
             _count(plan, reader, is_whole=manifest is not None)
             states = {state for state in RowState if not settled(state)} | plan._again
@@ -294,18 +245,15 @@ def _compare(
     names: _Names,
     *,
     enterprise: bool,
-) -> Preview:
+) -> None:
     """Look up each row of a manifest in the ledger, as `Store.plan` will, and count it."""
-    report, preview = Report(), Preview()
+    reading = plan.reading = Reading()
     last = 0 if reader is None else reader.last_seq()
-    for row in manifest.rows(preview.reading):
-        report.add(row)
+    for row in manifest.rows(reading):
         if isinstance(row, BadRow):
             continue
         known = None if reader is None else reader.planned_as(row.id)
         seq = last + plan.added + 1 if known is None else known.seq
-        preview.rows += 1
-        preview.own_ids += row.has_own_id
         is_sent = known is not None and known.state not in UNSENT
         is_kept = is_sent and known is not None and known.payload_hash == row.payload_hash
         names.add(row, seq, reader if is_kept else None)
@@ -315,9 +263,9 @@ def _compare(
             plan.add(seq, row.id, row.payload_hash, request)
         else:
             _add_known(plan, row, known, reader, enterprise=enterprise)
-    if report.bad_rows:
-        raise RequestError(f"{report}\nnothing was sent; correct them, then run again")
-    if not report.rows:
+    if reading.bad_rows:
+        raise RequestError(f"{reading.faults()}\nnothing was sent; correct them, then run again")
+    if not reading.rows:
         raise RequestError("the manifest holds no row; nothing was sent")
     if plan.changed:
         named = ", ".join(safe_text(row_id, 40) for row_id in plan.changed[:_MAX_NAMED])
@@ -325,13 +273,9 @@ def _compare(
             f"{plural(len(plan.changed), 'row')} not as planned before: {named}; nothing was sent: "
             "give changed rows new ids"
         )
-    if names.template is None and preview.own_ids == preview.rows:
+    if names.template is None and reading.own_ids == reading.rows:
         plan.template = ID_TEMPLATE
-    preview.first = names.shown(plan.template)
-    for name in report.unknown:
-        if close := get_close_matches(name.casefold(), _SPELLED, n=1, cutoff=0.8):
-            preview.misspelled[name] = close[0]
-    return preview
+    plan.first = names.shown(plan.template)
 
 
 class _Names:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -21,12 +21,13 @@ from .._protocol.sound import NotSound
 from .._protocol.wire_json import check_json, encode_json
 from .._text import shown
 from ..endpoints import MusicGen, RawRequest, Request, known_fields
-from ..endpoints.base import encode
+from ..endpoints.base import encode, routed
 from ..endpoints.clips import encode_clip, why_no_video
 from ..endpoints.fields import Clip
 from ..endpoints.media import MAX_CLIP_BYTES, MAX_MEDIA_TEXT, base64_text
 from ..errors import RequestError
 from . import _rows
+from ._combinations import taken
 from ._fields import ENDPOINT, FILES, ROW_FIELDS, build, request_class
 from ._lines import BadRow
 
@@ -57,6 +58,18 @@ class NewRow:
     line: int | None
     payload_hash: str = field(repr=False)
     has_own_id: bool = field(default=False, eq=False)  # a row read again from its record is equal
+
+    def planned(self, *, enterprise: bool = False) -> _rows.PlannedRow:
+        """What the ledger keeps of the row.
+
+        From here on the row says itself whether it goes to an enterprise twin. Its id and hash say
+        nothing of that preference: another one makes no new row, which would be paid for again.
+
+        Args:
+            enterprise: if the row does not say, send it to an enterprise twin, if there is one.
+        """
+        record = evolve(self, request=routed(self.request, enterprise=enterprise)).to_record()
+        return _rows.PlannedRow(self.id, record, self.payload_hash, self.request.title)
 
     def to_record(self) -> dict[str, Any]:
         """The row as an object of a JSONL manifest, for the ledger; `from_record` reads it.
@@ -143,6 +156,14 @@ class RowMaker:
         if self._unit != "request":  # a manifest has fields, not arguments
             reason = reason.replace("pass unchecked=True", "set its field `unchecked` to true")
         return BadRow(f"{self._unit} {number}", number if self._unit == "line" else None, reason)
+
+    def takes(self, number: int, given: Mapping[str, Any]) -> Iterator[NewRow | BadRow]:
+        """The rows of these fields: as many as their field ``takes`` says."""
+        try:
+            for fields in taken(given):
+                yield self.make(number, fields)
+        except RequestError as error:
+            yield self.bad(number, str(error))
 
     def make(self, number: int, given: Mapping[str, Any]) -> NewRow | BadRow:
         """A row of these fields, or why it cannot be used."""

@@ -12,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async import MusicGen, RequestError
-from modelslab_async.batch import combinations, plan_batch
+from modelslab_async.batch import Manifest, combinations, plan_batch
 from modelslab_async.batch._ledger import Ledger
 from modelslab_async.batch._lines import BadRow
 from modelslab_async.batch._manifest import Format, read_manifest
 from modelslab_async.batch._naming import file_name
-from modelslab_async.batch._plan import Manifest
 from modelslab_async.batch._records import NewRow
 from modelslab_async.sandbox import Sandbox
 
@@ -246,12 +245,12 @@ def test_a_hundred_thousand_rows_come_one_by_one() -> None:
 def test_a_manifest_of_lists_is_planned_like_any_other(tmp_path: Path) -> None:
     plan = plan_batch(tmp_path / "out", Manifest(io.BytesIO(ALBUM.encode()), "toml", tmp_path))
     assert (plan.jobs, plan.template) == (15, "{id}")
-    assert plan.preview is not None
-    assert [name for name, _ in plan.preview.first][:2] == [
+    assert plan.reading is not None
+    assert [name for name, _ in plan.first][:2] == [
         "calm-techno-90.wav",
         "calm-techno-90.take2.wav",
     ]
-    assert not plan.preview.misspelled
+    assert not plan.reading.misspelled
 
 
 @pytest.mark.anyio

@@ -22,7 +22,7 @@ from modelslab_async import (
     VoiceCover,
 )
 from modelslab_async.batch import Manifest, plan_batch
-from modelslab_async.batch._intake import RequestLike, from_sequence
+from modelslab_async.batch._intake import RequestLike, rows_of
 from modelslab_async.batch._lines import BadRow
 from modelslab_async.batch._manifest import read_manifest
 from modelslab_async.batch._records import NewRow, from_record
@@ -100,7 +100,7 @@ def test_a_name_close_to_one_that_means_something_is_told(
 ) -> None:
     """A row whose endpoint is not understood would be paid for as music."""
     file = io.BytesIO(json.dumps({"prompt": "thunder", name: "sfx"}).encode())
-    preview = plan_batch(tmp_path, Manifest(file, "jsonl", None)).preview
+    preview = plan_batch(tmp_path, Manifest(file, "jsonl", None)).reading
     assert preview is not None
     assert preview.misspelled == meant
 
@@ -151,7 +151,7 @@ def test_a_column_is_read_as_each_rows_endpoint_needs_it() -> None:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.NAME)
 def test_a_request_of_any_endpoint_is_read_again_as_it_was_kept(sample: Request) -> None:
-    row = next(iter(from_sequence([sample])))
+    row = next(iter(rows_of([sample])))
     assert isinstance(row, NewRow)
     assert from_record(row.to_record()) == (sample, {})
 
@@ -200,8 +200,8 @@ def test_a_plan_names_the_first_files_as_what_they_will_be(tmp_path: Path) -> No
     lines = "endpoint,prompt,init_audio,language,output_format\nsfx,rain,,,mp3\n"
     lines += "lyrics_generator,hail,,,\nspeech_to_text,,https://a.example/x.wav,en,\n"
     plan = plan_batch(tmp_path, Manifest(io.BytesIO(lines.encode()), "csv", None))
-    assert plan.preview is not None
-    names = [name for name, _ in plan.preview.first]
+    assert plan.reading is not None
+    names = [name for name, _ in plan.first]
     assert names == ["00001-rain.mp3", "00002-hail.txt", "00003-x.txt"]
 
 

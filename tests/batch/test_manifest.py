@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelslab_async.batch._fields import ROW_FIELDS
-from modelslab_async.batch._intake import from_requests
+from modelslab_async.batch._intake import chunks, plan_of, rows_of
 from modelslab_async.batch._lines import MAX_ROW, BadRow
 from modelslab_async.batch._manifest import (
     MAX_REPORTED,
     Format,
-    Report,
+    Manifest,
+    Reading,
     read_manifest,
     snapshot,
 )
@@ -38,6 +39,15 @@ def read(
 ) -> list[NewRow | BadRow]:
     data = content.encode() if isinstance(content, str) else content
     return list(read_manifest(io.BytesIO(data), format, folder=folder))
+
+
+def read_through(content: str | bytes, format: Format | None = None) -> Reading:  # noqa: A002
+    """What was read of a manifest."""
+    reading = Reading()
+    data = content.encode() if isinstance(content, str) else content
+    for _ in read_manifest(io.BytesIO(data), format, reading=reading):
+        pass
+    return reading
 
 
 def good(
@@ -196,8 +206,8 @@ def test_any_cells_come_back_from_csv(rows: list[tuple[str, str]], delimiter: st
 @given(st.binary(max_size=200), st.sampled_from([None, "text", "jsonl", "csv"]))
 def test_no_bytes_break_the_reader(content: bytes, format_: Format | None) -> None:
     for prefix in (b"", b"prompt,id\n", b'{"prompt":'):
-        report = Report.of(read(prefix + content, format_))
-        assert report.rows >= report.bad_rows
+        reading = read_through(prefix + content, format_)
+        assert reading.rows >= reading.bad_rows
 
 
 # JSONL
@@ -482,9 +492,9 @@ def test_a_row_has_one_clip() -> None:
 
 
 def test_a_report_names_all_bad_rows() -> None:
-    report = Report.of(read('{"prompt": "a"}\n{}\n{"prompt": "b"}\n7\n'))
+    report = read_through('{"prompt": "a"}\n{}\n{"prompt": "b"}\n7\n')
     assert (report.rows, report.bad_rows) == (4, 2)
-    assert str(report).splitlines() == [
+    assert report.faults().splitlines() == [
         "2 of 4 rows cannot be used",
         "line 2: prompt is missing",
         "line 4: holds 7, but must be a JSON object",
@@ -492,14 +502,14 @@ def test_a_report_names_all_bad_rows() -> None:
 
 
 def test_a_report_counts_on_when_it_is_full() -> None:
-    report = Report.of(read("{}\n" * (MAX_REPORTED + 5)))
+    report = read_through("{}\n" * (MAX_REPORTED + 5))
     assert len(report.bad) == MAX_REPORTED
     assert report.bad_rows == MAX_REPORTED + 5
-    assert str(report).endswith("\nand 5 more")
+    assert report.faults().endswith("\nand 5 more")
 
 
 def test_a_report_shows_the_fields_that_are_not_ours() -> None:
-    report = Report.of(read(jsonl({"prompt": "a", "max_new_tokens": 512, "mood": "x"})))
+    report = read_through(jsonl({"prompt": "a", "max_new_tokens": 512, "mood": "x"}))
     assert report.unknown == ["max_new_tokens", "mood"]
 
 
@@ -508,10 +518,10 @@ def test_a_pipe_can_be_read_twice() -> None:
     os.write(write_end, b"rock\njazz\n")
     os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe, snapshot(pipe) as copy:
-        first = Report.of(read_manifest(copy))
-        copy.seek(0)
-        assert Report.of(read_manifest(copy)) == first
-    assert first.rows == 2
+        manifest = Manifest(copy, None, None)
+        first = list(manifest.rows())
+        assert list(manifest.rows()) == first
+    assert len(first) == 2
 
 
 @pytest.mark.parametrize("size", [1, 20 * 1024 * 1024], ids=["in memory", "on disk"])
@@ -529,14 +539,9 @@ def test_m06_what_is_added_to_a_manifest_later_is_not_in_it(tmp_path: Path, size
 # From Python
 
 
-async def rows_of(requests: Any) -> list[NewRow | BadRow]:
-    return [row async for row in from_requests(requests)]
-
-
-@pytest.mark.anyio
-async def test_requests_come_as_values_mappings_or_prompts() -> None:
-    rows = await rows_of([MusicGen("a"), {"prompt": "a", "id": "x", "mood": 1}, "a", "#a", 7, {}])
-    first, second, third, fourth, *bad = rows
+def test_requests_come_as_values_mappings_or_prompts() -> None:
+    requests: list[Any] = [MusicGen("a"), {"prompt": "a", "id": "x", "mood": 1}, "a", "#a", 7, {}]
+    first, second, third, fourth, *bad = rows_of(requests)
     assert isinstance(first, NewRow)
     assert isinstance(second, NewRow)
     assert isinstance(third, NewRow)
@@ -559,24 +564,25 @@ async def test_requests_are_taken_one_by_one_from_an_endless_source() -> None:
             asked.append(1)
             yield "rock"
 
-    rows = from_requests(source())
-    first = await anext(rows)
-    assert isinstance(first, NewRow)
+    rows = chunks(source())
+    (first,) = await anext(rows)
+    assert first.request.title == "rock"
     assert len(asked) == 1
     await rows.aclose()
 
 
-@pytest.mark.anyio
-async def test_local_clips_of_requests_are_checked(tmp_path: Path) -> None:
+def test_local_clips_of_requests_are_checked(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(wav())
-    rows = await rows_of(
-        [
-            MusicGen("a", init_audio=tmp_path / "a.wav"),
-            MusicGen("a", init_audio=wav()),
-            {"prompt": "a", "init_audio": tmp_path / "a.wav"},
-            MusicGen("a", init_audio=b"none"),
-            MusicGen("a", init_audio=tmp_path / "absent.wav"),
-        ]
+    rows = list(
+        rows_of(
+            [
+                MusicGen("a", init_audio=tmp_path / "a.wav"),
+                MusicGen("a", init_audio=wav()),
+                {"prompt": "a", "init_audio": tmp_path / "a.wav"},
+                MusicGen("a", init_audio=b"none"),
+                MusicGen("a", init_audio=tmp_path / "absent.wav"),
+            ]
+        )
     )
     made = [row.id.partition("-")[0] for row in rows if isinstance(row, NewRow)]
     assert len(made) == 3
@@ -585,19 +591,21 @@ async def test_local_clips_of_requests_are_checked(tmp_path: Path) -> None:
     assert str(rows[4]).startswith("request 5: the clip ")
 
 
-@pytest.mark.anyio
-async def test_a_field_that_json_cannot_carry_is_named() -> None:
+def test_a_field_that_json_cannot_carry_is_named() -> None:
     endless: list[Any] = []
     endless.append(endless)
     for value in (object(), float("nan"), endless, {1, 2}):
-        (bad,) = await rows_of([{"prompt": "a", "mood": value}])
+        (bad,) = rows_of([{"prompt": "a", "mood": value}])
         assert str(bad).startswith("request 1: field 'mood' cannot be kept as JSON: ")
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("one", ["rock", b"rock", {"prompt": "rock"}])
-def test_one_request_is_no_batch(one: Any) -> None:
+async def test_one_request_is_no_batch(one: Any) -> None:
     with pytest.raises(ConfigurationError, match="put it into a list"):
-        from_requests(one)
+        next(plan_of(one))
+    with pytest.raises(ConfigurationError, match="put it into a list"):
+        await anext(chunks(one))
 
 
 # To the ledger and back
@@ -611,18 +619,16 @@ def every_request(folder: Path) -> Iterator[MusicGen]:
     yield MusicGen("rock", init_audio=folder / "a.wav", webhook="https://example.org/hook")
 
 
-@pytest.mark.anyio
-async def test_a_row_survives_as_json(tmp_path: Path) -> None:
+def test_a_row_survives_as_json(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_bytes(wav())
-    for row in await rows_of(every_request(tmp_path)):
+    for row in rows_of(every_request(tmp_path)):
         assert isinstance(row, NewRow)
         text = json.dumps(row.to_record())
         assert from_record(json.loads(text)) == (row.request, {})
 
 
-@pytest.mark.anyio
-async def test_bytes_survive_as_base64(tmp_path: Path) -> None:
-    (row,) = await rows_of([MusicGen("rock", init_audio=wav())])
+def test_bytes_survive_as_base64(tmp_path: Path) -> None:
+    (row,) = rows_of([MusicGen("rock", init_audio=wav())])
     assert isinstance(row, NewRow)
     request, _ = from_record(json.loads(json.dumps(row.to_record())))
     text = base64.b64encode(wav()).decode()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelslab_async import MusicGen, Request, SoundGenerationV7
 from modelslab_async.batch import Row, UnmatchedJob, accepted_between, propose_pairs
-from modelslab_async.batch._intake import from_sequence, to_plan
+from modelslab_async.batch._intake import rows_of
 from modelslab_async.batch._lines import BadRow
 from modelslab_async.batch._rows import COLUMNS, request_text
 
@@ -18,9 +18,9 @@ OTHER = SoundGenerationV7("x", model_id="m").fetch
 
 
 def row(seq: int, request: Request, *, sent: float = 1.0) -> Row:
-    [planned] = from_sequence([request])
+    [planned] = rows_of([request])
     assert not isinstance(planned, BadRow)
-    kept = to_plan(planned)
+    kept = planned.planned()
     about = {"seq": seq, "id": f"{seq}", "state": "ambiguous", "submitted_at": sent}
     request_ = {"request": request_text(kept), "prompt": kept.prompt}
     return Row(**{**dict.fromkeys(COLUMNS), **about, **request_})  # type: ignore[arg-type]

@@ -17,7 +17,6 @@ from modelslab_async.batch._manifest import (
     CHUNK,
     Format,
     Reading,
-    Report,
     read_manifest,
     snapshot,
 )
@@ -282,19 +281,18 @@ def test_n13_a_prompt_that_looks_a_little_like_data_is_a_prompt(line: str) -> No
 def test_n13_comments_and_blank_lines_are_counted() -> None:
     reading = Reading()
     content = "\ufeff# mine\n\n#lofi beats\n \t\nrock\n#phonk\n\\#synth wave\n\\o/\n"
-    rows = Report.of(read_manifest(io.BytesIO(content.encode()), reading=reading))
-    assert (rows.rows, rows.bad_rows) == (3, 0)
-    assert reading == Reading("text", "", 3, 2, "#lofi beats", 2)
+    read(content, None, reading)
+    assert reading == Reading("text", "", 3, 2, "#lofi beats", 2, rows=3)
     assert [one.title for one in requests(content)] == ["rock", "#synth wave", "\\o/"]
 
 
 def test_n13_comments_of_jsonl_and_before_a_table_are_counted() -> None:
     reading = Reading()
     read('# mine\n{"prompt": "a"}\n# more\n\n{"prompt": "b"}\n', None, reading)
-    assert reading == Reading("jsonl", "", 2, 0, "", 1)
+    assert reading == Reading("jsonl", "", 2, 0, "", 1, rows=2)
     reading = Reading()
     read("# mine\nprompt;x\n#rock;\n;\n", None, reading)
-    assert reading == Reading("csv", ";", 1, 0, "", 1)
+    assert reading == Reading("csv", ";", 1, 0, "", 1, rows=1)
 
 
 def test_n13_a_column_of_numbers_may_be_named_by_a_hash() -> None:

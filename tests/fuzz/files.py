@@ -11,9 +11,8 @@ from pathlib import Path
 from modelslab_async._policy.download import AttemptFailure, Ending, Integrity, integrity_of
 from modelslab_async._protocol.audio import begins, examine
 from modelslab_async._protocol.sound import Completeness, NotSound, Sound
-from modelslab_async.batch._intake import to_plan
 from modelslab_async.batch._lines import BadRow
-from modelslab_async.batch._manifest import Format, Report, read_manifest
+from modelslab_async.batch._manifest import Format, Reading, read_manifest
 from modelslab_async.batch._naming import DEFAULT_TEMPLATE, file_name
 from modelslab_async.batch._records import NewRow, from_record
 from modelslab_async.batch._rows import request_text
@@ -89,7 +88,8 @@ def _is_better(sound: Sound, data: bytes) -> None:
 def manifest(data: bytes) -> None:
     """A digit for the format, then a manifest: each row can be used, or is bad and says why."""
     format_ = _FORMATS[data[0] % len(_FORMATS)] if data else None
-    rows = list(read_manifest(io.BytesIO(data[1:]), format_, folder=_NOWHERE))
+    reading = Reading()
+    rows = list(read_manifest(io.BytesIO(data[1:]), format_, folder=_NOWHERE, reading=reading))
     good = [row for row in rows if isinstance(row, NewRow)]
     for row in rows:
         if isinstance(row, BadRow):
@@ -99,12 +99,12 @@ def manifest(data: bytes) -> None:
     assert len({row.id for row in good}) == len(good)
     lines = [row.line or 0 for row in rows]
     assert lines == sorted(set(lines)), "each row begins on a line of its own"
-    assert Report.of(rows).bad_rows == len(rows) - len(good)
+    assert (reading.rows, reading.bad_rows) == (len(rows), len(rows) - len(good))
 
 
 def _can_be_planned(row: NewRow) -> None:
     assert re.fullmatch("[0-9a-f]{64}", row.payload_hash)
-    kept = json.loads(request_text(to_plan(row)))
+    kept = json.loads(request_text(row.planned()))
     assert from_record(kept) == (row.request, row.fields)
     name = file_name(DEFAULT_TEMPLATE, row.line or 0, row.id, row.request.title, "7")
     assert Path("out", name).name == name

@@ -312,9 +312,9 @@ MUTANTS = (
             "a_planned_row_keeps_its_family_when_the_client_prefers_another",
         ),
         Patch(
-            "batch/_intake.py",
-            "return PlannedRow(row.id, record, row.payload_hash, row.request.title)",
-            'return PlannedRow(row.id, record, f"{row.payload_hash}{enterprise}", "")',
+            "batch/_records.py",
+            "return _rows.PlannedRow(self.id, record, self.payload_hash, self.request.title)",
+            'return _rows.PlannedRow(self.id, record, f"{self.payload_hash}{enterprise}", "")',
         ),
     ),
 )
