@@ -233,7 +233,9 @@ def _money(spent: float | None) -> Finding:
         "Does the wallet show at once what a job cost?",
         "The balance falls when a job is accepted; prices are never guessed.",
         _verdict(spent is not None, bool(spent and spent > 0)),
-        "not asked" if spent is None else f"the wallet changed by {-spent:.6g} during this run",
+        "nothing was paid, or the wallet could not be asked"
+        if spent is None
+        else f"the wallet shrank by {spent:.6g} during this run",
     )
 
 

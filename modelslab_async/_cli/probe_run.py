@@ -103,7 +103,7 @@ class Probe:
                 await self._pay(client)
                 await self._look_again(client)
                 after = await _balance(client)
-                if before is not None and after is not None and self._requests:
+                if before is not None and after is not None and self._agreed:
                     self._spent = before - after
         except ModelsLabError as error:
             self._stopped = error

@@ -13,8 +13,10 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from html import unescape
 from typing import Any, Final
-from urllib.parse import urlsplit
+from unicodedata import category
+from urllib.parse import unquote, urlsplit
 
 from .._text import safe_text
 
@@ -25,6 +27,7 @@ MAX_BODY: Final = 64 * 1024
 """Bytes; a longer body is only measured."""
 
 _MAX_TEXT = 2_000
+_MAX_ESCAPED = 20_000
 _MAX_DEPTH = 8
 _MAX_ITEMS = 200
 _HEADERS = re.compile(
@@ -41,6 +44,7 @@ _ID = re.compile(r"[\w-]{1,64}", re.ASCII)
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,10})?", re.ASCII)
 _WORD = re.compile(r"[\w.+-]{1,20}", re.ASCII)
 _SECRETS = re.compile(r"key|token|secret|password|authorization|signature", re.IGNORECASE)
+_PERSONAL = re.compile(r"user|account|customer|phone|mail|address|zip|name", re.IGNORECASE)
 _IDS = frozenset({"id", "request_id", "task_id"})
 _TRACK_IDS = frozenset({"track_id", "trackid"})
 _PLAIN = frozenset(
@@ -64,11 +68,26 @@ _ENDING = re.compile(r"\.([a-z0-9]{1,5})$", re.IGNORECASE | re.ASCII)
 
 _LINK = re.compile(r"(?:https?|wss?|ftp|s3|file|data):\S+", re.IGNORECASE)
 _TOKEN = re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{12,}\b", re.ASCII)
+_SENT_SECRET = re.compile(
+    r"((?:key|token|secret|password|passwd|sig|signature|user|account|mail)[\w-]{0,20}[\"']?"
+    r" ?[=:] ?)[\"']?[^\s\"',;]+",
+    re.IGNORECASE,
+)
+_IPV6 = re.compile(
+    r"(?<![\w:])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:%\w+)?(?![\w:])", re.IGNORECASE
+)
 _IN_TEXT = (
     (_LINK, "link"),
+    (re.compile(r"\b(?:Bearer|Basic)\s+\S+", re.IGNORECASE), "token"),
+    (re.compile(r"\beyJ[\w-]+(?:\.[\w-]*)*", re.ASCII), "token"),
     (re.compile(r"[\w.+-]{1,64}@[\w-]+(?:\.[\w-]+)*", re.ASCII), "mail"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"), "address"),
-    (re.compile(r"\b[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){3,7}\b", re.IGNORECASE), "address"),
+    (
+        re.compile(
+            r"(?<![\w:])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:%\w+)?(?![\w:])", re.IGNORECASE
+        ),
+        "address",
+    ),
     (re.compile(r"(?<![\w{<])(?:~|[A-Za-z]:)?(?:[/\\][\w.@+ -]*[\w.@+-])+"), "path"),
     (re.compile(r"(?<![<{/])\b[\w.~-]+(?:[/\\][\w.@+-]+){2,}"), "path"),
     (re.compile(r"\b[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,24}\b", re.IGNORECASE), "host"),
@@ -119,7 +138,7 @@ class Redactor:
     def sent(self, fields: Any) -> Any:
         """The fields of a request; the texts among them are looked for in what is received."""
         for text in _texts(fields):
-            folded = _folded(safe_text(text, _MAX_QUOTED))
+            folded = _folded(_plain(text, _MAX_QUOTED))
             for at in range(len(folded) - _GRAM + 1):
                 self._sent[folded[at : at + _GRAM]] = None
         while len(self._sent) > _MAX_GRAMS:
@@ -157,7 +176,9 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """Words of the server, without what they may tell of the account or the request."""
-        text = self._without_sent(safe_text(text, _MAX_TEXT))
+        # Escapes would hide what is looked for; the client reads these words as words anyway.
+        text = self._without_sent(_plain(unescape(unquote(text[:_MAX_ESCAPED]))))
+        text = _SENT_SECRET.sub(r"\1***", text)
         for pattern, kind in _IN_TEXT:
             text = pattern.sub(partial(self._in_text, kind), text)
         return text
@@ -196,6 +217,8 @@ class Redactor:
             return value
         if folded in _TRACK_IDS and isinstance(value, int | str):
             return self._track(value)
+        if _PERSONAL.search(folded) and not isinstance(value, dict | list):
+            return "***"
         if isinstance(value, int | float):
             return value
         if _SECRETS.search(folded):
@@ -245,6 +268,8 @@ class Redactor:
         # Field names that we send are our own; some of the API's have spaces in them.
         plain = name.replace(" ", "_") if way == "sent" else name
         known = _NAME.fullmatch(plain) and not _TOKEN.search(plain)
+        if way == "received":
+            known = known and self._without_sent(plain) == plain
         return name if known else self._named("field", name)
 
     def _named(self, kind: str, text: str) -> str:
@@ -290,7 +315,13 @@ def _texts(value: Any, depth: int = _MAX_DEPTH) -> Iterator[str]:
 
 
 def _folded(text: str) -> str:
-    return re.sub(r"\s", " ", text).casefold()
+    return text.casefold()
+
+
+def _plain(text: str, limit: int = _MAX_TEXT) -> str:
+    """One printable line, without marks that cannot be seen and with single spaces."""
+    seen = "".join(one for one in text[: 2 * limit] if category(one) != "Cf")
+    return safe_text(" ".join(seen.split()), limit)
 
 
 def _without_amounts(document: Any) -> Any:

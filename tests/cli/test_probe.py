@@ -101,6 +101,7 @@ async def test_a_probe_killed_after_payment_is_continued_and_pays_once(tmp_path:
     assert found["Does a fetch repeat the track_id?"][0] == "confirmed"
     assert found["What is the id of a job?"][0] == "confirmed"  # the first run saw the submit
     assert again["Does a fetch after success still answer?"][0] == "confirmed"
+    assert again["Does the wallet show at once what a job cost?"][0] == "not observed"
 
 
 @pytest.mark.anyio
