@@ -40,6 +40,7 @@ _SECTIONS = {
     "Jobs and batches": {
         "fetch": "Wait for running jobs, and download their files.",
         "check": "Find faults of sound files, and marks in them.",
+        "export": "Copy a batch's files at one loudness and format.",
         "verify": "Find missing and changed files of a batch.",
         "reconcile": "Find jobs that may exist and be paid for.",
         "skip": "Leave out rows that were not sent yet.",

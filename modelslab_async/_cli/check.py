@@ -26,6 +26,7 @@ _MARKS = {
     "info": "INFO",
     "id3": "ID3 tag",
     "vorbis": "Vorbis comments",
+    "vorbis_ai": "Vorbis comments that say made by a model",
 }
 
 

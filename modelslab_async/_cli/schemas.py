@@ -54,11 +54,11 @@ _FIELDS: dict[str, Schema] = {
     **_same(_COUNT, "rows jobs underway left characters dropped replaced held comments blank"),
     **_same(_COUNT, "checked polls attempt attempts first_row flagged unchecked doubles"),
     **_same(_INTEGER_OR_NOT, "exit_code size pid sample_rate channels"),
-    **_same(_NUMBER, "mb oldest latest at amount received_at planned_at updated_at"),
+    **_same(_NUMBER, "gain mb oldest latest at amount received_at planned_at updated_at"),
     **_same(_NUMBER_OR_NOT, "peak_dbfs lufs"),
     **_same(_NUMBER_OR_NOT, "seconds cost generation_time waited rows_per_minute seconds_left"),
     **_same(_NUMBER_OR_NOT, "submitted_at accepted_at finished_at done_at after before"),
-    **_same(_TRUTH, "silent healthy same_prompt"),
+    **_same(_TRUTH, "silent is_new healthy same_prompt"),
     **_same({"type": "object"}, "body fields"),
 }
 
@@ -157,6 +157,10 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
                 )
             ),
         ),
+    ),
+    "exported": (
+        "export",
+        _object("schema_version", exported=_list(_object("row id path is_new problem note gain"))),
     ),
     "fault": (
         "event of verify, named after the fault: missing, changed or unreadable",

@@ -49,6 +49,8 @@ class Mark(enum.StrEnum):
     """The same as an ID3 tag."""
     VORBIS = "vorbis"
     """The same as Vorbis comments, in FLAC."""
+    VORBIS_AI = "vorbis_ai"
+    """Vorbis comments with the IPTC digital source type ``trainedAlgorithmicMedia``."""
 
 
 @frozen(kw_only=True)
@@ -117,10 +119,8 @@ def _marks_of_flac(read_at: ReadAt, at: int) -> Iterator[Mark]:
         head = read_at(at, 4)
         length = int.from_bytes(head[1:], "big")
         if len(head) == 4 and head[0] & 0x7F == 4:
-            yield Mark.VORBIS
             comments = read_at(at + 4, min(length, _MAX_READ))
-            if AI_SOURCE.encode() in comments:
-                yield Mark.XMP_AI
+            yield Mark.VORBIS_AI if AI_SOURCE.encode() in comments else Mark.VORBIS
         if len(head) < 4 or head[0] & 0x80:
             return
         at += 4 + length

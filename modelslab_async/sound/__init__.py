@@ -15,20 +15,27 @@ if TYPE_CHECKING:
     from .._protocol.marks import Mark, Provenance
     from .._protocol.sound_check import Flag
     from ._check import CheckedFile, check_file, check_files
+    from ._export import Exported, export_batch
+    from ._shape import Shape
     from ._tag import tag_file
 
 __all__ = [
     "CheckedFile",
+    "Exported",
     "Flag",
     "Mark",
     "Provenance",
+    "Shape",
     "check_file",
     "check_files",
+    "export_batch",
     "tag_file",
 ]
 
 _MODULES = {
     "_check": ("CheckedFile", "Flag", "Mark", "check_file", "check_files"),
+    "_export": ("Exported", "export_batch"),
+    "_shape": ("Shape",),
     "_tag": ("Provenance", "tag_file"),
 }
 

@@ -88,17 +88,26 @@ def check_file(path: str | os.PathLike[str]) -> CheckedFile:
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode):
             return CheckedFile(path=path, problem="is not a regular file")
-        return _checked(path, fd, about.st_size)
+        return _checked(path, fd, about.st_size, libraries())
     except OSError as error:
         return CheckedFile(path=path, problem=f"cannot be read: {error.strerror}")
     finally:
         os.close(fd)
 
 
-def _checked(path: Path, fd: int, size: int) -> CheckedFile:
+def marks_of(path: Path) -> tuple[Mark, ...]:
+    """The marks of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return marks_in(partial(_read_at, file.fileno()), path.stat().st_size)
+
+
+def _checked(path: Path, fd: int, size: int, library: Libraries | None) -> CheckedFile:
     read_at = partial(_read_at, fd)
     sound, check, lufs, problem = examine(read_at, size), None, None, ""
-    library = libraries()
     if isinstance(sound, Sound):
         check = check_sound(read_at, size)
         problem = _oddity(sound)
