@@ -39,11 +39,13 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "sound": (*ENGINE, "batch"),
     "testing": ("sandbox",),
     "telemetry": ("", "errors"),
+    "mcp": ("", "_text", "batch", "client", "errors", "_engine.aio", "_engine.filesystem"),
     "_cli": (
         "",
         "_text",
         "batch",
         "endpoints",
+        "mcp",
         "sandbox",
         "sound",
         "webhooks",

@@ -50,6 +50,7 @@ _SECTIONS = {
         "balance": "Show what is left in the account's wallet.",
         "auth": "Keep an API key in a file of its own.",
         "config": "Show and change settings.",
+        "mcp": "Serve tools that make music to an AI client.",
         "doctor": "Check this installation.",
         "probe": "Report how the API behaves where its documents do not say.",
         "help": "Show the documentation of a topic.",

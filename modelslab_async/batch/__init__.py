@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._combinations import combinations
     from ._decisions import Decision, Decisions, Verdict, read_decisions, write_decisions
     from ._ledger import Ledger
-    from ._limits import Budget, Limits
+    from ._limits import Budget, Limits, paid_so_far
     from ._lines import BadRow
     from ._manifest import Format, Manifest, Reading, snapshot
     from ._naming import check_template
@@ -87,6 +87,7 @@ __all__ = [
     "combinations",
     "holds_batch",
     "is_writable",
+    "paid_so_far",
     "plan_batch",
     "price_key",
     "propose_pairs",
@@ -111,7 +112,7 @@ _MODULES = {
         "write_decisions",
     ),
     "_ledger": ("Ledger",),
-    "_limits": ("Budget", "Limits"),
+    "_limits": ("Budget", "Limits", "paid_so_far"),
     "_lines": ("BadRow",),
     "_manifest": ("Format", "Manifest", "Reading", "snapshot"),
     "_naming": ("check_template",),

@@ -232,10 +232,13 @@ class Budget:
 
 
 def budget_so_far(limits: Limits, reader: Reader) -> Budget:
+    """The same as `paid_so_far`, unless there is nothing to check it against."""
+    return Budget(limits) if limits == Limits() else paid_so_far(limits, reader)
+
+
+def paid_so_far(limits: Limits, reader: Reader) -> Budget:
     """What all runs have paid: each job at its price then, or at the current one if unknown."""
     budget = Budget(limits)
-    if limits == Limits():  # there is nothing to check it against
-        return budget
     for cost, request, jobs in reader.paid():
         if cost is None:
             price = limits.price_of(read_record(request)[0]) if limits.priced else None

@@ -17,6 +17,7 @@ MODULES = (
     ".batch",
     ".endpoints",
     ".errors",
+    ".mcp",
     ".sandbox",
     ".sound",
     ".telemetry",

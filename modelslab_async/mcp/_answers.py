@@ -1,0 +1,199 @@
+"""What tools answer: JSON in one text, and a link to each file. Blocking.
+
+No sound travels through the model's context, and no answer is longer than `MAX_BYTES`: what does
+not fit is left for another page.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from shlex import quote
+from typing import Any, Final
+
+from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
+
+from .._text import safe_text
+from ..batch import Limits, Reader, Row, RowState, holds_batch, request_of, runner_of
+from ._root import Root, counts_of, file_of, words_of
+from ._runs import UNDER_WAY
+
+MAX_BYTES: Final = 16_000
+_PAGE: Final = 20
+_BATCHES: Final = 50
+_TITLE: Final = 60
+_TYPES: Final = {
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".flac": "audio/flac",
+    ".txt": "text/plain",
+    ".json": "application/json",
+}
+
+
+def answer(data: Mapping[str, Any], links: Iterable[Path] = ()) -> CallToolResult:
+    """An answer of at most `MAX_BYTES`; links that do not fit are left out."""
+    text = TextContent(type="text", text=json.dumps(data, ensure_ascii=False))
+    left = MAX_BYTES - _size(text)
+    content: list[ContentBlock] = [text]
+    for path in links:
+        link = ResourceLink(
+            type="resource_link",
+            name=path.name,
+            uri=path.as_uri(),
+            mime_type=_TYPES.get(path.suffix),
+            size=path.stat().st_size,
+        )
+        left -= _size(link) + 1
+        if left < 0:
+            break
+        content.append(link)
+    return CallToolResult(content=content)
+
+
+def _size(block: TextContent | ResourceLink) -> int:
+    return len(block.model_dump_json(by_alias=True, exclude_none=True).encode())
+
+
+def about_batch(
+    root: Root,
+    folder: Path,
+    *,
+    only: Iterable[str] | None = None,
+    after: int = 0,
+    is_active: bool = False,
+    stopped: str = "",
+) -> CallToolResult:
+    """The state of a batch, and its tracks.
+
+    Args:
+        root: of the batch.
+        folder: of the batch.
+        only: ids of the tracks to tell of; ``None``: all.
+        after: the number of the last row of the page before.
+        is_active: this server works on it.
+        stopped: why a run has ended early.
+    """
+    counts = counts_of(folder)
+    data: dict[str, Any] = {
+        "batch": folder.name,
+        "directory": str(folder),
+        "states": {state.value: count for state, count in counts.items()},
+        "next": _next(counts, is_active=is_active or _is_worked_on(folder)),
+        **({"stopped": stopped} if stopped else {}),
+        **root.money(),
+        "tracks": [],
+    }
+    links: list[Path] = []
+    room = MAX_BYTES * 2 // 3 - len(json.dumps(data, ensure_ascii=False).encode())
+    for row in _rows(folder, only, after):
+        entry = _entry(folder, row)
+        # Escaped once more in the message itself, a text grows by its quotes and backslashes.
+        room -= len(json.dumps(json.dumps(entry, ensure_ascii=False)).encode())
+        if len(data["tracks"]) == _PAGE or (room < 0 and data["tracks"]):
+            data["more"] = f"list_music with after={data['tracks'][-1]['row']} tells the rest"
+            break
+        data["tracks"].append(entry)
+        if file := file_of(folder, row):
+            links.append(file)
+    return answer(data, links)
+
+
+def _rows(folder: Path, only: Iterable[str] | None, after: int) -> Iterator[Row]:
+    if not holds_batch(folder):
+        return
+    with Reader.open(folder) as reader:
+        if only is None:
+            yield from reader.page(after=after, limit=_PAGE + 1)
+            return
+        known = [one for row_id in only if (one := reader.planned_as(row_id))]
+        for one in sorted(known, key=lambda one: one.seq):
+            yield reader.row(one.seq)
+
+
+def _entry(folder: Path, row: Row) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "row": row.seq,
+        "id": safe_text(row.id, _TITLE),
+        "state": row.state.value,
+        "prompt": safe_text(row.prompt, _TITLE),
+    }
+    if row.state is not RowState.DONE:
+        return entry | ({"error": safe_text(row.error, 200)} if row.error else {})
+    entry |= {"file": safe_text(row.path, 255), "seconds": row.seconds}
+    if row.flags:
+        entry["flags"] = list(row.flags)
+    if file_of(folder, row) is None:
+        entry["problem"] = "the file is missing or changed since it was saved: check_music"
+    return entry
+
+
+def _next(counts: Mapping[RowState, int], *, is_active: bool) -> str:
+    """What is to be done, in words that lead to no second payment."""
+    if is_active or any(counts.get(state) for state in UNDER_WAY):
+        return "wait_music with this batch; it is free. Do not make these tracks another way"
+    if counts.get(RowState.AMBIGUOUS):
+        return (
+            "tell the person: reconcile_music lists tracks that may be paid for, and whose jobs "
+            "are not known. Do not make them again"
+        )
+    if planned := counts.get(RowState.PLANNED):
+        return f"{planned} not sent yet: make_music with the same tracks goes on, and pays for them"
+    return "nothing: finished"
+
+
+def _is_worked_on(folder: Path) -> bool:
+    return runner_of(folder) is not None
+
+
+def about_batches(root: Root, after: str) -> CallToolResult:
+    """All batches of the root by name, after the one of that name."""
+    data: dict[str, Any] = {"root": str(root.path), **root.money(), "batches": []}
+    for folder in root.folders():
+        if folder.name <= after:
+            continue
+        if len(data["batches"]) == _BATCHES:
+            data["more"] = f"list_music with after_batch={data['batches'][-1]['batch']!r}"
+            break
+        data["batches"].append(_about(folder))
+    return answer(data)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    about: dict[str, Any] = {"batch": safe_text(folder.name, _TITLE)}
+    try:
+        states = {state.value: count for state, count in counts_of(folder).items()}
+    except Exception as error:  # noqa: BLE001  one ledger that cannot be read hides no other
+        return about | {"problem": words_of(error)[:120]}
+    return about | {"states": states} | ({"running": True} if _is_worked_on(folder) else {})
+
+
+def about_unknown(folder: Path, prices: Limits) -> CallToolResult:
+    """The rows that may have a job that is paid for, and what only a person may decide."""
+    found: list[dict[str, Any]] = []
+    more = False
+    with Reader.open(folder) as reader:
+        for row in reader.each((RowState.AMBIGUOUS, RowState.SUBMITTING, RowState.DETACHED)):
+            if len(found) == _PAGE:
+                more = True
+                break
+            cost = row.cost or prices.price_of(request_of(row))
+            found.append(
+                {
+                    **_entry(folder, row),
+                    "track_id": row.track_id,
+                    "sent_at": row.submitted_at,
+                    "cost": None if cost is None else str(cost),
+                }
+            )
+    data: dict[str, Any] = {"batch": folder.name, "unknown": found}
+    if more:
+        data["more"] = "there are more than these"
+    if found:
+        data["next"] = (
+            "wait_music looks for these jobs, free. For what stays ambiguous, tell the person: "
+            "their dashboard may show the track_id, and `modelslab-async reconcile DIR` takes "
+            f"their decision, with DIR {quote(str(folder))}. Do not make these tracks again"
+        )
+    return answer(data)
