@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from mcp.types import CallToolResult, ElicitResult, ResourceLink, TextContent
 from modelslab_async.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
-Asked = Callable[[Any, Any], Awaitable[ElicitResult]]
 
 
 def parameters(box: Sandbox, root: Path, *options: str) -> StdioServerParameters:
@@ -31,7 +30,7 @@ def parameters(box: Sandbox, root: Path, *options: str) -> StdioServerParameters
 
 @asynccontextmanager
 async def connected(
-    box: Sandbox, root: Path, *options: str, asked: Asked | None = None, mode: str = "auto"
+    box: Sandbox, root: Path, *options: str, asked: Person | None = None, mode: str = "auto"
 ) -> AsyncIterator[Client]:
     """A client of a server in a process of its own."""
     server = parameters(box, root, *options)
@@ -47,10 +46,11 @@ class Person:
         self._pays = pays
         self._action: Any = action
 
-    async def __call__(self, _: Any, question: Any) -> ElicitResult:
-        self.questions.append(question.message)
-        content = {"pay": self._pays} if self._action == "accept" else None
-        return ElicitResult(action=self._action, content=content)
+    async def __call__(self, context: Any, params: Any) -> ElicitResult:
+        self.questions.append(params.message)
+        if self._action != "accept":
+            return ElicitResult(action=self._action)
+        return ElicitResult(action="accept", content={"pay": self._pays})
 
 
 def text_of(answer: CallToolResult) -> str:
