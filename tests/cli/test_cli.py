@@ -22,6 +22,7 @@ from modelslab_async._cli.generate import as_number
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..support.forking import forked
+from ..support.preloaded import SPEED
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +76,7 @@ async def against(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command against a sandbox in this process."""
     return await anyio.to_thread.run_sync(
-        lambda: command(tmp_path, *arguments, stdin=stdin, **{**reaches(box), **more})
+        lambda: command(tmp_path, *arguments, stdin=stdin, **{**reaches(box), SPEED: "10", **more})
     )
 
 

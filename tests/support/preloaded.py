@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import importlib
@@ -16,8 +17,13 @@ from typing import Any
 import modelslab_async
 from modelslab_async.__main__ import main
 
+from .fastloop import FastLoop
+
 MOST = 2**20
 """The longest order, in bytes."""
+
+SPEED = "TESTS_LOOP_SPEED"
+"""How many seconds pass in one on the loops of the fork."""
 
 
 def load() -> None:
@@ -70,6 +76,9 @@ def become(order: dict[str, Any], files: list[int]) -> None:
     os.chdir(order["cwd"])
     os.environ.clear()
     os.environ.update(order["env"])
+    if speed := os.environ.pop(SPEED, ""):
+        # What `asyncio.run` and anyio make their loops with.
+        asyncio.events.new_event_loop = lambda: FastLoop(float(speed))
     sys.argv[1:] = order["arguments"]
 
 
