@@ -338,8 +338,3 @@ def batch_options(command: Command) -> Command:
 
 def _text(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else f"{value}"
-
-
-def _flag(name: str) -> str:
-    """The option that goes to a field of `BatchOptions`."""
-    return f"--{name.strip('_').replace('_', '-')}"

@@ -16,7 +16,7 @@ from .._text import decimal_text, plural, safe_text
 from ..batch import Manifest, Plan, Reading, plan_batch, snapshot
 from .batch_preview import preview_as_json, preview_lines, warn_of_comments
 from .connection import on_this_machine
-from .console import INVOCATION, Console
+from .console import Console, confirm_payment
 from .error_mapping import NotThere
 from .prices import lines_by_endpoint, total_as_json, total_text
 
@@ -195,11 +195,6 @@ def confirm(plan: Plan, options: BatchOptions) -> None:
     """
     if plan.jobs < 2 or not options.connection.is_live or options.yes:
         return
-    if options.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(
-            f"{summary(plan)}: pass --yes to pay for several jobs without a question"
-        )
-    parts = "".join(f"{line}\n" for line in lines_by_endpoint(plan))
-    question = f"{summary(plan)}\n{parts}" if parts else f"{summary(plan)}. "
-    if not click.confirm(f"{question}Continue?", err=True):
-        raise click.ClickException(f"nothing was sent; {INVOCATION} batch --sandbox costs nothing")
+    confirm_payment(
+        summary(plan), "batch", no_input=options.no_input, parts=lines_by_endpoint(plan)
+    )

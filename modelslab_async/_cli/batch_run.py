@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext, suppress
 from itertools import islice
@@ -30,7 +29,7 @@ from .batch_options import BatchOptions
 from .batch_plan import changes_of, confirm, make_plan, summary
 from .batch_progress import Reporter, look, reporter_of
 from .connection import opened
-from .console import STOPPING, Console, command_line, operand
+from .console import STOPPING, Console, can_ask, command_line, operand
 from .error_mapping import BROKEN_PIPE, OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
 from .signals import run
@@ -85,9 +84,9 @@ def run_batch(
 
 def _is_accepted(options: BatchOptions) -> bool:
     """Ask whether to continue from a copied directory, after the account's list was checked."""
-    if options.no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    return click.confirm("Pay for the planned rows from this copy?", err=True)
+    return can_ask(no_input=options.no_input) and click.confirm(
+        "Pay for the planned rows from this copy?", err=True
+    )
 
 
 def _over(directory: Path, console: Console, options: BatchOptions, plan: Plan) -> int:

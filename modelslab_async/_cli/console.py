@@ -159,3 +159,30 @@ def _encoded(line: str) -> bytes:
 def json_by_default() -> bool:
     """Whether the environment asks for JSON, as ModelsLab's own command line reads it."""
     return os.environ.get("MODELSLAB_OUTPUT") == "json"
+
+
+def can_ask(*, no_input: bool) -> bool:
+    """Whether somebody can answer a question: there is a terminal, and no option forbids it."""
+    return not no_input and sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def confirm_payment(what: str, command: str, *, no_input: bool, parts: Sequence[str] = ()) -> None:
+    """Ask once before jobs are paid for.
+
+    Args:
+        what: what would be paid for.
+        command: what costs nothing with ``--sandbox``.
+        no_input: never ask.
+        parts: of what would be paid for, one in each line.
+
+    Raises:
+        click.UsageError: there is no terminal to ask on.
+        click.ClickException: the answer is no.
+    """
+    if not can_ask(no_input=no_input):
+        raise click.UsageError(f"{what}: pass --yes to pay without a question")
+    question = "\n".join([what, *parts, ""]) if parts else f"{what}. "
+    if not click.confirm(f"{question}Continue?", err=True):
+        raise click.ClickException(
+            f"nothing was sent; {INVOCATION} {command} --sandbox costs nothing"
+        )

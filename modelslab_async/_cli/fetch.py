@@ -86,7 +86,9 @@ def fetch(
     replaced = file if overwrite else None
     target = str(replacement(file) if overwrite else file or f"{directory}{os.sep}")
     tracks = [
-        Track(_name(handle), handle, [target], replaces=replaced, is_piped=is_piped)
+        Track(
+            f"job {safe_text(handle, 24)}", handle, [target], replaces=replaced, is_piped=is_piped
+        )
         for handle in handles
     ]
     again = place_again(output, overwrite=overwrite, exec_=exec_, play=play)
@@ -102,7 +104,3 @@ def _handles(job: str) -> Sequence[str]:
 def _lines(text: str) -> list[str]:
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def _name(handle: str) -> str:
-    return f"job {safe_text(handle, 24)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +16,7 @@ from modelslab_async.endpoints import known_fields
 from .._text import decimal_text, plural, safe_text, slug
 from .completing import files
 from .connection import Connection
-from .console import INVOCATION, Console
+from .console import Console, confirm_payment
 from .error_mapping import NotThere
 from .help import Command
 from .naming import (
@@ -215,7 +214,8 @@ def make(
         raise LimitReached(excess)
     connection.check()
     if len(tracks) > 1 and connection.is_live and not yes:
-        _confirm(total, no_input=no_input)
+        name = click.get_current_context().info_name or ""
+        confirm_payment(total_text(total, total.price), name, no_input=no_input)
     check_publishing(directory, longest_name(file))
     console.info(f"{plural(jobs, 'job')} with {connection.origin}")
     from .kept_ids import KeptIds
@@ -386,12 +386,3 @@ def _plan(console: Console, tracks: Sequence[Track], limits: Limits) -> int:
         console.print(f"{to}{sizes and '  '}{sizes}: {track.name}")
     console.print(total_text(total, total.price))
     return 0
-
-
-def _confirm(total: Total, *, no_input: bool) -> None:
-    what = total_text(total, total.price)
-    if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"{what}: pass --yes to pay for several jobs without a question")
-    if not click.confirm(f"{what}. Continue?", err=True):
-        name = click.get_current_context().info_name
-        raise click.ClickException(f"nothing was sent; {INVOCATION} {name} --sandbox costs nothing")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from decimal import Decimal
@@ -15,7 +14,7 @@ from modelslab_async import LimitReached
 
 from .completing import directories
 from .connection import Connection, recording_path
-from .console import INVOCATION, Console
+from .console import Console, confirm_payment
 from .error_mapping import OK
 from .help import Command
 from .options import account, output_options
@@ -108,7 +107,7 @@ def probe(
             return OK
         connection.check()
         if total.jobs and connection.is_live and not yes:
-            _confirm(total_text(total, total.price), no_input=no_input)
+            confirm_payment(total_text(total, total.price), "probe", no_input=no_input)
         from .probe_run import Probe
 
         copy = recording_path()
@@ -152,10 +151,3 @@ def _unpaid(requests: Sequence[Request], directory: Path) -> Sequence[Request]:
 def _check_cost(cost: Decimal | None, limits: Limits) -> None:
     if limits.max_cost is not None and (cost is None or cost > limits.max_cost):
         raise LimitReached("the jobs of this probe would cost more than max_cost; nothing was sent")
-
-
-def _confirm(what: str, *, no_input: bool) -> None:
-    if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise click.UsageError(f"{what}: pass --yes to pay without a question")
-    if not click.confirm(f"{what}. Continue?", err=True):
-        raise click.ClickException(f"nothing was sent; {INVOCATION} probe --sandbox costs nothing")

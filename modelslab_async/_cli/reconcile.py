@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from .._text import plural
 from .batch_options import same_account
 from .completing import directories, rows
 from .connection import Connection
-from .console import Console
+from .console import Console, can_ask
 from .help import Command
 from .options import account, output_options
 from .prices import limits_of, pricing
@@ -113,7 +112,7 @@ def _ambiguous(directory: Path) -> list[str]:
 def _confirm(rows: Sequence[str], *, no_input: bool) -> None:
     named = ", ".join(rows[:_MAX_NAMED]) + (", ..." if len(rows) > _MAX_NAMED else "")
     words = f"{plural(len(rows), 'row')} ({named}) may be paid for twice"
-    if no_input or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask(no_input=no_input):
         raise click.UsageError(f"{words}: pass --yes to plan them again without a question")
     if not click.confirm(f"{words}. Plan them again?", err=True):
         raise click.ClickException("nothing was changed")

@@ -61,7 +61,6 @@ def _examine_at(at: int, kind: AudioFormat, read_at: ReadAt, size: int) -> Sound
     return evolve(
         sound,
         declared_size=None if sound.declared_size is None else at + sound.declared_size,
-        actual_size=size,
         note="preceded by other bytes",
         mended=tuple(_shifted(piece, at) for piece in pieces),
     )

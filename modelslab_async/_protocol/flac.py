@@ -60,7 +60,6 @@ def examine_flac(read_at: ReadAt, size: int, at: int = 0) -> Sound | NotSound:
         channels=(packed >> 41 & 7) + 1,
         completeness=completeness,
         declared_size=size if completeness is Completeness.EXACT else None,
-        actual_size=size,
     )
 
 

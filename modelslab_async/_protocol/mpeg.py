@@ -105,7 +105,6 @@ def examine_mp3(read_at: ReadAt, size: int) -> Sound | NotSound:
         channels=first.channels,
         completeness=completeness,
         declared_size=_declared(completeness, run, size),
-        actual_size=size,
     )
 
 

@@ -54,7 +54,6 @@ class Sound:
         sample_rate: frames per second.
         completeness: whether the bytes are complete.
         declared_size: the size of the file in bytes that its header states, or ``None``.
-        actual_size: the actual size of the file in bytes.
         note: what is unusual about it, in a few words; may be empty.
         mended: the pieces of the file with a header that other programs can read; empty if they
             can read it unchanged. The samples are the same bytes.
@@ -66,7 +65,6 @@ class Sound:
     channels: int = field(kw_only=True)
     completeness: Completeness = field(kw_only=True)
     declared_size: int | None = field(kw_only=True)
-    actual_size: int = field(kw_only=True)
     note: str = field(kw_only=True, default="")
     mended: tuple[Piece, ...] = field(kw_only=True, default=(), repr=False)
 

@@ -109,7 +109,6 @@ def examine_wav(read_at: ReadAt, size: int) -> Sound | NotSound:
         channels=wav.channels,
         completeness=completeness,
         declared_size=max(_ends(wav), default=None),
-        actual_size=size,
         note=note,
     )
     return evolve(sound, mended=_with_strict_header(wav, completeness, read_at))

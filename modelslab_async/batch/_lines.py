@@ -7,7 +7,9 @@ used, the next call continues with the line below it.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
+from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from attrs import frozen
@@ -16,6 +18,8 @@ from .._text import shown
 
 MAX_ROW: Final = 1024 * 1024
 """Characters that a row may have, line endings included."""
+
+_MAX_PATH: Final = 8192
 
 UTF16_MARKS: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -36,6 +40,16 @@ class BadRow:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason}"
+
+
+def inside(folder: Path, path: object) -> Path | None:
+    """The file that a manifest names by this path; ``None`` if it is not in its folder or below."""
+    # A longer path would be resolved in quadratic time.
+    if isinstance(path, str) and len(path) <= _MAX_PATH:
+        with contextlib.suppress(ValueError):  # a NUL, or text that cannot be encoded
+            found = (folder / path).resolve()
+            return found if found.is_relative_to(folder.resolve()) else None
+    return None
 
 
 class Unusable(ValueError):

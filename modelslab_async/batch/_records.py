@@ -6,7 +6,6 @@ caller passes as a `Path`.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -29,11 +28,10 @@ from ..errors import RequestError
 from . import _rows
 from ._combinations import taken
 from ._fields import ENDPOINT, FILES, ROW_FIELDS, build, request_class
-from ._lines import BadRow
+from ._lines import BadRow, inside
 
 _ID_LENGTH: Final = 12
 _MAX_ID: Final = 191
-_MAX_PATH: Final = 8192
 _SHORT: Final = 16 * 1024
 
 
@@ -261,19 +259,15 @@ class RowMaker:
                 continue
             if values.get(field_name) is not None:
                 raise RequestError(f"has {field_name} and {file}; give one of them", field=file)
-            inside: Path | None = None
-            # A longer path would be resolved in quadratic time.
-            if isinstance(path, str) and len(path) <= _MAX_PATH:
-                with contextlib.suppress(ValueError):  # a NUL, or text that cannot be encoded
-                    inside = (self._folder / path).resolve()
-            if inside is None or not inside.is_relative_to(self._folder.resolve()):
+            clip = inside(self._folder, path)
+            if clip is None:
                 raise RequestError(
                     f"{file} is {shown(path)}, but must be the path of a file in the manifest's "
                     "directory or below it",
                     field=file,
                     value=path,
                 )
-            clips[field_name] = inside
+            clips[field_name] = clip
         return clips
 
 

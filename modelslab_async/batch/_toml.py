@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 from .._text import safe_text, shown
 from ..errors import RequestError
 from ._combinations import TAKES, Group
-from ._lines import BadRow
+from ._lines import BadRow, inside
 
 _MOST: Final = 16 * 1024 * 1024
 _MOST_VALUES: Final = 1024 * 1024
@@ -91,18 +91,16 @@ def _values(folder: Path, name: str, values: Any) -> Any:
     if not (isinstance(values, Mapping) and {*values} == {"file"}):
         return values
     path = values["file"]
-    inside = None
-    if isinstance(path, str) and "\0" not in path and len(path) < 4096:
-        inside = (folder / path).resolve()
-    if inside is None or not inside.is_relative_to(folder.resolve()):
+    found = inside(folder, path)
+    if found is None:
         raise RequestError(
             f"matrix.{name}.file is {shown(path)}, but must be the path of a file in the "
             "manifest's directory or below it"
         )
     try:
-        if not inside.is_file():  # opening a pipe would block
+        if not found.is_file():  # opening a pipe would block
             raise RequestError(f"matrix.{name}.file: there is no file {path!r:.200}")
-        with inside.open("rb") as file:
+        with found.open("rb") as file:
             text = file.read(_MOST_VALUES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"

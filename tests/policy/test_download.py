@@ -303,7 +303,6 @@ def sound_that_is(completeness: Completeness, form: AudioFormat = AudioFormat.WA
         channels=1,
         completeness=completeness,
         declared_size=1,
-        actual_size=1,
     )
 
 

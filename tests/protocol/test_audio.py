@@ -57,7 +57,6 @@ MP3 = FRAME * 100
 def the_sound(data: bytes) -> Sound:
     verdict = examine_bytes(data)
     assert isinstance(verdict, Sound)
-    assert verdict.actual_size == len(data)
     return verdict
 
 
@@ -654,7 +653,7 @@ MARKS = (PCM16[:12], PCM16[:36], PCM16[:44], b"RF64\xff\xff\xff\xffWAVEds64", b"
 def test_any_bytes_get_a_verdict(mark: bytes, rest: bytes) -> None:
     """D14, D15: never an exception."""
     verdict = examine_bytes(mark + rest)
-    assert isinstance(verdict, NotSound) or verdict.actual_size == len(mark + rest)
+    assert isinstance(verdict, NotSound) or verdict.sample_rate > 0
 
 
 @given(st.data())
