@@ -93,11 +93,13 @@ def plan(
 
 def _doubles(rows: Manifest) -> list[tuple[str, str]]:
     """The ids of rows that ask for the same as an earlier one, each after that."""
+    from ..batch import BadRow
+
     first: dict[str, str] = {}
     found = []
-    for row in rows.planned():
-        if row.request.get("take", 1) != 1:
-            continue
+    for row in rows.rows():
+        if isinstance(row, BadRow) or row.fields.get("take", 1) != 1:
+            continue  # a clip may have gone since all were checked
         before = first.setdefault(row.payload_hash, row.id)
         found += [(before, row.id)] if before != row.id else []
     return found

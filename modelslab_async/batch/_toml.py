@@ -69,8 +69,8 @@ def _tables(document: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any
         return
     if rest:
         raise RequestError(
-            f"{next(iter(rest))} stands beside [[tracks]]: write it into each of them, or below "
-            "[defaults]"
+            f"{safe_text(next(iter(rest)), 80)} stands beside [[tracks]]: write it into each of "
+            "them, or below [defaults]"
         )
     if not isinstance(tracks, list) or not all(isinstance(one, Mapping) for one in tracks):
         raise RequestError("tracks must be tables: write [[tracks]] above each")
@@ -90,7 +90,7 @@ def _values(folder: Path, name: str, values: Any) -> Any:
     """The list, or the lines of the file that takes its place."""
     if not (isinstance(values, Mapping) and {*values} == {"file"}):
         return values
-    path = values["file"]
+    path, name = values["file"], safe_text(name, 80)
     found = inside(folder, path)
     if found is None:
         raise RequestError(

@@ -35,6 +35,8 @@ from ._shape import Shape, at_rate, gain_of, shaped, true_peak
 INDEX_NAME: Final = "index.jsonl"
 _SOUNDS: Final = (".wav", ".mp3", ".flac")
 _MOST_TRIES: Final = 4
+_NOTED: Final = 0.1
+"""Decibels below which a difference is not mentioned."""
 _BLOCK: Final = 1024 * 1024
 _VERSION: Final = 1
 """Part of the settings of each file: another one makes all files again."""
@@ -237,7 +239,8 @@ class _Export:
             if excess <= 0:
                 break
             gain -= excess + 0.05  # encoders move peaks
-            reason = f"{excess:.1f} dB quieter, for its peak after encoding"
+            if excess >= _NOTED:
+                reason = f"{excess:.1f} dB quieter, for its peak after encoding"
         notes = "; ".join(filter(None, (note, reason)))
         return notes, gain, len(samples) if looped else 0
 

@@ -97,6 +97,8 @@ def gain_of(samples: Any, rate: int, shape: Shape, library: Libraries) -> tuple[
     most = shape.peak - true_peak(samples, rate, library)
     if wanted <= most:
         return wanted, ""
+    if wanted - most < 0.1:
+        return most, ""
     return most, f"{shape.lufs - now - most:.1f} dB below {shape.lufs:g} LUFS, for its peak"
 
 

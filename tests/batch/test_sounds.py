@@ -71,3 +71,26 @@ async def test_a_flag_that_does_not_exist_is_refused_before_anything_is_sent(
         with pytest.raises(ConfigurationError, match="'loud' is no flag of a sound; there are si"):
             await run(client, ["waltz"], tmp_path, retry_flagged=["loud"])
         assert not paid(box)
+
+
+async def test_a_run_that_is_killed_before_the_new_file_is_there_does_not_take_the_old_one(
+    tmp_path: Path,
+) -> None:
+    waltz = MusicGen("waltz", duration=30)
+    async with Sandbox(quick(wav="silent")) as box, client_of(box) as client:
+        await run(client, [waltz], tmp_path)
+    before = rows(tmp_path)[0]
+    async with Sandbox(quick(), seed=100) as box, client_of(box) as client:
+        job = await client.submit(waltz)
+        await job.result()
+        async with Ledger(tmp_path) as ledger:
+            await ledger.write(changes.retaken(before, "made again"))
+            await ledger.write(changes.intent(1, 7, before.attempt + 1))
+            await ledger.write(changes.accepted(1, job.id, job.to_json()))
+            await ledger.write(changes.ready(1, job.to_json()))
+        await run(client, None, tmp_path, same_account=True)
+        assert paid(box) == {"waltz": 1}
+    after = rows(tmp_path)[0]
+    assert after.flags == ()
+    assert after.sha256 != before.sha256
+    assert after.path != before.path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from . import batches, disk, keys, money, outputs, talk, waits
+from . import batches, disk, keys, money, outputs, sounds, talk, waits
 from .mutant import Mutant
 
 KINDS: Final[dict[str, tuple[Mutant, ...]]] = {
@@ -15,6 +15,7 @@ KINDS: Final[dict[str, tuple[Mutant, ...]]] = {
     "waits": waits.MUTANTS,
     "talk": talk.MUTANTS,
     "outputs": outputs.MUTANTS,
+    "sounds": sounds.MUTANTS,
 }
 
 MUTANTS: Final[tuple[Mutant, ...]] = tuple(one for kind in KINDS.values() for one in kind)
