@@ -47,6 +47,14 @@ if TYPE_CHECKING:
 )
 @click.option("--tag/--no-tag", default=True, help="Add marks: made by a model, prompt, job.")
 @click.option("--drop-c2pa", is_flag=True, help="Also make copies that lose their C2PA manifest.")
+@click.option(
+    "--sign",
+    nargs=2,
+    type=click.Path(dir_okay=False),
+    metavar="CERT KEY",
+    allow_from_autoenv=False,
+    help="Sign WAV, FLAC and MP3 copies as C2PA does, with your PEM files; needs the extra c2pa.",
+)
 @output_options
 def export(
     console: Console,
@@ -56,6 +64,7 @@ def export(
     form: Any,
     tag: bool,
     drop_c2pa: bool,
+    sign: tuple[str, str] | None,
     **shape: Any,
 ) -> int:
     """Copy the sounds of the batch in DIR to OUT, at one loudness and format, with marks.
@@ -69,8 +78,8 @@ def export(
     The originals stay as they are. Only the gain of a whole file is changed, and
     never beyond --peak: what stays quieter is said. The same command again makes
     only what is new; index.jsonl in OUT says what was made of what. A file with a
-    C2PA manifest is copied as it is, or not at all. All but plain copies need the
-    extra audio. Exit code 8: files were not exported.
+    C2PA manifest is copied as it is, signed anew with --sign, or left out. All but
+    plain copies need the extra audio. Exit code 8: files were not exported.
     """
     from pathlib import Path
 
@@ -87,6 +96,7 @@ def export(
             kept=kept,
             tag=tag,
             drop_c2pa=drop_c2pa,
+            sign=sign,
         )
     ]
     failed = sum(bool(one.error) for one in done)

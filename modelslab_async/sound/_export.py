@@ -31,6 +31,7 @@ from ._check import marks_of
 from ._encode import LOSSY, Format, encode, mark
 from ._libraries import needed
 from ._shape import Shape, at_rate, gain_of, shaped, true_peak
+from ._sign import Signer
 
 INDEX_NAME: Final = "index.jsonl"
 _SOUNDS: Final = (".wav", ".mp3", ".flac")
@@ -78,6 +79,7 @@ def export_batch(
     kept: bool = False,
     tag: bool = True,
     drop_c2pa: bool = False,
+    sign: tuple[str | os.PathLike[str], str | os.PathLike[str]] | None = None,
 ) -> Iterator[Exported]:
     """Copy the sounds of done rows to another directory, one after the other.
 
@@ -90,6 +92,8 @@ def export_batch(
         tag: add marks: that a model made them, with prompt and job.
         drop_c2pa: also make copies that lose the C2PA manifest of their original. Without it, such
             a file is copied as it is, or not at all.
+        sign: PEM files with your certificates and your key, to sign WAV, FLAC and MP3 copies as
+            C2PA does (extra ``c2pa``). A manifest that an original has becomes a part of the new.
 
     Raises:
         ConfigurationError: the extra ``audio`` is needed, or ``out`` is the batch's directory.
@@ -103,7 +107,8 @@ def export_batch(
         raise ConfigurationError(f"{out} is the batch itself: name another directory")
     if shape.changes or format is not None:
         needed("changing the format or loudness of sounds")
-    job = _Export(directory, out, format, shape, tag=tag, drop_c2pa=drop_c2pa)
+    signer = Signer(Path(sign[0]), Path(sign[1])) if sign is not None else None
+    job = _Export(directory, out, format, shape, tag=tag, drop_c2pa=drop_c2pa, signer=signer)
     decisions = read_decisions(directory) if kept else None
     with Reader.open(directory) as reader:
         make_durably(out)
@@ -134,6 +139,7 @@ class _Export:
         *,
         tag: bool,
         drop_c2pa: bool,
+        signer: Signer | None,
     ) -> None:
         self._directory = directory
         self._out = out
@@ -141,8 +147,10 @@ class _Export:
         self._shape = shape
         self._tag = tag
         self._drop_c2pa = drop_c2pa
+        self._signer = signer
         self._known = _read_index(out / INDEX_NAME)
-        text = json.dumps([_VERSION, asdict(shape), tag, drop_c2pa], sort_keys=True)
+        signed = None if signer is None else signer.fingerprint
+        text = json.dumps([_VERSION, asdict(shape), tag, drop_c2pa, signed], sort_keys=True)
         self._settings = hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def export(self, row: Row) -> Exported:
@@ -204,9 +212,10 @@ class _Export:
         """Bring a copy to its format, loudness and marks; return a note and the gain."""
         is_signed = Mark.C2PA in marks_of(source)
         is_plain = f".{form}" == source.suffix.lower() and not self._shape.changes
-        if is_signed and is_plain and not self._drop_c2pa:
+        is_kept = is_signed and self._signer is None and not self._drop_c2pa
+        if is_kept and is_plain:
             return "its C2PA manifest is kept, and no tag added", 0.0
-        if is_signed and not self._drop_c2pa:
+        if is_kept:
             raise _Refused(
                 f"{source} has a C2PA manifest, which another format or loudness would lose; "
                 "copy it as it is, or drop the manifest (--drop-c2pa)"
@@ -218,7 +227,22 @@ class _Export:
         if self._tag:
             reason = mark(part, form, _about(row), loop)
             notes.append(f"no tag: {reason}" if reason else "")
+        if self._signer is not None:
+            reason = self._signed(self._signer, row, part, form, source if is_signed else None)
+            notes.append(f"not signed: {reason}" if reason else "")
         return "; ".join(filter(None, notes)), round(gain, 2)
+
+    def _signed(self, signer: Signer, row: Row, part: Path, form: str, parent: Path | None) -> str:
+        target = part.with_name(f"{part.name}.signed.part")
+        try:
+            reason = signer.sign(part, target, form, _about(row), parent)
+            if not reason:
+                target.replace(part)
+            elif parent is not None and not self._drop_c2pa:
+                raise _Refused(f"{parent} has a C2PA manifest, which would be lost: {reason}")
+            return reason
+        finally:
+            target.unlink(missing_ok=True)
 
     def _encoded(self, source: Path, part: Path, form: Any) -> tuple[str, float, int]:
         library, shape = needed("this"), self._shape

@@ -56,7 +56,7 @@ MUTANTS = (
     planted(
         "a_manifest_is_lost_silently",
         of("sound/test_export", "a_c2pa_manifest_is_never_lost_silently"),
-        Patch("sound/_export.py", "if is_signed and not self._drop_c2pa:", "if False:"),
+        Patch("sound/_export.py", "        if is_kept:\n", "        if False:\n"),
     ),
     planted(
         "a_file_of_somebody_else_is_replaced",

@@ -19,6 +19,7 @@ from modelslab_async.sound import Exported, Mark, Shape, check_file, export_batc
 from modelslab_async.sound import _libraries as loading
 
 from ..cli.test_cli import command
+from ..support.certificates import certificates
 from ..support.schemas import check
 from ..support.sounds import still, tone, wav_of
 
@@ -232,3 +233,45 @@ def test_the_command_exports_and_says_what_it_did(tmp_path: Path) -> None:
     assert failed.returncode == 8
     assert "row 2: a/r2.wav: No such file" in failed.stderr
     assert command(tmp_path, "export", "gone", "d").returncode == 5
+
+
+def manifests(path: Path | None) -> list[Any]:
+    import c2pa
+
+    document = json.loads(c2pa.Reader(str(path)).json())
+    assert document["validation_state"] == "Valid"
+    return [*document["manifests"].values()]
+
+
+def test_copies_are_signed_and_a_manifest_that_arrived_goes_into_the_new_one(
+    tmp_path: Path,
+) -> None:
+    sign = certificates(tmp_path)
+    out = batch(tmp_path / "a", SOUND)
+    [one] = made(out, tmp_path / "b", sign=sign)
+    assert (one.error, one.note) == ("", "")
+    assert check_file(one.path or "").marks == (Mark.C2PA, Mark.XMP_AI, Mark.INFO)
+    [manifest] = manifests(one.path)
+    assert "trainedAlgorithmicMedia" in json.dumps(manifest["assertions"])
+    assert [one.is_new for one in made(out, tmp_path / "b", sign=sign)] == [False]
+    again = batch(tmp_path / "c", (one.path or Path()).read_bytes())
+    [flac] = made(again, tmp_path / "d", format="flac", sign=sign)
+    assert (flac.error, len(manifests(flac.path))) == ("", 2)
+    [ogg] = made(again, tmp_path / "e", format="ogg", sign=sign)
+    assert "would be lost: ogg files cannot hold a C2PA manifest" in ogg.error
+    assert names(tmp_path / "e") == []
+
+
+def test_a_certificate_that_cannot_sign_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    certificate, key = certificates(tmp_path)
+    out = batch(tmp_path / "a", SOUND)
+    (tmp_path / "text.pem").write_text("-----BEGIN nothing")
+    (tmp_path / "empty.pem").write_text("")
+    for sign, reason in (
+        ((certificate, tmp_path / "text.pem"), "cannot sign: "),
+        ((certificate, tmp_path / "gone.pem"), "gone.pem cannot be read: No such file"),
+        ((tmp_path / "empty.pem", key), "empty.pem is no PEM file"),
+    ):
+        with pytest.raises(ConfigurationError, match=reason):
+            made(out, tmp_path / "b", sign=sign)
+    assert not (tmp_path / "b").exists()
