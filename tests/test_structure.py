@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "_one_shots": (*ENGINE, "_arguments"),
     "client": (*ENGINE, "_arguments", "_one_shots", "batch"),
     "_sync": ("client", "endpoints", "errors", "_engine.saved"),
+    "listening": (*ENGINE, "batch"),
     "sandbox": (),
     "sound": (*ENGINE, "batch"),
     "testing": ("sandbox",),
@@ -46,6 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "batch",
         "endpoints",
         "mcp",
+        "listening",
         "sandbox",
         "sound",
         "webhooks",
@@ -131,13 +133,13 @@ def test_a_file_can_be_read_in_one_sitting() -> None:
     assert {name: count for name, count in lines.items() if count > MAX_LINES} == {}
 
 
-def test_only_the_engine_connects_and_only_the_receiver_and_the_sandbox_listen() -> None:
+def test_only_the_engine_connects_and_only_receiver_sandbox_and_page_listen() -> None:
     users = {
         part_of(name)
         for name in MODULES
         if {part_of(other) for other in imports_of(name)} & {"aiohttp", "socket"}
     }
-    assert users == {"_engine", "webhooks", "sandbox"}
+    assert users == {"_engine", "webhooks", "sandbox", "listening"}
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if part_of(n) in PURE])

@@ -25,6 +25,7 @@ _SECTIONS = {
         "resume": "Continue a batch where it stopped.",
         "status": "Show the state of a batch's rows.",
         "play": "Play files, or those of a directory.",
+        "listen": "Hear a batch in the browser; keep and reject.",
     },
     "Speech, songs and sounds": {
         "speak": "Speak texts in a voice, one file for each.",

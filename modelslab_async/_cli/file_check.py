@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from modelslab_async import LedgerError, RowState
+from modelslab_async import LedgerError
 
 from .._text import safe_text
 from ..batch import FaultKind, verify_batch
@@ -75,11 +75,6 @@ def quick_check(directory: Path) -> FileCheck:
         return FileCheck.of(verify_batch(directory))
     except LedgerError:
         return FileCheck()
-
-
-def unpaid(states: Collection[RowState]) -> str:
-    """What keeps `resume` from paying for rows that are not sent yet, where there are any."""
-    return " --limit 0" if RowState.PLANNED in states else ""
 
 
 def described(fault: FileFault) -> str:

@@ -177,6 +177,8 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
             findings=_list(_object("question assumption verdict observed")),
         ),
     ),
+    "listening": ("event of listen", _object("schema_version event url")),
+    "page": ("event of listen --file", _object("schema_version event path")),
     "status": (
         "status DIR",
         _object(

@@ -26,29 +26,10 @@ if TYPE_CHECKING:
 
     from .file_check import FileCheck
 
-_AGAIN = "{program} resume {place}"
-_FREE = f"{_AGAIN}{{unpaid}}"
-_BRING = f"{_AGAIN} --retry missing{{unpaid}} downloads them again, free"
+_BRING = "{program} resume {place} --retry missing{unpaid} downloads them again, free"
 _WATCH = 2.0
 _WATCH_ELSEWHERE = 10.0
 """Seconds between two snapshots, on a terminal and elsewhere."""
-
-_ADVICE = {
-    "planned": f"not sent yet: {_AGAIN}",
-    "submitting": f"being sent now, or interrupted: {_AGAIN} finds out",
-    "submitted": f"in the queue, perhaps since an earlier run: {_FREE} continues, free",
-    "ready": f"finished and paid for, not downloaded yet: {_FREE} downloads them, free",
-    "detached": f"no longer polled: {_FREE} polls again, free",
-    "ambiguous": "may exist and be paid for: {program} reconcile {place}",
-    "rejected": f"refused, not paid for: {_AGAIN} --retry rejected",
-    "failed": f"the server reports failure: {_AGAIN} --retry failed pays for new jobs",
-    "output_lost": f"paid for, but no link worked: {_AGAIN} --retry output_lost{{unpaid}}, free",
-    "abandoned": "abandoned by the user",
-    "skipped": (
-        "not sent: no longer in the manifest, or skipped by hand; to generate them, add them again "
-        "or {program} skip --undo {place} ROW"
-    ),
-}
 
 
 @click.command(cls=Command, no_args_is_help=True)
@@ -140,7 +121,9 @@ class Overview:
 
     def advice(self, state: RowState) -> str:
         """What to do about rows in a state; nothing while somebody works on them."""
-        return "" if self.runner else _ADVICE.get(state, "").format_map(self.words)
+        from ..batch._advice import ADVICE
+
+        return "" if self.runner or state not in ADVICE else ADVICE[state].text(self.words)
 
     @property
     def advice_on_files(self) -> str:
@@ -205,7 +188,8 @@ def overview_of(place: Path) -> Overview:
     """Look at a batch as it is now."""
     from modelslab_async.batch import Reader, runner_of, settled
 
-    from .file_check import quick_check, unpaid
+    from ..batch._advice import unpaid
+    from .file_check import quick_check
 
     with Reader.open(place) as reader:
         summary, rate, sound = reader.summary(), reader.rate(), reader.sounds()

@@ -38,7 +38,8 @@ def verify(console: Console, directory: str) -> int:
     gives one event a line.
     """
     from ..batch import Reader, verify_batch
-    from .file_check import FileCheck, unpaid
+    from ..batch._advice import unpaid
+    from .file_check import FileCheck
 
     place = Path(directory)
     check_batch(place)

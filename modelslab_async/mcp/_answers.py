@@ -22,7 +22,6 @@ from ._runs import UNDER_WAY
 MAX_BYTES: Final = 16_000
 _PAGE: Final = 20
 _BATCHES: Final = 50
-_WITHOUT: Final = (RowState.REJECTED, RowState.FAILED, RowState.OUTPUT_LOST)
 _TITLE: Final = 60
 _TYPES: Final = {
     ".wav": "audio/wav",
@@ -141,11 +140,6 @@ def _next(counts: Mapping[RowState, int], *, is_active: bool) -> str:
         )
     if planned := counts.get(RowState.PLANNED):
         return f"{planned} not sent yet: make_music with the same tracks goes on, and pays for them"
-    if lost := sum(counts.get(state, 0) for state in _WITHOUT):
-        return (
-            f"nothing: finished, {lost} without a file. Their errors say why; calling again leaves "
-            "them so, and another take is a new payment"
-        )
     return "nothing: finished"
 
 

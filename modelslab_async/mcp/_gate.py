@@ -120,8 +120,6 @@ def check_budget(root: Root, quote: Quote, spent: Budget) -> None:
     Raises:
         ToolError: they do not.
     """
-    if not quote.jobs:
-        return
     limits = root.limits
     most = limits.max_jobs_total
     if most is not None and quote.jobs > most - spent.jobs:
@@ -130,7 +128,7 @@ def check_budget(root: Root, quote: Quote, spent: Budget) -> None:
             f"{max(most - spent.jobs, 0)} left; {NOT_SENT}. The person who runs this server can "
             "raise --max-jobs-total"
         )
-    if limits.max_cost is None:
+    if limits.max_cost is None or not quote.jobs:
         return
     if quote.cost is None:
         raise ToolError(f"the price of these cannot be told, and the cost is limited; {NOT_SENT}")
@@ -143,45 +141,11 @@ def check_budget(root: Root, quote: Quote, spent: Budget) -> None:
         )
 
 
-class Unasked:
-    """In place of an `Approval`: the call costs so little that nobody was asked."""
-
-
-class Allowance:
-    """What may be paid without a question, added up since the last yes.
-
-    A limit for each call alone would be none: a model could split what it wants into many.
-
-    Args:
-        ask_above: that amount; ``None``: all, where nothing costs money.
-    """
-
-    def __init__(self, ask_above: Decimal | None) -> None:
-        self._ask_above = ask_above
-        self._used = Decimal(0)
-
-    def needs_yes(self, quote: Quote) -> bool:
-        """Whether a person has to agree."""
-        if not quote.jobs or self._ask_above is None:
-            return False
-        return quote.cost is None or self._used + quote.cost > self._ask_above
-
-    def use(self, quote: Quote, *, asked: bool) -> None:
-        """Note that a quote is being paid for.
-
-        Raises:
-            ToolError: nobody was asked, and other calls have used up what needs no question.
-        """
-        if asked:
-            self._used = Decimal(0)
-        elif self.needs_yes(quote):
-            raise ToolError(f"other calls were paid for meanwhile: call this again; {NOT_SENT}")
-        else:
-            self._used += quote.cost or 0
-
-    def give_back(self, quote: Quote) -> None:
-        """Note that a quote for which nobody was asked is not paid for after all."""
-        self._used -= quote.cost or 0
+def needs_yes(quote: Quote, ask_above: Decimal | None) -> bool:
+    """Whether a person has to agree. ``ask_above`` is ``None`` where nothing costs money."""
+    if not quote.jobs or ask_above is None:
+        return False
+    return quote.cost is None or quote.cost > ask_above
 
 
 def check_can_ask(context: Context[Any, Any], quote: Quote) -> None:

@@ -7,7 +7,6 @@ restarts of the server, and for several servers of one root.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,8 +23,6 @@ from ..errors import ConfigurationError, ModelsLabError
 
 _MAX_NAME: Final = 64
 _LEDGER: Final = "ledger.sqlite3"
-_ARGUMENT: Final = re.compile(r"\bpass (accept|same)_(copy|account)=True")
-"""What the library advises in Python; here the person has a command."""
 
 
 @frozen
@@ -69,7 +66,7 @@ class Root:
             ToolError: the name could lead elsewhere, or a link has it.
         """
         fit = slug(batch, _MAX_NAME)
-        if fit != batch and batch not in (one.name for one in self.folders()):
+        if fit != batch:
             raise ToolError(
                 f"{safe_text(batch, 60)!r} cannot be a batch's name: use one name without a path, "
                 f"of lower-case letters, digits and - _ . such as {fit!r}"
@@ -164,5 +161,4 @@ def counts_of(folder: Path) -> dict[RowState, int]:
 def words_of(error: Exception) -> str:
     """An error as one printable line."""
     kind = "" if isinstance(error, ModelsLabError) else f"{type(error).__name__}: "
-    text = _ARGUMENT.sub(r"continue it with `modelslab-async resume DIR --\1-\2`", str(error))
-    return safe_text(f"{kind}{text}", 600)
+    return safe_text(f"{kind}{error}", 600)

@@ -19,7 +19,6 @@ from .._engine.aio import in_thread, wait_shielded
 from ..batch import Limits, amount
 from ..client import ModelsLab
 from ..errors import ConfigurationError
-from ._gate import Allowance
 from ._root import Root
 from ._runs import Runs
 from ._stdin import hangable_stdin
@@ -49,9 +48,8 @@ async def opened_server(
         client: open.
         root: the directory below which everything is; it is created if it does not exist.
         limits: prices, and what all batches below the root may cost together, also over restarts.
-        ask_above: what may be paid without a question, added up since a person's last yes. They
-            are asked before a call that exceeds it, or whose cost is not known. ``None``: they
-            never are, for an API that costs nothing, such as a sandbox.
+        ask_above: a person is asked before a call that costs more, or whose cost is not known.
+            ``None``: never, for an API that costs nothing, such as a sandbox.
         grace: seconds that jobs have to finish when the block is left; no new one is submitted.
 
     Raises:
@@ -61,7 +59,7 @@ async def opened_server(
     above = _amount(ask_above)
     place = await in_thread(partial(Root.at, Path(root), limits or Limits()))
     async with Runs(client, place, grace=grace) as runs:
-        yield _server_of(Service(runs, Allowance(above)))
+        yield _server_of(Service(runs, above))
 
 
 def _server_of(service: Service) -> MCPServer[Service]:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from modelslab_async._cli.file_check import FileCheck
-from modelslab_async._cli.status import _ADVICE
 from modelslab_async.batch import FaultKind, FileFault
+from modelslab_async.batch._advice import ADVICE
 from modelslab_async.sandbox import Sandbox
 
 from ..support.manifests import last_line, manifest
@@ -169,11 +169,11 @@ async def test_l24_what_is_called_free_pays_for_no_row_that_is_not_sent_yet(
 
 
 def test_l24_all_advice_that_is_called_free_pays_for_no_row_that_is_not_sent_yet() -> None:
-    free = {state for state, advice in _ADVICE.items() if "free" in advice}
+    free = {state for state, advice in ADVICE.items() if "free" in advice.effect}
     assert free == {"submitted", "ready", "detached", "output_lost"}
     for state in free:
         words = {"program": "program", "place": "out", "unpaid": " --limit 0"}
-        assert " --limit 0" in _ADVICE[state].format_map(words)
+        assert " --limit 0" in ADVICE[state].text(words)
 
 
 async def test_l24_verify_gives_one_event_a_line_in_json(box: Sandbox, tmp_path: Path) -> None:

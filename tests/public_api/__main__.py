@@ -17,6 +17,7 @@ MODULES = (
     ".batch",
     ".endpoints",
     ".errors",
+    ".listening",
     ".mcp",
     ".sandbox",
     ".sound",

@@ -55,6 +55,7 @@ _KNOWN: Final = f"""
 SELECT seq, payload_hash, state, error_kind IS ?, {_ENTERPRISE}, flags FROM rows WHERE id = ?
 """  # noqa: S608 - made of constants
 _PAGE: Final = _ALL + "state = ? AND seq > ?"
+_SINCE: Final = "seq > ? OR seq IN (SELECT row FROM transitions WHERE n > ?) ORDER BY seq LIMIT ?"
 _IS_PAID: Final = "t.old = 'submitting' AND t.new IN ('submitted', 'ready', 'ambiguous')"
 _PAID: Final = f"""
 SELECT t.cost, CASE WHEN t.cost IS NULL THEN r.request ELSE '' END AS unpriced, count(*)
@@ -207,6 +208,15 @@ class Reader:
         while page := self.page(wanted, after=after, limit=size):
             yield from page
             after = page[-1].seq
+
+    def changed(self, step: int = 0, seq: int = 0, *, limit: int) -> tuple[int, list[Row]]:
+        """The number of the last transition, and at most ``limit`` rows that changed, by ``seq``.
+
+        Those are the rows with a transition after ``step``, and all above ``seq``.
+        """
+        last = self.db.execute("SELECT coalesce(max(n), 0) FROM transitions").fetchone()[0]
+        records = self.db.execute(_ALL + _SINCE, (seq, step, limit))
+        return int(last), [Row(*record) for record in records]
 
     def files(self, *, after: int = 0, limit: int = 500) -> list[StoredFile]:
         """Files of at most ``limit`` done rows with ``seq`` above ``after``, by ``seq``."""

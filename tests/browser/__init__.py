@@ -1,0 +1,1 @@
+"""The listening page in real browsers, driven by keys."""
