@@ -41,7 +41,11 @@ def composed(lines: list[Line], columns: int, *, colored: bool) -> list[str]:
         ]
     room = columns - about - 1
     if room < _LEAST_NAME:
-        return [_cut(line.about, columns) for line in lines]
+        texts = [line.about for line in lines]
+        return [
+            text if cell_len(text) <= columns else set_cell_size(text, columns).rstrip()
+            for text in texts
+        ]
     names = min(names, room)
     return [f"{set_cell_size(line.name, names)} {line.about}".rstrip() for line in lines]
 
@@ -67,7 +71,3 @@ def _bar(part: float | None, colored: bool) -> str:
     full = round(_BAR * min(max(part or 0.0, 0.0), 1.0))
     done = click.style(_FULL * full, fg="green") if colored and full else _FULL * full
     return done + _EMPTY * (_BAR - full)
-
-
-def _cut(text: str, columns: int) -> str:
-    return text if cell_len(text) <= columns else set_cell_size(text, columns).rstrip()

@@ -74,19 +74,13 @@ def run_batch(
     options = evolve(options, connection=evolve(options.connection, seed=_attempts(directory)))
     run = _Run(directory, options, console, plan)
     code = run.code(rows if plan.alters else ())
-    if not isinstance(run.stopped, LedgerCopied) or not _is_accepted(options):
+    if not isinstance(run.stopped, LedgerCopied) or not can_ask(no_input=options.no_input):
         return code
-    left = make_plan(
-        directory, None, options, console
-    )  # less than before what the account's list named
+    # The account's list was checked, so less is left than before.
+    if not click.confirm("Pay for the planned rows from this copy?", err=True):
+        return code
+    left = make_plan(directory, None, options, console)
     return _Run(directory, evolve(options, accept_copy=True), console, left).code(())
-
-
-def _is_accepted(options: BatchOptions) -> bool:
-    """Ask whether to continue from a copied directory, after the account's list was checked."""
-    return can_ask(no_input=options.no_input) and click.confirm(
-        "Pay for the planned rows from this copy?", err=True
-    )
 
 
 def _over(directory: Path, console: Console, options: BatchOptions, plan: Plan) -> int:

@@ -53,7 +53,10 @@ def doctor(console: Console, settings: dict[str, Setting]) -> int:
     sections: dict[str, dict[str, Any]] = {
         "versions": _versions(),
         "settings": public(settings),
-        "config_files": _files(),
+        "config_files": {
+            str(path): "read" if is_reachable(path) else "absent"
+            for path in (PROJECT_FILE, *own_files(), *user_files())
+        },
         "proxy": _proxy(),
         "network": _network(Connection(settings=settings)),
         "output": _output(),
@@ -79,13 +82,6 @@ def _versions() -> dict[str, str]:
         "platform": platform.platform(),
         "sqlite": sqlite3.sqlite_version,
         **found,
-    }
-
-
-def _files() -> dict[str, str]:
-    return {
-        str(path): "read" if is_reachable(path) else "absent"
-        for path in (PROJECT_FILE, *own_files(), *user_files())
     }
 
 

@@ -91,7 +91,9 @@ def reconciled(
     found = _Found()
     if not is_writable(directory) and not orders:
         console.warn(f"{directory} cannot be written to: listing its rows only")
-        _list(directory, found)
+        with Reader.open(directory) as reader:
+            found.left = list(reader.each((RowState.AMBIGUOUS,)))
+            found.unfinished = unfinished(reader.counts())
         return _print_result(directory, connection, found, limits, console)
     asks = bool(connection.settings["api_key"].value)
     console.info(f"asking {connection.origin}" if asks else "no API key: the account is not asked")
@@ -99,12 +101,6 @@ def reconciled(
     if code:
         return code
     return _print_result(directory, connection, found, limits, console)
-
-
-def _list(directory: Path, found: _Found) -> None:
-    with Reader.open(directory) as reader:
-        found.left = list(reader.each((RowState.AMBIGUOUS,)))
-        found.unfinished = unfinished(reader.counts())
 
 
 def _print_result(

@@ -39,15 +39,13 @@ async def receiving(
     from modelslab_async.webhooks import SqliteInbox, WebhookReceiver
 
     async with SqliteInbox(directory / _INBOX) as inbox:
-        receiver = WebhookReceiver(_secret(directory), public_url, inbox=inbox)
+        given = os.environ.get(_FROM_ENVIRONMENT, "").strip()
+        secret = given or _own_secret(directory / _KEPT_IN)
+        receiver = WebhookReceiver(secret, public_url, inbox=inbox)
         if key:
             receiver.hide(Secret(key))
         async with receiver.serve(port=port):
             yield receiver
-
-
-def _secret(directory: Path) -> str | bytes:
-    return os.environ.get(_FROM_ENVIRONMENT, "").strip() or _own_secret(directory / _KEPT_IN)
 
 
 def _own_secret(path: Path) -> bytes:

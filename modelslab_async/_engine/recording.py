@@ -113,7 +113,7 @@ class Recording:
             "target": _target(redactor, one),
         }
         if one.sent is not None:
-            line["sent"] = self._sent(one.sent)
+            line["sent"] = self._redactor.sent(json.loads(self._hide(one.sent)))
         if one.status:
             line |= {"status": one.status, "headers": redactor.headers(one.headers)}
         if one.problem:
@@ -123,9 +123,6 @@ class Recording:
         if links := redactor.links(json.dumps(line)):
             line["links"] = links
         return line
-
-    def _sent(self, data: bytes) -> Any:
-        return self._redactor.sent(json.loads(self._hide(data)))
 
 
 def _target(redactor: Redactor, one: Exchange) -> str:

@@ -49,13 +49,9 @@ def peaks(read_at: ReadAt, samples: Samples, most: int) -> list[int]:
     for at, end in pairwise(bounds):
         frames = min(end - at, max(_WINDOW // samples.block, 1))
         data = read_at(samples.start + at * samples.block, frames * samples.block)
-        found.append(max((abs(_level(value)) for value in _extremes(data, samples)), default=0))
+        values = _values(data, samples)
+        found.append(max(abs(_level(min(values))), abs(_level(max(values)))) if values else 0)
     return found
-
-
-def _extremes(data: bytes, samples: Samples) -> tuple[float, ...]:
-    values = _values(data, samples)
-    return (min(values), max(values)) if values else ()
 
 
 def _values(data: bytes, samples: Samples) -> array[float] | array[int]:

@@ -186,7 +186,7 @@ def _walk(read_at: ReadAt, at: int, size: int, first: _Frame) -> _Run:
     for count in range(_MAX_FRAMES):
         frame = _frame(forward(at, 4))
         if frame is None or frame.kind != first.kind:
-            tail = _is_tail(read_at, at, size)
+            tail = at >= size or read_at(at, 8).startswith(_TAIL)
             more = (
                 None if tail or gaps == _MAX_GAPS else _first_frame(read_at, at, size, first.kind)
             )
@@ -198,10 +198,6 @@ def _walk(read_at: ReadAt, at: int, size: int, first: _Frame) -> _Run:
             return _Run(count, at, gaps, at + frame.length - size, tail=False)
         at += frame.length
     return _Run(_MAX_FRAMES, at, gaps, 0, tail=False)
-
-
-def _is_tail(read_at: ReadAt, at: int, size: int) -> bool:
-    return at >= size or read_at(at, 8).startswith(_TAIL)
 
 
 def _missing_in_header(read_at: ReadAt, at: int) -> int:

@@ -118,12 +118,13 @@ def check_sound(read_at: ReadAt, size: int) -> SoundCheck | None:
         flags.append(Flag.CLIPPED)
     if any(abs(total) >= DC_SHARE * summed for total in sums):
         flags.append(Flag.DC)
+    peak = max(heights)
     return SoundCheck(
         peaks=bytes(
             min(int(max(heights[at : at + blocks]) * 128), 127)
             for at in range(0, len(heights), blocks)
         ),
-        peak_dbfs=_decibels(max(heights)),
+        peak_dbfs=round(20 * math.log10(peak), 2) + 0.0 if peak else None,
         flags=tuple(flag.value for flag in flags),
         digest=digest.hexdigest(),
     )
@@ -156,10 +157,6 @@ def _silence(heights: list[float], seconds: float) -> list[Flag]:
     if any((after - before - 1) * each >= GAP_SECONDS for before, after in pairwise(loud)):
         flags.append(Flag.GAP)
     return flags
-
-
-def _decibels(amplitude: float) -> float | None:
-    return round(20 * math.log10(amplitude), 2) + 0.0 if amplitude else None
 
 
 # A sample as the code of its magnitude: 15 bits, of which larger ones are louder. The two bytes of

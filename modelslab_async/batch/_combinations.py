@@ -183,7 +183,8 @@ class Group:
                 yield cell
         for rule, is_used in zip(self.exclude, used, strict=True):
             if not is_used:
-                raise _wrong(f"exclude {_told(rule)} excludes nothing", "exclude")
+                named = ", ".join(f"{name} = {shown(value)}" for name, value in rule.items())
+                raise _wrong(f"exclude {safe_text(named, 120)} excludes nothing", "exclude")
 
     def _rank(self, cell: Cell) -> bytes:
         seed = (self.sample or {}).get("seed", 0)
@@ -307,10 +308,6 @@ def _filled(text: object, cell: Cell, what: str) -> str:
 
 def _text(value: object) -> str:
     return json.dumps(value) if isinstance(value, bool | int | float) else str(value)
-
-
-def _told(cell: Cell) -> str:
-    return safe_text(", ".join(f"{name} = {shown(value)}" for name, value in cell.items()), 120)
 
 
 def _wrong(reason: str, field: str) -> RequestError:

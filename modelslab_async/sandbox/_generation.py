@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ._context import RequestContext
     from ._deliveries import Deliveries
     from ._scenario import Scenario
-    from ._shapes import Links
     from ._storage import Storage
 
 NO_CREDITS = "Insufficient credits. Please add more credits to continue."
@@ -152,14 +151,11 @@ class Generation:
             return shapes.success(shown, scenario, links, [])
         if 1 < turn - empty <= 1 + scenario.flap_polls:
             return shapes.pending(scenario)
-        answer = shapes.success(shown, scenario, links, self._output(scenario, job, links))
+        answer = shapes.success(shown, scenario, links, self._tickets.output(job, scenario, links))
         if not scenario.fetch_meta:
             return answer
         echo = {**shapes.meta(job, scenario, links.output), "track_id": job.track_id}
         return {**answer, "meta": echo | answer.get("meta", {})}
-
-    def _output(self, scenario: Scenario, job: Job, links: Links) -> object:
-        return self._tickets.output(job, scenario, links)
 
     def _poll_eta(self, scenario: Scenario, job: Job) -> float | None:
         match scenario.poll_eta:

@@ -106,7 +106,8 @@ class Replay:
             return None
         body = self._body(exchange)
         if is_paid and isinstance(exchange.get("body"), dict) and _is_accepted(exchange["body"]):
-            self._book.debits.append((_number(exchange["body"].get("id")), 0.0))
+            job_id = str(exchange["body"].get("id"))
+            self._book.debits.append((int(job_id) if job_id.isdecimal() else 0, 0.0))
         return Answer(int(exchange["status"]), body, self._headers(exchange))
 
     def _add(self, line: Mapping[str, Any]) -> None:
@@ -209,10 +210,6 @@ def _is_accepted(body: Mapping[str, Any]) -> bool:
     return body.get("status") in ("success", "processing", "queued") and bool(
         body.get("id") or body.get("output")
     )
-
-
-def _number(job_id: object) -> int:
-    return int(str(job_id)) if str(job_id).isdecimal() else 0
 
 
 def _supports_ranges(series: _Series | None) -> bool:

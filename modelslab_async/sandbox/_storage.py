@@ -153,7 +153,9 @@ class Storage:
             return _denied("Request has expired")
         await self._file_store.prepare(job)
         file = self._file_store.file(job)
-        return _as_base64(file) if scenario.output == "base64_body" else file
+        if scenario.output == "base64_body":
+            return stored(base64.b64encode(file.body), "text/plain")
+        return file
 
 
 def _served(x: RequestContext, found: File | Answer) -> Answer:
@@ -193,10 +195,6 @@ def refused_range(file: File) -> Answer:
 
 def _headers(file: File) -> dict[str, str]:
     return {"Content-Type": file.content_type, "ETag": file.etag, "Accept-Ranges": "bytes"}
-
-
-def _as_base64(file: File) -> File:
-    return stored(base64.b64encode(file.body), "text/plain")
 
 
 def _signature_expired(target: str, now: float) -> bool:
