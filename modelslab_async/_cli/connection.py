@@ -29,8 +29,8 @@ def record_to(path: Path) -> None:
 
 def recording_path() -> Path | None:
     """Take over the file of --record: the next client does not record to it."""
-    path: Path | None = click.get_current_context().meta.pop(_RECORD, None)
-    return path
+    context = click.get_current_context(silent=True)  # a thread of a command has none
+    return None if context is None else context.meta.pop(_RECORD, None)
 
 
 def tag_files() -> None:

@@ -51,7 +51,6 @@ _MAX_KNOWN = 10_000
 
 _log = logging.getLogger("modelslab_async.submit")
 
-
 SubmitResult: TypeAlias = Job | NotSent | Busy | Rejected | Unknown
 
 
@@ -119,6 +118,7 @@ class Submitter:
         self._events = events
         self._known: dict[tuple[str, str], None] = {}
         self._sending: set[asyncio.Future[_Result]] = set()
+        self._begun: set[int | str] = set()
         self._closed = False
 
     async def close(self) -> None:
@@ -143,13 +143,11 @@ class Submitter:
         """
         try:
             return await self._submit(submission, journal)
-        except asyncio.CancelledError as cancelled:
-            if not hasattr(cancelled, "job"):  # an accepted one is reported by its own events
-                self._emit_end(submission, getattr(cancelled, "outcome", cancelled))
+        except (asyncio.CancelledError, ModelsLabError) as error:
+            self._emit_end(submission, getattr(error, "outcome", error))
             raise
-        except ModelsLabError as error:
-            self._emit_end(submission, error)
-            raise
+        finally:
+            self._begun.discard(submission.track_id)
 
     async def _submit(self, submission: Submission, journal: Journal | None) -> Job:
         tries = unsent = 0
@@ -169,8 +167,8 @@ class Submitter:
                 if unsent == _MAX_UNSENT_TRIES:
                     raise _unreachable(result.outcome, submission.track_id)
                 delay = backoff(unsent - 1, random.random())
-                reason = f"cannot reach the API ({result.outcome.reason})"
-                self._emit_waiting(submission, reason, delay)
+                why = result.outcome.reason
+                self._emit_waiting(submission, f"cannot reach the API ({why})", delay)
                 await anyio.sleep(delay)
 
     async def _recover_unknown(
@@ -289,6 +287,7 @@ class Submitter:
     async def _post(self, attempt: _Attempt, fields: Encoded) -> _Result:
         submission, slot = attempt.submission, attempt.slot
         self._transport.hide(submission.fields.get("webhook"), submission.track_id)
+        self._begun.add(submission.track_id)
         self._emit(submission, EventKind.SUBMITTING, request=submission.request)
         answer = await self._transport.post(
             submission.request.path, fields, timeout=self._timeout, paid=True
@@ -362,6 +361,9 @@ class Submitter:
 
     def _emit_end(self, submission: Submission, error: BaseException) -> None:
         """Report that a submit has ended without a job, or that this is not known."""
+        has_job = isinstance(error, asyncio.CancelledError) and hasattr(error, "job")
+        if has_job or submission.track_id not in self._begun:  # a job's own events report it
+            return
         # A ledger that cannot be written may have failed after the answer.
         ambiguous = isinstance(error, SubmitUnknown | LedgerError)
         kind = EventKind.AMBIGUOUS if ambiguous else EventKind.REJECTED

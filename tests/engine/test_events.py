@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from modelslab_async import EventKind, JobEvent, JobFailed
+from modelslab_async import EventKind, JobEvent, JobFailed, ModelsLabError
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..support.batches import quick
 from ..support.quick import client_of
 
 pytestmark = pytest.mark.anyio
+_INVALID = '{"status": "error", "message": "Invalid API key"}'
 
 
 async def events_of(scenario: Scenario, tmp_path: Path) -> list[JobEvent]:
@@ -62,6 +64,64 @@ async def test_a_job_that_fails_is_told_with_the_reason_of_the_server(tmp_path: 
     seen = await events_of(quick(failure_probability=1), tmp_path)
     assert seen[-1].kind is EventKind.FAILED
     assert seen[-1].reason
+
+
+@pytest.mark.parametrize(
+    ("fault", "ends"),
+    [
+        (Fault(on="submit", kind="reset"), ["ambiguous", "SubmitUnknown"]),
+        (
+            Fault(on="submit", kind="answer", status=401, accepted=False, body=_INVALID),
+            ["rejected", "AuthenticationError"],
+        ),
+    ],
+)
+async def test_a_submit_that_makes_no_job_is_told_with_its_error(
+    fault: Fault, ends: list[str]
+) -> None:
+    seen: list[JobEvent] = []
+    async with Sandbox(quick(fault)) as box, client_of(box, observer=seen.append) as client:
+        with suppress(ModelsLabError):
+            await client.submit("waltz")
+    assert kinds(seen) == ["submitting", ends[0]]
+    assert seen[1].error == ends[1]
+    assert seen[1].track_id == seen[0].track_id
+
+
+async def test_a_cancelled_submit_is_told_by_what_is_known_of_it() -> None:
+    """Cancelled with a lost reply, and while it waits for a slot, which sends nothing."""
+    seen: list[JobEvent] = []
+    lost = quick(Fault(on="submit", kind="reset", skip=1), never_finishes=True)
+    async with (
+        Sandbox(lost) as box,
+        client_of(box, observer=seen.append, max_jobs=2) as client,
+    ):
+        await client.submit("one")
+        sending = asyncio.ensure_future(client.submit("two"))
+        while box.book.count("api", "/api/v6/voice/music_gen") < 2:
+            await asyncio.sleep(0)
+        sending.cancel()
+        await asyncio.wait([sending])
+        await client.submit("three")
+        waiting = asyncio.ensure_future(client.submit("four"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    told = [one for one in kinds(seen) if one in ("submitting", "ambiguous", "rejected")]
+    assert told == ["submitting", "submitting", "ambiguous", "submitting"]
+
+
+async def test_an_observer_can_be_added_and_removed_while_the_client_is_open() -> None:
+    first: list[JobEvent] = []
+    second: list[JobEvent] = []
+    async with Sandbox(quick()) as box, client_of(box, observer=first.append) as client:
+        remove = client.observe(second.append)
+        await client.generate("waltz")
+        remove()
+        count = len(second)
+        await client.generate("tango")
+    assert first[:count] == second
+    assert len(first) > len(second)
 
 
 async def test_an_observer_that_raises_costs_no_job(
