@@ -69,8 +69,8 @@ def _keeping_stdin(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--ask-above",
     type=Amount(),
-    help="Ask the person before a call that costs more, or whose cost is not known.  [default: 0; "
-    "on this machine, as with --sandbox: never]",
+    help="What may be paid without asking the person, added up since their last yes; a call of "
+    "unknown cost is always asked about.  [default: 0; on this machine, as with --sandbox: all]",
 )
 @click.option(
     "--print-config",

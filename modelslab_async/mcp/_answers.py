@@ -16,12 +16,14 @@ from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 
 from .._text import safe_text
 from ..batch import Limits, Reader, Row, RowState, holds_batch, request_of, runner_of
+from ..errors import LedgerError
 from ._root import Root, counts_of, file_of, words_of
 from ._runs import UNDER_WAY
 
 MAX_BYTES: Final = 16_000
 _PAGE: Final = 20
 _BATCHES: Final = 50
+_WITHOUT: Final = (RowState.REJECTED, RowState.FAILED, RowState.OUTPUT_LOST)
 _TITLE: Final = 60
 _TYPES: Final = {
     ".wav": "audio/wav",
@@ -140,6 +142,11 @@ def _next(counts: Mapping[RowState, int], *, is_active: bool) -> str:
         )
     if planned := counts.get(RowState.PLANNED):
         return f"{planned} not sent yet: make_music with the same tracks goes on, and pays for them"
+    if lost := sum(counts.get(state, 0) for state in _WITHOUT):
+        return (
+            f"nothing: finished, {lost} without a file. Their errors say why; calling again leaves "
+            "them so, and another take is a new payment"
+        )
     return "nothing: finished"
 
 
@@ -161,10 +168,10 @@ def about_batches(root: Root, after: str) -> CallToolResult:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    about: dict[str, Any] = {"batch": safe_text(folder.name, _TITLE)}
+    about: dict[str, Any] = {"batch": safe_text(folder.name, 255)}
     try:
         states = {state.value: count for state, count in counts_of(folder).items()}
-    except Exception as error:  # noqa: BLE001  one ledger that cannot be read hides no other
+    except LedgerError as error:
         return about | {"problem": words_of(error)[:120]}
     return about | {"states": states} | ({"running": True} if _is_worked_on(folder) else {})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -84,13 +84,13 @@ def quote_of(root: Root, batch: str, tracks: Sequence[Track]) -> Quote:
     folder, rows = root.folder(batch), rows_of(tracks)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     manifest = Manifest(io.BytesIO(text.encode()), "jsonl", None)
-    # Other rows that stand planned there are none of this call's.
-    plan = plan_batch(folder, manifest, limits=root.prices, only=[row["id"] for row in rows])
-    titles = [
-        _title(track)
-        for track, is_new in zip(tracks, _are_new(folder, rows), strict=True)
-        if is_new
-    ]
+    plan = plan_batch(folder, manifest, limits=root.prices)
+    if plan.replaced or plan.corrected:
+        raise ToolError(
+            f"a track of such an id is planned in another form; {NOT_SENT}: give another id"
+        )
+    new = unsent(folder, [row["id"] for row in rows])
+    titles = [_title(one) for one, row in zip(tracks, rows, strict=True) if row["id"] in new]
     seconds = float(plan.total.seconds)
     return Quote(batch, rows, titles, plan.jobs, plan.price, seconds, plan.template)
 
@@ -100,13 +100,13 @@ def _title(track: Track) -> str:
     return json.dumps(safe_text(track.prompt, _NAME), ensure_ascii=False) + take
 
 
-def _are_new(folder: Path, rows: Sequence[dict[str, Any]]) -> list[bool]:
-    """Whether each row is not sent yet."""
+def unsent(folder: Path, ids: Iterable[str]) -> set[str]:
+    """Those of these tracks that nobody has sent yet. Blocking."""
     if not holds_batch(folder):
-        return [True] * len(rows)
+        return set(ids)
     with Reader.open(folder) as reader:
-        known = [reader.planned_as(row["id"]) for row in rows]
-    return [one is None or one.state in _UNSENT for one in known]
+        known = {row_id: reader.planned_as(row_id) for row_id in ids}
+    return {row_id for row_id, one in known.items() if one is None or one.state in _UNSENT}
 
 
 def check_budget(root: Root, quote: Quote, spent: Budget) -> None:
@@ -120,6 +120,8 @@ def check_budget(root: Root, quote: Quote, spent: Budget) -> None:
     Raises:
         ToolError: they do not.
     """
+    if not quote.jobs:
+        return
     limits = root.limits
     most = limits.max_jobs_total
     if most is not None and quote.jobs > most - spent.jobs:
@@ -128,7 +130,7 @@ def check_budget(root: Root, quote: Quote, spent: Budget) -> None:
             f"{max(most - spent.jobs, 0)} left; {NOT_SENT}. The person who runs this server can "
             "raise --max-jobs-total"
         )
-    if limits.max_cost is None or not quote.jobs:
+    if limits.max_cost is None:
         return
     if quote.cost is None:
         raise ToolError(f"the price of these cannot be told, and the cost is limited; {NOT_SENT}")
@@ -141,11 +143,45 @@ def check_budget(root: Root, quote: Quote, spent: Budget) -> None:
         )
 
 
-def needs_yes(quote: Quote, ask_above: Decimal | None) -> bool:
-    """Whether a person has to agree. ``ask_above`` is ``None`` where nothing costs money."""
-    if not quote.jobs or ask_above is None:
-        return False
-    return quote.cost is None or quote.cost > ask_above
+class Unasked:
+    """In place of an `Approval`: the call costs so little that nobody was asked."""
+
+
+class Allowance:
+    """What may be paid without a question, added up since the last yes.
+
+    A limit for each call alone would be none: a model could split what it wants into many.
+
+    Args:
+        ask_above: that amount; ``None``: all, where nothing costs money.
+    """
+
+    def __init__(self, ask_above: Decimal | None) -> None:
+        self._ask_above = ask_above
+        self._used = Decimal(0)
+
+    def needs_yes(self, quote: Quote) -> bool:
+        """Whether a person has to agree."""
+        if not quote.jobs or self._ask_above is None:
+            return False
+        return quote.cost is None or self._used + quote.cost > self._ask_above
+
+    def use(self, quote: Quote, *, asked: bool) -> None:
+        """Note that a quote is being paid for.
+
+        Raises:
+            ToolError: nobody was asked, and other calls have used up what needs no question.
+        """
+        if asked:
+            self._used = Decimal(0)
+        elif self.needs_yes(quote):
+            raise ToolError(f"other calls were paid for meanwhile: call this again; {NOT_SENT}")
+        else:
+            self._used += quote.cost or 0
+
+    def give_back(self, quote: Quote) -> None:
+        """Note that a quote for which nobody was asked is not paid for after all."""
+        self._used -= quote.cost or 0
 
 
 def check_can_ask(context: Context[Any, Any], quote: Quote) -> None:

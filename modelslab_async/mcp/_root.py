@@ -7,6 +7,7 @@ restarts of the server, and for several servers of one root.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,10 +20,12 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from .._text import decimal_text, safe_text, slug
 from ..batch import Budget, Limits, Reader, Row, RowState, holds_batch, paid_so_far, request_of
-from ..errors import ConfigurationError, ModelsLabError
+from ..errors import ConfigurationError, LedgerError, ModelsLabError
 
 _MAX_NAME: Final = 64
 _LEDGER: Final = "ledger.sqlite3"
+_ARGUMENT: Final = re.compile(r"\bpass (accept|same)_(copy|account)=True")
+"""What the library advises in Python; here the person has a command."""
 
 
 @frozen
@@ -66,7 +69,7 @@ class Root:
             ToolError: the name could lead elsewhere, or a link has it.
         """
         fit = slug(batch, _MAX_NAME)
-        if fit != batch:
+        if fit != batch and batch not in (one.name for one in self.folders()):
             raise ToolError(
                 f"{safe_text(batch, 60)!r} cannot be a batch's name: use one name without a path, "
                 f"of lower-case letters, digits and - _ . such as {fit!r}"
@@ -105,7 +108,10 @@ class Root:
         """
         total = Budget(self.limits)
         for folder in self.folders():
-            one = self.spent_in(folder)
+            try:
+                one = self.spent_in(folder)
+            except LedgerError as error:
+                raise LedgerError(f"batch {safe_text(folder.name, 60)}: {error}") from None
             total.cost += one.cost
             total.jobs += one.jobs
         return total
@@ -127,7 +133,10 @@ class Root:
 
     def money(self) -> dict[str, Any]:
         """What is spent and what is left, as far as there are prices and limits."""
-        spent, limits = self.spent(), self.limits
+        try:
+            spent, limits = self.spent(), self.limits
+        except LedgerError as error:  # nothing can be paid, and all else goes on
+            return {"problem": words_of(error)}
         known: dict[str, Any] = {"jobs_paid": spent.jobs}
         if limits.priced:
             known["spent"] = decimal_text(spent.cost)
@@ -161,4 +170,5 @@ def counts_of(folder: Path) -> dict[RowState, int]:
 def words_of(error: Exception) -> str:
     """An error as one printable line."""
     kind = "" if isinstance(error, ModelsLabError) else f"{type(error).__name__}: "
-    return safe_text(f"{kind}{error}", 600)
+    text = _ARGUMENT.sub(r"continue it with `modelslab-async resume DIR --\1-\2`", str(error))
+    return safe_text(f"{kind}{text}", 600)

@@ -17,7 +17,7 @@ from .._engine.aio import in_thread, wait_shielded
 from ..batch import Batch, Budget, Limits, RowState, runner_of
 from ..client import ModelsLab
 from ..errors import LimitReached
-from ._gate import NOT_SENT, Quote, check_budget
+from ._gate import NOT_SENT, Quote, check_budget, unsent
 from ._lock import RootLock
 from ._root import Root, counts_of
 
@@ -94,33 +94,37 @@ class Runs:
         run = self._runs.get(folder)
         return None if run is None or run.task.done() else run
 
-    def covers(self, folder: Path, ids: frozenset[str]) -> bool:
-        """Whether a run under way makes these tracks already.
+    async def check(self, quote: Quote) -> None:
+        """See that a quote could be paid for now.
 
         Raises:
-            ToolError: it makes others, and these would have to wait for it.
+            ToolError: the limits do not allow it, another server of this root is paying, or the
+                batch is being worked on.
         """
-        run = self.active(folder)
-        if run is None:
-            return False
-        if not ids <= run.ids:
+        run = self.active(self.root.folder(quote.batch))
+        if run is not None:
             raise ToolError(
-                f"the batch {folder.name} is being worked on: call wait_music until it is "
+                f"the batch {quote.batch} is being worked on: call wait_music until it is "
                 f"finished, then this again, or take another batch; {NOT_SENT}"
             )
-        return True
+        with ExitStack() as stack:
+            self._take(stack)  # for now, to see whether it can be had
+        check_budget(self.root, quote, await self.promised())
 
     async def promised(self) -> Budget:
         """What is spent below the root, and what runs under way may still spend."""
-        total = await in_thread(self.root.spent)
-        for run in self._runs.values():
+        jobs, cost = 0, Decimal(0)
+        for run in list(self._runs.values()):
             if run.task.done() or run.quote is None:
                 continue
             now = await in_thread(partial(self.root.spent_in, run.folder))
-            total.jobs += max(run.quote.jobs - (now.jobs - run.before.jobs), 0)
+            jobs += max(run.quote.jobs - (now.jobs - run.before.jobs), 0)
             if run.quote.cost is not None:
-                paid = now.cost - run.before.cost
-                total.cost += max(run.quote.cost - paid, Decimal(0))
+                cost += max(run.quote.cost - (now.cost - run.before.cost), Decimal(0))
+        # Read last: what is paid meanwhile counts twice for once, and never not at all.
+        total = await in_thread(self.root.spent)
+        total.jobs += jobs
+        total.cost += cost
         return total
 
     async def pay(self, quote: Quote) -> None:
@@ -131,15 +135,21 @@ class Runs:
         """
         folder = self.root.folder(quote.batch)
         async with self._starting:
-            if self.covers(folder, quote.ids):
-                return
+            run = self.active(folder)
+            if run is not None and quote.ids <= run.ids:
+                return  # the same call, twice at once
             with ExitStack() as stack:
-                if self._is_limited:
-                    self._lock.acquire()
-                    stack.callback(self._lock.release)
-                check_budget(self.root, quote, await self.promised())
+                self._take(stack)
+                await self.check(quote)
                 before = await in_thread(partial(self.root.spent_in, folder))
                 self._begin(Run(folder, quote, before), stack.pop_all())
+
+    def _take(self, stack: ExitStack) -> None:
+        """Take the lock of the root, where there is a limit to be kept."""
+        limits = self.root.limits
+        if limits.max_cost is not None or limits.max_jobs_total is not None:
+            self._lock.acquire()
+            stack.callback(self._lock.release)
 
     def finish(self, folder: Path) -> None:
         """Begin to finish what is paid for in a batch, free of charge."""
@@ -188,19 +198,14 @@ class Runs:
         try:
             run.task.result()
         except LimitReached:
-            if run.quote is not None:
-                raise  # else it is that free run's own limit
+            # Else it stopped before what it was not to send.
+            if await in_thread(partial(unsent, run.folder, run.ids)):
+                raise
 
     async def _counts(self, run: Run | None, folder: Path) -> Mapping[RowState, int]:
         if run is not None and run.batch is not None:
             return run.batch.counts
         return await in_thread(partial(counts_of, folder))
-
-    @property
-    def _is_limited(self) -> bool:
-        return self.root.limits.max_cost is not None or (
-            self.root.limits.max_jobs_total is not None
-        )
 
     def _begin(self, run: Run, stack: ExitStack) -> None:
         def ended(task: asyncio.Task[None]) -> None:
@@ -215,7 +220,7 @@ class Runs:
     async def _work(self, run: Run) -> None:
         quote = run.quote
         batch = self._client.batch(
-            None if quote is None else iter(quote.rows),  # a list would drop the other rows
+            None if quote is None else quote.rows,
             directory=run.folder,
             only=run.ids,
             max_new_jobs=0 if quote is None else quote.jobs,

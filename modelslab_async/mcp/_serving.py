@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
+from mcp.server.mcpserver.exceptions import ToolError
 
 from modelslab_async import __version__
 
@@ -19,11 +21,13 @@ from .._engine.aio import in_thread, wait_shielded
 from ..batch import Limits, amount
 from ..client import ModelsLab
 from ..errors import ConfigurationError
+from ._gate import Allowance
 from ._root import Root
 from ._runs import Runs
 from ._stdin import hangable_stdin
 from ._tools import READING, WRITING, Service
 
+_LONGEST: Final = 2000
 _INSTRUCTIONS: Final = """\
 Music from text, as files in batches: directories that remember what is paid for.
 make_music pays, and only for tracks that its batch does not have: repeat a call that failed or was
@@ -48,8 +52,9 @@ async def opened_server(
         client: open.
         root: the directory below which everything is; it is created if it does not exist.
         limits: prices, and what all batches below the root may cost together, also over restarts.
-        ask_above: a person is asked before a call that costs more, or whose cost is not known.
-            ``None``: never, for an API that costs nothing, such as a sandbox.
+        ask_above: what may be paid without a question, added up since a person's last yes. They
+            are asked before a call that exceeds it, or whose cost is not known. ``None``: they
+            never are, for an API that costs nothing, such as a sandbox.
         grace: seconds that jobs have to finish when the block is left; no new one is submitted.
 
     Raises:
@@ -59,7 +64,22 @@ async def opened_server(
     above = _amount(ask_above)
     place = await in_thread(partial(Root.at, Path(root), limits or Limits()))
     async with Runs(client, place, grace=grace) as runs:
-        yield _server_of(Service(runs, above))
+        yield _server_of(Service(runs, Allowance(above)))
+
+
+class _Server(MCPServer[Service]):
+    """Its refusals are as short as its answers: the SDK lists each wrong field of each track."""
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> Any:
+        """Call a tool."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            if len(str(error)) <= _LONGEST:
+                raise
+            raise ToolError(f"{str(error)[:_LONGEST]} ...") from None
 
 
 def _server_of(service: Service) -> MCPServer[Service]:
@@ -67,7 +87,7 @@ def _server_of(service: Service) -> MCPServer[Service]:
     async def lifespan(_: MCPServer[Service]) -> AsyncGenerator[Service, None]:
         yield service
 
-    server = MCPServer[Service](
+    server = _Server(
         "modelslab-async",
         title="Music from text",
         instructions=_INSTRUCTIONS,

@@ -19,7 +19,15 @@ from .._text import decimal_text
 from ..errors import ModelsLabError
 from ._answers import about_batch, about_batches, about_unknown, answer
 from ._check import about_files
-from ._gate import NOT_SENT, Approval, Quote, check_budget, check_can_ask, needs_yes, quote_of
+from ._gate import (
+    NOT_SENT,
+    Allowance,
+    Approval,
+    Quote,
+    Unasked,
+    check_can_ask,
+    quote_of,
+)
 from ._root import Root, counts_of, words_of
 from ._runs import Runs
 from ._tracks import MAX_TRACKS, Track
@@ -33,7 +41,9 @@ _T = TypeVar("_T")
 Batch = Annotated[str, Field(description="Name of the batch, such as boss-fights: a directory.")]
 Tracks = Annotated[list[Track], Field(min_length=1, max_length=MAX_TRACKS)]
 Wait = Annotated[float, Field(ge=0, le=MAX_WAIT, description="Seconds to wait for files.")]
-After = Annotated[int, Field(ge=0, description="Only tracks after the one with this `row`.")]
+After = Annotated[
+    int, Field(ge=0, le=10**9, description="Only tracks after the one with this `row`.")
+]
 AfterBatch = Annotated[str, Field(description="Only batches after this name.")]
 
 
@@ -43,16 +53,34 @@ class Service:
 
     Attributes:
         runs: of all batches.
-        ask_above: a person is asked above this cost; ``None``: never.
+        allowance: what may be paid without a question.
     """
 
     runs: Runs
-    ask_above: Decimal | None
+    allowance: Allowance
 
     @property
     def root(self) -> Root:
         """Where the batches are."""
         return self.runs.root
+
+    async def quote(self, batch: str, tracks: list[Track]) -> Quote:
+        """What a call would pay for, beside what a run under way is making already."""
+        found = await in_thread(partial(quote_of, self.root, batch, tracks))
+        run = self.runs.active(self.root.folder(batch))
+        if run is not None and found.ids <= run.ids:
+            return evolve(found, jobs=0, cost=Decimal(0), seconds=0.0)
+        return found
+
+    async def pay(self, quote: Quote, *, asked: bool) -> None:
+        """Begin to make the tracks of a quote."""
+        self.allowance.use(quote, asked=asked)
+        try:
+            await self.runs.pay(quote)
+        except BaseException:
+            if not asked:
+                self.allowance.give_back(quote)
+            raise
 
     async def finish(self, batch: str) -> None:
         """Begin to finish what is paid for, unless that is being done."""
@@ -101,20 +129,19 @@ def _told(call: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
 
 @_told
 async def _quote(batch: str, tracks: list[Track], ctx: Context[Any, Any]) -> Quote:
-    runs = _service(ctx).runs
-    found = await in_thread(partial(quote_of, runs.root, batch, tracks))
-    if runs.covers(runs.root.folder(batch), found.ids):
-        found = evolve(found, jobs=0, cost=Decimal(0))
-    check_budget(runs.root, found, await runs.promised())
+    service = _service(ctx)
+    found = await service.quote(batch, tracks)
+    if found.jobs:  # nobody is asked about what would be refused
+        await service.runs.check(found)
     return found
 
 
 @_told
 async def _approve(
     quote: Annotated[Quote, Resolve(_quote)], ctx: Context[Any, Any]
-) -> Approval | Elicit[Approval]:
-    if not needs_yes(quote, _service(ctx).ask_above):
-        return Approval(pay=True)
+) -> Approval | Unasked | Elicit[Approval]:
+    if not _service(ctx).allowance.needs_yes(quote):
+        return Unasked()
     check_can_ask(ctx, quote)
     return Elicit(quote.question, Approval)
 
@@ -123,14 +150,14 @@ async def _approve(
 async def price_music(batch: Batch, tracks: Tracks, ctx: Context[Any, Any]) -> CallToolResult:
     """Say what make_music would pay for the same arguments, and what is left. Free."""
     service = _service(ctx)
-    found = await in_thread(partial(quote_of, service.root, batch, tracks))
+    found = await service.quote(batch, tracks)
     data = {
         "batch": batch,
         "new_tracks": found.jobs,
         "already_in_batch": len(tracks) - found.jobs,
         "seconds": found.seconds,
         "price": None if found.cost is None else decimal_text(found.cost),
-        "a_person_will_be_asked": needs_yes(found, service.ask_above),
+        "a_person_will_be_asked": service.allowance.needs_yes(found),
         **await in_thread(service.root.money),
     }
     return answer(data)
@@ -150,15 +177,17 @@ async def make_music(
     The person may be asked first. It returns before all files are there: then wait_music.
     """
     match approval:
+        case AcceptedElicitation(data=Unasked()):
+            asked = False
         case AcceptedElicitation(data=Approval(pay=True)):
-            pass
+            asked = True
         case _:
             raise ToolError(
                 f"the person did not agree: {NOT_SENT}. Ask what they want before you try again"
             )
     service = _service(ctx)
     if quote.jobs:
-        await service.runs.pay(quote)
+        await service.pay(quote, asked=asked)
     else:
         await service.finish(batch)
     return await service.waited(batch, wait, ctx, only=[row["id"] for row in quote.rows])

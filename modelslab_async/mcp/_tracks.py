@@ -33,12 +33,8 @@ class Track(BaseModel):
         max_length=2000,
         description="Genre, instruments, mood, key, bpm; English works best.",
     )
-    duration: int | None = Field(
-        default=None, ge=30, le=480, description="Seconds, 30 to 480; 30 if not given."
-    )
-    output_format: Literal["wav", "mp3", "flac"] | None = Field(
-        default=None, description="wav if not given."
-    )
+    duration: int = Field(default=30, ge=30, le=480, description="Seconds, 30 to 480.")
+    output_format: Literal["wav", "mp3", "flac"] = "wav"
     id: str | None = Field(
         default=None,
         description="Your own key for it, such as boss-fight-loop; also the file's name.",
@@ -69,12 +65,12 @@ def rows_of(tracks: Sequence[Track]) -> list[dict[str, Any]]:
 
 
 def _row(track: Track) -> dict[str, Any]:
-    values = {
-        "prompt": track.prompt,
+    # What is left out is sent all the same: a model that names it the next time pays nothing.
+    sent: dict[str, Any] = {
+        "prompt": track.prompt.strip(),
         "duration": track.duration,
         "output_format": track.output_format,
     }
-    sent = {name: value for name, value in values.items() if value is not None}
     row_id = _made_id(sent) if track.id is None else _checked_id(track.id)
     return {"id": row_id if track.take == 1 else f"{row_id}-take{track.take}", **sent}
 

@@ -62,10 +62,10 @@ async def test_a_client_over_pipes_asks_its_person_and_sees_no_key(tmp_path: Pat
 
 
 @asynccontextmanager
-async def raw(box: Sandbox, root: Path) -> AsyncIterator[anyio.abc.Process]:
+async def raw(box: Sandbox, root: Path, *options: str) -> AsyncIterator[anyio.abc.Process]:
     """A server that is spoken to by hand, killed at the end if it still runs."""
     known = environment(MODELSLAB_API_KEY=box.key, MODELSLAB_BASE_URL=box.url)
-    command = [sys.executable, "-m", "modelslab_async", "mcp", "--root", str(root)]
+    command = [sys.executable, "-m", "modelslab_async", "mcp", "--root", str(root), *options]
     async with await anyio.open_process(command, env=known, cwd=root.parent) as server:
         try:
             yield server
@@ -74,11 +74,11 @@ async def raw(box: Sandbox, root: Path) -> AsyncIterator[anyio.abc.Process]:
                 server.kill()
 
 
-def call(tool: str, arguments: dict[str, Any]) -> bytes:
+def call(tool: str, arguments: dict[str, Any], **capabilities: Any) -> bytes:
     """The handshake of an old client, and one call."""
     about = {
         "protocolVersion": "2025-06-18",
-        "capabilities": {},
+        "capabilities": capabilities,
         "clientInfo": {"name": "by hand", "version": "1"},
     }
     messages: list[dict[str, Any]] = [
@@ -114,6 +114,23 @@ async def test_a_server_that_ends_in_a_call_leaves_a_batch_to_go_on_with(
         with Reader.open(root / "a") as reader:
             states = {state.value: n for state, n in reader.counts().items() if n}
         assert states == {"submitted": 5, "planned": 2}
+
+
+async def test_a_server_that_waits_for_a_persons_yes_ends_at_once_and_pays_nothing(
+    tmp_path: Path,
+) -> None:
+    async with Sandbox(quick()) as box:
+        async with raw(box, tmp_path / "music", "--ask-above", "0") as server:
+            assert server.stdin is not None
+            assert server.stdout is not None
+            asking = call("make_music", WALTZES, elicitation={})
+            await server.stdin.send(asking)
+            output = b""
+            while b"elicitation/create" not in output:
+                output += await server.stdout.receive()
+            server.terminate()
+            assert await server.wait() == 143
+        assert not box.book.requests
 
 
 async def test_a_client_that_is_gone_ends_the_server(tmp_path: Path) -> None:

@@ -121,6 +121,27 @@ async def test_a_client_that_cannot_ask_pays_nothing_above_the_limit(
         assert len(box.book.debits) == 1
 
 
+async def test_many_small_calls_do_not_get_round_the_question(tmp_path: Path) -> None:
+    person = Person()
+    async with Sandbox(quick()) as box:
+        async with served(box, tmp_path, ask_above="0.1", person=person) as client:
+            for number in range(1, 6):
+                one = {"batch": "a", "tracks": tracks("waltz", take=number)}
+                told(await client.call_tool("make_music", one))
+                assert len(person.questions) == (number >= 3)
+        async with served(box, tmp_path, ask_above="0.1") as client:
+            calls: list[dict[str, Any]] = [
+                {"batch": name, "tracks": tracks("tango")} for name in "bcd"
+            ]
+            made = [client.call_tool("make_music", one) for one in calls]
+            refusals = [answer.is_error for answer in await asyncio.gather(*made)]
+            assert sorted(refusals) == [False, False, True]
+            made = [client.call_tool("make_music", one) for one in calls]
+            again = [answer.is_error for answer in await asyncio.gather(*made)]
+            assert again == refusals  # what is paid for needs no question
+        assert len(box.book.debits) == 7
+
+
 async def test_a_budget_holds_over_batches_and_restarts(tmp_path: Path) -> None:
     limits, person = Limits(price_per_job="0.05", max_cost="0.1"), Person()
     other = {"batch": "tangos", "tracks": tracks("tango")}
@@ -132,6 +153,9 @@ async def test_a_budget_holds_over_batches_and_restarts(tmp_path: Path) -> None:
             told(await client.call_tool("make_music", WALTZES))
         async with served(box, tmp_path, limits=Limits(max_jobs_total=2), person=person) as client:
             assert "over the limit" in refused(await client.call_tool("make_music", other))
+        none = Limits(max_jobs_total=1)
+        async with served(box, tmp_path, limits=none, person=person) as client:
+            told(await client.call_tool("make_music", WALTZES))  # made already, so it costs nothing
         assert len(box.book.debits) == 2
     assert len(person.questions) == 1  # nobody is asked about what is refused anyway
 
@@ -168,7 +192,8 @@ async def test_two_servers_do_not_work_on_one_batch(tmp_path: Path) -> None:
         served(box, tmp_path, ask_above=None) as one,
         served(box, tmp_path, ask_above=None) as two,
     ):
-        told(await one.call_tool("make_music", calls[0]))
+        same = [one.call_tool("make_music", calls[0]) for _ in range(3)]
+        assert not any(answer.is_error for answer in await asyncio.gather(*same))
         while not box.book.debits:
             await asyncio.sleep(0.01)
         answer = told(await two.call_tool("make_music", calls[1]))
@@ -185,7 +210,7 @@ async def test_waiting_sends_nothing_that_was_only_planned(tmp_path: Path) -> No
         async with served(box, tmp_path, ask_above=None) as server:
             answer = told(await server.call_tool("wait_music", {"batch": "a"}))
             one = {"batch": "a", "tracks": tracks("tango")}
-            told(await server.call_tool("make_music", one))
+            assert "stopped" not in told(await server.call_tool("make_music", one))
             after = told(await server.call_tool("list_music", {"batch": "a"}))
         assert len(box.book.debits) == 2
     assert answer["states"] == {"planned": 2, "done": 1}
@@ -220,6 +245,50 @@ async def test_a_batch_is_a_plain_name_below_the_root(name: str, tmp_path: Path)
         assert not box.book.requests
     assert [*tmp_path.iterdir()] == [root]
     assert not [*root.iterdir()]
+
+
+async def test_a_batch_that_a_person_has_named_is_found_by_that_name(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box:
+        async with ModelsLab(box.key, base_url=box.url, poll=POLL) as client:
+            where = tmp_path / "My Album"
+            await run_until_stopped(client, ["waltz"], where, LimitReached, max_new_jobs=0)
+        async with served(box, tmp_path) as server:
+            assert told(await server.call_tool("list_music", {"batch": "My Album"}))["states"]
+            assert "cannot be" in refused(await server.call_tool("wait_music", {"batch": "My B"}))
+
+
+async def test_a_ledger_that_cannot_be_read_is_named_and_stops_payments(tmp_path: Path) -> None:
+    """Nobody can tell what is spent; what is paid for already is there all the same."""
+    async with Sandbox(quick()) as box, served(box, tmp_path, ask_above=None) as client:
+        told(await client.call_tool("make_music", WALTZES))
+        (tmp_path / "bad").mkdir()
+        (tmp_path / "bad" / "ledger.sqlite3").write_bytes(b"no ledger" * 1000)
+        assert told(await client.call_tool("make_music", WALTZES))["states"] == {"done": 2}
+        batches = told(await client.call_tool("list_music", {}))
+        assert batches["problem"].startswith("batch bad: ")
+        assert [one["batch"] for one in batches["batches"]] == ["bad", "waltzes"]
+        other = {"batch": "b", "tracks": tracks("tango")}
+        assert "batch bad: " in refused(await client.call_tool("make_music", other))
+        assert len(box.book.debits) == 2
+
+
+async def test_what_is_left_out_of_a_call_or_named_is_the_same_track(tmp_path: Path) -> None:
+    full = {"prompt": " slow waltz", "duration": 30, "output_format": "wav", "take": 1}
+    async with Sandbox(quick()) as box, served(box, tmp_path, ask_above=None) as client:
+        for track in (full, {"prompt": "slow waltz"}):
+            told(await client.call_tool("make_music", {"batch": "a", "tracks": [track]}))
+        assert len(box.book.debits) == 1
+
+
+async def test_a_track_that_failed_is_not_made_again_by_itself(tmp_path: Path) -> None:
+    failing = quick(failure_probability=1)
+    async with Sandbox(failing) as box, served(box, tmp_path, ask_above=None) as client:
+        told(await client.call_tool("make_music", WALTZES))
+        answer = told(await client.call_tool("make_music", WALTZES))
+        assert len(box.book.debits) == 2
+    assert answer["states"] == {"failed": 2}
+    assert "another take is a new payment" in answer["next"]
+    assert answer["tracks"][0]["error"]
 
 
 async def test_links_lead_nowhere(tmp_path: Path) -> None:
@@ -267,6 +336,13 @@ async def test_another_prompt_under_the_id_of_a_track_is_refused_unasked(tmp_pat
         assert told(await client.call_tool("make_music", arguments))["tracks"][0]["id"] == "loop"
         changed = {"batch": "a", "tracks": tracks("tango", id="loop")}
         assert "not as planned before" in refused(await client.call_tool("make_music", changed))
+        async with ModelsLab(box.key, base_url=box.url, poll=POLL) as own:
+            rows = [{"id": "mine", "prompt": "waltz"}]  # of no duration
+            await run_until_stopped(own, rows, tmp_path / "b", LimitReached, max_new_jobs=0)
+        planned = {"batch": "b", "tracks": tracks("waltz", id="mine")}
+        assert "another form" in refused(await client.call_tool("make_music", planned))
+        blank = {"batch": "a", "tracks": tracks("  ")}
+        assert "prompt is empty" in refused(await client.call_tool("make_music", blank))
         for wrong in ("../loop", "loop-take2", "Loop", "a" * 39):
             bad = {"batch": "a", "tracks": tracks("waltz", id=wrong)}
             assert "the id" in refused(await client.call_tool("make_music", bad))
@@ -290,6 +366,8 @@ async def test_no_answer_is_long_and_pages_reach_all_tracks(tmp_path: Path) -> N
                 if "more" not in answer:
                     break
             told(await server.call_tool("check_music", {"batch": "a"}))
+            wrong = {"batch": "a", "tracks": tracks(*numbered(100), take=0, duration=1, more="x")}
+            assert "duration" in refused(await server.call_tool("make_music", wrong))
     assert seen == list(range(1, 121))
 
 
