@@ -26,6 +26,8 @@ _SECTIONS = {
         "status": "Show the state of a batch's rows.",
         "play": "Play files, or those of a directory.",
         "listen": "Hear a batch in the browser; keep and reject.",
+        "picks": "Show, print and copy what was kept.",
+        "reroll": "Make new takes of what was rejected.",
     },
     "Speech, songs and sounds": {
         "speak": "Speak texts in a voice, one file for each.",

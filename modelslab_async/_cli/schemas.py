@@ -178,6 +178,23 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
         ),
     ),
     "listening": ("event of listen", _object("schema_version event url")),
+    "picks": (
+        "picks",
+        _object(
+            "schema_version counts",
+            kept=_list(
+                _object(
+                    "row id path prompt sha256",
+                    stars={"type": ["integer", "null"], "minimum": 1, "maximum": 5},
+                    note=_TEXT,
+                )
+            ),
+        ),
+    ),
+    "reroll": (
+        "reroll --dry-run",
+        _object(f"{_EVENT} {_TOTAL}", takes=_list(_TEXT)),
+    ),
     "page": ("event of listen --file", _object("schema_version event path")),
     "status": (
         "status DIR",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._prices import amount, price_key
     from ._reconcile import Reconciler, UnmatchedJob
     from ._records import request_of
+    from ._rerolls import rerolls
     from ._rows import (
         ErrorSummary,
         KnownRow,
@@ -93,6 +94,7 @@ __all__ = [
     "propose_pairs",
     "read_decisions",
     "request_of",
+    "rerolls",
     "runner_of",
     "settled",
     "snapshot",
@@ -121,6 +123,7 @@ _MODULES = {
     "_plan": ("Plan", "plan_batch"),
     "_prices": ("amount", "price_key"),
     "_records": ("request_of",),
+    "_rerolls": ("rerolls",),
     "_reconcile": ("Reconciler", "UnmatchedJob"),
     "_rows": (
         "ErrorSummary",

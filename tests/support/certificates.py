@@ -19,8 +19,6 @@ def certificates(folder: Path) -> tuple[Path, Path]:
     now = dt.datetime.now(dt.UTC)
     root, leaf = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
 
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(root.public_key())
-
     def certificate(subject: str, public: Any, *, is_root: bool) -> bytes:
         def named(name: str) -> Any:
             return x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, name)])
