@@ -2,7 +2,7 @@
 
 A recording holds no keys, prompts or links. Its links become links of this sandbox, which serves
 rendered files there, and its track ids become those of the client that replays. What a recording
-does not hold (the wallet, say) is answered as by any sandbox.
+does not hold (the wallet, say) is answered as by any sandbox. Times to wait are shortened.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ _TRACK = re.compile(r"\{(track-\d+)(:int)?\}")
 _ENDINGS = ("wav", "mp3", "flac", "txt", "mp4")
 _SECONDS = 2.0
 _PATH = "/replay/"
+_WAITS = ("eta", "retry_after")
+_SHORT = 0.05
+"""Seconds; nothing is generated here, so nobody has to wait as long as then."""
+
 _NO_MORE = "the recording has no further answer to this request"
 
 
@@ -145,7 +149,9 @@ class Replay:
         for name, value in dict(exchange.get("headers") or {}).items():
             if name == "location":
                 kept[name] = self._filled(str(value))
-            elif name in ("content-type", "retry-after") or "ratelimit" in name:
+            elif name == "retry-after":
+                kept[name] = str(_soon(str(value)))
+            elif name == "content-type" or "ratelimit" in name:
                 kept[name] = str(value).replace("\r", "").replace("\n", "")
         return kept
 
@@ -157,7 +163,10 @@ class Replay:
     def _filled(self, value: Any) -> Any:
         """A recorded value with this sandbox's links and the client's own ids."""
         if isinstance(value, dict):
-            return {name: self._filled(one) for name, one in value.items()}
+            return {
+                name: _soon(one) if name in _WAITS else self._filled(one)
+                for name, one in value.items()
+            }
         if isinstance(value, list):
             return [self._filled(one) for one in value]
         if not isinstance(value, str):
@@ -210,6 +219,17 @@ def _is_accepted(body: Mapping[str, Any]) -> bool:
     return body.get("status") in ("success", "processing", "queued") and bool(
         body.get("id") or body.get("output")
     )
+
+
+def _soon(value: Any) -> Any:
+    """A recorded time to wait, of the same type and short."""
+    if isinstance(value, float):
+        return min(value, _SHORT)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return min(value, 0)
+    if isinstance(value, str) and value.replace(".", "", 1).isdecimal():
+        return "0"
+    return value
 
 
 def _supports_ranges(series: _Series | None) -> bool:

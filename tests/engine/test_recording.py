@@ -166,6 +166,19 @@ async def test_a_batch_is_replayed_and_one_submit_more_is_refused(tmp_path: Path
     assert sorted(type(one).__name__ for one in outcomes) == ["Failed", *["Succeeded"] * 3]
 
 
+async def test_a_replay_does_not_wait_as_long_as_the_user_did(tmp_path: Path) -> None:
+    """The other limits are as in production: with an hour's ETA the job would time out."""
+    lines = lines_of(await recorded(quick(), tmp_path / "r.jsonl"))
+    for eta in (3600, 3600.0, "3600"):
+        lines[1]["body"]["eta"] = eta
+        (tmp_path / "r.jsonl").write_text("\n".join(map(json.dumps, lines)))
+        async with (
+            Sandbox(replay=tmp_path / "r.jsonl") as box,
+            client_of(box, timeout=20) as client,
+        ):
+            assert (await client.generate("waltz")).polls == 1
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
