@@ -40,7 +40,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "sound": (*ENGINE, "batch"),
     "testing": ("sandbox",),
     "telemetry": ("", "errors"),
-    "mcp": ("", "_text", "batch", "client", "errors", "_engine.aio", "_engine.filesystem"),
+    "mcp": (
+        *("", "_text", "batch", "client", "errors", "listening"),
+        *("_engine.aio", "_engine.filesystem"),
+    ),
     "_cli": (
         "",
         "_text",

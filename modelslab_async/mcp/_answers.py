@@ -15,7 +15,17 @@ from typing import Any, Final
 from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 
 from .._text import safe_text
-from ..batch import Limits, Reader, Row, RowState, holds_batch, request_of, runner_of
+from ..batch import (
+    Decision,
+    Limits,
+    Reader,
+    Row,
+    RowState,
+    holds_batch,
+    read_decisions,
+    request_of,
+    runner_of,
+)
 from ..errors import LedgerError
 from ._root import Root, counts_of, file_of, words_of
 from ._runs import UNDER_WAY
@@ -89,8 +99,9 @@ def about_batch(
     }
     links: list[Path] = []
     room = MAX_BYTES * 2 // 3 - len(json.dumps(data, ensure_ascii=False).encode())
+    decisions = read_decisions(folder)
     for row in _rows(folder, only, after):
-        entry = _entry(folder, row)
+        entry = _entry(folder, row) | _decided(decisions.of(row))
         # Escaped once more in the message itself, a text grows by its quotes and backslashes.
         room -= len(json.dumps(json.dumps(entry, ensure_ascii=False)).encode())
         if len(data["tracks"]) == _PAGE or (room < 0 and data["tracks"]):
@@ -129,6 +140,18 @@ def _entry(folder: Path, row: Row) -> dict[str, Any]:
     if file_of(folder, row) is None:
         entry["problem"] = "the file is missing or changed since it was saved: check_music"
     return entry
+
+
+def _decided(decision: Decision | None) -> dict[str, Any]:
+    """What the person has decided about a file on the page of `listen_music`."""
+    if decision is None:
+        return {}
+    found: dict[str, Any] = {
+        "verdict": decision.verdict,
+        "stars": decision.stars,
+        "note": safe_text(decision.note, 200) or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _next(counts: Mapping[RowState, int], *, is_active: bool) -> str:

@@ -22,6 +22,7 @@ from ..batch import Limits, amount
 from ..client import ModelsLab
 from ..errors import ConfigurationError
 from ._gate import Allowance
+from ._pages import Pages
 from ._root import Root
 from ._runs import Runs
 from ._stdin import hangable_stdin
@@ -63,8 +64,8 @@ async def opened_server(
     """
     above = _amount(ask_above)
     place = await in_thread(partial(Root.at, Path(root), limits or Limits()))
-    async with Runs(client, place, grace=grace) as runs:
-        yield _server_of(Service(runs, Allowance(above)))
+    async with Runs(client, place, grace=grace) as runs, Pages() as pages:
+        yield _server_of(Service(runs, Allowance(above), pages))
 
 
 class _Server(MCPServer[Service]):

@@ -28,6 +28,7 @@ from ._gate import (
     check_can_ask,
     quote_of,
 )
+from ._pages import Pages
 from ._root import Root, counts_of, words_of
 from ._runs import Runs
 from ._tracks import MAX_TRACKS, Track
@@ -54,10 +55,12 @@ class Service:
     Attributes:
         runs: of all batches.
         allowance: what may be paid without a question.
+        pages: on which the person listens.
     """
 
     runs: Runs
     allowance: Allowance
+    pages: Pages
 
     @property
     def root(self) -> Root:
@@ -238,6 +241,24 @@ async def reconcile_music(batch: Batch, ctx: Context[Any, Any]) -> CallToolResul
     return await in_thread(partial(about_unknown, folder, root.prices))
 
 
+@_told
+async def listen_music(batch: Batch, ctx: Context[Any, Any]) -> CallToolResult:
+    """Open a page on which the person hears a batch, and keeps or rejects its files. Free.
+
+    Give them the address. What they decide is in the tracks of list_music.
+    """
+    service = _service(ctx)
+    folder = await in_thread(partial(service.root.existing, batch))
+    return answer(
+        {
+            "batch": batch,
+            "url": await service.pages.url(folder),
+            "note": "for the person alone, on this machine, while this server runs; the decisions "
+            "are theirs: do not open it yourself",
+        }
+    )
+
+
 READING: Final = (
     (price_music, list_music, check_music, reconcile_music),
     ToolAnnotations(
@@ -245,7 +266,7 @@ READING: Final = (
     ),
 )
 WRITING: Final = (
-    (make_music, wait_music),
+    (make_music, wait_music, listen_music),
     ToolAnnotations(
         read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True
     ),

@@ -13,10 +13,12 @@ import pytest
 
 pytest.importorskip("mcp", reason="the extra mcp is not installed")
 
+import aiohttp
 from mcp import Client
 
 from modelslab_async import LimitReached, Limits, ModelsLab, PollPolicy
-from modelslab_async.mcp import opened_server
+from modelslab_async.batch import Reader
+from modelslab_async.mcp import _pages, opened_server
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
 from ..support.batches import quick, run_until_stopped
@@ -49,7 +51,7 @@ async def test_only_tools_that_write_nothing_are_called_read_only(tmp_path: Path
     async with Sandbox(quick()) as box, served(box, tmp_path) as client:
         tools = (await client.list_tools()).tools
     hints = {tool.name: tool.annotations and tool.annotations.read_only_hint for tool in tools}
-    writing = {"make_music": False, "wait_music": False}
+    writing = dict.fromkeys(("make_music", "wait_music", "listen_music"), False)
     reading = ("price_music", "list_music", "check_music", "reconcile_music")
     assert hints == writing | dict.fromkeys(reading, True)
     make = next(tool for tool in tools if tool.name == "make_music")
@@ -383,6 +385,37 @@ async def test_a_track_of_unknown_outcome_is_told_of_and_never_sent_again(tmp_pa
     assert "reconcile_music" in answer["next"]
     assert answer["spent"] == "0.05"  # it may be paid for
     assert unknown["unknown"][0]["track_id"]
+
+
+async def test_the_person_hears_a_batch_on_a_page_and_the_model_is_told_of_decisions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_pages, "_MOST", 1)
+    async with Sandbox(quick()) as box, served(box, tmp_path, ask_above=None) as client:
+        told(await client.call_tool("make_music", WALTZES))
+        calls = [client.call_tool("listen_music", {"batch": "waltzes"}) for _ in range(2)]
+        urls = {told(answer)["url"] for answer in await asyncio.gather(*calls)}
+        (url,) = urls
+        told(await client.call_tool("make_music", {"batch": "b", "tracks": tracks("tango")}))
+        async with aiohttp.ClientSession() as person:
+            async with person.get(url) as page:
+                assert "slow waltz" in await page.text()
+            listed = told(await client.call_tool("list_music", {"batch": "waltzes"}))
+            assert "verdict" not in listed["tracks"][0]
+            with Reader.open(tmp_path / "waltzes") as reader:
+                row = reader.row(1)
+            verdict = {"row": 1, "sha256": row.sha256, "verdict": "rejected", "note": "too\nfast"}
+            async with person.post(f"{url}decisions", json=verdict) as decided:
+                assert decided.ok, await decided.text()
+            last = told(await client.call_tool("listen_music", {"batch": "b"}))["url"]
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await person.get(url)
+        listed = told(await client.call_tool("list_music", {"batch": "waltzes"}))
+        assert listed["tracks"][0]["verdict"] == "rejected"
+        assert listed["tracks"][0]["note"] == "too\\x0afast"
+    async with aiohttp.ClientSession() as person:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await person.get(last)  # pages end with their server
 
 
 async def test_a_file_that_was_changed_is_found(tmp_path: Path) -> None:
