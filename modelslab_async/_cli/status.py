@@ -143,10 +143,17 @@ class Overview:
                 kind = error.kind or "of no known kind"
                 lines.append(f"        {error.rows} {kind}, such as {example}")
         if words := sound_words(self.sound):
-            lines.append(words)
+            lines.append("; ".join(filter(None, (words, self._advice_on_sound))))
         if self.check.kinds:
             lines.append("; ".join(filter(None, (self.check.words, self.advice_on_files))))
         return lines
+
+    @property
+    def _advice_on_sound(self) -> str:
+        if self.runner or not self.sound.flagged:
+            return ""
+        again = "{program} resume {place} --retry flagged=".format_map(self.words)
+        return f"listen to them; {again}{','.join(self.sound.flags)} pays for new ones"
 
     @property
     def _pace(self) -> str:

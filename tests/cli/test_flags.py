@@ -25,7 +25,8 @@ async def test_a_script_fails_on_a_flag_and_pays_again_with_the_printed_command(
         assert plain.returncode == 0
         assert "00001-waltz.wav contains only silence" in plain.stderr
         status = await against(box, tmp_path, "status", "out")
-        assert "2 flagged: silent 2" in status.stdout
+        assert "2 flagged: silent 2; listen to them; " in status.stdout
+        assert "resume out --retry flagged=silent pays for new ones" in status.stdout
         other = await against(box, tmp_path, "batch", rows, "-o", "out", "--fail-on", "dc,gap")
         assert other.returncode == 0
         failed = await against(box, tmp_path, "batch", rows, "-o", "out", "--fail-on", "silent")
