@@ -41,7 +41,10 @@ def certificates(folder: Path) -> tuple[Path, Path]:
             .not_valid_after(now + dt.timedelta(days=30))
             .add_extension(x509.BasicConstraints(is_root, None), critical=True)
             .add_extension(x509.KeyUsage(**usage), critical=True)
-            .add_extension(issuer, critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(root.public_key()),
+                critical=False,
+            )
         )
         if not is_root:
             purpose = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.EMAIL_PROTECTION])
