@@ -9,9 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from .._protocol.wire_json import is_small
 from .._text import shown
 from ..endpoints import Request
+from ..endpoints.base import is_light
 from ..errors import ConfigurationError, RequestError
+from ._combinations import TAKES
+from ._fields import FILES
 from ._lines import BadRow
 from ._manifest import Reading
 from ._records import NewRow, RowMaker
@@ -84,9 +88,13 @@ async def chunks(
         async for portion in portions:
             rows = rows_of(portion, maker, first)
             first += len(portion)
-            # Clips are read, and megabytes are hashed.
-            while chunk := await in_thread(partial(_usable, islice(rows, CHUNK))):
+            take = partial(_usable, rows)
+            # A thread for each request of a stream would cost ten times as much as its row.
+            is_quick = len(portion) == 1 and _is_quick(portion[0])
+            while chunk := take() if is_quick else await in_thread(take):
                 yield chunk
+                if len(chunk) < CHUNK:
+                    break
 
 
 def _check_many(requests: object) -> None:
@@ -109,9 +117,20 @@ async def _portions(
             yield portion
 
 
+def _is_quick(request: object) -> bool:
+    """Whether a row needs no file to be read, and no megabytes to be hashed."""
+    if isinstance(request, Mapping):
+        names_file = not FILES.keys().isdisjoint(request) or any(
+            isinstance(request.get(name), Path | bytes) for name in FILES.values()
+        )
+        return not names_file and TAKES not in request and is_small([*request, *request.values()])
+    return is_light(request) if isinstance(request, Request) else is_small([request])
+
+
 def _usable(rows: Iterable[NewRow | BadRow]) -> list[NewRow]:
+    """The next rows."""
     usable = []
-    for row in rows:
+    for row in islice(rows, CHUNK):
         if isinstance(row, BadRow):
             raise RequestError(f"{row}; nothing more was submitted")
         usable.append(row)

@@ -21,7 +21,7 @@ from modelslab_async._engine.prepare import completed, prepare
 from modelslab_async._engine.secret import Secret
 from modelslab_async._protocol import replies
 from modelslab_async._protocol.wire_json import Encoded, decode_json
-from modelslab_async.batch._intake import chunks
+from modelslab_async.batch._intake import RequestLike, chunks
 from modelslab_async.batch._records import NewRow
 from modelslab_async.sandbox import Fault, Sandbox, Scenario
 
@@ -92,9 +92,13 @@ async def test_a_large_request_is_made_ready_beside_the_loop(large: MusicGen) ->
 
 async def test_a_large_request_becomes_a_row_beside_the_loop(large: MusicGen) -> None:
     values = {"prompt": large.prompt, "extra": dict(large.extra)}
+
+    async def stream(request: RequestLike) -> AsyncIterator[RequestLike]:
+        yield request
+
     for request in (large, values if large.extra else large):
         async with heartbeat() as turns:
-            rows = chunks([request])
+            rows = chunks(stream(request))
             (row,), count = await turns.during(anext(rows))
             await rows.aclose()
         assert isinstance(row, NewRow)
