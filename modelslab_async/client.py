@@ -67,7 +67,7 @@ class ModelsLab(OneShots):
         webhook: a receiver that is reachable from outside; completion then arrives by webhook.
             Until the first delivery, jobs are polled as usual; after that only when overdue.
         observer: called with each `JobEvent` on the event loop, for displays and telemetry.
-        record: a new file that receives every exchange with the API and the storage hosts,
+        record: a file to be made on opening, for every exchange with the API and storage hosts,
             redacted, for a bug report: `modelslab_async.sandbox.Sandbox` replays it.
         enterprise: send each request that has an enterprise twin to it, unless the request says
             otherwise. A job, and a row of a batch once it is planned, stay where they are.

@@ -83,7 +83,7 @@ class Session:
         """Open the connections of a client; see `ModelsLab` for what the settings mean."""
         self = cls()
         loopback = is_loopback(origin(base_url)[1])
-        recording = await self._recording(record, secret, base_url)
+        recording = await self._recording(record, secret, base_url, network)
         self.transport = await self._stack.enter_async_context(
             KeyedTransport(secret, base_url, network, recording)
         )
@@ -122,10 +122,13 @@ class Session:
         )
         return self
 
-    async def _recording(self, path: Path | None, secret: Secret, base_url: str) -> Record | None:
+    async def _recording(
+        self, path: Path | None, secret: Secret, base_url: str, network: Network
+    ) -> Record | None:
         """Begin to record to a file, until the client closes."""
         if path is None:
             return None
+        network.routes().check(base_url)  # a client that cannot open leaves no file behind
         recording = await in_thread(partial(Recording, path, base_url, secret.redact))
         self._stack.push_async_callback(in_thread, recording.close)
         return recording.add

@@ -17,6 +17,7 @@ from modelslab_async import (
     JobFailed,
     ModelsLabError,
     MusicGen,
+    Network,
     SubmitUnknown,
 )
 from modelslab_async._engine.recording import Exchange, Recording
@@ -109,6 +110,16 @@ async def test_an_existing_file_is_refused_before_anything_is_sent(tmp_path: Pat
             await client_of(box, record=file).open()
         assert not box.book.requests
     assert file.read_text() == "mine"
+
+
+async def test_a_client_that_cannot_open_leaves_no_file_behind(tmp_path: Path) -> None:
+    async with Sandbox() as box:
+        client = client_of(
+            box, record=tmp_path / "r.jsonl", network=Network(proxy="http://proxy.example:1")
+        )
+        with pytest.raises(ConfigurationError, match="proxy"):
+            await client.open()
+    assert not (tmp_path / "r.jsonl").exists()
 
 
 async def test_a_recording_whose_disk_is_full_costs_no_job(
