@@ -138,6 +138,7 @@ _HOW = (
         is_flag=True,
         help="DIR is a copy or a restored backup: pay for its planned rows from here anyway.",
     ),
+    click.option("--listen", is_flag=True, help="Open the page of `listen` while this runs."),
     click.option(
         "--webhook-url",
         metavar="URL",
@@ -167,7 +168,16 @@ _NAMES = (
         "retry",
         "fail_on",
     ),
-    *("webhook_url", "webhook_port", "accept_copy", "same_account", "dry_run", "yes", "no_input"),
+    *(
+        "listen",
+        "webhook_url",
+        "webhook_port",
+        "accept_copy",
+        "same_account",
+        "dry_run",
+        "yes",
+        "no_input",
+    ),
 )
 # Options that a later run needs to do what this one would have done.
 _SETTINGS = ("max_jobs", "timeout", "price_per_job", "price_per_second")
@@ -199,6 +209,7 @@ class BatchOptions:
         retry: states of rows that are tried again, `MISSING`, or flags after ``flagged=``.
         fail_on: flags with which a run that brought all files ends with exit code 8.
         accept_copy: rows of a copied or restored directory are paid for.
+        listen: the page of the batch is served while it runs.
         webhook_url: where webhooks reach this run; ``None``: results are polled for.
         webhook_port: local port that receives them; ``None``: the default.
         same_account: the account that paid is this one, though its key or origin is new.
@@ -218,6 +229,7 @@ class BatchOptions:
     retry: tuple[str, ...] = field(converter=tuple)
     fail_on: tuple[str, ...]
     accept_copy: bool
+    listen: bool
     webhook_url: str | None
     webhook_port: int | None
     same_account: bool

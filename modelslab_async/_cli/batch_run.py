@@ -32,6 +32,7 @@ from .connection import opened
 from .console import STOPPING, Console, can_ask, command_line, operand
 from .error_mapping import BROKEN_PIPE, OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
+from .listen_page import beside
 from .signals import run
 from .streams import nobody_reads
 from .webhook_listener import PORT, receiving
@@ -154,6 +155,7 @@ class _Run:
         async with (
             self._after,
             _receiver(self._directory, options) as receiver,
+            beside(self._directory, self._console) if options.listen else nullcontext(),
             opened(options.connection, receiver, self._reporter.waits.observe) as client,
             client.batch(
                 None,

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from .completing import directories
 from .console import INVOCATION, Console
 from .help import Command
+from .listen_page import tell
 from .options import output_options
 from .resume import check_batch
-
-if TYPE_CHECKING:
-    from ..listening import Page
 
 
 @click.command(cls=Command, no_args_is_help=True)
@@ -76,27 +71,3 @@ async def _serve(place: Path, port: int, console: Console, *, opens: bool) -> in
         tell(page, console, opens=opens)
         await anyio.sleep_forever()
     return 0
-
-
-def tell(page: Page, console: Console, *, opens: bool) -> None:
-    """Print the address of a page, and open it in a browser if there is one to show it."""
-    if console.json:
-        console.print_json({"schema_version": 1, "event": "listening", "url": page.url})
-    else:
-        console.print(page.url)
-    is_far = bool(os.environ.get("SSH_CONNECTION"))
-    if opens and not is_far and _has_browser():
-        import webbrowser
-
-        webbrowser.open(page.once)
-    if is_far:
-        port = page.url.split(":")[2].partition("/")[0]
-        console.info(f"from your own machine, first: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE")
-    console.info("Ctrl-C ends it")
-
-
-def _has_browser() -> bool:
-    """Whether a browser with windows can be started; one in the terminal would take that over."""
-    if sys.platform == "darwin":
-        return True
-    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))

@@ -177,7 +177,7 @@ SCHEMAS: Mapping[str, tuple[str, Schema]] = {
             findings=_list(_object("question assumption verdict observed")),
         ),
     ),
-    "listening": ("event of listen", _object("schema_version event url")),
+    "listening": ("event of listen, and of batch --listen", _object("schema_version event url")),
     "picks": (
         "picks",
         _object(

@@ -44,7 +44,7 @@ from ._ledger import Ledger
 from ._limits import Limits, budget_so_far
 from ._naming import DEFAULT_TEMPLATE, check_template, longest_name
 from ._outcomes import Failed, Outcome
-from ._preview import batch_html
+from ._preview import InNotebook
 from ._reconcile import Reconciler
 from ._results import RESULTS_NAME, check_results_name, result_of, write_results
 from ._rows import PlannedRow, Row, checked_flags
@@ -98,7 +98,7 @@ class BatchSettings:
     enterprise: bool = False
 
 
-class Batch:
+class Batch(InNotebook):
     """A batch in one directory. Enter it, and iterate over its outcomes.
 
     Args:
@@ -224,10 +224,6 @@ class Batch:
             if not isinstance(stopped, BatchOver | None):
                 raise stopped from None
             raise StopAsyncIteration from None
-
-    def _repr_html_(self) -> str:
-        """How many rows are in which state, and players of the first files, for notebooks."""
-        return batch_html(self._directory)
 
     def stop(self) -> None:
         """Submit nothing more: what is paid for is finished, and iteration ends as usual."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from .._engine.filesystem import spelled
 from .._engine.preview import html_of, never_raising
@@ -12,6 +14,29 @@ from ..errors import LedgerError
 from ._rows import Row
 from ._sqlite.reader import Reader
 from ._states import RowState
+
+
+class InNotebook:
+    """What a batch shows of itself in a notebook."""
+
+    _directory: Path
+
+    def _repr_html_(self) -> str:
+        """How many rows are in which state, and players of the first files."""
+        return batch_html(self._directory)
+
+    async def listen(self) -> Any:
+        """Serve the page of this batch, also after its block; see `modelslab_async.listening.Page`.
+
+        As the last line of a notebook's cell, ``await outcomes.listen()`` shows the page there.
+
+        Raises:
+            LedgerError: the ledger cannot be read, or has too many rows for a page.
+            ConfigurationError: no port can be listened on.
+        """
+        # By its name: the page reads batches, so its modules may not be imported from here.
+        listening = import_module(f"{__package__.rpartition('.')[0]}.listening")
+        return await listening.open_page(self._directory)
 
 
 def batch_html(directory: Path) -> str:

@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._page import write_page
-    from ._server import Page, serve
+    from ._server import Page, open_page, serve
 
-__all__ = ["Page", "serve", "write_page"]
+__all__ = ["Page", "open_page", "serve", "write_page"]
 
-_MODULES = {"Page": "_server", "serve": "_server", "write_page": "_page"}
+_MODULES = {
+    "Page": "_server",
+    "open_page": "_server",
+    "serve": "_server",
+    "write_page": "_page",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from typing import Final
 import anyio
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._engine.aio import in_thread
 from ..batch import Decision, write_decisions
@@ -63,6 +63,12 @@ class Page:
 
     url: str = field(repr=False)
     once: str = field(repr=False)
+    _stack: contextlib.AsyncExitStack | None = field(default=None, repr=False, eq=False)
+
+    async def close(self) -> None:
+        """End a page of `open_page`."""
+        if self._stack is not None:
+            await self._stack.aclose()
 
     def _repr_html_(self) -> str:
         """The page in a frame, for a notebook whose kernel runs on this machine."""
@@ -116,6 +122,19 @@ async def serve(
     finally:
         server.closing.set()
         await runner.cleanup()
+
+
+async def open_page(
+    directory: str | os.PathLike[str], *, port: int = 0, program: str = PROGRAM
+) -> Page:
+    """As `serve`, until `Page.close` or the end of the event loop: for a cell of a notebook.
+
+    Raises:
+        LedgerError, ConfigurationError: as `serve`.
+    """
+    stack = contextlib.AsyncExitStack()
+    page = await stack.enter_async_context(serve(directory, port=port, program=program))
+    return evolve(page, stack=stack)
 
 
 class _Server:

@@ -13,8 +13,11 @@ from urllib.request import urlopen
 
 import pytest
 
+from modelslab_async.sandbox import Sandbox
+
 from ..listening.batches import made
-from .test_cli import COMMAND, command, environment
+from ..support.batches import quick
+from .test_cli import COMMAND, against, command, environment
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +67,15 @@ async def test_a_browser_is_started_with_an_address_that_holds_once(tmp_path: Pa
         assert not opened.startswith(told["url"])
         with urlopen(opened) as answer:  # noqa: ASYNC210, S310
             assert answer.url == told["url"]
+
+
+async def test_a_batch_with_its_page_says_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "m.txt").write_text("bells\n")
+    async with Sandbox(quick()) as box:
+        done = await against(box, tmp_path, "batch", "m.txt", "-o", "out", "--listen", "--json")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["event"] for one in events] == ["listening", "succeeded", "ended"], done.stderr
+    assert events[0]["url"].startswith("http://127.0.0.1:")
 
 
 async def test_the_page_as_a_file_and_wrong_usage(tmp_path: Path) -> None:

@@ -137,6 +137,22 @@ async def test_the_address_for_a_command_line_leads_to_the_page_once(tmp_path: P
             assert answer.status == 404
 
 
+async def test_a_notebook_shows_the_page_of_a_batch_also_after_its_block(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box, client_of(box) as client:
+        async with client.batch(pieces(1), directory=tmp_path) as outcomes:
+            page = await outcomes.listen()
+            assert [outcome.row async for outcome in outcomes] == [1]
+        assert f'<iframe src="{page.url}"' in page._repr_html_()
+        async with aiohttp.ClientSession() as caller:
+            async with caller.get(page.url) as answer:
+                assert b"piece 1" in await answer.read()
+            async with caller.get(f"{page.url}sound/1") as answer:
+                assert answer.status == 200
+            await page.close()
+            with pytest.raises(aiohttp.ClientConnectorError):
+                await caller.get(page.url)
+
+
 async def news(answer: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
     """The events of a stream."""
     async for line in answer.content:
