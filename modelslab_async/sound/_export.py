@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import asdict, evolve, frozen
 
-from .._engine.filesystem import make_durably, sync_directory
+from .._engine.filesystem import lock, make_durably, sync_directory
 from .._protocol.marks import Mark, Provenance
 from ..batch._decisions import Decisions, Verdict, read_decisions
 from ..batch._records import request_of
@@ -36,6 +37,7 @@ from ._sign import Signer
 INDEX_NAME: Final = "index.jsonl"
 _SOUNDS: Final = (".wav", ".mp3", ".flac")
 _MOST_TRIES: Final = 4
+_PART: Final = re.compile(r"\..+\.[0-9a-f]{16}\.part(?:\.signed\.part)?", re.DOTALL)
 _NOTED: Final = 0.1
 """Decibels below which a difference is not mentioned."""
 _BLOCK: Final = 1024 * 1024
@@ -96,7 +98,8 @@ def export_batch(
             C2PA does (extra ``c2pa``). A manifest that an original has becomes a part of the new.
 
     Raises:
-        ConfigurationError: the extra ``audio`` is needed, or ``out`` is the batch's directory.
+        ConfigurationError: an extra is needed, a certificate cannot be used, ``out`` is the batch's
+            directory, or another export to it is under way.
         LedgerError: there is no batch, or its ledger cannot be read.
         OSError: the directory cannot be written to.
     """
@@ -108,14 +111,37 @@ def export_batch(
     if shape.changes or format is not None:
         needed("changing the format or loudness of sounds")
     signer = Signer(Path(sign[0]), Path(sign[1])) if sign is not None else None
-    job = _Export(directory, out, format, shape, tag=tag, drop_c2pa=drop_c2pa, signer=signer)
     decisions = read_decisions(directory) if kept else None
     with Reader.open(directory) as reader:
         make_durably(out)
-        for row in reader.each((RowState.DONE,)):
-            if _is_wanted(row, decisions):
-                yield job.export(row)
-    sync_directory(out)
+        with _alone(out):
+            job = _Export(
+                directory, out, format, shape, tag=tag, drop_c2pa=drop_c2pa, signer=signer
+            )
+            for row in reader.each((RowState.DONE,)):
+                if _is_wanted(row, decisions):
+                    yield job.export(row)
+            sync_directory(out)
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other exports out of a directory, and remove what killed ones have left there."""
+    fd = os.open(out / INDEX_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+    try:
+        try:
+            lock(fd, wait=False)
+        except BlockingIOError:
+            raise ConfigurationError(f"another export to {out} is under way") from None
+        except OSError:
+            pass  # a file system without locks
+        else:
+            for entry in os.scandir(out):
+                if _PART.fullmatch(entry.name):
+                    Path(entry).unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _is_wanted(row: Row, decisions: Decisions | None) -> bool:

@@ -93,6 +93,20 @@ def test_a_second_export_makes_only_what_is_new_or_different(tmp_path: Path) -> 
     assert (to / "r1.wav").read_bytes() == b"mine"
 
 
+def test_one_export_at_a_time_removes_what_a_killed_one_has_left(tmp_path: Path) -> None:
+    out, to = batch(tmp_path / "a", SOUND, SOUND), tmp_path / "b"
+    to.mkdir()
+    (to / ".r1.wav.0123456789abcdef.part").write_bytes(b"half")
+    (to / ".mine.part").write_bytes(b"whole")
+    first = export_batch(out, to)
+    assert next(iter(first)).is_new
+    with pytest.raises(ConfigurationError, match=r"another export to .* is under way"):
+        made(out, to)
+    assert [one.is_new for one in first] == [True]
+    assert [one.is_new for one in made(out, to)] == [False, False]
+    assert names(to) == [".mine.part", "index.jsonl", "r1.wav", "r2.wav"]
+
+
 def test_only_files_that_were_kept_are_exported_on_request(tmp_path: Path) -> None:
     out = batch(tmp_path / "a", SOUND, tone_of(2), tone_of(1))
     digests = [hashlib.sha256((out / f"r{seq}.wav").read_bytes()).hexdigest() for seq in (1, 2, 3)]
@@ -193,7 +207,7 @@ def test_a_c2pa_manifest_is_never_lost_silently(tmp_path: Path) -> None:
     assert (tmp_path / "b" / "r1.wav").read_bytes() == signed
     [refused] = made(out, tmp_path / "c", format="flac")
     assert "has a C2PA manifest, which another format or loudness would lose" in refused.error
-    assert names(tmp_path / "c") == []
+    assert names(tmp_path / "c") == ["index.jsonl"]
     [dropped] = made(out, tmp_path / "c", format="flac", drop_c2pa=True)
     assert dropped.error == ""
 
@@ -259,7 +273,7 @@ def test_copies_are_signed_and_a_manifest_that_arrived_goes_into_the_new_one(
     assert (flac.error, len(manifests(flac.path))) == ("", 2)
     [ogg] = made(again, tmp_path / "e", format="ogg", sign=sign)
     assert "would be lost: ogg files cannot hold a C2PA manifest" in ogg.error
-    assert names(tmp_path / "e") == []
+    assert names(tmp_path / "e") == ["index.jsonl"]
 
 
 def test_a_certificate_that_cannot_sign_is_refused_before_anything_is_made(tmp_path: Path) -> None:
