@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "modelslab_async" / "help").glob("*.md")))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 FETCH = "/api/v6/voice/fetch"
+KINDS = (".svg", ".png")
 LINK = re.compile(r"\]\(([^)]+)\)")
 
 
@@ -75,6 +76,12 @@ def test_every_language_of_a_block_is_one_that_is_run_here() -> None:
 def test_links_to_other_pages_lead_to_them(page: Path) -> None:
     links = [link for link in LINK.findall(page.read_text()) if "://" not in link]
     assert [link for link in links if not (page.parent / link).is_file()] == []
+
+
+def test_pictures_are_small_and_show_what_a_command_has_drawn() -> None:
+    pictures = [ROOT / link for link in LINK.findall(PAGES[0].read_text()) if link[-4:] in KINDS]
+    assert {picture.name for picture in pictures} >= {"terminal.svg", "listening.png"}
+    assert max(picture.stat().st_size for picture in pictures) <= 150_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

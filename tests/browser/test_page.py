@@ -210,6 +210,8 @@ async def test_many_rows_are_there_at_once_and_each_key_is_quick(
     chromium: Browser, count: int, size: int, ready: float, key: float, tmp_path: Path
 ) -> None:
     """The best of several tries: a busy machine says nothing of the page."""
+    if not os.environ.get("LISTENING_BOUNDS"):
+        pytest.skip("measures time: LISTENING_BOUNDS=1 runs it")
     page = written(tmp_path, [row_of(seq) for seq in range(1, count + 1)])
     assert page.stat().st_size <= size
     times, keys = [], []
