@@ -14,14 +14,16 @@ from ._rows import PlannedRow, Row
 from ._sqlite.reader import Reader
 from ._states import RowState
 
+_INSTEAD_OF: Final = "instead_of"
 _TAKE: Final = re.compile(r"(.*)~([2-9]|[1-9][0-9]{1,5})", re.DOTALL)
 
 
 def rerolls(directory: Path) -> list[PlannedRow]:
     """A new take for each rejected file, as rows to plan; those planned before are among them.
 
-    The take of row ``intro`` is row ``intro~2``, and that of ``intro~2`` is ``intro~3``. It sends
-    the same request. `Ledger.plan` adds only those that the batch does not have. Blocking.
+    The take of row ``intro`` is row ``intro~2``, and that of ``intro~2`` is ``intro~3``, or the
+    next that is free. It sends the same request; its field ``instead_of`` names the rejected row.
+    `Ledger.plan` adds only those that the batch does not have. Blocking.
 
     Args:
         directory: of the batch.
@@ -53,9 +55,18 @@ def _take_of(row: Row, reader: Reader, taken: set[str]) -> PlannedRow:
     while True:
         number += 1
         new = f"{base}~{number}"
-        known = reader.planned_as(new)
-        # An id that the user has given to something else is passed over.
-        if new not in taken and (known is None or known.payload_hash == row.payload_hash):
+        # A row of the manifest, such as its second take, is no answer to this decision.
+        if new not in taken and _is_free(new, row, reader):
             break
     taken.add(new)
-    return PlannedRow(new, {**request, "id": new}, row.payload_hash, row.prompt)
+    fields = {**request, "id": new, _INSTEAD_OF: row.id}
+    return PlannedRow(new, fields, row.payload_hash, row.prompt)
+
+
+def _is_free(new: str, row: Row, reader: Reader) -> bool:
+    """Whether no row has this id, or the one that was made instead of ``row`` before."""
+    if reader.planned_as(new) is None:
+        return True
+    found = reader.row(new)
+    is_same = found.payload_hash == row.payload_hash
+    return is_same and json.loads(found.request).get(_INSTEAD_OF) == row.id

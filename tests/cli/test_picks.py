@@ -63,7 +63,22 @@ async def test_rejected_files_lead_to_one_paid_take_each_however_often_it_is_run
         assert (done.returncode, len(box.book.debits)) == (0, 6), done.stderr
     with Reader.open(out) as reader:
         assert [name for _, name in reader.ids()] == ["a", "b", "c", "b~2", "c~2", "b~3"]
-        assert json.loads(reader.row("b~3").request)["max_new_token"] == 256
+        request = json.loads(reader.row("b~3").request)
+    assert (request["max_new_token"], request["instead_of"]) == (256, "b~2")
+
+
+async def test_a_second_take_of_the_manifest_is_no_new_take_of_the_first(tmp_path: Path) -> None:
+    rows = [{"id": name, "prompt": "a", "max_new_token": 256} for name in ("a", "a~2")]
+    (tmp_path / "m.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    async with Sandbox(quick()) as box:
+        await against(box, tmp_path, "batch", "m.jsonl", "-o", "out", "-y")
+        judged(tmp_path / "out", a="rejected", a_2="rejected")
+        for _ in range(2):
+            done = await against(box, tmp_path, "reroll", "out", "--yes")
+            assert (done.returncode, len(box.book.debits)) == (0, 4), done.stderr
+    with Reader.open(tmp_path / "out") as reader:
+        made = {name: json.loads(reader.row(name).request)["instead_of"] for name in ("a~3", "a~4")}
+    assert made == {"a~3": "a", "a~4": "a~2"}
 
 
 async def test_a_take_that_was_planned_and_not_sent_is_sent_by_the_next_run(tmp_path: Path) -> None:
