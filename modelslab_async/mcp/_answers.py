@@ -17,6 +17,7 @@ from mcp.types import CallToolResult, ContentBlock, ResourceLink, TextContent
 from .._text import safe_text
 from ..batch import (
     Decision,
+    Decisions,
     Limits,
     Reader,
     Row,
@@ -44,24 +45,50 @@ _TYPES: Final = {
 }
 
 
-def answer(data: Mapping[str, Any], links: Iterable[Path] = ()) -> CallToolResult:
-    """An answer of at most `MAX_BYTES`; links that do not fit are left out."""
+def answer(data: Mapping[str, Any], links: Iterable[tuple[Path, int]] = ()) -> CallToolResult:
+    """An answer of at most `MAX_BYTES`; links that do not fit are left out.
+
+    Args:
+        data: what is told, which fits.
+        links: files, and their sizes in bytes.
+    """
     text = TextContent(type="text", text=json.dumps(data, ensure_ascii=False))
     left = MAX_BYTES - _size(text)
     content: list[ContentBlock] = [text]
-    for path in links:
+    for path, size in links:
         link = ResourceLink(
             type="resource_link",
             name=path.name,
             uri=path.as_uri(),
             mime_type=_TYPES.get(path.suffix),
-            size=path.stat().st_size,
+            size=size,
         )
         left -= _size(link) + 1
         if left < 0:
             break
         content.append(link)
     return CallToolResult(content=content)
+
+
+def _fill(
+    data: dict[str, Any], name: str, entries: Iterable[dict[str, Any]], most: int = _PAGE
+) -> bool:
+    """Put entries into a list of the data as long as they fit; whether all did."""
+    found: list[dict[str, Any]] = []
+    room = MAX_BYTES * 2 // 3 - _room(data)
+    data[name] = found
+    for entry in entries:
+        room -= _room(entry)
+        if len(found) == most or (room < 0 and found):
+            return False
+        found.append(entry)
+    return True
+
+
+def _room(data: dict[str, Any]) -> int:
+    """Bytes in a message, which holds the text of the data as a text: escaped once more."""
+    text = json.dumps(data, ensure_ascii=False)
+    return len(json.dumps(text, ensure_ascii=False).encode())
 
 
 def _size(block: TextContent | ResourceLink) -> int:
@@ -95,22 +122,17 @@ def about_batch(
         "next": _next(counts, is_active=is_active or _is_worked_on(folder)),
         **({"stopped": stopped} if stopped else {}),
         **root.money(),
-        "tracks": [],
     }
-    links: list[Path] = []
-    room = MAX_BYTES * 2 // 3 - len(json.dumps(data, ensure_ascii=False).encode())
-    decisions = read_decisions(folder)
-    for row in _rows(folder, only, after):
-        entry = _entry(folder, row) | _decided(decisions.of(row))
-        # Escaped once more in the message itself, a text grows by its quotes and backslashes.
-        room -= len(json.dumps(json.dumps(entry, ensure_ascii=False)).encode())
-        if len(data["tracks"]) == _PAGE or (room < 0 and data["tracks"]):
-            data["more"] = f"list_music with after={data['tracks'][-1]['row']} tells the rest"
-            break
-        data["tracks"].append(entry)
-        if file := file_of(folder, row):
-            links.append(file)
-    return answer(data, links)
+    try:
+        decisions = read_decisions(folder)
+    except LedgerError as error:  # what is paid for is told all the same
+        decisions, data["problem"] = Decisions(), words_of(error)
+    rows = list(_rows(folder, only, after))
+    entries = (_entry(folder, row) | _decided(decisions.of(row)) for row in rows)
+    if not _fill(data, "tracks", entries):
+        data["more"] = f"list_music with after={data['tracks'][-1]['row']} tells the rest"
+    files = ((file_of(folder, row), row.size or 0) for row in rows[: len(data["tracks"])])
+    return answer(data, [(file, size) for file, size in files if file])
 
 
 def _rows(folder: Path, only: Iterable[str] | None, after: int) -> Iterator[Row]:
@@ -179,14 +201,10 @@ def _is_worked_on(folder: Path) -> bool:
 
 def about_batches(root: Root, after: str) -> CallToolResult:
     """All batches of the root by name, after the one of that name."""
-    data: dict[str, Any] = {"root": str(root.path), **root.money(), "batches": []}
-    for folder in root.folders():
-        if folder.name <= after:
-            continue
-        if len(data["batches"]) == _BATCHES:
-            data["more"] = f"list_music with after_batch={data['batches'][-1]['batch']!r}"
-            break
-        data["batches"].append(_about(folder))
+    data: dict[str, Any] = {"root": str(root.path), **root.money()}
+    entries = (_about(folder) for folder in root.folders() if folder.name > after)
+    if not _fill(data, "batches", entries, _BATCHES):
+        data["more"] = f"list_music with after_batch={data['batches'][-1]['batch']!r}"
     return answer(data)
 
 
@@ -201,29 +219,26 @@ def _about(folder: Path) -> dict[str, Any]:
 
 def about_unknown(folder: Path, prices: Limits) -> CallToolResult:
     """The rows that may have a job that is paid for, and what only a person may decide."""
-    found: list[dict[str, Any]] = []
-    more = False
+    data: dict[str, Any] = {"batch": folder.name}
+    states = (RowState.AMBIGUOUS, RowState.SUBMITTING, RowState.DETACHED)
     with Reader.open(folder) as reader:
-        for row in reader.each((RowState.AMBIGUOUS, RowState.SUBMITTING, RowState.DETACHED)):
-            if len(found) == _PAGE:
-                more = True
-                break
-            cost = row.cost or prices.price_of(request_of(row))
-            found.append(
-                {
-                    **_entry(folder, row),
-                    "track_id": row.track_id,
-                    "sent_at": row.submitted_at,
-                    "cost": None if cost is None else str(cost),
-                }
-            )
-    data: dict[str, Any] = {"batch": folder.name, "unknown": found}
-    if more:
-        data["more"] = "there are more than these"
-    if found:
+        entries = (_unknown(folder, row, prices) for row in reader.each(states))
+        if not _fill(data, "unknown", entries):
+            data["more"] = "there are more than these"
+    if data["unknown"]:
         data["next"] = (
             "wait_music looks for these jobs, free. For what stays ambiguous, tell the person: "
             "their dashboard may show the track_id, and `modelslab-async reconcile DIR` takes "
             f"their decision, with DIR {quote(str(folder))}. Do not make these tracks again"
         )
     return answer(data)
+
+
+def _unknown(folder: Path, row: Row, prices: Limits) -> dict[str, Any]:
+    cost = row.cost or prices.price_of(request_of(row))
+    return {
+        **_entry(folder, row),
+        "track_id": row.track_id,
+        "sent_at": row.submitted_at,
+        "cost": None if cost is None else str(cost),
+    }

@@ -14,7 +14,7 @@ from ..batch import FileFault, Reader, verify_batch
 from ._answers import answer
 
 _SECONDS: Final = 35.0
-_NAMED: Final = 20
+_NAMED: Final = 10
 
 
 class _OutOfTime(Exception):

@@ -70,7 +70,7 @@ class Quote:
         more = f" and {len(self.titles) - _NAMED} more" if len(self.titles) > _NAMED else ""
         return (
             f"Pay for {plural(self.jobs, 'new track')}, {duration_text(self.seconds)} of music? "
-            f"Price: {cost}. Batch: {self.batch}. The prompts: {named}{more}"
+            f"Price: {cost}. Batch: {safe_text(self.batch, _NAME)}. The prompts: {named}{more}"
         )
 
 

@@ -95,10 +95,8 @@ class Root:
         with os.scandir(self.path) as found:
             names = sorted(one.name for one in found if one.is_dir(follow_symlinks=False))
         for name in names:
-            ledger = self.path / name / _LEDGER
-            with suppress(OSError):
-                if stat.S_ISREG(ledger.lstat().st_mode):
-                    yield ledger.parent
+            if _is_file(self.path / name / _LEDGER):
+                yield self.path / name
 
     def spent(self) -> Budget:
         """What all batches together have paid, or may have.
@@ -157,6 +155,12 @@ def file_of(folder: Path, row: Row) -> Path | None:
     except (OSError, ValueError):
         return None
     return folder / name if stat.S_ISREG(about.st_mode) and about.st_size == row.size else None
+
+
+def _is_file(path: Path) -> bool:
+    with suppress(OSError):
+        return stat.S_ISREG(path.lstat().st_mode)
+    return False
 
 
 def counts_of(folder: Path) -> dict[RowState, int]:

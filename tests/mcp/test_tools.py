@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -368,6 +369,14 @@ async def test_no_answer_is_long_and_pages_reach_all_tracks(tmp_path: Path) -> N
                 if "more" not in answer:
                     break
             told(await server.call_tool("check_music", {"batch": "a"}))
+            rest = "\x07\\" * 126
+            for number in range(60):  # as names of directories, these are all as long as can be
+                shutil.copytree(root / "a", root / f"{number:03d}{rest}")
+            listed = told(await server.call_tool("list_music", {}))
+            assert "after_batch" in listed["more"]
+            (root / "a" / "decisions.jsonl").symlink_to("elsewhere")
+            answer = told(await server.call_tool("list_music", {"batch": "a"}))
+            assert "decisions.jsonl" in answer["problem"]
             wrong = {"batch": "a", "tracks": tracks(*numbered(100), take=0, duration=1, more="x")}
             assert "duration" in refused(await server.call_tool("make_music", wrong))
     assert seen == list(range(1, 121))
