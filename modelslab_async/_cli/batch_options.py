@@ -323,10 +323,9 @@ class BatchOptions:
             )
         ]
         tag = ["--tag"] if tags_files() else []
-        sandbox = ["--sandbox"] if self.connection.sandbox else []
         retry = ["--retry", MISSING] if missing else []
         prices = price_arguments(settings)
-        arguments = [*retry, *flags, *tag, *prices, *sandbox, *self.connection.arguments]
+        arguments = [*retry, *flags, *tag, *prices, *self.connection.arguments]
         return command_line("resume", operand(directory), *arguments)
 
 

@@ -15,7 +15,7 @@ from modelslab_async import RowState
 from .._text import decimal_text, plural, safe_text
 from ..batch import Manifest, Plan, Reading, plan_batch, snapshot
 from .batch_preview import preview_as_json, preview_lines, warn_of_comments
-from .connection import on_this_machine
+from .connection import SANDBOX_ACCOUNT, on_this_machine
 from .console import Console, confirm_payment
 from .error_mapping import NotThere
 from .prices import lines_by_endpoint, total_as_json, total_text
@@ -106,9 +106,9 @@ def make_plan(
             "with its own: name another directory"
         )
     asks = plan.underway or (options.retries_missing and plan.counts.get(RowState.DONE))
-    if options.connection.sandbox and asks:
+    if options.connection.sandbox and asks and not (directory / SANDBOX_ACCOUNT).exists():
         raise click.UsageError(
-            f"{directory} holds jobs of an earlier sandbox or of the API, which the sandbox "
+            f"{directory} holds jobs of another sandbox or of the API, which the sandbox "
             "of this run does not know: name another directory"
         )
     return plan

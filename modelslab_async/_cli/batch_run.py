@@ -28,7 +28,7 @@ from .after import AfterSaved
 from .batch_options import BatchOptions
 from .batch_plan import changes_of, confirm, make_plan, summary
 from .batch_progress import Reporter, look, reporter_of
-from .connection import opened
+from .connection import opened, sandbox_of
 from .console import STOPPING, Console, can_ask, command_line, operand
 from .error_mapping import BROKEN_PIPE, OK, SOME_FAILED, as_json, error_shape, explain, meaning_of
 from .file_check import FileCheck, quick_check
@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 _MAX_NAMED = 20
 
 Counts = Mapping[RowState, int]
-
-_FINISHING = "stopping: finishing the jobs of this run's sandbox (Ctrl-C again to quit now)"
 
 
 def run_batch(
@@ -72,7 +70,8 @@ def run_batch(
     if options.retries_missing:  # of a large batch that takes its time
         done = plural(plan.counts.get(RowState.DONE, 0), "done row")
         console.info(f"reading the files of {done} first")
-    options = evolve(options, connection=evolve(options.connection, seed=_attempts(directory)))
+    connection = sandbox_of(options.connection, directory, _attempts(directory))
+    options = evolve(options, connection=connection)
     run = _Run(directory, options, console, plan)
     code = run.code(rows if plan.alters else ())
     if not isinstance(run.stopped, LedgerCopied) or not can_ask(no_input=options.no_input):
@@ -106,7 +105,6 @@ class _Run:
         self._reporter = reporter_of(console)
         self.stopped: ModelsLabError | None = None
         self._counts: Counts | None = None
-        self._outcomes: Batch | None = None
         self._after = AfterSaved(options.programs(), console)
 
     def code(self, rows: Iterable[PlannedRow]) -> int:
@@ -166,7 +164,7 @@ class _Run:
                 max_new_jobs=options.limit,
                 only=self._plan.only,
                 confirmed=self._plan.selection.fingerprint,
-                # Each sandbox run has its own key and port, but they all stand for one account.
+                # Each run has a key and a port of its own, but the sandbox is of one account.
                 same_account=options.same_account or options.connection.sandbox,
                 retry=options.retried,
                 retry_rows=self._plan.retried,
@@ -176,7 +174,6 @@ class _Run:
             ) as outcomes,
             anyio.create_task_group() as group,
         ):
-            self._outcomes = outcomes
             group.start_soon(_tick, outcomes, self._reporter)
             try:
                 async for outcome in outcomes:
@@ -190,15 +187,9 @@ class _Run:
             self._counts = outcomes.counts
             group.cancel_scope.cancel()
 
-    def _first(self) -> bool:
-        """Stop; the jobs of a sandbox of this run would end with it, so they are finished first."""
-        if self._options.connection.sandbox and self._outcomes is not None:
-            self._console.warn(_FINISHING)
-            self._outcomes.stop()
-            return True
+    def _first(self) -> None:
         self._reporter.close()
         self._console.warn(STOPPING)
-        return False
 
     def _last_words(self) -> None:
         counts = _counts(self._directory)
@@ -258,7 +249,7 @@ def _counts(directory: Path) -> Counts:
 
 
 def _attempts(directory: Path) -> int:
-    """Submits so far, which is the most ids that the sandboxes of earlier runs gave out."""
+    """Submits so far, to other sandboxes: the ids of a new account begin after theirs."""
     if not holds_batch(directory):
         return 0
     with Reader.open(directory) as reader:
@@ -304,11 +295,9 @@ def _end(
 ) -> None:
     """Print what a run left unfinished, and the command that continues it."""
     left = unfinished(counts)
-    gone = left - counts[RowState.PLANNED] if options.connection.sandbox else 0
-    lost = 0 if options.connection.sandbox else check.lost  # a sandbox has its files while it runs
     again = ""
-    if directory is not None and (left or lost) and not gone:
-        again = options.again(directory, missing=bool(lost))
+    if directory is not None and (left or check.lost):
+        again = options.again(directory, missing=bool(check.lost))
     if console.json:
         named = {state.value: count for state, count in counts.items()}
         ended = {"exit_code": code, "counts": named, "faults": check.as_json()}
@@ -317,8 +306,9 @@ def _end(
         return
     if directory is None:
         return
-    if counts[RowState.AMBIGUOUS] and not options.connection.sandbox:
-        told = command_line("reconcile", operand(directory))
+    if counts[RowState.AMBIGUOUS]:
+        sandbox = ["--sandbox"] if options.connection.sandbox else []
+        told = command_line("reconcile", operand(directory), *sandbox)
         jobs = plural(counts[RowState.AMBIGUOUS], "job")
         console.warn(f"{jobs} may exist and be paid for; see {told}")
     missing = sum(counts.values()) - counts[RowState.DONE] - counts[RowState.SKIPPED] - left
@@ -326,9 +316,7 @@ def _end(
         told = command_line("status", operand(directory))
         console.warn(f"{plural(missing, 'row has', 'rows have')} no file; {told} says why")
     if check.kinds:
-        free = "; --retry missing downloads them again, free" if lost else ""
+        free = "; --retry missing downloads them again, free" if check.lost else ""
         console.warn(f"{check.words}{free}")
-    if gone:
-        console.always(f"stopped; {gone} jobs ended with the sandbox of this run")
-    elif again:
+    if again:
         console.always(f"resume with: {again}")

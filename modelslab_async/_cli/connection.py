@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .._protocol.urls import api_origin, is_loopback, origin
 from .settings import Setting, key_of
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from modelslab_async import JobEvent, ModelsLab, PollPolicy
     from modelslab_async.webhooks import WebhookReceiver
 
+
+SANDBOX_ACCOUNT = "sandbox.jsonl"
+"""The account of --sandbox in the directory of a batch, which later runs go on with."""
 
 _RECORD = "modelslab_async.record"
 _TAG = "modelslab_async.tag"
@@ -51,12 +54,14 @@ class Connection:
         settings: as `settings.read_settings` gives them.
         sandbox: use a sandbox that lives as long as the client.
         poll: how often to ask the API, if not as usual.
-        seed: of the sandbox; its jobs have other ids for another seed.
+        account: a file for the account of the sandbox, which a later sandbox goes on with.
+        seed: of a new account of a sandbox; its jobs have other ids for another seed.
     """
 
     settings: Mapping[str, Setting] = field(repr=False)
     sandbox: bool = False
     poll: PollPolicy | None = None
+    account: Path | None = None
     seed: int = 0
 
     @property
@@ -84,6 +89,7 @@ class Connection:
         base_url, key = self.settings["base_url"], self.settings["api_key"]
         profile = self.settings["profile"]
         return [
+            *(["--sandbox"] if self.sandbox else []),
             *(["--profile", profile.value] if profile.origin == "flag" else []),
             *(["--base-url", base_url.value] if base_url.origin == "flag" else []),
             *(["--api-key-file", key.file] if key.file and _can_be_named(key.file) else []),
@@ -114,6 +120,18 @@ def _can_be_named(file: str) -> bool:
     """Whether a later command finds the same file by that name, as it does no pipe of this one."""
     path = Path(file)
     return path.is_file() and path.absolute().parts[1:2] not in (("dev",), ("proc",))
+
+
+def sandbox_of(connection: Connection, directory: Path, earlier_jobs: int = 0) -> Connection:
+    """The same, with the account of the sandboxes of a batch if it uses one.
+
+    Args:
+        directory: of the batch.
+        earlier_jobs: of other sandboxes; the ids of a new account begin after theirs.
+    """
+    if not connection.sandbox:
+        return connection
+    return evolve(connection, account=directory / SANDBOX_ACCOUNT, seed=earlier_jobs)
 
 
 def on_this_machine(base_url: str) -> bool:
@@ -149,7 +167,7 @@ async def opened(
     async with AsyncExitStack() as stack:
         # Proxies are taken from the environment, and none stands before this machine.
         if connection.sandbox:
-            client = await _own_sandbox(stack, connection.seed, limits)
+            client = await _own_sandbox(stack, connection, limits)
         else:
             client = ModelsLab(
                 key_of(settings),
@@ -164,11 +182,17 @@ async def opened(
         yield await stack.enter_async_context(client)
 
 
-async def _own_sandbox(stack: AsyncExitStack, seed: int, limits: dict[str, Any]) -> ModelsLab:
-    from modelslab_async import ModelsLab, PollPolicy
+async def _own_sandbox(
+    stack: AsyncExitStack, connection: Connection, limits: dict[str, Any]
+) -> ModelsLab:
+    from modelslab_async import ConfigurationError, ModelsLab, PollPolicy
 
-    from ..sandbox import Sandbox, Scenario
+    from ..sandbox import AccountFileError, Sandbox, Scenario
 
-    scenario = Scenario(generation_seconds=(0.3, 0.9), eta="float")
-    box = await stack.enter_async_context(Sandbox(scenario, seed=seed))
+    scenario = Scenario(generation_seconds=(0.3, 0.9), eta="float", fetch_meta=True)
+    try:
+        box = Sandbox(scenario, account=connection.account, seed=connection.seed)
+        await stack.enter_async_context(box)
+    except (AccountFileError, OSError) as error:
+        raise ConfigurationError(f"the account of the sandbox cannot be used: {error}") from error
     return ModelsLab(box.key, base_url=box.url, poll=PollPolicy(first=0.1), **limits)

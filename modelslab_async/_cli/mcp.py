@@ -115,8 +115,7 @@ def mcp(
         raise click.UsageError("--ask-above needs --price-per-job, --price-per-second or --price")
     if print_config is not None:
         own = _own_arguments(settings, max_cost, max_jobs_total, ask_above)
-        flags = ["--sandbox"] if sandbox else []
-        words = ["--root", str(place), *own, *flags, *connection.arguments]
+        words = ["--root", str(place), *own, *connection.arguments]
         _print_config(console, connection, print_config, words)
         return OK
     if sys.stdin.isatty():

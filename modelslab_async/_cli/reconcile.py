@@ -11,7 +11,7 @@ import click
 from .._text import plural
 from .batch_options import same_account
 from .completing import directories, rows
-from .connection import Connection
+from .connection import Connection, sandbox_of
 from .console import Console, can_ask
 from .help import Command
 from .options import account, output_options
@@ -44,6 +44,7 @@ _MAX_NAMED = 20
     shell_complete=rows,
     help="Plan the row again, or all of them: the next run pays AGAIN.",
 )
+@click.option("--sandbox", is_flag=True, help="Ask the sandbox of `batch --sandbox`.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before a row may be paid for twice.")
 @click.option("--no-input", is_flag=True, help="Never ask; fail where a question is needed.")
 @same_account
@@ -58,6 +59,7 @@ def reconcile(
     abandon: tuple[str, ...],
     resubmit: tuple[str, ...],
     same_account: bool,
+    sandbox: bool,
     yes: bool,
     no_input: bool,
 ) -> int:
@@ -77,7 +79,8 @@ def reconcile(
     pairs = [_pair(text) for text in adopt]
     place = Path(directory)
     check_batch(place)
-    connection = Connection(settings=settings)
+    connection = sandbox_of(Connection(settings=settings, sandbox=sandbox), place)
+    connection.check_sandbox()
     if adopt:
         connection.check()
     again = _ambiguous(place) if _ALL in resubmit else resubmit
@@ -89,7 +92,7 @@ def reconcile(
         adopt=pairs,
         abandon=list(abandon),
         resubmit=list(again),
-        same_account=same_account,
+        same_account=same_account or sandbox,
     )
     return reconciled(place, connection, orders, limits_of(settings, place), console)
 

@@ -95,7 +95,7 @@ def reconciled(
             found.left = list(reader.each((RowState.AMBIGUOUS,)))
             found.unfinished = unfinished(reader.counts())
         return _print_result(directory, connection, found, limits, console)
-    asks = bool(connection.settings["api_key"].value)
+    asks = connection.sandbox or bool(connection.settings["api_key"].value)
     console.info(f"asking {connection.origin}" if asks else "no API key: the account is not asked")
     code = run(_reconcile(directory, connection, orders, found, asks=asks))
     if code:
@@ -255,7 +255,8 @@ def _print_advice(directory: Path, connection: Connection, found: _Found, consol
         ids = [pair.job for pair in found.pairs]
         adopt = [word for pair in found.pairs for word in ("--adopt", f"{pair.row}={pair.job}")]
         arguments = connection.arguments
-        console.info(f"hear them first: {fetch_command(ids, ['-o', 'unmatched/', *arguments])}")
+        if not connection.sandbox:  # which `fetch` cannot ask
+            console.info(f"hear them first: {fetch_command(ids, ['-o', 'unmatched/', *arguments])}")
         take = command_line("reconcile", operand(directory), *adopt, *arguments)
         console.info(f"then, if they are right: {take}")
     if found.unfinished:

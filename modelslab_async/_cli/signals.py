@@ -24,10 +24,9 @@ class _Stop:
     """Handles the signals of one run."""
 
     task: asyncio.Task[Any]
-    first: Callable[[], bool | None]
+    first: Callable[[], None]
     last_words: Callable[[], None]
     number: int = 0
-    ends_itself: bool = False
 
     def __call__(self, number: int) -> None:
         if self.number and number == signal.SIGHUP:
@@ -36,22 +35,21 @@ class _Stop:
             self.last_words()
             os._exit(128 + self.number)
         self.number = number
-        self.ends_itself = bool(self.first())
-        if not self.ends_itself:
-            self.task.cancel()
+        self.first()
+        self.task.cancel()
 
 
 def run(
     work: Coroutine[Any, Any, int],
     *,
-    first: Callable[[], bool | None] = lambda: None,
+    first: Callable[[], None] = lambda: None,
     last_words: Callable[[], None] = lambda: None,
 ) -> int:
     """The exit code of ``work``, or 129, 130 or 143 when a signal ended it.
 
     Args:
         work: what to do.
-        first: called on the first signal; true: the work ends by itself, and is not cancelled.
+        first: called on the first signal, before the work is cancelled.
         last_words: called on the second, before the process ends.
     """
     codes: list[int] = []
@@ -66,7 +64,7 @@ def run(
 
 async def _main(
     work: Coroutine[Any, Any, int],
-    first: Callable[[], bool | None],
+    first: Callable[[], None],
     last_words: Callable[[], None],
     codes: list[int],
 ) -> None:
@@ -81,8 +79,7 @@ async def _main(
     # A supervisor that blocks them for itself hands that on to what it starts, unasked.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_SIGNALS, signal.SIGHUP))
     try:
-        code = await work
-        codes.append(128 + stop.number if stop.ends_itself else code)
+        codes.append(await work)
     except asyncio.CancelledError:
         if not stop.number:
             raise

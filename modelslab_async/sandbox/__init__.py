@@ -6,6 +6,7 @@ This package does not import the rest of ``modelslab_async``.
 from __future__ import annotations
 
 from ._account import AccountBook, Delivery, Job, RequestRecord
+from ._account_file import AccountFileError
 from ._fault import Fault
 from ._loading import ScenarioError, load_scenario
 from ._presets import SCENARIOS
@@ -17,6 +18,7 @@ __all__ = [
     "HEADER",
     "SCENARIOS",
     "AccountBook",
+    "AccountFileError",
     "Delivery",
     "Fault",
     "Job",

@@ -142,7 +142,7 @@ class Account:
 
     def accept(self, job: Job, *, now: float, workers: int, price: float) -> None:
         """Queue a job and charge its price; the caller has checked that a slot is free."""
-        self._next_id += 1
+        self._next_id = job.id + 1
         self.book.jobs[job.id] = job
         for alias in (str(job.id), job.token, job.task_id):
             self._aliases[alias] = job

@@ -18,8 +18,9 @@ from ._validation import complaints
 
 if TYPE_CHECKING:
     from ._account import Account, Job
+    from ._account_file import AccountFile, KeptJob
     from ._clock import Clock
-    from ._context import RequestContext
+    from ._context import ActiveScenario, RequestContext
     from ._deliveries import Deliveries
     from ._scenario import Scenario
     from ._storage import Storage
@@ -36,6 +37,7 @@ class Generation:
     _clock: Clock
     _storage: Storage
     _deliveries: Deliveries
+    _file: AccountFile | None = None
     _bodies: dict[bytes, float] = field(factory=dict, init=False)
 
     async def submit(self, x: RequestContext) -> Answer | None:
@@ -82,16 +84,32 @@ class Generation:
         job = self._tickets.job(
             x.path, x.document, scenario, number=self._account.next_id(), now=now
         )
-        job.shown_id = self._tickets.shown_id(job, scenario, self._account.first())
-        job.pinned = x.active.name
-        workers = scenario.workers or self._account.slots
-        self._account.accept(job, now=now, workers=workers, price=scenario.price)
+        self._add(job, x.active, now, scenario.price)
+        if self._file is not None:
+            self._file.add(job, scenario.price)
         if scenario.spam_filter_seconds:
             self._bodies[hashlib.sha256(x.body).digest()] = now
-        self._storage.register(job)
         if job.webhook and not scenario.webhook_early:
             self._deliveries.follow(job, x.active)
         return job
+
+    def restore(self, kept: KeptJob, active: ActiveScenario, age: float) -> None:
+        """Have a job of an earlier sandbox again, which was accepted `age` seconds ago."""
+        now = self._clock.now() - age
+        job = self._tickets.job(
+            kept.path, kept.request, active.scenario, number=kept.number, now=now
+        )
+        self._add(job, active, now, kept.price)
+        if job.webhook and not job.done:
+            self._deliveries.follow(job, active)
+
+    def _add(self, job: Job, active: ActiveScenario, now: float, price: float) -> None:
+        scenario = active.scenario
+        job.shown_id = self._tickets.shown_id(job, scenario, self._account.first())
+        job.pinned = active.name
+        workers = scenario.workers or self._account.slots
+        self._account.accept(job, now=now, workers=workers, price=price)
+        self._storage.register(job)
 
     async def _accepted(self, x: RequestContext, job: Job) -> Answer:
         if job.webhook and x.scenario.webhook_early:

@@ -10,14 +10,17 @@ import asyncio
 import contextlib
 import os
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from ._account import Account, AccountBook, RequestRecord
+from ._account_file import AccountFile
 from ._addresses import is_loopback
 from ._answer import Answer, json_answer, text_answer
 from ._api import CORS, Api
@@ -87,12 +90,15 @@ class Sandbox:
             is a loopback address, the sandbox listens on all interfaces.
         balance: dollars in the wallet.
         webhooks_anywhere: post webhooks to other machines as well.
+        account: a file that keeps the account's jobs, made if there is none: a later sandbox with
+            this file and scenario has them and their files. The file's seed replaces `seed`.
         replay: a recording of `ModelsLab(record=...)`: what it holds is answered as it was then,
             with rendered files; the rest as by any sandbox.
 
     Raises:
+        AccountFileError: `account` is another kind of file.
         RecordingError: `replay` is no recording.
-        OSError: `replay` cannot be read.
+        OSError: `replay` or `account` cannot be read.
         ModuleNotFoundError: on entering, if NumPy or soundfile (the extra ``sandbox``) is missing.
 
     The sandbox has four listeners: `url` is the API, `storage_url` the object storage of `output`,
@@ -117,12 +123,14 @@ class Sandbox:
         host: str = "127.0.0.1",
         balance: float = 1000.0,
         webhooks_anywhere: bool = False,
+        account: str | os.PathLike[str] | None = None,
         replay: str | os.PathLike[str] | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError(f"an account has at least one slot, not {slots}")
         self.key = key or f"sandbox-{secrets.token_hex(20)}"
-        self.seed = seed
+        self._file = None if account is None else AccountFile(Path(account), seed)
+        self.seed = seed = seed if self._file is None else self._file.seed
         self.slots = slots
         self._port = port
         self._host = host
@@ -239,7 +247,15 @@ class Sandbox:
         storage = Storage(
             self._account, self._file_store, self._clock, self._origins.storage, self._scenario_of
         )
-        generation = Generation(self._account, tickets, self._clock, storage, deliveries)
+        generation = Generation(
+            self._account, tickets, self._clock, storage, deliveries, self._file
+        )
+        if self._file is not None:
+            self._file.open(urlsplit(self._origins.storage).port or 0)
+            stack.callback(self._file.close)
+            now = time.time()
+            for kept in self._file.jobs:
+                generation.restore(kept, self._active, max(0.0, now - kept.at))
         account_endpoints = AccountEndpoints(self._account, tickets, self._clock, storage)
         voices = VoiceEndpoints(storage)
         api = Api(
@@ -272,9 +288,17 @@ class Sandbox:
             return connection
 
         loop = asyncio.get_running_loop()
-        port = self._port if host == "api" else 0
         address = "127.0.0.1" if is_loopback(self._host) else "0.0.0.0"  # noqa: S104 - asked for
-        listener = await loop.create_server(connect, address, port, backlog=BACKLOG)
+        port = self._port if host == "api" else 0
+        if host == "storage" and self._file is not None:
+            port = self._file.storage_port
+        try:
+            listener = await loop.create_server(connect, address, port, backlog=BACKLOG)
+        except OSError:
+            if host == "api" or not port:
+                raise
+            # Another program has it now: links of the earlier sandbox are dead.
+            listener = await loop.create_server(connect, address, 0, backlog=BACKLOG)
         stack.push_async_callback(_shut_down, listener, server)
         return f"http://{self._host}:{listener.sockets[0].getsockname()[1]}"
 

@@ -239,34 +239,37 @@ async def test_with_json_the_stop_is_json_too(tmp_path: Path) -> None:
         assert (error["hint"], error["exit_code"]) == ("modelslab-async resume out", 143)
 
 
-async def test_a_signal_finishes_the_jobs_of_a_sandbox_of_the_run(tmp_path: Path) -> None:
-    rows = manifest(tmp_path, *(f"waltz {number}" for number in range(8)))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("moment", ["accepted", "saved"])
+async def test_a_batch_in_a_sandbox_of_its_own_goes_on_where_it_was_stopped(
+    tmp_path: Path, number: signal.Signals, moment: str
+) -> None:
+    rows = manifest(tmp_path, *(f"waltz {number}" for number in range(4)))
     start = ("batch", rows, "-o", "out", "--sandbox", "--max-jobs", "2")
     async with Sandbox() as box, running(box, tmp_path, *start, "-v") as cli:
-        await cli.says("accepted")
-        cli.send(signal.SIGINT)
-        assert (await cli.ended())[0] == 130
-        assert "finishing the jobs of this run's sandbox" in cli.said
-        assert last_line(cli.said) == (
-            "resume with: modelslab-async resume out --max-jobs 2 --sandbox"
-        )
-        assert 0 < len(wavs(tmp_path)) < 8
-    again = command(tmp_path, *start)
-    assert (again.returncode, len(wavs(tmp_path))) == (0, 8), again.stderr
-
-
-async def test_the_jobs_of_a_sandbox_that_was_killed_are_refused(tmp_path: Path) -> None:
-    rows = manifest(tmp_path, "waltz")
-    async with (
-        Sandbox() as box,
-        running(box, tmp_path, "batch", rows, "-o", "out", "--sandbox", "-v") as cli,
-    ):
-        await cli.says("accepted")
-        cli.send(signal.SIGKILL)
+        await cli.says(moment)
+        cli.send(number)
         await cli.ended()
+    if number == signal.SIGINT:
+        again = "modelslab-async resume out --max-jobs 2 --sandbox"
+        assert last_line(cli.said) == f"resume with: {again}"
     again = command(tmp_path, "resume", "out", "--sandbox")
-    assert again.returncode == 2
-    assert "another directory" in again.stderr
+    if again.returncode == 8:  # killed between the decision to send and the request
+        sent = command(tmp_path, "reconcile", "out", "--sandbox", "--resubmit", "all", "--yes")
+        assert sent.returncode == 0, sent.stderr
+        again = command(tmp_path, "resume", "out", "--sandbox")
+    assert (again.returncode, len(wavs(tmp_path))) == (0, 4), again.stderr
+    _, *lines = (tmp_path / "out/sandbox.jsonl").read_text().splitlines()
+    account = map(json.loads, lines)
+    assert sorted(job["request"]["prompt"] for job in account) == [f"waltz {n}" for n in range(4)]
+
+
+async def test_rows_of_a_sandbox_of_its_own_can_be_reconciled(tmp_path: Path) -> None:
+    rows = manifest(tmp_path, "waltz")
+    assert command(tmp_path, "batch", rows, "-o", "out", "--sandbox").returncode == 0
+    asked = command(tmp_path, "reconcile", "out", "--sandbox")
+    assert asked.returncode == 0, asked.stderr
+    assert "asking a sandbox" in asked.stderr
 
 
 # --- why nothing moves ----------------------------------------------------------------------------

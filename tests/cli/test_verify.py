@@ -108,18 +108,27 @@ async def test_l24_a_dry_run_says_what_would_be_downloaded(box: Sandbox, tmp_pat
     assert len(wavs(tmp_path)) == 2
 
 
-async def test_l24_a_sandbox_of_its_own_has_no_files_of_earlier_runs(
+async def test_l24_a_sandbox_of_its_own_has_the_files_of_earlier_runs(tmp_path: Path) -> None:
+    rows = manifest(tmp_path, "waltz")
+    assert command(tmp_path, "batch", rows, "-o", "out", "--sandbox").returncode == 0
+    file = tmp_path / "out/00001-waltz.wav"
+    before = file.read_bytes()
+    file.unlink()
+    done = command(tmp_path, "batch", rows, "-o", "out", "--sandbox")
+    assert done.returncode == 8
+    assert "--retry missing" in done.stderr
+    done = command(tmp_path, "resume", "out", "--sandbox", "--retry", "missing")
+    assert (done.returncode, file.read_bytes() == before) == (0, True), done.stderr
+
+
+async def test_l24_jobs_of_another_sandbox_are_not_looked_for_in_one_of_its_own(
     box: Sandbox, tmp_path: Path
 ) -> None:
     rows = manifest(tmp_path, "waltz")
-    assert command(tmp_path, "batch", rows, "-o", "out", "--sandbox").returncode == 0
-    (tmp_path / "out/00001-waltz.wav").unlink()
-    done = command(tmp_path, "batch", rows, "-o", "out", "--sandbox")
-    assert done.returncode == 8
-    assert "--retry missing" not in done.stderr
+    await against(box, tmp_path, "batch", rows, "-o", "out")
     done = command(tmp_path, "resume", "out", "--sandbox", "--retry", "missing")
     assert done.returncode == 2
-    assert "jobs of an earlier sandbox" in done.stderr
+    assert "jobs of another sandbox" in done.stderr
 
 
 async def test_l24_status_says_which_files_are_missing_or_changed(
