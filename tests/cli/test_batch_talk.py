@@ -251,8 +251,8 @@ async def test_a_batch_in_a_sandbox_of_its_own_goes_on_where_it_was_stopped(
         cli.send(number)
         await cli.ended()
     if number == signal.SIGINT:
-        again = "modelslab-async resume out --max-jobs 2 --sandbox"
-        assert last_line(cli.said) == f"resume with: {again}"
+        advice = "resume with: modelslab-async resume out --max-jobs 2 --sandbox"
+        assert last_line(cli.said) == advice
     again = command(tmp_path, "resume", "out", "--sandbox")
     if again.returncode == 8:  # killed between the decision to send and the request
         sent = command(tmp_path, "reconcile", "out", "--sandbox", "--resubmit", "all", "--yes")
