@@ -6,6 +6,25 @@ from .mutant import Patch, of, planted
 
 MUTANTS = (
     planted(
+        "span_with_the_words_of_the_server",
+        of("telemetry/test_telemetry", "nothing_secret_is_in_spans_metrics_and_logs"),
+        Patch(
+            "telemetry/_spans.py",
+            "words = event.reason if self._prompts else None",
+            "words = event.reason",
+        ),
+    ),
+    planted(
+        "recording_with_unknown_texts",
+        of("protocol/test_recorded", "what_no_rule_knows_is_replaced"),
+        Patch("_protocol/recorded.py", 'else self._named("text", value)', "else value"),
+    ),
+    planted(
+        "recording_with_the_words_sent",
+        of("protocol/test_recorded", "no_run_of_eight_characters_of_a_prompt_comes_back"),
+        Patch("_protocol/recorded.py", "for text in _texts(fields):", "for text in ():"),
+    ),
+    planted(
         "allow_redirects_on_the_api",
         of("engine/test_key", "t02_no_redirect_of_a_keyed_request_is_followed[{foreign}/x-307]"),
         Patch("_engine/http.py", "allow_redirects=False", "allow_redirects=True"),

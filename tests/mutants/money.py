@@ -8,6 +8,11 @@ _BROKEN = "a_broken_answer_is_unknown_and_never_asked_for_again"
 
 MUTANTS = (
     planted(
+        "probe_takes_an_unsent_job_for_paid",
+        of("cli/test_probe", "a_job_that_was_never_sent_is_asked_about_again"),
+        Patch("_cli/probe.py", "if row.state not in unsent}", "if row.attempt}"),
+    ),
+    planted(
         "retry_post_on_timeout",
         of("engine/test_submit_faults", f"{_BROKEN}[s15_silent_after_accepting]"),
         Patch(
