@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import signal
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -119,7 +119,7 @@ async def test_three_the_same_command_after_ctrl_c_pays_for_nothing_twice(tmp_pa
         assert shown[-1].startswith("40 of 40 done")
 
 
-def test_three_with_a_sandbox_of_each_run_the_same_command_continues(tmp_path: Path) -> None:
+def test_three_in_a_sandbox_of_its_own_the_same_command_continues(tmp_path: Path) -> None:
     start = ("batch", prompts(tmp_path, [f"waltz {n}" for n in range(24)]), "--sandbox")
     with on_screen(tmp_path, *start) as (terminal, process):
         terminal.until(lambda lines: any(line.endswith(".wav") for line in lines))
@@ -132,8 +132,8 @@ def test_three_with_a_sandbox_of_each_run_the_same_command_continues(tmp_path: P
     code, shown = shown_by(tmp_path, *start)
     assert (code, len(wavs(tmp_path))) == (0, 24)
     assert shown[-1].startswith("24 of 24 done")
-    with sqlite3.connect(tmp_path / "prompts-batch/ledger.sqlite3") as ledger:
-        assert ledger.execute("SELECT DISTINCT attempt FROM rows").fetchall() == [(1,)]
+    _, *jobs = (tmp_path / "prompts-batch/sandbox.jsonl").read_text().splitlines()
+    assert len({json.loads(job)["request"]["prompt"] for job in jobs}) == len(jobs) == 24
 
 
 def test_four_a_plan_of_five_thousand_rows(tmp_path: Path) -> None:
