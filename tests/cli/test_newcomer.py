@@ -127,7 +127,7 @@ def test_three_in_a_sandbox_of_its_own_the_same_command_continues(tmp_path: Path
         to_its_end(terminal)
         assert process.wait() == 130
     paths = {line for line in terminal.lines() if line.startswith("prompts-batch/")}
-    assert paths == {f"prompts-batch/{name}" for name in wavs(tmp_path)}
+    assert paths <= {f"prompts-batch/{name}" for name in wavs(tmp_path)}
     assert 0 < len(paths) < 24
     code, shown = shown_by(tmp_path, *start)
     assert (code, len(wavs(tmp_path))) == (0, 24)
