@@ -175,6 +175,7 @@ async def opened(
                 poll=connection.poll,
                 network=Network(
                     trust_env=connection.is_live,
+                    connect_timeout=settings["connect_timeout"].value,
                     allow_addresses=settings["allow_addresses"].value.replace(",", " ").split(),
                 ),
                 **limits,

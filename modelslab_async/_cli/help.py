@@ -22,7 +22,7 @@ _SECTIONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Account and network": (
         *("api_key_file", "api_key_stdin", "api_key", "profile", "base_url", "max_jobs", "timeout"),
-        *("allow_addresses", "enterprise", "webhook_url", "webhook_port"),
+        *("connect_timeout", "allow_addresses", "enterprise", "webhook_url", "webhook_port"),
     ),
     "Display": ("as_json", "quiet", "verbose", "no_color", "help"),
 }

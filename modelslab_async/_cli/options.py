@@ -98,6 +98,12 @@ _WAITING = all_of(
         help="Seconds to wait for a job once it is accepted.  [default: 900]",
     ),
     click.option(
+        "--connect-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        allow_from_autoenv=False,
+        help="Seconds to wait for each connection.  [default: 30]",
+    ),
+    click.option(
         "--allow-addresses",
         metavar="RANGE,...",
         allow_from_autoenv=False,
@@ -233,6 +239,7 @@ def account_settings(command: Command) -> Command:
         record: Path | None = None,
         max_jobs: int | None = None,
         timeout: float | None = None,
+        connect_timeout: float | None = None,
         allow_addresses: str | None = None,
         enterprise: bool | None = None,
         price_per_job: Decimal | None = None,
@@ -253,6 +260,7 @@ def account_settings(command: Command) -> Command:
             base_url=base_url,
             max_jobs=max_jobs,
             timeout=timeout,
+            connect_timeout=connect_timeout,
             allow_addresses=allow_addresses,
             enterprise=enterprise,
             price_per_job=price_per_job,

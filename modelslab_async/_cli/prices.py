@@ -11,8 +11,9 @@ import click
 from attrs import evolve
 
 from .._text import decimal_text, duration_text, plural, size_text
+from .known_settings import PRICE
 from .options import all_of
-from .settings import PRICE, own_prices
+from .settings import own_prices
 
 if TYPE_CHECKING:
     from modelslab_async import Limits

@@ -74,6 +74,7 @@ def sandbox(
     name (clean, slow, busy, flaky, ambiguous, messy, cdn-lag) or a JSON file with
     fields of modelslab_async.sandbox.Scenario.
     """
+    console.info("starting a sandbox")  # before what takes a while to load
     from ..sandbox import RecordingError, Sandbox, ScenarioError, load_scenario
     from .signals import run
 

@@ -8,7 +8,7 @@ jobs run, nor which addresses of this network may be read.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,29 +17,23 @@ from attrs import evolve, frozen
 
 from modelslab_async import ConfigurationError
 
-from .._protocol.addresses import address_ranges
 from .._protocol.urls import api_origin
 from .._text import safe_text
 from .console import INVOCATION
 from .env_file import ENV_FILE, check_origin, key_and_origin
 from .error_mapping import NoKey
 from .help import nearest
-from .keys import KEYRING, LONGEST_KEY, check_profile, foreign_key, kept_key, without_key
+from .keys import KEYRING, LONGEST_KEY, foreign_key, kept_key, without_key
+from .known_settings import KNOWN, PRICE, amount_of, known_setting
 from .places import PROJECT_FILE, is_reachable, own_files, user_files
 from .textfiles import decoded, from_stdin, read_bytes, read_text
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-PRICE = "price."
-"""What the names of the settings begin with that are prices of single endpoints."""
-
 _PRICES_VARIABLE = "MODELSLAB_ASYNC_PRICE"
 _BUILT_IN = "built in"
 _NOWHERE = "nowhere"
-_TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | dict.fromkeys(
-    ("false", "no", "off", "0"), False
-)
 _Layers = list[tuple[str, dict[str, Any]]]
 
 
@@ -58,103 +52,6 @@ class Setting:
 
 
 @frozen(kw_only=True)
-class _Known:
-    """One setting: its names outside, its type, and what holds without any of them."""
-
-    env: tuple[str, ...]
-    keys: tuple[str, ...]
-    default: Any = None
-    kind: Callable[[Any], Any] = str
-    wanted: str = "a number"
-    from_project: bool = True
-    safer: Callable[[Any, Any], Any] | None = None
-    """Which of two values spends less; a project's file only ever moves ours that way."""
-
-
-def _amount(value: Any) -> Decimal:
-    from ..batch import amount
-
-    return amount(value)
-
-
-def _ranges(value: Any) -> str:
-    """Address ranges, from one text or a list, with a comma between them."""
-    texts = value.replace(",", " ").split() if isinstance(value, str) else list(value)
-    return ",".join(map(str, address_ranges(texts)))
-
-
-def _truth(value: Any) -> bool:
-    return bool(_TRUTHS[str(value).strip().casefold()])
-
-
-# MODELSLAB_* and the user's file mean what they mean to ModelsLab's own command line (its
-# repository, internal/config); what only we know is MODELSLAB_ASYNC_* and a table of our own.
-_KNOWN = {
-    "api_key": _Known(
-        env=("MODELSLAB_API_KEY", "MODELS_LAB_API_KEY"), keys=("api_key",), from_project=False
-    ),
-    "base_url": _Known(
-        env=("MODELSLAB_BASE_URL",),
-        keys=("base_url", "defaults.base_url"),
-        default="https://modelslab.com",
-        from_project=False,
-    ),
-    "profile": _Known(
-        env=("MODELSLAB_PROFILE",),
-        keys=("defaults.profile",),
-        default="default",
-        kind=check_profile,
-        wanted="letters, digits and . _ -, up to 64",
-        from_project=False,
-    ),
-    "output": _Known(env=("MODELSLAB_OUTPUT",), keys=("defaults.output",), default="human"),
-    "max_jobs": _Known(
-        env=("MODELSLAB_ASYNC_MAX_JOBS",),
-        keys=("async.max_jobs",),
-        default=5,
-        kind=int,
-        safer=min,
-    ),
-    "timeout": _Known(
-        env=("MODELSLAB_ASYNC_TIMEOUT",), keys=("async.timeout",), default=900.0, kind=float
-    ),
-    "allow_addresses": _Known(
-        env=("MODELSLAB_ASYNC_ALLOW_ADDRESSES",),
-        keys=("async.allow_addresses",),
-        default="",
-        kind=_ranges,
-        wanted="address ranges such as 198.18.0.0/15",
-        from_project=False,
-    ),
-    "enterprise": _Known(
-        env=("MODELSLAB_ASYNC_ENTERPRISE",),
-        keys=("async.enterprise",),
-        default=False,
-        kind=_truth,
-        wanted="true or false",
-        from_project=False,
-    ),
-    "price_per_job": _Known(
-        env=("MODELSLAB_ASYNC_PRICE_PER_JOB",),
-        keys=("async.price_per_job",),
-        kind=_amount,
-        safer=max,
-    ),
-    "price_per_second": _Known(
-        env=("MODELSLAB_ASYNC_PRICE_PER_SECOND",),
-        keys=("async.price_per_second",),
-        kind=_amount,
-        safer=max,
-    ),
-}
-_OWN_PRICE = _Known(env=(), keys=(), kind=_amount, safer=max)
-
-
-def _known(name: str) -> _Known:
-    return _OWN_PRICE if name.startswith(PRICE) else _KNOWN[name]
-
-
-@frozen(kw_only=True)
 class Flags:
     """What the command line itself says about the account."""
 
@@ -165,6 +62,7 @@ class Flags:
     base_url: str | None = None
     max_jobs: int | None = None
     timeout: float | None = None
+    connect_timeout: float | None = None
     allow_addresses: str | None = None
     enterprise: bool | None = None
     price_per_job: Decimal | None = None
@@ -179,6 +77,7 @@ class Flags:
             "base_url": self.base_url,
             "max_jobs": self.max_jobs,
             "timeout": self.timeout,
+            "connect_timeout": self.connect_timeout,
             "allow_addresses": self.allow_addresses,
             "enterprise": self.enterprise,
             "price_per_job": self.price_per_job,
@@ -216,7 +115,7 @@ def read_settings(flags: Flags) -> dict[str, Setting]:
     ]
     layers = [*named, *files]
     prices = {name for _, values in layers for name in values if name.startswith(PRICE)}
-    settings = {name: _first(name, layers) for name in (*_KNOWN, *sorted(prices))}
+    settings = {name: _first(name, layers) for name in (*KNOWN, *sorted(prices))}
     settings["api_key"] = evolve(_key(settings["profile"], named, files), file=flags.api_key_file)
     if settings["api_key"].origin == ENV_FILE:
         settings["base_url"] = _first("base_url", [*named, (ENV_FILE, local_origin), *files])
@@ -240,7 +139,7 @@ def _key(profile: Setting, named: _Layers, files: _Layers) -> Setting:
 
 def built_in() -> dict[str, Setting]:
     """What holds when nobody says anything."""
-    return {name: Setting(known.default, _BUILT_IN) for name, known in _KNOWN.items()}
+    return {name: Setting(known.default, _BUILT_IN) for name, known in KNOWN.items()}
 
 
 def key_of(settings: Mapping[str, Setting]) -> str:
@@ -294,7 +193,7 @@ def _is_projects(setting: Setting) -> bool:
 def _environment() -> list[tuple[str, str, Any]]:
     found: list[tuple[str, str, Any]] = [
         (variable, name, os.environ[variable])
-        for name, known in _KNOWN.items()
+        for name, known in KNOWN.items()
         for variable in known.env
         if os.environ.get(variable, "").strip()
     ]
@@ -319,7 +218,7 @@ def _from_file(path: Path, *, project: bool = False) -> dict[str, Any]:
     document, is_own = _document(path), path in own_files()
     found = {
         name: _found(document, (name,) if is_own else known.keys)
-        for name, known in _KNOWN.items()
+        for name, known in KNOWN.items()
         if (known.from_project or not project) and not (is_own and name == "api_key")
     }
     prices = _dug(document, PRICE.strip(".") if is_own else "async.price")
@@ -353,7 +252,7 @@ def unknown_settings() -> list[str]:
 
 
 def _unknown(path: Path, table: Mapping[str, Any], prefix: str) -> list[str]:
-    keys = [key for one in _KNOWN.values() for key in one.keys if key.startswith("async.")]
+    keys = [key for one in KNOWN.values() for key in one.keys if key.startswith("async.")]
     names = [key.removeprefix(prefix) for key in keys] if prefix else settable()
     return [
         f"{path}: there is no setting {safe_text(f'{prefix}{name}', 60)}; "
@@ -365,7 +264,7 @@ def _unknown(path: Path, table: Mapping[str, Any], prefix: str) -> list[str]:
 
 def settable() -> list[str]:
     """Names of the settings that ``config set`` takes, beside prices of endpoints."""
-    return [name for name in _KNOWN if name != "api_key"]
+    return [name for name in KNOWN if name != "api_key"]
 
 
 def value_of(name: str, text: str) -> Any:
@@ -424,7 +323,7 @@ def _dug(document: Any, key: str) -> Any:
 
 
 def _first(name: str, layers: _Layers) -> Setting:
-    known = _known(name)
+    known = known_setting(name)
     found = (
         Setting(_typed(name, values[name], origin), origin)
         for origin, values in layers
@@ -439,11 +338,11 @@ def _first(name: str, layers: _Layers) -> Setting:
 
 
 def _typed(name: str, value: Any, origin: str) -> Any:
-    known = _known(name)
+    known = known_setting(name)
     try:
         return known.kind(value)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        what = error if known.kind is _amount else known.wanted
+        what = error if known.kind is amount_of else known.wanted
         raise ConfigurationError(
             f"{name} is {value!r:.40} ({origin}), but must be {what}"
         ) from None

@@ -21,6 +21,7 @@ from aiohttp.payload import Payload
 from attrs import evolve, field, frozen
 
 from .._policy.proxies import Proxies, Proxy, proxies_of, read_proxy
+from .._policy.validators import at_least
 from .._protocol.addresses import address_ranges
 from .._protocol.encoding import decode
 from .._protocol.loose_json import is_object
@@ -44,7 +45,6 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _MAX_HEADER_BYTES = 64 * 1024
 _MAX_HEADERS = 512
 _FRAGMENT = 64 * 1024
-_CONNECT_TIMEOUT = 30.0
 # Responses up to this many bytes are parsed on the event loop: 20 ms at worst; 64 KiB take 40 ms.
 _MAX_READ_ON_LOOP = 16 * 1024
 _FIRST_PIECE = 4096
@@ -71,9 +71,10 @@ class Network:
             ``NO_PROXY``, and apply them per URL. ``.netrc`` is not read.
         allow_addresses: non-public address ranges, such as ``"198.18.0.0/15"``, from which files
             may be downloaded: those of a tunnel, a carrier or a company.
+        connect_timeout: seconds to wait for each connection.
 
     Raises:
-        ConfigurationError: a proxy or a range is unusable.
+        ConfigurationError: a proxy, a range or a time is unusable.
     """
 
     connector: aiohttp.BaseConnector | None = field(default=None, repr=False)
@@ -90,6 +91,8 @@ class Network:
     @allow_addresses.validator
     def _check_addresses(self, _: object, ranges: Sequence[str]) -> None:
         address_ranges(ranges)
+
+    connect_timeout: float = field(default=30.0, validator=at_least(0, exclusive=True))
 
     def routes(self) -> Routes:
         """Return the proxy per URL, from the current environment."""
@@ -255,6 +258,7 @@ class KeyedTransport:
         received = _Received()
         captured = start_capture()
         no_response = None
+        connecting = self._network.connect_timeout
         try:
             async with (
                 time_limit(timeout, grace=GRACE),
@@ -263,7 +267,7 @@ class KeyedTransport:
                     data=_KeyedPayload(self._secret, rest),
                     headers=_HEADERS,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=connecting),
                     trace_request_ctx=trace,
                     **self._proxy_arguments,
                 ) as response,

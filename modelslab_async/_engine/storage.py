@@ -218,7 +218,9 @@ class Storage:
                     _verbatim_url(link),
                     headers=headers,
                     allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None),
+                    timeout=aiohttp.ClientTimeout(
+                        total=None, sock_connect=self._network.connect_timeout
+                    ),
                     **proxy_arguments(proxy),
                 )
         except (aiohttp.ClientError, OSError, ValueError) as error:

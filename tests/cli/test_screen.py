@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,6 +56,26 @@ def test_every_path_of_a_batch_stays_on_the_screen(columns: int, tmp_path: Path)
     assert paths <= set(lines)
     assert lines[-1].startswith("12 of 12 done")
     assert "\u2501" not in joined(lines)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("balance", "voices", "doctor", "fetch 1 -o x/", "sandbox", "generate waltz"),
+        *("speak hello -o x/", "transcribe https://example.org/a.mp3", "batch -y rows.txt -o out"),
+    ],
+)
+def test_something_is_seen_before_the_first_answer(tmp_path: Path, words: str) -> None:
+    rows(tmp_path)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()  # and never answers
+        environ = {
+            "MODELSLAB_BASE_URL": f"http://127.0.0.1:{deaf.getsockname()[1]}",
+            "MODELSLAB_API_KEY": "a-key-that-is-long-enough",
+        }
+        with on_screen(tmp_path, *words.split(), environ=environ) as (terminal, _):
+            terminal.until(lambda lines: any(line.strip() for line in lines if line != BEFORE))
 
 
 REFUSED = '{"status": "error", "message": "not this prompt"}'

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -40,6 +41,25 @@ SHORT = MusicGen("rock music from the 90s", max_new_token=256)
 def test_without_a_key_the_error_says_where_to_put_one() -> None:
     with pytest.raises(ConfigurationError, match="set MODELSLAB_API_KEY"):
         ModelsLab()
+
+
+@pytest.mark.anyio
+async def test_every_connection_is_waited_for_as_long_as_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, float | None] = {}
+    request = aiohttp.ClientSession._request
+
+    async def noted(self: Any, method: str, url: Any, **more: Any) -> Any:
+        asked[method] = more["timeout"].sock_connect
+        return await request(self, method, url, **more)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", noted)
+    async with Sandbox(QUICK) as box, client_of(box, network=Network(connect_timeout=7)) as client:
+        await client.generate(SHORT, to=tmp_path / "short.wav")
+    assert asked == {"POST": 7, "GET": 7}
+    with pytest.raises(ConfigurationError, match="connect_timeout is 0, but must be more than 0"):
+        Network(connect_timeout=0)
 
 
 @pytest.mark.parametrize("name", ["MODELSLAB_API_KEY", "MODELS_LAB_API_KEY"])

@@ -205,8 +205,8 @@ MUTANTS = (
         ),
         Patch(
             "_engine/http.py",
-            "aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT)",
-            "aiohttp.ClientTimeout(None, sock_connect=_CONNECT_TIMEOUT, sock_read=timeout)",
+            "aiohttp.ClientTimeout(total=None, sock_connect=connecting)",
+            "aiohttp.ClientTimeout(None, sock_connect=connecting, sock_read=timeout)",
         ),
     ),
     planted(
