@@ -15,6 +15,7 @@ from ._arguments import above_zero, at_least, file_of, key_from_environment, req
 from ._engine.aio import in_thread, runs_on, wait_shielded
 from ._engine.download import Progress
 from ._engine.events import Events, Observer
+from ._engine.filesystem import remove_empty
 from ._engine.http import Network
 from ._engine.job import Generation, Job
 from ._engine.saved import SavedFile
@@ -29,7 +30,7 @@ from ._protocol.urls import api_origin
 from ._protocol.wire_values import MAX_TRACK_ID
 from ._text import slug
 from .endpoints.base import Request, routed
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ModelsLabError
 
 if TYPE_CHECKING:
     from .batch._batch import Batch
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 DEFAULT_BASE_URL = "https://modelslab.com"
 _LONGEST_STEM = "x" * 64  # a slug of the job's id, and a number
-
 __all__ = ["Balance", "ModelsLab", "Voice"]
 
 
@@ -239,10 +239,15 @@ class ModelsLab(OneShots):
             ModelsLabError: as `submit`, `Job.result` and `download`.
         """
         request = request_of(request, values)
+        made: list[Path] = []
         if to is not None:
             target = target_of(to, _LONGEST_STEM, request.gives)
-            await in_thread(partial(check_target, target, request.gives))
-        job = await self.submit(request)
+            made = await in_thread(partial(check_target, target, request.gives))
+        try:
+            job = await self.submit(request)
+        except ModelsLabError:
+            await in_thread(partial(remove_empty, made))
+            raise
         try:
             generation = await job.result(timeout)
             return generation if to is None else await self.download(generation, to)

@@ -48,8 +48,11 @@ def target_of(to: str | os.PathLike[str], stem: str, gives: Output) -> Target:
     return Target(path, stem, exact=False)
 
 
-def check_target(target: Target, gives: Output) -> None:
+def check_target(target: Target, gives: Output) -> list[Path]:
     """Check, before anything is paid for, that a file can be saved there. Blocking.
+
+    Returns:
+        The directories that were made for it.
 
     Raises:
         RequestError: it cannot, or another file has its name.
@@ -70,6 +73,7 @@ def check_target(target: Target, gives: Output) -> None:
         raise _refused(
             f"{target.directory} cannot be written to: {error.strerror}; name another directory"
         ) from error
+    return made
 
 
 def _refused(why: str) -> RequestError:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _FORMAT: Final = "modelslab_sandbox"
 _VERSION: Final = 1
+_FIELDS: Final = ("id", "path", "at", "price", "request")
+_REPAIR: Final = b"\n\n"
+"""Ends a line that was cut, and marks it by the empty line after it."""
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -78,15 +81,22 @@ class AccountFile:
                     raise AccountFileError(f"{self._path} is of another version of the sandbox")
                 self.seed = int(first["seed"])
                 self.storage_port = int(first["storage_port"])
-        except (LookupError, TypeError, json.JSONDecodeError) as error:
+        except AccountFileError:
+            raise
+        except (LookupError, TypeError, ValueError) as error:
             raise AccountFileError(f"{self._path} is no account of a sandbox") from error
-        for line in lines[1:]:
-            # A killed process may have left a part of a line, which it never answered for.
-            with suppress(json.JSONDecodeError):
+        for number, line in enumerate(lines[1:], 2):
+            if not line:
+                continue
+            try:
                 kept = json.loads(line)
-                self.jobs.append(
-                    KeptJob(kept["id"], kept["path"], kept["at"], kept["price"], kept["request"])
-                )
+                self.jobs.append(KeptJob(*(kept[name] for name in _FIELDS)))
+            except (ValueError, LookupError, TypeError) as error:
+                # A killed process may have left a part of a line, which it never answered for.
+                if number < len(lines) and lines[number]:
+                    raise AccountFileError(
+                        f"{self._path} is damaged: line {number} is no job of a sandbox"
+                    ) from error
 
     def open(self, storage_port: int) -> None:
         """Open the file to append to it, and begin a new one.
@@ -101,7 +111,7 @@ class AccountFile:
         if not self._end:
             self._write({_FORMAT: _VERSION, "seed": self.seed, "storage_port": storage_port})
         elif self._end != b"\n":
-            os.write(self._fd, b"\n")
+            os.write(self._fd, _REPAIR)
 
     def add(self, job: Job, price: float) -> None:
         """Append an accepted job."""

@@ -193,7 +193,7 @@ def patterns() -> dict[str, re.Pattern[Any]]:
 
 
 PATTERNS = patterns()
-ANCHORED = {"_MADE", "_TAKE", "_PART_NAME", "_CHUNK_LINE"}
+ANCHORED = {"_MADE", "_TAKE", "_PART", "_PART_NAME", "_CHUNK_LINE"}
 """Those that are never searched for: `fullmatch`, or `match` at one place."""
 
 

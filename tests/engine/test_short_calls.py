@@ -10,6 +10,7 @@ import pytest
 from anyio import to_thread
 
 from modelslab_async import (
+    AuthenticationError,
     ConfigurationError,
     ModelsLab,
     MusicGen,
@@ -71,6 +72,13 @@ async def test_what_cannot_work_is_said_in_words_and_nothing_is_sent(
             await call(client, tmp_path)
         assert box.book.count("api") == 0
     assert [path.name for path in tmp_path.iterdir()] == ["taken.wav"]
+
+
+async def test_a_directory_for_a_job_that_was_refused_does_not_stay(tmp_path: Path) -> None:
+    async with Sandbox(quick()) as box, ModelsLab("not-the-key", base_url=box.url) as client:
+        with pytest.raises(AuthenticationError):
+            await client.generate("waltz", to=tmp_path / "new" / "deep" / "waltz.wav")
+    assert not list(tmp_path.iterdir())
 
 
 async def test_a_client_is_opened_and_closed_without_a_block() -> None:

@@ -298,7 +298,11 @@ MUTANTS = (
     planted(
         "project_file_lowers_a_price",
         of("batch/test_limits", "m03_a_projects_file_never_lowers_a_price"),
-        Patch("_cli/settings.py", "        safer=max,\n    ),\n}", "        safer=min,\n    ),\n}"),
+        Patch(
+            "_cli/known_settings.py",
+            "        safer=max,\n    ),\n}",
+            "        safer=min,\n    ),\n}",
+        ),
         Patch(
             "_cli/settings.py",
             "        return own if known.safer(first.value, own.value) == own.value else first\n",

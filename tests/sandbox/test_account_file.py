@@ -50,6 +50,17 @@ async def test_a_line_that_a_kill_has_cut_is_no_job_and_hides_no_later_one(tmp_p
         assert len(box.book.debits) == 2
 
 
+@pytest.mark.parametrize("line", [b"3", b"{}", b"\xff", b'{"id": 1', b"null"])
+async def test_a_damaged_line_among_others_is_an_error(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "account"
+    async with Sandbox(QUICK, account=file) as box, client_of(box) as client:
+        await client.generate(WALTZ)
+    first, job = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join([first, line, job, b""]))
+    with pytest.raises(AccountFileError, match="account is damaged: line 2 is no job"):
+        Sandbox(account=file)
+
+
 @pytest.mark.parametrize("text", ["music\n", "{}\n", "[]\n", '{"modelslab_sandbox": 9}\n'])
 def test_another_file_is_refused_and_stays_as_it_is(tmp_path: Path, text: str) -> None:
     file = tmp_path / "notes"
