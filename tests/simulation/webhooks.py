@@ -22,7 +22,8 @@ from .network import Mishap, Network
 from .world import CALM, HOOKS, Outcome, Script, Visitor
 
 _TOLD = evolve(CALM, generation_seconds=(5.0, 30.0))
-_POLLS = 6.0
+_POLLS = 7.5
+"""Fetches of such a job where it is polled as if nobody told of its end."""
 _GOOD = b'{"status": "success", "id": 310815, "track_id": 4711, "output": ["https://e.test/a.wav"]}'
 _FORGERIES: dict[str, tuple[str, str, bytes]] = {
     "W06": ("POST", "/v1/4711/" + "0" * 64, _GOOD),
