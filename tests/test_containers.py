@@ -77,10 +77,10 @@ def entrypoint() -> list[str]:
     return [sys.executable, "-m", "modelslab_async"]
 
 
-def hidden() -> str:
-    """The directory above the interpreter that only root may enter, if there is one."""
-    above = [*Path(sys.base_prefix).resolve().parents]
-    return next((str(one) for one in reversed(above) if not one.stat().st_mode & 0o001), "")
+def hidden(path: Path) -> str:
+    """The first directory above a path that only its owner may enter, if there is one."""
+    above = reversed(path.parents)
+    return next((str(one) for one in above if not one.stat().st_mode & 0o001), "")
 
 
 def in_pod(tmp_path: Path, command: Sequence[str], **env: str) -> subprocess.CompletedProcess[str]:
@@ -88,6 +88,10 @@ def in_pod(tmp_path: Path, command: Sequence[str], **env: str) -> subprocess.Com
     unshare = shutil.which("unshare")
     if os.geteuid() != 0 or unshare is None or shutil.which("setpriv") is None:
         pytest.skip("a read-only root needs root, unshare and setpriv")
+    for needed in (Path(sys.executable), Path(modelslab_async.__file__)):
+        if closed := hidden(needed):
+            pytest.skip(f"no other user may enter {closed}")
+    base = Path(sys.base_prefix).resolve()
     context, data, keep = pod()["securityContext"], tmp_path / "data", tmp_path / "keep"
     if not data.exists():
         data.mkdir()
@@ -98,8 +102,8 @@ def in_pod(tmp_path: Path, command: Sequence[str], **env: str) -> subprocess.Com
         if one.stat().st_uid == 0 and not one.stat().st_mode & 0o001:
             one.chmod(one.stat().st_mode | 0o011)  # pytest keeps its directories to itself
     settings = {
-        "HIDDEN": hidden(),
-        "BASE": str(Path(sys.base_prefix).resolve()),
+        "HIDDEN": hidden(base),
+        "BASE": str(base),
         "KEEP": str(keep),
         "DATA": str(data),
         "RUN_AS": str(context["runAsUser"]),
