@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelslab_async import MusicGen, RequestError
+from modelslab_async import MusicGen, RequestError, SoundEffect
 from modelslab_async._protocol.wire_json import MAX_VALUES
 from modelslab_async.endpoints import known_fields
 from modelslab_async.endpoints.base import encode, is_light
@@ -428,3 +428,11 @@ def test_a_file_that_was_not_read_to_its_end_is_never_sent(unchecked: bool) -> N
         encode_clip(
             "init_audio", bytes(MAX_CLIP_BYTES + 1), clip=BOUNDS, name="a.wav", unchecked=unchecked
         )
+
+
+def test_a_request_asks_for_the_lengths_that_it_names() -> None:
+    assert MusicGen("a").asked_seconds() is None
+    assert MusicGen("a", duration=30).asked_seconds() == (30, 30)
+    assert MusicGen("a", duration=60, max_new_token=1024).asked_seconds() == (20.48, 60)
+    assert SoundEffect("rain", duration=7).asked_seconds() == (7, 7)
+    assert SoundEffect("rain").asked_seconds() is None

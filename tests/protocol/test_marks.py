@@ -182,3 +182,26 @@ def test_no_bytes_and_no_text_make_it_fail(tail: bytes, prompt: str) -> None:
             Provenance(prompt=prompt, model="m"),
         )
         found(data if isinstance(pieces, str) else joined(data, pieces))
+
+
+def test_xmp_in_a_private_frame_of_an_id3_tag_is_found() -> None:
+    frame = b"PRIV" + (20).to_bytes(4, "big") + b"\0\0" + b"XMP\0" + b" " * 16
+    assert found(with_chunks(WAV, chunk(b"id3 ", b"ID3\x04\0\0\0\0\0\x1e" + frame))) == (
+        Mark.XMP,
+        Mark.ID3,
+    )
+
+
+def test_blocks_and_chunks_without_end_are_not_followed_for_ever() -> None:
+    assert found(b"fLaC" + b"\x01\0\0\0" * 1_100) == ()
+    assert found(with_chunks(WAV, chunk(b"junk", b"") * 10_100)) == ()
+
+
+def test_a_file_of_almost_4_gib_gets_no_tag() -> None:
+    size = 2**32 - 20
+    head = WAV[:4] + struct.pack("<I", size - 8) + WAV[8:40] + struct.pack("<I", size - 44)
+
+    def read_at(offset: int, count: int) -> bytes:
+        return (head[offset : offset + count] + bytes(count))[: min(count, size - offset)]
+
+    assert tagged(read_at, size, ABOUT) == "only WAV files of up to 4 GiB can be tagged"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelslab_async._protocol import recorded
 from modelslab_async._protocol.recorded import MAX_BODY, Redactor
 
 API = "https://modelslab.com"
@@ -184,3 +185,40 @@ def test_no_run_of_eight_characters_of_a_prompt_comes_back(prompt: str, name: st
     shown = received["body"][name].replace("{sent}", "\0").casefold()
     runs = {prompt[at : at + 8].casefold() for at in range(len(prompt) - 7)}
     assert not [run for run in runs if run in shown]
+
+
+def test_a_path_of_the_api_is_kept_without_its_query_and_another_one_is_not() -> None:
+    made = redactor()
+    assert made.target("/api/v6/voice/music_gen?key=x") == "/api/v6/voice/music_gen"
+    assert made.target("/home/marlene/x") == "{path-1}"
+    assert body_of({"message": "no route /api/v6/voice/music_gen"}) == {
+        "message": "no route /api/v6/voice/music_gen"
+    }
+
+
+def test_links_that_cannot_be_read_are_placeholders_too() -> None:
+    made = redactor()
+    links = ["https://[::1/x.wav", "data:audio/wav;base64,UklGRg==", "http://127.0.0.1:9/x.wav"]
+    found = made.received(json.dumps({"output": links}).encode())
+    assert found["body"] == {"output": ["{link-1}", "{link-2}", "{link-3}"]}
+    assert made.links(json.dumps(found)) == {
+        "link-1": {"host": "{host-1}"},
+        "link-2": {"host": "inline"},
+        "link-3": {"host": "this machine", "ending": "wav"},
+    }
+
+
+def test_amounts_are_hidden_wherever_they_stand() -> None:
+    found = redactor().received(b'{"wallet": [{"balance": 12.5}, "7"]}', about_money=True)
+    assert not {"12.5", "7"} & {*json.dumps(found).replace('"', " ").split()}
+
+
+def test_what_was_sent_long_ago_is_forgotten_before_memory_runs_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recorded, "_MAX_GRAMS", 5)
+    monkeypatch.setattr(recorded, "_MAX_SHORT", 1)
+    made = redactor()
+    made.sent({"prompt": "rain", "more": "wind"})
+    made.sent({"prompt": "snow"})
+    assert (len(made._sent), len(made._short)) == (5, 2)  # and what came with the last request

@@ -204,3 +204,19 @@ def test_a_length_is_judged_by_what_was_asked_for(
     seconds: float | None, asked: tuple[float, float] | None, flags: tuple[str, ...]
 ) -> None:
     assert length_flags(seconds, asked) == flags
+
+
+def test_floats_in_the_other_order_and_long_files_are_checked_alike() -> None:
+    little = mono(tone(1), width=4, is_float=True)
+    samples = little[44:] if little[36:40] == b"data" else little[little.index(b"data") + 8 :]
+    turned = b"".join(samples[at : at + 4][::-1] for at in range(0, len(samples), 4))
+    fmt = struct.pack(">HHIIHH", 3, 1, 32000, 128000, 4, 32)
+    body = b"WAVEfmt " + struct.pack(">I", 16) + fmt + b"data" + struct.pack(">I", len(turned))
+    big = b"RIFX" + struct.pack(">I", len(body) + len(turned)) + body + turned
+    ours, other = checked(little), checked(big)
+    assert ours is not None
+    assert other is not None
+    assert (other.peaks, other.flags) == (ours.peaks, ours.flags)
+    long = checked(mono(tone(1) * 101))  # of which every second place is summed
+    assert long is not None
+    assert long.flags == ()
